@@ -1,0 +1,113 @@
+"""What a plugin may touch during an import, and nothing else."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imageport.data import Chunks, ImageData, write_sparse
+from imageport.errors import Cancelled, LimitExceeded
+from imageport.limits import Limits, format_size
+from imageport.values import Caller, Event, Location
+
+if TYPE_CHECKING:
+    from imageport.transport import HttpTransport
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """The services of one import, as seen by one step (``step`` is its label).
+
+    ``http`` is the only way to the network: every url, redirect and address is checked there. ``replicas`` are the
+    copies that exist of the image, the best first. ``staged`` is the file that ``images stage`` put in staging, if
+    there is one. ``log`` is for what an operator should read later; progress goes through ``progress``.
+    """
+
+    caller: Caller
+    image_id: str
+    task_id: str
+    step: str
+    limits: Limits
+    http: HttpTransport
+    log: logging.Logger
+    replicas: tuple[Location, ...] = ()
+    staged: Path | None = None
+    work_folder: Path
+    emit: Callable[[Event], None]
+    read_replica: Callable[[Location], ImageData]
+    announce_location: Callable[[str, Location], None]
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+    def for_step(self, label: str) -> Context:
+        """Return this context as another step sees it."""
+        return replace(self, step=label, log=self.log.getChild(label))
+
+    def work_file(self, suffix: str = "") -> Path:
+        """Return a path for a new file in the work folder, which is removed when the import ends."""
+        return self.work_folder / f"{self.image_id}.{next(_numbers)}{suffix}"
+
+    def check_cancelled(self) -> None:
+        """Raise ``Cancelled`` when the import is to stop; call it in every loop that takes long."""
+        if self.cancelled.is_set():
+            raise Cancelled("the import was interrupted")
+
+    def progress(self, done: int, total: int | None = None) -> None:
+        """Tell observers that this step has dealt with *done* bytes of *total*."""
+        self.report("progress", lane=self.step, done=done, total=total)
+
+    def check(self, name: str, *, passed: bool) -> None:
+        """Record in the report that the verification called *name* was made, and its verdict."""
+        self.report("check", step=self.step, message=name, verdict="passed" if passed else "failed")
+
+    def announce(self, location: Location) -> None:
+        """For stores: say where a copy is about to be written, so that it can be removed after a crash."""
+        self.announce_location(self.step, location)
+
+    def report(self, kind: str, **fields: object) -> None:
+        """Send an event of this import to the observers."""
+        event = Event(kind=kind, at=time.time(), task_id=self.task_id, image_id=self.image_id)
+        self.emit(replace(event, **fields))  # type: ignore[arg-type]
+
+    def spool(self, data: ImageData) -> ImageData:
+        """Return *data* as a file: itself if it is one already, else a new file in the work folder.
+
+        Zeros become holes. Raises ``LimitExceeded`` at the image size cap, and whatever the stream raises.
+        """
+        if data.path is not None:
+            return data
+        path = self.work_file(".spool")
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        try:
+            position = 0
+            for piece in self.capped(data.chunks()):
+                write_sparse(descriptor, piece, position)
+                position += len(piece)
+            os.ftruncate(descriptor, position)
+        except BaseException:
+            path.unlink()
+            raise
+        finally:
+            os.close(descriptor)
+        return ImageData.from_file(path)
+
+    def capped(self, chunks: Chunks) -> Chunks:
+        """Pass *chunks* on until they exceed the image size cap; stop when the import is cancelled."""
+        total = 0
+        for piece in chunks:
+            self.check_cancelled()
+            total += len(piece)
+            if total > self.limits.image_size_cap:
+                raise LimitExceeded(
+                    f"the image is larger than {format_size(self.limits.image_size_cap)}",
+                    hint="raise limits.image_size_cap in the site file if images this large are expected",
+                )
+            yield piece

@@ -1,0 +1,181 @@
+"""Errors, grouped by what the runner does next.
+
+::
+
+    ImageportError
+    ├── Refused                 nothing was moved; trying again unchanged is pointless
+    │   ├── UsageError          exit 2   wrong option, unknown image, store or plugin
+    │   │   ├── PipelineInvalid exit 2   every mistake of a YAML file, with positions
+    │   │   ├── PluginBroken    exit 2   an installed plugin cannot be used
+    │   │   └── NotAllowed      exit 2   the caller's roles do not permit it
+    │   ├── SourceRejected      exit 3   the url, redirect or input is not permitted
+    │   └── Conflict            exit 7   wrong status, image locked, copy already there
+    ├── SourceUnavailable       exit 4   the source could not be read; ``retry`` says if another try may help
+    └── ImportFailed            exit 1   the import ran and is rolled back
+        ├── TransformFailed     exit 1   a step could not do its work on this image
+        ├── LimitExceeded       exit 1   a cap on bytes, ratio, members or time was reached
+        ├── StepCrashed         exit 1   a plugin raised something that is not in this tree
+        ├── VerificationFailed  exit 5   bytes or format differ from what was promised
+        ├── StoreFailed         exit 6   a store could not take or publish its copy
+        ├── LockLost            exit 7   another import took over; this one must not touch the record
+        └── Cancelled           exit 130 by signal or by ``tasks cancel``
+
+Every error says what happened (``message``) and what to do about it (``hint``). The step, the store and the
+distribution that supplied the plugin are filled in by the caller of the hook, so plugins need not know their labels.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from imageport.positions import Problem
+
+
+class ExitCode(IntEnum):
+    """What the ``imageport`` command returns to the shell."""
+
+    SUCCESS = 0
+    IMPORT_FAILED = 1
+    USAGE = 2
+    SOURCE_REJECTED = 3
+    SOURCE_UNAVAILABLE = 4
+    VERIFICATION_FAILED = 5
+    STORE_FAILED = 6
+    CONFLICT = 7
+    INTERRUPTED = 130
+
+
+class ImageportError(Exception):
+    """An error meant to be read by a person; shown without a traceback."""
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[ExitCode] = ExitCode.IMPORT_FAILED
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.step: str | None = None
+        self.store: str | None = None
+        self.distribution: str | None = None
+
+    def where(self) -> str:
+        """Name the step or store, and who supplied it: ``step 'unpack' (acme-unpack 1.2)``."""
+        label = f"store '{self.store}'" if self.store else f"step '{self.step}'" if self.step else ""
+        return f"{label} ({self.distribution})" if label and self.distribution else label
+
+
+class Refused(ImageportError):
+    """Nothing was moved, and trying again unchanged is pointless."""
+
+    code = "refused"
+    exit_code = ExitCode.USAGE
+
+
+class UsageError(Refused):
+    """The command, an option or a name given to it is wrong."""
+
+    code = "usage"
+
+
+class PipelineInvalid(UsageError):
+    """A YAML file has mistakes; ``problems`` lists every one of them."""
+
+    code = "pipeline-invalid"
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+class PluginBroken(UsageError):
+    """An installed plugin cannot be imported, or two distributions claim its name."""
+
+    code = "plugin-broken"
+
+
+class NotAllowed(Refused):
+    """The caller's roles do not permit this."""
+
+    code = "not-allowed"
+
+
+class SourceRejected(Refused):
+    """The source, or a redirect of it, is not permitted."""
+
+    code = "source-rejected"
+    exit_code = ExitCode.SOURCE_REJECTED
+
+
+class Conflict(Refused):
+    """The image's status or lock does not permit this now."""
+
+    code = "conflict"
+    exit_code = ExitCode.CONFLICT
+
+
+class SourceUnavailable(ImageportError):
+    """The source could not be read; ``retry`` is true when another try may succeed."""
+
+    code = "source-unavailable"
+    exit_code = ExitCode.SOURCE_UNAVAILABLE
+
+    def __init__(self, message: str, *, hint: str = "", retry: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.retry = retry
+
+
+class ImportFailed(ImageportError):
+    """The import ran, failed, and was rolled back."""
+
+    code = "import-failed"
+
+
+class TransformFailed(ImportFailed):
+    """A step could not do its work on this image."""
+
+    code = "transform-failed"
+
+
+class LimitExceeded(ImportFailed):
+    """A cap on bytes, expansion, members or time was reached."""
+
+    code = "limit-exceeded"
+
+
+class StepCrashed(ImportFailed):
+    """A plugin raised an error of its own; the cause is chained."""
+
+    code = "step-crashed"
+
+
+class VerificationFailed(ImportFailed):
+    """Bytes, digest or format differ from what was promised."""
+
+    code = "verification-failed"
+    exit_code = ExitCode.VERIFICATION_FAILED
+
+
+class StoreFailed(ImportFailed):
+    """A store could not take, publish or read a copy."""
+
+    code = "store-failed"
+    exit_code = ExitCode.STORE_FAILED
+
+
+class LockLost(ImportFailed):
+    """Another import took the image over; this one must not touch the record any more."""
+
+    code = "lock-lost"
+    exit_code = ExitCode.CONFLICT
+
+
+class Cancelled(ImportFailed):
+    """The import was interrupted by a signal or by ``imageport tasks cancel``."""
+
+    code = "cancelled"
+    exit_code = ExitCode.INTERRUPTED

@@ -1,0 +1,104 @@
+"""The contract between Imageport and its plugins: five hooks, and two that complete a store.
+
+A plugin is a subclass of :class:`imageport.Plugin` with methods marked ``@hookimpl``. A method names only the
+arguments it wants, in any order::
+
+    from imageport import Image, Plugin, hookimpl
+
+    class Shout(Plugin):
+        \"\"\"Write the name of the image in capitals.\"\"\"
+
+        @hookimpl
+        def transform(self, image: Image) -> Image:
+            return image.evolve(name=(image.record.name or "").upper())
+
+Hooks may be called from different threads, never twice at the same time on one step. Raise the errors of
+:mod:`imageport.errors`: their class decides what happens next. Anything else is reported as a crash of the step.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from imageport.context import Context
+    from imageport.data import ImageData
+    from imageport.values import Event, Image, ImageRecord, Location, PendingCopy, Source
+
+NAMESPACE = "imageport"
+
+hookspec = pluggy.HookspecMarker(NAMESPACE)
+hookimpl = pluggy.HookimplMarker(NAMESPACE)
+
+
+class ImportHooks:
+    """The hooks, in the order in which an import calls them."""
+
+    # ------------------------------------------------------------------------------------------- before any byte
+
+    @hookspec
+    def validate_source(self, source: Source, image: ImageRecord, ctx: Context) -> None:
+        """Refuse *source* by raising :class:`~imageport.SourceRejected`; return nothing to let it pass.
+
+        Called on every step and every store before anything is fetched, and again for the target of every redirect
+        and for every other url that a plugin fetches. Must not open a connection.
+        Example: refuse hosts outside a list.
+        """
+
+    @hookspec(firstresult=True)
+    def stage(self, source: Source, image: ImageRecord, ctx: Context) -> ImageData | None:
+        """Return the bytes of the image, without reading any of them yet.
+
+        Called on the step under ``source:``. None means "not mine", which ends the import with an error.
+        Raises :class:`~imageport.SourceRejected` or :class:`~imageport.SourceUnavailable`, now or while the data is
+        read. Example: ``return ImageData.from_file(path)``.
+        """
+
+    # ------------------------------------------------------------------------------------------ the image in flight
+
+    @hookspec(firstresult=True)
+    def transform(self, image: Image, ctx: Context) -> Image | None:
+        """Return a new image, or None to leave *image* as it is.
+
+        Called on each entry of ``steps:``, top to bottom. To change bytes, wrap the stream with
+        :meth:`ImageData.through`, or ask for a file with ``ctx.spool(image.data)`` and write the result to
+        ``ctx.work_file(...)``. Raises :class:`~imageport.TransformFailed` (cannot do it) or
+        :class:`~imageport.VerificationFailed` (the image is not what it should be).
+        """
+
+    # -------------------------------------------------------------------------------------------------- the stores
+
+    @hookspec(firstresult=True)
+    def store_write(self, image: Image, ctx: Context) -> PendingCopy:
+        """Write every byte of ``image.data`` and return a copy that nobody can see before ``publish()``.
+
+        Called once for each target store, each in a thread of its own, all reading the same pass over the data. Call
+        ``ctx.announce(location)`` before the first byte is written, so that the copy can be removed with
+        ``store_delete`` should the process die. An exception, from the data or from here, must leave nothing behind.
+        Raises :class:`~imageport.StoreFailed`.
+        """
+
+    @hookspec(firstresult=True)
+    def store_read(self, location: Location, ctx: Context) -> ImageData:
+        """Return the bytes of the copy at *location*, without reading any of them yet.
+
+        A store with this hook and without ``store_write`` is read-only. Raises :class:`~imageport.StoreFailed`.
+        """
+
+    @hookspec(firstresult=True)
+    def store_delete(self, location: Location, ctx: Context) -> None:
+        """Remove the copy at *location*, published or half written; that it is gone already is no error.
+
+        Raises :class:`~imageport.StoreFailed` when the copy is still there afterwards.
+        """
+
+    # --------------------------------------------------------------------------------------------------- observers
+
+    @hookspec
+    def on_progress(self, event: Event, ctx: Context) -> None:
+        """Take note of *event*. Whatever is raised here is logged and never stops the import.
+
+        Called for every event on every observer, and on every step that has this hook; one call at a time.
+        """

@@ -1,0 +1,68 @@
+"""Caps on everything that grows, and the sizes people write in YAML."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+_UNITS = {"": 1, "b": 1} | {
+    prefix + suffix: 1024 ** (power + 1) if suffix == "ib" else 1000 ** (power + 1)
+    for power, prefix in enumerate("kmgtp")
+    for suffix in ("b", "ib")
+}
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
+
+
+def parse_size(value: Any) -> Any:
+    """Turn ``"1.5 GiB"`` or ``"200 MB"`` into bytes; numbers pass."""
+    if not isinstance(value, str):
+        return value
+    found = _SIZE.fullmatch(value)
+    if not found or found[2].lower() not in _UNITS:
+        raise ValueError(f"'{value}' is no size; write for instance 512 MiB, 20 GiB or a number of bytes")
+    return round(float(found[1]) * _UNITS[found[2].lower()])
+
+
+def format_size(count: float) -> str:
+    """Return *count* bytes for people: ``1.5 GiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if count < 1024 or unit == "TiB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    raise AssertionError("unreachable")
+
+
+ByteSize = Annotated[
+    int,
+    BeforeValidator(parse_size, json_schema_input_type=int | str),
+    Field(ge=0),
+]
+
+
+class Limits(BaseModel):
+    """``limits:`` of the site file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    image_size_cap: ByteSize = Field(
+        default=1 << 40, gt=0, description="Largest image in bytes, at every point of an import."
+    )
+    max_parallel_stores: int = Field(
+        default=0, ge=0, description="Stores written at the same time; 0 means all of them."
+    )
+    connect_timeout: float = Field(default=15.0, gt=0, description="Seconds to wait for a connection.")
+    read_timeout: float = Field(default=60.0, gt=0, description="Seconds a source may send nothing.")
+    download_deadline: float = Field(
+        default=86400.0, gt=0, description="Seconds that one download may take in all."
+    )
+    minimum_rate: ByteSize = Field(
+        default=1024, description="Bytes a second below which a download counts as stalled; 0 turns this off."
+    )
+    conversion_deadline: float = Field(
+        default=14400.0, gt=0, description="Seconds that one conversion may take in all."
+    )
+    conversion_memory: ByteSize = Field(
+        default=1 << 30, description="Bytes of address space for qemu-img."
+    )

@@ -1,0 +1,70 @@
+"""What every plugin is: a class with a pydantic model of its options, and facts declared as data."""
+
+from __future__ import annotations
+
+from inspect import cleandoc
+from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict
+
+from imageport.values import ImageStatus
+
+
+class PluginConfig(BaseModel):
+    """Options of a plugin: the mapping under ``with:``. Unknown options are errors; values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NoConfig(PluginConfig):
+    """For plugins without options."""
+
+
+ConfigT = TypeVar("ConfigT", bound=PluginConfig)
+
+
+class Plugin(Generic[ConfigT]):
+    """Base of all plugins.
+
+    Write ``class Mine(Plugin[MyConfig])`` for a plugin with options, which are then ``self.config``, or
+    ``class Mine(Plugin[NoConfig])`` for one without. The class docstring is what ``plugins show`` prints. An instance
+    belongs to one entry of a pipeline and one import; it is made before anything is fetched, so a plugin that lacks a
+    library or finds two options in conflict should say so in ``__init__``.
+    """
+
+    #: The model of the options; read from the type argument.
+    config_model: ClassVar[type[PluginConfig]] = NoConfig
+
+    #: What ``transform`` reads: a ``stream``, always a ``file`` of its own, or ``either``, depending on the bytes.
+    reads: ClassVar[Literal["stream", "file", "either"]] = "stream"
+
+    #: Names of plugins that must stand above (``runs_after``) or below (``runs_before``) this one when both are used.
+    runs_after: ClassVar[frozenset[str]] = frozenset()
+    runs_before: ClassVar[frozenset[str]] = frozenset()
+
+    #: Programs that must be on the PATH.
+    binaries: ClassVar[tuple[str, ...]] = ()
+
+    #: For import methods: the statuses of an image from which this method may start. ``{"active"}`` is a method
+    #: that copies the stored bytes of an image to further stores: no steps run and the record does not change.
+    starts_from: ClassVar[frozenset[ImageStatus]] = frozenset({"queued"})
+
+    #: ``experimental``, ``stable`` or ``deprecated``.
+    stability: ClassVar[Literal["experimental", "stable", "deprecated"]] = "experimental"
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for base in getattr(cls, "__orig_bases__", ()):
+            origin = get_origin(base)
+            if isinstance(origin, type) and issubclass(origin, Plugin):
+                argument = get_args(base)[0]
+                if isinstance(argument, type) and issubclass(argument, PluginConfig):
+                    cls.config_model = argument
+
+    def __init__(self, config: ConfigT) -> None:
+        self.config = config
+
+    @classmethod
+    def summary(cls) -> str:
+        """Return the first line of the class docstring."""
+        return cleandoc(cls.__doc__ or "").partition("\n")[0]

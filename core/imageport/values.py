@@ -1,0 +1,188 @@
+"""The frozen values that cross hooks: who asks, for what, and which image is in flight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from imageport.data import ImageData
+
+ImageStatus = Literal["queued", "uploading", "importing", "active", "deactivated", "deleted"]
+
+#: Properties whose names start so belong to Imageport; neither users nor plugins may set them.
+RESERVED_PREFIX = "os_glance"
+
+
+def _no_properties() -> Mapping[str, str]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asked for the import."""
+
+    user: str
+    project: str | None = None
+    roles: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where an image comes from.
+
+    ``uri`` is a url, a path, ``-`` for standard input, or None when the method needs no address (a copy of a stored
+    image, or data that was staged before). For a redirect, ``uri`` is the target and ``redirected_from`` the page
+    that named it.
+    """
+
+    method: str
+    uri: str | None = None
+    redirected_from: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """Where one stored copy lives.
+
+    ``url`` is the store's own address of the copy; ``metadata`` holds what the store needs to find it again (never
+    secrets). ``store`` is filled in by the runner.
+    """
+
+    url: str
+    store: str = ""
+    metadata: Mapping[str, str] = field(default_factory=_no_properties)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRecord:
+    """The metadata row of an image, with the field names of the Glance v2 API.
+
+    Sizes are bytes. ``checksum`` is the MD5 and ``os_hash_value`` the ``os_hash_algo`` digest (hexadecimal) of the
+    bytes as stored.
+    """
+
+    id: str
+    name: str | None = None
+    status: ImageStatus = "queued"
+    disk_format: str | None = None
+    container_format: str | None = None
+    size: int | None = None
+    virtual_size: int | None = None
+    checksum: str | None = None
+    os_hash_algo: str | None = None
+    os_hash_value: str | None = None
+    owner: str | None = None
+    visibility: str = "shared"
+    protected: bool = False
+    min_disk: int = 0
+    min_ram: int = 0
+    tags: tuple[str, ...] = ()
+    properties: Mapping[str, str] = field(default_factory=_no_properties)
+    locations: tuple[Location, ...] = ()
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "properties", MappingProxyType(dict(self.properties)))
+
+    def evolve(self, **changes: Any) -> ImageRecord:
+        """Return a copy with *changes*."""
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image in flight: its record and its bytes. Never mutated; a step returns a new one."""
+
+    record: ImageRecord
+    data: ImageData
+
+    def evolve(self, *, data: ImageData | None = None, **changes: Any) -> Image:
+        """Return a copy with other *data*, with *changes* to fields of the record, or both."""
+        return Image(self.record.evolve(**changes) if changes else self.record, data or self.data)
+
+    def with_properties(self, **properties: str) -> Image:
+        """Return a copy whose record has *properties* added or replaced."""
+        return self.evolve(properties={**self.record.properties, **properties})
+
+
+class PendingCopy(Protocol):
+    """A copy that a store has written but that nobody can see yet.
+
+    Exactly one of ``publish`` and ``discard`` is called, from any thread.
+    """
+
+    @property
+    def location(self) -> Location:
+        """Where the copy will be found once published."""
+        ...
+
+    @property
+    def bytes_written(self) -> int:
+        """Bytes of the image that the store took, holes included."""
+        ...
+
+    def publish(self) -> None:
+        """Make the copy durable and visible at ``location``. Raises ``StoreFailed``; then nothing is visible."""
+        ...
+
+    def discard(self) -> None:
+        """Remove every trace of the copy."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A ready-made ``PendingCopy`` for stores whose two endings are plain functions."""
+
+    location: Location
+    bytes_written: int
+    on_publish: Callable[[], None]
+    on_discard: Callable[[], None]
+
+    def publish(self) -> None:
+        """Make the copy visible."""
+        self.on_publish()
+
+    def discard(self) -> None:
+        """Remove every trace of the copy."""
+        self.on_discard()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened during an import; what observers receive.
+
+    ``kind`` is one of
+
+    * ``task.create``, ``task.processing``, ``task.success``, ``task.failure``: the life of the task;
+    * ``image.update``, ``image.prepare``, ``image.upload``, ``image.activate``: what Glance notifies, with ``record``;
+      ``error`` is set when it failed;
+    * ``step.start``, ``step.end``: a hook of a step was called;
+    * ``progress``: ``lane`` moved to ``done`` bytes of ``total`` (None when unknown);
+    * ``check``: a verification named in ``message`` ended with ``verdict``;
+    * ``report``: the import is over and ``detail`` is the report.
+
+    ``at`` is seconds since the epoch. ``lane`` is the label of the step or the id of the store whose bytes are
+    counted. ``waits`` names what slowed the data down most since the last event: a lane, or None.
+    """
+
+    kind: str
+    at: float
+    task_id: str = ""
+    image_id: str = ""
+    step: str | None = None
+    store: str | None = None
+    lane: str | None = None
+    done: int | None = None
+    total: int | None = None
+    waits: str | None = None
+    message: str = ""
+    verdict: str | None = None
+    error: str | None = None
+    record: ImageRecord | None = None
+    detail: Mapping[str, Any] = field(default_factory=_no_properties)
