@@ -1,0 +1,186 @@
+"""Store images as files in a directory."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+from pydantic import Field, field_validator
+
+from imageport import (
+    Context,
+    Image,
+    ImageData,
+    ImageportError,
+    Location,
+    PendingCopy,
+    Plugin,
+    PluginConfig,
+    StoreFailed,
+    Written,
+    hookimpl,
+    write_sparse,
+)
+
+
+class FileStoreConfig(PluginConfig):
+    """Options of the file store."""
+
+    directory: Path = Field(description="Folder that receives the images; made when missing.")
+    mode: int = Field(default=0o640, ge=0, le=0o777, description="Permissions of the files, such as 0o640.")
+
+    @field_validator("directory")
+    @classmethod
+    def _absolute(cls, directory: Path) -> Path:
+        return Path(os.path.abspath(directory.expanduser()))  # noqa: PTH100 - links stay as the operator wrote them
+
+
+class FileStore(Plugin[FileStoreConfig]):
+    """Keep each image in a file named by its id, with zeros left out as holes.
+
+    A copy has no name in the directory until it is published, so that a reader of the directory never sees half an
+    image and a killed import leaves nothing. Where the file system has no nameless files (NFS), a hidden
+    ``.<id>.partial`` takes their place.
+    """
+
+    stability = "stable"
+
+    @hookimpl
+    def store_write(self, image: Image, ctx: Context) -> PendingCopy:
+        """Write the image to a nameless file on the directory's file system."""
+        final = self.config.directory / image.record.id
+        location = Location(url=_url(final))
+        with self._explaining(final):
+            self.config.directory.mkdir(parents=True, exist_ok=True)
+            if final.exists():
+                raise StoreFailed(
+                    f"{final} is already there and belongs to no image of this catalog",
+                    hint="remove or rename that file, then import again",
+                )
+            ctx.announce(location)
+            partial = _Partial.create(final, self.config.mode)
+        try:
+            total = 0
+            for piece in image.data.chunks():
+                with self._explaining(final):
+                    write_sparse(partial.descriptor, piece, total)
+                total += len(piece)
+            with self._explaining(final):
+                os.ftruncate(partial.descriptor, total)
+                os.fsync(partial.descriptor)
+        except BaseException:
+            partial.discard()
+            raise
+
+        def publish() -> None:
+            with self._explaining(final):
+                partial.publish()
+
+        return Written(location, total, publish, partial.discard)
+
+    @hookimpl
+    def store_read(self, location: Location) -> ImageData:
+        """Open the file of a copy."""
+        path = self._path(location)
+        with self._explaining(path):
+            return ImageData.from_file(path)
+
+    @hookimpl
+    def store_delete(self, location: Location) -> None:
+        """Remove the file of a copy, finished or not."""
+        path = self._path(location)
+        with self._explaining(path):
+            path.unlink(missing_ok=True)
+            _partial_name(path).unlink(missing_ok=True)
+
+    def _path(self, location: Location) -> Path:
+        """Return the path behind a location; only files directly in the directory are ours."""
+        path = Path(unquote(urlsplit(location.url).path))
+        if path.parent != self.config.directory or path.name.startswith("."):
+            raise StoreFailed(
+                f"{location.url} is not in {self.config.directory}",
+                hint="the store's directory was changed after this copy was written; change it back",
+            )
+        return path
+
+    @contextmanager
+    def _explaining(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except ImageportError:
+            raise
+        except OSError as error:
+            raise StoreFailed(f"cannot use {path}: {error.strerror}", hint=self._remedy(error)) from error
+
+    def _remedy(self, error: OSError) -> str:
+        directory = self.config.directory
+        match error.errno:
+            case errno.ENOSPC | errno.EDQUOT:
+                return f"free space for {directory} (disk or quota is full), then import again"
+            case errno.EACCES | errno.EPERM:
+                return f"let the user with id {os.geteuid()} write to {directory}"
+            case errno.EROFS:
+                return f"{directory} is mounted read-only: remount it, or use another directory"
+            case errno.EEXIST | errno.ENOTDIR:
+                return f"move away what stands in the way of {directory}"
+            case errno.EFBIG:
+                return f"the file system of {directory} or a limit of this process allows no file this large"
+            case errno.ENOENT:
+                return "the copy was removed behind our back; import the image again"
+        return f"check the disk and file system of {directory}"
+
+
+class _Partial:
+    """A file being written, without a name where the file system can do that."""
+
+    def __init__(self, descriptor: int, final: Path, named: Path | None) -> None:
+        self.descriptor = descriptor
+        self._final = final
+        self._named = named
+
+    @classmethod
+    def create(cls, final: Path, mode: int) -> _Partial:
+        try:
+            descriptor = os.open(final.parent, os.O_TMPFILE | os.O_WRONLY, mode)
+            return cls(descriptor, final, None)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
+                raise
+        named = _partial_name(final)
+        named.unlink(missing_ok=True)
+        return cls(os.open(named, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), final, named)
+
+    def publish(self) -> None:
+        """Give the file its name, which must be free, and make the name durable."""
+        try:
+            source = self._named or Path(f"/proc/self/fd/{self.descriptor}")
+            os.link(source, self._final, follow_symlinks=True)
+            _sync_directory(self._final.parent)
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Close the file and remove its provisional name."""
+        os.close(self.descriptor)
+        if self._named:
+            self._named.unlink(missing_ok=True)
+
+
+def _partial_name(final: Path) -> Path:
+    return final.with_name(f".{final.name}.partial")
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _url(path: Path) -> str:
+    return f"file://{quote(str(path))}"

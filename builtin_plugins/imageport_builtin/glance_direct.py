@@ -1,0 +1,82 @@
+"""Import data that is here already: a file, standard input, or what was put in staging before."""
+
+from __future__ import annotations
+
+import errno
+import stat
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+from imageport import (
+    CHUNK_SIZE,
+    Chunks,
+    Conflict,
+    Context,
+    ImageData,
+    ImageRecord,
+    NoConfig,
+    Plugin,
+    Source,
+    SourceRejected,
+    SourceUnavailable,
+    hookimpl,
+)
+
+
+class GlanceDirect(Plugin[NoConfig]):
+    """Take the image from a file, from standard input (``-``), or from staging (no source at all).
+
+    A file of the caller is only read. Data in staging was put there with ``imageport images stage``.
+    """
+
+    stability = "stable"
+    starts_from = frozenset({"queued", "uploading"})
+
+    @hookimpl
+    def validate_source(self, source: Source) -> None:
+        """Accept paths, ``-`` and nothing; a url belongs to another method."""
+        if source.uri and "://" in source.uri and source.redirected_from is None and source.method == "glance-direct":
+            raise SourceRejected(
+                f"glance-direct reads files, and {source.uri} is a url",
+                hint="use web-download as the source of this pipeline, or give a path",
+            )
+
+    @hookimpl
+    def stage(self, source: Source, image: ImageRecord, ctx: Context) -> ImageData:
+        """Open the file, the staged data or standard input."""
+        if source.uri == "-":
+            return ImageData.from_chunks(lambda: _pieces(sys.stdin.buffer))
+        if source.uri is None:
+            if ctx.staged is None:
+                raise Conflict(
+                    f"nothing is staged for image {image.id}",
+                    hint=f"stage it first: imageport images stage {image.id} FILE, or name a file to import",
+                )
+            return ImageData.from_file(ctx.staged)
+        path = Path(source.uri).expanduser()
+        try:
+            status = path.stat()
+            kind = status.st_mode
+            if stat.S_ISFIFO(kind) or stat.S_ISBLK(kind) or stat.S_ISCHR(kind):
+                return ImageData.from_chunks(lambda: _file_pieces(path))
+            if not stat.S_ISREG(kind):
+                raise SourceUnavailable(f"{path} is no file", hint="name an image file, or - for standard input")
+            with path.open("rb"):
+                return ImageData.from_file(path)
+        except OSError as error:
+            remedy = {
+                errno.ENOENT: f"check the spelling; the path was looked up from {Path.cwd()}",
+                errno.EACCES: "let this user read the file, or run as one who may",
+            }.get(error.errno or 0, "check the disk that holds it")
+            raise SourceUnavailable(f"cannot read {path}: {error.strerror}", hint=remedy) from error
+
+
+def _file_pieces(path: Path) -> Chunks:
+    with path.open("rb") as file:
+        yield from _pieces(file)
+
+
+def _pieces(file: BinaryIO) -> Chunks:
+    while piece := file.read(CHUNK_SIZE):
+        yield piece

@@ -1,0 +1,73 @@
+"""Import virtual-machine images: read once, checked completely, written to every store at the same time.
+
+Everything a plugin author needs is importable from here and listed in ``__all__``.
+"""
+
+from imageport.context import Context
+from imageport.data import CHUNK_SIZE, ZERO_CHUNK, Chunks, ImageData, write_sparse
+from imageport.errors import (
+    Cancelled,
+    Conflict,
+    ImageportError,
+    LimitExceeded,
+    SourceRejected,
+    SourceUnavailable,
+    StoreFailed,
+    TransformFailed,
+    UsageError,
+    VerificationFailed,
+)
+from imageport.hookspecs import hookimpl
+from imageport.inspection import FormatInspection, inspect_file
+from imageport.limits import ByteSize, format_size
+from imageport.plugin import NoConfig, Plugin, PluginConfig
+from imageport.transport import HttpResponse, HttpTransport
+from imageport.values import (
+    RESERVED_PREFIX,
+    Caller,
+    Event,
+    Image,
+    ImageRecord,
+    Location,
+    PendingCopy,
+    Source,
+    Written,
+)
+
+__all__ = [
+    "CHUNK_SIZE",
+    "RESERVED_PREFIX",
+    "ZERO_CHUNK",
+    "ByteSize",
+    "Caller",
+    "Cancelled",
+    "Chunks",
+    "Conflict",
+    "Context",
+    "Event",
+    "FormatInspection",
+    "HttpResponse",
+    "HttpTransport",
+    "Image",
+    "ImageData",
+    "ImageRecord",
+    "ImageportError",
+    "LimitExceeded",
+    "Location",
+    "NoConfig",
+    "PendingCopy",
+    "Plugin",
+    "PluginConfig",
+    "Source",
+    "SourceRejected",
+    "SourceUnavailable",
+    "StoreFailed",
+    "TransformFailed",
+    "UsageError",
+    "VerificationFailed",
+    "Written",
+    "format_size",
+    "hookimpl",
+    "inspect_file",
+    "write_sparse",
+]

@@ -1,0 +1,140 @@
+"""The only module that talks to pluggy: one configured plugin, called through typed methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pluggy
+
+from imageport.data import Chunks, ImageData
+from imageport.errors import ImageportError, PluginBroken, StepCrashed
+from imageport.hookspecs import NAMESPACE, ImportHooks
+from imageport.values import Image
+
+if TYPE_CHECKING:
+    from imageport.context import Context
+    from imageport.plugin import Plugin
+    from imageport.values import Event, ImageRecord, Location, PendingCopy, Source
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BoundStep:
+    """A plugin instance under its label, with a hook manager of its own.
+
+    A manager for each step keeps order out of pluggy: the runner's lists are the order. Every error that leaves a
+    hook carries the label and the distribution; what is no ``ImageportError`` becomes ``StepCrashed``.
+    """
+
+    label: str
+    distribution: str
+    plugin: Plugin[Any]
+    is_store: bool
+    answers: frozenset[str]
+    hooks: pluggy.HookRelay
+
+    @classmethod
+    def bind(cls, label: str, distribution: str, plugin: Plugin[Any], *, is_store: bool = False) -> BoundStep:
+        """Check *plugin* against the hookspecs. Raises ``PluginBroken`` when it does not fit them."""
+        manager = pluggy.PluginManager(NAMESPACE)
+        manager.add_hookspecs(ImportHooks)
+        try:
+            manager.register(plugin, label)
+            manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            raise PluginBroken(
+                f"plugin '{label}' of {distribution} does not fit the hooks: {error}",
+                hint=f"this is a defect of {distribution}: report it to its authors",
+            ) from error
+        answers = frozenset(caller.name for caller in manager.get_hookcallers(plugin) or ())
+        return cls(label, distribution, plugin, is_store, answers, manager.hook)
+
+    def validate_source(self, source: Source, image: ImageRecord, ctx: Context) -> None:
+        """Let the step refuse *source*."""
+        self._call("validate_source", source=source, image=image, ctx=ctx.for_step(self.label))
+
+    def stage(self, source: Source, image: ImageRecord, ctx: Context) -> ImageData:
+        """Return the bytes that the import method provides."""
+        return self._expect(
+            ImageData, "stage", source=source, image=image, ctx=ctx.for_step(self.label)
+        )
+
+    def transform(self, image: Image, ctx: Context) -> Image:
+        """Return the changed image, or *image* when the step leaves it alone."""
+        if "transform" not in self.answers:
+            return image
+        changed = self._call("transform", image=image, ctx=ctx.for_step(self.label))
+        return image if changed is None else self._checked(changed, Image, "transform")
+
+    def store_write(self, image: Image, ctx: Context) -> PendingCopy:
+        """Write the image and return the copy that nobody can see yet."""
+        copy: PendingCopy = self._call("store_write", image=image, ctx=ctx.for_step(self.label))
+        if not all(hasattr(copy, name) for name in ("location", "bytes_written", "publish", "discard")):
+            raise self._wrong_answer("store_write", copy, "a pending copy")
+        return copy
+
+    def store_read(self, location: Location, ctx: Context) -> ImageData:
+        """Return the bytes of a published copy."""
+        return self._expect(ImageData, "store_read", location=location, ctx=ctx.for_step(self.label))
+
+    def store_delete(self, location: Location, ctx: Context) -> None:
+        """Remove a copy."""
+        self._call("store_delete", location=location, ctx=ctx.for_step(self.label))
+
+    def on_progress(self, event: Event, ctx: Context) -> None:
+        """Show *event* to an observer; the caller guards it."""
+        self.hooks.on_progress(event=event, ctx=ctx)
+
+    def guard(self, chunks: Chunks) -> Chunks:
+        """Pass on a stream made by this step, naming the step in whatever it raises."""
+        return self._guarded(lambda: chunks, "its stream")
+
+    def _guarded(self, open_chunks: Callable[[], Chunks], hook: str) -> Chunks:
+        try:
+            yield from open_chunks()
+        except Exception as error:
+            raise self.blamed(error, hook) from error
+
+    def blamed(self, error: Exception, hook: str) -> ImageportError:
+        """Return *error* with this step named in it, unless a deeper step is named already."""
+        if not isinstance(error, ImageportError):
+            error = StepCrashed(
+                f"{type(error).__name__} in {hook}: {error}",
+                hint=f"this looks like a defect of {self.distribution}: report it to its authors",
+            )
+        if error.step is None and error.store is None:
+            if self.is_store:
+                error.store = self.label
+            else:
+                error.step = self.label
+            error.distribution = self.distribution
+        return error
+
+    def _call(self, hook: str, **arguments: Any) -> Any:
+        try:
+            return getattr(self.hooks, hook)(**arguments)
+        except Exception as error:
+            blamed = self.blamed(error, hook)
+            if blamed is error:
+                raise
+            raise blamed from error
+
+    def _expect(self, expected: type[T], hook: str, **arguments: Any) -> T:
+        return self._checked(self._call(hook, **arguments), expected, hook)
+
+    def _checked(self, answer: Any, expected: type[T], hook: str) -> T:
+        if isinstance(answer, expected):
+            return answer
+        raise self._wrong_answer(hook, answer, f"{expected.__name__}")
+
+    def _wrong_answer(self, hook: str, answer: Any, expected: str) -> ImageportError:
+        return self.blamed(
+            StepCrashed(
+                f"{hook} returned {type(answer).__name__} where {expected} is expected",
+                hint=f"this is a defect of {self.distribution}: report it to its authors",
+            ),
+            hook,
+        )

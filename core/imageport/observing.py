@@ -1,0 +1,44 @@
+"""Events go to every observer; no observer can stop an import."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from imageport.binding import BoundStep
+from imageport.values import Event
+
+if TYPE_CHECKING:
+    from imageport.context import Context
+
+log = logging.getLogger(__name__)
+
+#: An observer that failed this often is not called again.
+PATIENCE = 3
+
+
+class Observers:
+    """The observers of one import. Events may come from any thread; observers hear them one at a time."""
+
+    def __init__(self, steps: Sequence[BoundStep]) -> None:
+        self._steps = [step for step in steps if "on_progress" in step.answers]
+        self._failures = dict.fromkeys(range(len(self._steps)), 0)
+        self._one_at_a_time = threading.RLock()
+
+    def emit(self, event: Event, ctx: Context) -> None:
+        """Show *event* to everybody who still listens."""
+        with self._one_at_a_time:
+            for number, step in enumerate(self._steps):
+                if self._failures[number] >= PATIENCE:
+                    continue
+                try:
+                    step.on_progress(event, ctx.for_step(step.label))
+                except Exception as error:  # noqa: BLE001 - whatever an observer does, the import goes on
+                    self._failures[number] += 1
+                    muted = "; it is not called again" if self._failures[number] == PATIENCE else ""
+                    log.warning(
+                        "observer '%s' (%s) failed on %s: %s: %s%s",
+                        step.label, step.distribution, event.kind, type(error).__name__, error, muted,
+                    )  # fmt: skip

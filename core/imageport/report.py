@@ -1,0 +1,107 @@
+"""The result of an import, for programs and for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from imageport.errors import ExitCode, ImageportError
+from imageport.values import ImageRecord
+
+StoreStatus = Literal["published", "failed", "discarded", "skipped"]
+
+
+@dataclass
+class StoreReport:
+    """What became of the copy in one store."""
+
+    status: StoreStatus = "skipped"
+    location: str | None = None
+    bytes_written: int = 0
+    seconds: float = 0.0
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """What one hook of one step did. Seconds are those of this step alone."""
+
+    step: str
+    hook: str
+    seconds: float
+    bytes_in: int
+    bytes_out: int
+
+
+@dataclass
+class SourceReport:
+    """What was read, and which checks were made on it."""
+
+    uri: str | None = None
+    bytes_read: int = 0
+    digests: dict[str, str] = field(default_factory=dict)
+    checks: list[dict[str, str]] = field(default_factory=list)
+
+
+@dataclass
+class Report:
+    """The result of one import; ``as_dict`` is the last line of ``run --json``."""
+
+    status: Literal["success", "failure"] = "failure"
+    task_id: str | None = None
+    image: ImageRecord | None = None
+    plan: Mapping[str, Any] = field(default_factory=dict)
+    stores: dict[str, StoreReport] = field(default_factory=dict)
+    source: SourceReport = field(default_factory=SourceReport)
+    seconds: float = 0.0
+    stages: list[StageReport] = field(default_factory=list)
+    error: ImageportError | None = None
+    orphans: list[str] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the command returns."""
+        return ExitCode.SUCCESS if self.error is None else self.error.exit_code
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as plain values, ready for JSON."""
+        return {
+            "type": "report",
+            "status": self.status,
+            "task_id": self.task_id,
+            "image": record_dict(self.image) if self.image else None,
+            "plan": dict(self.plan),
+            "stores": {label: asdict(store) for label, store in self.stores.items()},
+            "source": asdict(self.source),
+            "seconds": round(self.seconds, 3),
+            "stages": [asdict(stage) for stage in self.stages],
+            "orphans": self.orphans,
+            "error": error_dict(self.error) if self.error else None,
+        }
+
+
+def error_dict(error: ImageportError) -> dict[str, Any]:
+    """Return *error* as the object under ``error`` in reports."""
+    return {
+        "code": error.code,
+        "step": error.step,
+        "store": error.store,
+        "message": error.message,
+        "hint": error.hint,
+    }
+
+
+def record_dict(record: ImageRecord) -> dict[str, Any]:
+    """Return *record* as plain values, times in ISO 8601."""
+    plain = {name: getattr(record, name) for name in record.__dataclass_fields__}
+    plain["properties"] = dict(record.properties)
+    plain["tags"] = list(record.tags)
+    plain["locations"] = [
+        {"url": location.url, "store": location.store, "metadata": dict(location.metadata)}
+        for location in record.locations
+    ]
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value for name, value in plain.items()
+    }
