@@ -18,10 +18,12 @@ from imageport.errors import (
     VerificationFailed,
 )
 from imageport.hookspecs import hookimpl
-from imageport.inspection import FormatInspection, inspect_file
+from imageport.inspection import FormatInspection, ImageFormat, check_declared, inspect_file
 from imageport.limits import ByteSize, format_size
+from imageport.network import unwrap_address
 from imageport.plugin import NoConfig, Plugin, PluginConfig
 from imageport.transport import HttpResponse, HttpTransport
+from imageport.urls import Url
 from imageport.values import (
     RESERVED_PREFIX,
     Caller,
@@ -50,6 +52,7 @@ __all__ = [
     "HttpTransport",
     "Image",
     "ImageData",
+    "ImageFormat",
     "ImageRecord",
     "ImageportError",
     "LimitExceeded",
@@ -63,11 +66,14 @@ __all__ = [
     "SourceUnavailable",
     "StoreFailed",
     "TransformFailed",
+    "Url",
     "UsageError",
     "VerificationFailed",
     "Written",
+    "check_declared",
     "format_size",
     "hookimpl",
     "inspect_file",
+    "unwrap_address",
     "write_sparse",
 ]
