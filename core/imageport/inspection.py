@@ -202,9 +202,9 @@ def inspect_file(path: Path) -> ImageFormat:
 def check_declared(found: ImageFormat, declared: str | None) -> str:
     """Return the disk_format to record for an image that was *found* to be something.
 
-    *declared* is what the user said, None when nothing: then it is what is found. A declared format that
-    cannot be inspected (ami, ari, aki, ploop) is believed when nothing else is found; the virtual size of such
-    an image is unknown. Raises ``VerificationFailed`` when the image is unsafe or not what it is declared to be.
+    *declared* is what the user said, or None: then it is what is found. A declared format that cannot be
+    inspected (ami, ari, aki, ploop) is believed when nothing else is found; the virtual size of such an image
+    is unknown. Raises ``VerificationFailed`` when the image is unsafe or not what it is declared to be.
     """
     if found.unsafe:
         raise VerificationFailed(

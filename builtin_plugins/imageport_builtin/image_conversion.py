@@ -1,0 +1,180 @@
+"""The step that converts disk images from one format to another."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from imageport import (
+    Context,
+    FormatInspection,
+    Image,
+    ImageData,
+    ImageFormat,
+    LimitExceeded,
+    Plugin,
+    PluginConfig,
+    TransformFailed,
+    VerificationFailed,
+    check_declared,
+    format_size,
+    hookimpl,
+    inspect_file,
+)
+from imageport_builtin import qemu_img
+
+#: Enough of an image to tell its format, unless that shows at its end only.
+_HEAD = 64 << 10
+
+
+class ImageConversionConfig(PluginConfig):
+    """Options of ``image_conversion``."""
+
+    output_format: Literal["raw", "qcow2", "vmdk", "vdi", "vhd", "vhdx"] = Field(
+        default="raw", description="The disk format to store. An image that has it already is left as it is."
+    )
+    compress: bool = Field(default=False, description="Compress the clusters of a qcow2 that is written.")
+    vmdk_allowed_types: frozenset[str] = Field(
+        default=frozenset({"streamOptimized", "monolithicSparse"}),
+        description="Kinds of vmdk that are accepted; none when empty.",
+    )
+
+    @model_validator(mode="after")
+    def _compress_needs_qcow2(self) -> Self:
+        if self.compress and self.output_format != "qcow2":
+            raise ValueError(f"compress needs output_format qcow2; it is {self.output_format}")
+        return self
+
+
+class ImageConversion(Plugin[ImageConversionConfig]):
+    """Convert the image to another disk format with qemu-img.
+
+    Before that it must prove to be what it claims to be, and to refer to no other file. Reads raw, qcow2,
+    vmdk, vdi, vhd and vhdx; an iso passes unchanged. The record gets the new disk_format, the virtual size
+    and container_format bare.
+    """
+
+    reads = "either"
+    runs_after = frozenset({"image_decompression"})
+    binaries = qemu_img.BINARIES
+    stability = "stable"
+
+    @hookimpl
+    def transform(self, image: Image, ctx: Context) -> Image:
+        """Return the image in the output format."""
+        if image.data.path is None and (passed := self._pass_stream(image)):
+            return passed
+        source = ctx.spool(image.data)
+        if source.path is None:
+            raise RuntimeError("spooled data has no file")
+        result: Image | None = None
+        try:
+            result = self._transform_file(image, source, source.path, ctx)
+            return result
+        finally:
+            if result is None or result.data is not source:
+                _remove_work_file(source.path, ctx)
+
+    def _pass_stream(self, image: Image) -> Image | None:
+        """Return the image when its head shows that it may pass; the rest is inspected in flight."""
+        inspection = FormatInspection()
+        inspection.feed(image.data.peek(_HEAD))
+        # Whether it is safe shows later.
+        head = replace(inspection.finish(), unsafe=())
+        declared = image.record.disk_format
+        may_be_fixed_vhd = head.disk_format == "raw" and declared in (None, "vhd")
+        if may_be_fixed_vhd or head.name == "vmdk":
+            return None
+        _check_declared(head, declared)
+        if head.disk_format in ("iso", self.config.output_format):
+            return image.evolve(disk_format=head.disk_format)
+        return None
+
+    def _transform_file(self, image: Image, source: ImageData, path: Path, ctx: Context) -> Image:
+        found = inspect_file(path)
+        _check_declared(found, image.record.disk_format)
+        if found.name == "iso":
+            return image.evolve(data=source, disk_format="iso", virtual_size=found.virtual_size)
+        size = self._check_with_qemu(path, found, ctx)
+        if found.disk_format == self.config.output_format:
+            return image.evolve(data=source, disk_format=found.disk_format, virtual_size=size)
+        return self._convert(image, path, found, size, ctx)
+
+    def _check_with_qemu(self, path: Path, found: ImageFormat, ctx: Context) -> int:
+        """Return the virtual size in bytes of an image in which qemu-img finds nothing wrong either."""
+        if found.disk_format not in qemu_img.DRIVERS:
+            raise TransformFailed(
+                f"images of format {found.name} cannot be converted",
+                hint="decrypt the image first" if found.name == "luks" else "convert it before the import",
+            )
+        info = qemu_img.info(path, found.disk_format, ctx)
+        if info.driver != qemu_img.DRIVERS[found.disk_format]:
+            raise VerificationFailed(
+                f"the image is {found.disk_format}, but qemu-img takes it for {info.driver}"
+            )
+        if info.references:
+            raise VerificationFailed(
+                f"the image refers to other files: {', '.join(info.references)}",
+                hint="merge it into one file with qemu-img convert before the import",
+            )
+        if info.encrypted:
+            raise TransformFailed("the image is encrypted", hint="decrypt the image first")
+        if found.name == "vmdk" and info.create_type not in self.config.vmdk_allowed_types:
+            allowed = ", ".join(sorted(self.config.vmdk_allowed_types)) or "none"
+            raise VerificationFailed(
+                f"the image is a vmdk of type {info.create_type}; allowed: {allowed}",
+                hint="export it as streamOptimized, or see vmdk_allowed_types",
+            )
+        if info.virtual_size > ctx.limits.image_size_cap:
+            raise LimitExceeded(
+                f"the disk in the image has {format_size(info.virtual_size)};"
+                f" the limit is {format_size(ctx.limits.image_size_cap)}",
+                hint="raise limits.image_size_cap in the site file if images this large are expected",
+            )
+        return info.virtual_size
+
+    def _convert(self, image: Image, source: Path, found: ImageFormat, size: int, ctx: Context) -> Image:
+        wanted = self.config.output_format
+        target = ctx.work_file(f".{wanted}")
+        try:
+            qemu_img.convert(
+                source, found.disk_format, target, wanted, ctx, size=size, compress=self.config.compress
+            )
+            result = inspect_file(target)
+            _check_result(result, wanted)
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+        return image.evolve(
+            data=ImageData.from_file(target),
+            disk_format=wanted,
+            container_format="bare",
+            virtual_size=result.virtual_size,
+        )
+
+
+def _check_declared(found: ImageFormat, declared: str | None) -> None:
+    if check_declared(found, declared) != found.disk_format:
+        raise VerificationFailed(
+            f"images of disk_format {declared} cannot be converted",
+            hint=f"declare disk_format {found.disk_format} if that is what it is, or leave the step out",
+        )
+
+
+def _check_result(result: ImageFormat, wanted: str) -> None:
+    """Refuse a disk whose content pretends to be an image itself: whoever opens it might believe that."""
+    if result.unsafe or result.disk_format != wanted:
+        reason = "; ".join(result.unsafe) or f"it looks like {result.name}"
+        raise VerificationFailed(
+            f"the converted image is no proper {wanted}: {reason}",
+            hint="the disk inside the image is not what it should be; get it from a source you trust",
+        )
+
+
+def _remove_work_file(path: Path, ctx: Context) -> None:
+    """Remove the file at *path* if it is ours: staged data and files of the user stay."""
+    if path != ctx.staged and path.resolve().is_relative_to(ctx.work_folder.resolve()):
+        path.unlink()
