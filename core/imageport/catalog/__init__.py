@@ -1,0 +1,277 @@
+"""The catalog: the database of images and tasks.
+
+Every method is one transaction. Calls that take a :class:`Lease` are fenced: they raise ``LockLost`` and
+change nothing once the import no longer holds the lock of its image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from imageport.catalog import images, imports, locations, locks, tables, tasks
+from imageport.catalog.engine import Database, current_time
+from imageport.catalog.locks import Lease
+from imageport.catalog.processes import this_process
+from imageport.catalog.tasks import TaskRow
+from imageport.values import ImageRecord, Location
+
+__all__ = ["Catalog", "Lease", "TaskRow", "this_process"]
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class Catalog:
+    """The images and tasks kept in the database at *url*; safe to use from several threads."""
+
+    def __init__(self, url: str) -> None:
+        """Open ``sqlite:////folder/file`` or ``postgresql+psycopg://...``; make what is missing.
+
+        Raises ``UsageError``.
+        """
+        self._database = Database(url)
+
+    def close(self) -> None:
+        """Close the connections to the database."""
+        self._database.close()
+
+    # ------------------------------------------------------------------------------------------------- images
+
+    def create_image(self, record: ImageRecord) -> ImageRecord:
+        """Add an image and return it with its times. Raises ``Conflict`` when the id is taken."""
+        locks.refuse_setting(record.properties)
+        with self._database.writing() as connection:
+            images.create(connection, record, current_time(connection))
+            return images.get(connection, record.id)
+
+    def get_image(self, image_id: str) -> ImageRecord:
+        """Return the image with exactly this id. Raises ``UsageError``."""
+        with self._database.reading() as connection:
+            return images.get(connection, image_id)
+
+    def find_image(self, name_or_id: str) -> ImageRecord:
+        """Return the image with this id, unique name, or unique beginning of an id (at least 4 characters).
+
+        Raises ``UsageError`` that lists the candidates, or suggests a name that is near.
+        """
+        with self._database.reading() as connection:
+            return images.find(connection, name_or_id)
+
+    def list_images(self, *, status: str | None = None, name: str | None = None) -> list[ImageRecord]:
+        """Return the images with this status and name, newest first."""
+        wanted = {"status": status, "name": name}
+        conditions = [tables.images.c[key] == value for key, value in wanted.items() if value is not None]
+        with self._database.reading() as connection:
+            return images.select_records(connection, *conditions)
+
+    def update_image(
+        self,
+        image_id: str,
+        *,
+        fence: int | None = None,
+        properties: Mapping[str, str | None] = _NOTHING,
+        **fields: Any,
+    ) -> ImageRecord:
+        """Set these fields and properties (None removes one) and leave all others as they are.
+
+        With *fence* it is an import that writes: raises ``LockLost`` unless it still holds the lock. Its
+        properties are put back should it fail. Raises ``UsageError`` for an unknown image or field.
+        """
+        locks.refuse_setting(properties)
+        with self._database.writing() as connection:
+            if fence is None:
+                images.lock_row(connection, image_id)
+                now = current_time(connection)
+                images.write(connection, image_id, now, fields=fields, properties=properties)
+            else:
+                imports.update_fenced(connection, image_id, fence, fields=fields, properties=properties)
+            return images.get(connection, image_id)
+
+    def delete_image(self, image_id: str) -> None:
+        """Remove the image; an import that writes it loses its lock and has to take its copies back.
+
+        The caller removes the bytes of the visible copies. Raises ``UsageError`` for an unknown image.
+        """
+        with self._database.writing() as connection:
+            images.lock_row(connection, image_id)
+            task_id = locks.holder(connection, image_id)
+            if task_id is not None:
+                locations.hide(connection, task_id)
+            locations.remove_visible(connection, image_id)
+            images.remove(connection, image_id)
+
+    def is_locked(self, image_id: str) -> bool:
+        """Say whether an import holds the lock of the image."""
+        with self._database.reading() as connection:
+            return locks.holder(connection, image_id) is not None
+
+    # ------------------------------------------------------------------------------------------------ imports
+
+    def begin_import(
+        self,
+        image_id: str,
+        *,
+        starts_from: Collection[str],
+        request: Mapping[str, Any],
+        owner: str,
+        targets: Sequence[str],
+        lease_seconds: float,
+    ) -> Lease:
+        """Lock the image, make a task and say which stores the image goes to.
+
+        The image becomes ``importing``, unless it is active and only gets further copies. Raises ``Conflict``
+        when the image is locked or its status is none of *starts_from*, ``UsageError`` when there is none.
+        """
+        with self._database.writing() as connection:
+            return imports.begin(
+                connection,
+                image_id,
+                starts_from=starts_from,
+                request=request,
+                owner=owner,
+                targets=targets,
+                lease_seconds=lease_seconds,
+            )
+
+    def renew(self, lease: Lease, *, lease_seconds: float, progress: Mapping[str, Any]) -> bool:
+        """Prolong the lease from now on; return whether the import is to stop. Raises ``LockLost``."""
+        with self._database.writing() as connection:
+            return imports.renew(connection, lease, lease_seconds=lease_seconds, progress=progress)
+
+    def announce(self, lease: Lease, location: Location) -> None:
+        """Note where a copy is going to be, before its first byte is written.
+
+        Raises ``LockLost``, or ``Conflict`` when an earlier import left a visible copy there.
+        """
+        with self._database.writing() as connection:
+            locks.require(connection, lease.image_id, lease.fence)
+            locations.put(connection, lease.image_id, lease.task_id, location, "pending")
+
+    def forget(self, task_id: str, location: Location) -> None:
+        """Drop the note of a copy whose bytes are gone."""
+        with self._database.writing() as connection:
+            locations.forget(connection, task_id, location)
+
+    def pending_locations(self, task_id: str) -> list[Location]:
+        """Return the copies announced by the import that are neither published nor forgotten."""
+        with self._database.reading() as connection:
+            return locations.pending(connection, task_id)
+
+    def publish(self, lease: Lease, location: Location) -> None:
+        """Show the copy in the record of the image. Raises ``LockLost``."""
+        with self._database.writing() as connection:
+            locks.require(connection, lease.image_id, lease.fence)
+            locations.put(connection, lease.image_id, lease.task_id, location, "active")
+            imports.settle_store(connection, lease, location.store, failed=False)
+
+    def unpublish(self, lease: Lease, location: Location) -> None:
+        """Hide a copy of this import again, before its bytes are removed. Raises ``LockLost``."""
+        with self._database.writing() as connection:
+            locks.require(connection, lease.image_id, lease.fence)
+            locations.put(connection, lease.image_id, lease.task_id, location, "pending")
+
+    def store_failed(self, lease: Lease, store: str) -> None:
+        """Move *store* from the importing list to the failed list. Raises ``LockLost``."""
+        with self._database.writing() as connection:
+            locks.require(connection, lease.image_id, lease.fence)
+            imports.settle_store(connection, lease, store, failed=True)
+
+    def finish(
+        self,
+        lease: Lease,
+        *,
+        fields: Mapping[str, Any] = _NOTHING,
+        properties: Mapping[str, str | None] = _NOTHING,
+        result: Mapping[str, Any],
+    ) -> ImageRecord:
+        """End the import with success: set fields and properties, release the lock. Raises ``LockLost``."""
+        locks.refuse_setting(properties)
+        with self._database.writing() as connection:
+            imports.finish(connection, lease, fields=fields, properties=properties, result=result)
+            return images.get(connection, lease.image_id)
+
+    def fail(
+        self, lease: Lease, *, message: str, failed_stores: Sequence[str], result: Mapping[str, Any]
+    ) -> ImageRecord:
+        """End the import with failure: put back what it changed and release the lock.
+
+        A new image becomes queued again; what a user changed meanwhile stays. A second call changes nothing,
+        nor does one after the import was taken over or has ended well. Returns the record as it is then, or
+        the one from before with status ``deleted`` when the image is gone.
+        """
+        with self._database.writing() as connection:
+            imports.fail(
+                connection,
+                lease.image_id,
+                lease.task_id,
+                lease.fence,
+                message=message,
+                failed_stores=failed_stores,
+                result=result,
+            )
+            found = images.select_records(connection, tables.images.c.id == lease.image_id)
+        return found[0] if found else lease.before.evolve(status="deleted")
+
+    # ------------------------------------------------------------------------------------------- dead imports
+
+    def dead_import(self, image_id: str) -> TaskRow | None:
+        """Take over the import that locks the image, if its lease has run out or its process is gone.
+
+        Who gets the task removes the bytes of its ``pending_locations`` and calls ``recover``; until then the
+        image stays locked, and the old process is shut out. None when no dead import holds the lock.
+        """
+        with self._database.writing() as connection:
+            task_id = locks.holder(connection, image_id)
+            task = tasks.get_if_any(connection, task_id) if task_id else None
+            return imports.take_over(connection, task) if task else None
+
+    def dead_imports(self) -> list[TaskRow]:
+        """Return the unfinished tasks whose lease ran out or whose process is gone; changes nothing."""
+        with self._database.reading() as connection:
+            now = current_time(connection)
+            unfinished = tasks.select_rows(connection, tables.tasks.c.status.in_(tasks.UNFINISHED))
+        return [task for task in unfinished if task.is_dead(now)]
+
+    def take_over(self, task: TaskRow) -> TaskRow | None:
+        """Take over one of ``dead_imports``, see ``dead_import``. None when somebody else was faster."""
+        with self._database.writing() as connection:
+            return imports.take_over(connection, task)
+
+    def recover(self, task: TaskRow) -> None:
+        """End a dead import like ``fail``; one that lives or that others took over stays as it is."""
+        with self._database.writing() as connection:
+            imports.recover(connection, task)
+
+    # -------------------------------------------------------------------------------------------------- tasks
+
+    def get_task(self, task_id: str) -> TaskRow:
+        """Return the task with exactly this id. Raises ``UsageError``."""
+        with self._database.reading() as connection:
+            return tasks.get(connection, task_id)
+
+    def find_task(self, prefix: str) -> TaskRow:
+        """Return the one task whose id begins with these 4 or more characters. Raises ``UsageError``."""
+        with self._database.reading() as connection:
+            return tasks.find(connection, prefix)
+
+    def list_tasks(self, *, image_id: str | None = None, status: str | None = None) -> list[TaskRow]:
+        """Return the tasks of this image and with this status, newest first."""
+        wanted = {"image_id": image_id, "status": status}
+        conditions = [tables.tasks.c[key] == value for key, value in wanted.items() if value is not None]
+        with self._database.reading() as connection:
+            return tasks.select_rows(connection, *conditions)
+
+    def request_cancel(self, task_id: str) -> TaskRow:
+        """Ask an import to stop when it next renews its lease. Raises ``Conflict`` when it is over."""
+        with self._database.writing() as connection:
+            return tasks.request_cancel(connection, task_id, current_time(connection))
+
+    def remove_expired_tasks(self, now: datetime) -> int:
+        """Forget tasks that ended long ago (``expires_at`` is before *now*) and return how many.
+
+        Tasks with ``pending_locations`` stay: they alone know where bytes are left.
+        """
+        with self._database.writing() as connection:
+            return tasks.remove_expired(connection, now)

@@ -1,0 +1,176 @@
+"""The connection to the database: SQLite in WAL mode or PostgreSQL, and its two kinds of transaction."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select, text
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError
+
+from imageport.catalog.tables import Utc, metadata
+from imageport.errors import ImageportError, UsageError
+
+BUSY_SECONDS = 30
+_CONNECT_SECONDS = 10
+_SETUP_LOCK = 0x696D6770  # any number, as long as every process that makes the tables uses the same one
+
+
+class Database:
+    """One catalog database; safe to use from several threads."""
+
+    def __init__(self, url: str) -> None:
+        """Connect to *url* and make the tables that are missing. Raises ``UsageError``."""
+        parsed = _parse(url)
+        self.shown = parsed.render_as_string(hide_password=True)
+        try:
+            if parsed.get_backend_name() == "sqlite":
+                self._engine = _sqlite(parsed)
+                self._reader = self._engine
+            else:
+                self._engine = _postgresql(parsed)
+                # Several selects make up one record: they have to see one state of the database.
+                self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ")
+            with self._engine.connect().execution_options(write=True) as connection, connection.begin():
+                if connection.dialect.name == "postgresql":
+                    connection.execute(select(func.pg_advisory_xact_lock(_SETUP_LOCK)))
+                metadata.create_all(connection)
+        except ModuleNotFoundError as error:
+            raise UsageError(
+                f"the catalog {self.shown} needs the library {error.name}",
+                hint="Install it with: pip install 'imageport[postgresql]'",
+            ) from error
+        except (DBAPIError, OSError, sqlite3.Error) as error:
+            raise UsageError(
+                f"the catalog {self.shown} cannot be opened: {_reason(error)}",
+                hint="Check 'catalog:' in the site file, and that its folder is writable or its server runs.",
+            ) from error
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Give a transaction that sees one state of the database."""
+        with self._translated(), self._reader.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Give a transaction that commits at the end of the block, or leaves no trace when it raises."""
+        with (
+            self._translated(),
+            self._engine.connect().execution_options(write=True) as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (DataError, UnicodeError, OverflowError) as error:
+            raise UsageError(
+                f"the catalog cannot keep this value: {_reason(error)}",
+                hint="Give shorter or smaller values, without control characters.",
+            ) from error
+        except DBAPIError as error:
+            raise ImageportError(
+                f"the catalog {self.shown} failed: {_reason(error)}",
+                hint="Check the database and the free space of its disk, then try again.",
+            ) from error
+
+
+def current_time(connection: Connection) -> datetime:
+    """Return the time by which all processes that share the catalog judge leases."""
+    if connection.dialect.name == "sqlite":
+        return datetime.now(UTC)
+    return connection.execute(select(func.clock_timestamp(type_=Utc))).scalar_one()
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+    except (ArgumentError, NoSuchModuleError):
+        backend = ""
+    if backend == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    if backend != "sqlite":
+        raise UsageError(
+            "the url of the catalog is neither SQLite nor PostgreSQL",
+            hint="Write sqlite:////var/lib/imageport/catalog.db or postgresql+psycopg://user@host/database",
+        )
+    if parsed.database in {None, "", ":memory:"}:
+        raise UsageError(
+            f"the catalog {url} names no file",
+            hint="Write the absolute path of a file after sqlite:///, for instance sqlite:////tmp/catalog.db",
+        )
+    return parsed
+
+
+def _postgresql(url: URL) -> Engine:
+    return create_engine(
+        url,
+        json_serializer=_to_json,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": _CONNECT_SECONDS},
+    )
+
+
+def _sqlite(url: URL) -> Engine:
+    Path(url.database or "").absolute().parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, json_serializer=_to_json, connect_args={"timeout": BUSY_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: sqlite3.Connection, _: object) -> None:
+        connection.isolation_level = None  # this module begins transactions itself, see below
+        connection.execute("PRAGMA foreign_keys = ON")
+        _use_wal(connection)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A transaction that starts by reading cannot wait for its turn to write: SQLite fails it at once.
+        write = connection.get_execution_options().get("write", False)
+        connection.execute(text("BEGIN IMMEDIATE" if write else "BEGIN"))
+
+    return engine
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch to WAL mode; SQLite does not wait for other processes here, so this does."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def _reason(error: Exception) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return " ".join(str(cause).split())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    raise TypeError(f"{value!r} cannot be kept in the catalog as JSON")
+
+
+_to_json = partial(json.dumps, default=_plain)

@@ -1,0 +1,187 @@
+"""Rows of images: their fields, properties and visible locations."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from imageport.catalog.tables import image_locations, image_properties, images, tasks
+from imageport.errors import Conflict, UsageError
+from imageport.positions import did_you_mean
+from imageport.values import ImageRecord, Location
+
+MIN_PREFIX = 4
+_SHOWN_CANDIDATES = 5
+
+_KEPT_BY_CATALOG = frozenset({"id", "fence", "created_at", "updated_at"})
+_SETTABLE = frozenset(images.c.keys()) - _KEPT_BY_CATALOG
+
+
+def create(connection: Connection, record: ImageRecord, now: datetime) -> None:
+    """Insert *record*; the times it lacks are *now*."""
+    # Should the id have been used before, an import left over from then must not hold a valid fence.
+    fence = connection.execute(
+        select(func.coalesce(func.max(tasks.c.fence), 0)).where(tasks.c.image_id == record.id)
+    ).scalar_one()
+    values = {name: getattr(record, name) for name in _SETTABLE} | {
+        "id": record.id,
+        "tags": list(record.tags),
+        "fence": fence,
+        "created_at": record.created_at or now,
+        "updated_at": record.updated_at or now,
+    }
+    try:
+        with connection.begin_nested():
+            connection.execute(insert(images), values)
+    except IntegrityError as error:
+        raise Conflict(f"there is an image {record.id} already", hint="Choose another id.") from error
+    _set_properties(connection, record.id, record.properties)
+    for location in record.locations:
+        connection.execute(
+            insert(image_locations),
+            {
+                "image_id": record.id,
+                "store": location.store,
+                "url": location.url,
+                "metadata": dict(location.metadata),
+                "status": "active",
+            },
+        )
+
+
+def get(connection: Connection, image_id: str) -> ImageRecord:
+    """Return the image with exactly this id. Raises ``UsageError``."""
+    found = select_records(connection, images.c.id == image_id)
+    if not found:
+        raise no_image(image_id)
+    return found[0]
+
+
+def no_image(image_id: str) -> UsageError:
+    """Return the error for an id that no image has."""
+    return UsageError(f"no image {image_id}", hint="'imageport images list' shows what there is.")
+
+
+def find(connection: Connection, name_or_id: str) -> ImageRecord:
+    """Return the one image with this id, name or beginning of an id. Raises ``UsageError``."""
+    exact = select_records(connection, images.c.id == name_or_id)
+    if exact:
+        return exact[0]
+    matches = [images.c.name == name_or_id]
+    if len(name_or_id) >= MIN_PREFIX:
+        matches.append(images.c.id.startswith(name_or_id, autoescape=True))
+    found = select_records(connection, or_(*matches))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        names = connection.execute(select(images.c.name).where(images.c.name.is_not(None)).distinct())
+        raise UsageError(
+            f"no image '{name_or_id}'{did_you_mean(name_or_id, names.scalars())}",
+            hint="'imageport images list' shows what there is.",
+        )
+    candidates = [f"{record.id} ({record.name})" for record in found[:_SHOWN_CANDIDATES]]
+    more = f" and {len(found) - len(candidates)} more" if len(found) > len(candidates) else ""
+    raise UsageError(
+        f"'{name_or_id}' may be any of {len(found)} images: {', '.join(candidates)}{more}",
+        hint="Give the id.",
+    )
+
+
+def select_records(connection: Connection, *conditions: ColumnElement[bool]) -> list[ImageRecord]:
+    """Return the images that meet all *conditions*, newest first."""
+    wanted = select(images.c.id).where(*conditions)
+    properties: dict[str, dict[str, str]] = defaultdict(dict)
+    for row in connection.execute(select(image_properties).where(image_properties.c.image_id.in_(wanted))):
+        properties[row.image_id][row.name] = row.value
+    locations: dict[str, list[Location]] = defaultdict(list)
+    for row in connection.execute(
+        select(image_locations)
+        .where(image_locations.c.image_id.in_(wanted), image_locations.c.status == "active")
+        .order_by(image_locations.c.number)
+    ):
+        locations[row.image_id].append(to_location(row))
+    rows = connection.execute(
+        select(images).where(*conditions).order_by(images.c.created_at.desc(), images.c.id)
+    )
+    return [
+        ImageRecord(
+            **{name: value for name, value in row.items() if name not in {"fence", "tags"}},
+            tags=tuple(row["tags"]),
+            properties=properties[row["id"]],
+            locations=tuple(locations[row["id"]]),
+        )
+        for row in rows.mappings()
+    ]
+
+
+def to_location(row: Any) -> Location:
+    """Return the value for a row of ``image_locations``."""
+    return Location(url=row.url, store=row.store, metadata=row.metadata)
+
+
+def lock_row(connection: Connection, image_id: str) -> int:
+    """Keep others from writing the image until the transaction ends; return its fence."""
+    fence = lock_row_if_any(connection, image_id)
+    if fence is None:
+        raise no_image(image_id)
+    return fence
+
+
+def lock_row_if_any(connection: Connection, image_id: str) -> int | None:
+    """Do as ``lock_row``, but return None when there is no such image."""
+    return connection.execute(
+        select(images.c.fence).where(images.c.id == image_id).with_for_update()
+    ).scalar_one_or_none()
+
+
+def set_fence(connection: Connection, image_id: str, fence: int) -> None:
+    """Shut out every import but the one with this *fence*."""
+    connection.execute(update(images).where(images.c.id == image_id).values(fence=fence))
+
+
+def remove(connection: Connection, image_id: str) -> None:
+    """Delete the image with its properties."""
+    connection.execute(delete(images).where(images.c.id == image_id))
+
+
+def write(
+    connection: Connection,
+    image_id: str,
+    now: datetime,
+    *,
+    fields: Mapping[str, Any],
+    properties: Mapping[str, str | None],
+) -> None:
+    """Set *fields* and *properties* (None removes one); whatever is not named stays."""
+    for name in fields:
+        if name not in _SETTABLE:
+            raise UsageError(
+                f"'{name}' is no field of an image that can be set{did_you_mean(name, _SETTABLE)}",
+                hint=f"These can: {', '.join(sorted(_SETTABLE))}.",
+            )
+    values = dict(fields)
+    if "tags" in values:
+        values["tags"] = list(values["tags"])
+    connection.execute(update(images).where(images.c.id == image_id).values(**values, updated_at=now))
+    _set_properties(connection, image_id, properties)
+
+
+def _set_properties(connection: Connection, image_id: str, properties: Mapping[str, str | None]) -> None:
+    if properties:
+        connection.execute(
+            delete(image_properties).where(
+                image_properties.c.image_id == image_id, image_properties.c.name.in_(list(properties))
+            )
+        )
+    rows = [
+        {"image_id": image_id, "name": name, "value": value}
+        for name, value in properties.items()
+        if value is not None
+    ]
+    if rows:
+        connection.execute(insert(image_properties), rows)

@@ -1,0 +1,253 @@
+"""What happens to image and task when an import begins, goes on and ends.
+
+Each function is called within one transaction, and locks the row of the image before that of the task.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from imageport.catalog import images, locations, locks, tables, tasks
+from imageport.catalog.engine import current_time
+from imageport.catalog.locks import LOCK, Lease
+from imageport.catalog.processes import this_process
+from imageport.catalog.tasks import TaskRow
+from imageport.errors import Conflict
+from imageport.values import ImageRecord
+
+IMPORTING = "os_glance_importing_to_stores"
+FAILED = "os_glance_failed_import"
+
+#: How long the removal of a dead import's bytes may take until somebody else may take that over as well.
+TAKE_OVER_TIME = timedelta(minutes=10)
+
+_NEW = frozenset({"queued", "uploading"})
+_RESTORED = (
+    "disk_format",
+    "container_format",
+    "size",
+    "virtual_size",
+    "checksum",
+    "os_hash_algo",
+    "os_hash_value",
+)
+_WHAT_TO_DO = {
+    "queued": "Put its data in staging with 'imageport images stage', or use a method that fetches the data.",
+    "uploading": "Its data is in staging: import it with the method glance-direct.",
+    "importing": "'imageport gc' rolls back imports whose process has died.",
+    "active": "Import into a new image, or copy this one to further stores with the method copy-image.",
+}
+
+
+def begin(
+    connection: Connection,
+    image_id: str,
+    *,
+    starts_from: Collection[str],
+    request: Mapping[str, Any],
+    owner: str,
+    targets: Sequence[str],
+    lease_seconds: float,
+) -> Lease:
+    """Lock the image for a new task and say which stores it is going to. Raises ``Conflict``."""
+    fence = images.lock_row(connection, image_id) + 1
+    now = current_time(connection)
+    locks.make_free(connection, image_id, now)
+    before = images.get(connection, image_id)
+    if before.status not in starts_from:
+        raise Conflict(
+            f"image {image_id} is {before.status}; this import needs it {' or '.join(sorted(starts_from))}",
+            hint=_WHAT_TO_DO.get(before.status, "Choose another image."),
+        )
+    task_id = str(uuid.uuid4())
+    connection.execute(
+        insert(tables.tasks),
+        {
+            "id": task_id,
+            "image_id": image_id,
+            "type": "import",
+            "status": "processing",
+            "message": "",
+            "owner": owner,
+            "input": request,
+            "progress": {},
+            "holder": this_process(),
+            "attempt": 1,
+            "fence": fence,
+            "cancel_requested": False,
+            "snapshot": _snapshot(before),
+            "touched": [],
+            "created_at": now,
+            "updated_at": now,
+            "lease_expires_at": now + timedelta(seconds=lease_seconds),
+        },
+    )
+    images.set_fence(connection, image_id, fence)
+    importing = _stores(before, IMPORTING) | set(targets)
+    failed = _stores(before, FAILED) - set(targets)
+    images.write(
+        connection,
+        image_id,
+        now,
+        fields={} if before.status == "active" else {"status": "importing"},
+        properties={LOCK: task_id, IMPORTING: _joined(importing), FAILED: _joined(failed)},
+    )
+    return Lease(task_id=task_id, image_id=image_id, fence=fence, before=before)
+
+
+def renew(connection: Connection, lease: Lease, *, lease_seconds: float, progress: Mapping[str, Any]) -> bool:
+    """Prolong the lease and note the progress; return whether somebody wants the import to stop."""
+    locks.require(connection, lease.image_id, lease.fence)
+    now = current_time(connection)
+    tasks.write(
+        connection,
+        lease.task_id,
+        now,
+        progress=progress,
+        lease_expires_at=now + timedelta(seconds=lease_seconds),
+    )
+    return tasks.get(connection, lease.task_id).cancel_requested
+
+
+def update_fenced(
+    connection: Connection,
+    image_id: str,
+    fence: int,
+    *,
+    fields: Mapping[str, Any],
+    properties: Mapping[str, str | None],
+) -> None:
+    """Write the image on behalf of the import that holds *fence*, remembering which properties it set."""
+    task_id = locks.require(connection, image_id, fence)
+    now = current_time(connection)
+    touched = connection.execute(
+        select(tables.tasks.c.touched).where(tables.tasks.c.id == task_id)
+    ).scalar_one()
+    tasks.write(connection, task_id, now, touched=sorted({*touched, *properties}))
+    images.write(connection, image_id, now, fields=fields, properties=properties)
+
+
+def settle_store(connection: Connection, lease: Lease, store: str, *, failed: bool) -> None:
+    """Note that the import is done with *store*, well or not."""
+    record = images.get(connection, lease.image_id)
+    properties = {IMPORTING: _joined(_stores(record, IMPORTING) - {store})}
+    if failed:
+        properties[FAILED] = _joined(_stores(record, FAILED) | {store})
+    images.write(connection, lease.image_id, current_time(connection), fields={}, properties=properties)
+
+
+def finish(
+    connection: Connection,
+    lease: Lease,
+    *,
+    fields: Mapping[str, Any],
+    properties: Mapping[str, str | None],
+    result: Mapping[str, Any],
+) -> None:
+    """Set what the import found out, end its task with success and release the lock."""
+    locks.require(connection, lease.image_id, lease.fence)
+    now = current_time(connection)
+    released = {IMPORTING: "", LOCK: None}
+    images.write(connection, lease.image_id, now, fields=fields, properties={**properties, **released})
+    tasks.close(connection, lease.task_id, now, status="success", message="", result=result)
+
+
+def fail(
+    connection: Connection,
+    image_id: str,
+    task_id: str,
+    fence: int,
+    *,
+    message: str,
+    failed_stores: Sequence[str],
+    result: Mapping[str, Any] | None,
+) -> None:
+    """Put back what the import changed, end its task with failure and release the lock.
+
+    Does nothing when the task has ended, or when somebody took it over, who will then do this.
+    """
+    images.lock_row_if_any(connection, image_id)
+    task = tasks.lock_row(connection, task_id)
+    if task.finished or task.fence != fence:
+        return
+    now = current_time(connection)
+    if locks.holder(connection, image_id) == task_id:
+        fields, properties = _undone(connection, image_id, task_id, failed_stores)
+        images.write(connection, image_id, now, fields=fields, properties=properties)
+    locations.hide(connection, task_id)
+    tasks.close(connection, task_id, now, status="failure", message=message, result=result)
+
+
+def take_over(connection: Connection, task: TaskRow) -> TaskRow | None:
+    """Make this process the one that rolls the dead *task* back; None when it is not dead, or no longer.
+
+    Its copies are hidden at once, so that nobody finds one whose bytes are being removed.
+    """
+    image_fence = images.lock_row_if_any(connection, task.image_id) or 0
+    current = tasks.lock_row(connection, task.id)
+    now = current_time(connection)
+    if not current.is_dead(now):
+        return None
+    fence = max(image_fence, current.fence) + 1
+    if locks.holder(connection, task.image_id) == task.id:
+        images.set_fence(connection, task.image_id, fence)
+    locations.hide(connection, task.id)
+    tasks.write(
+        connection,
+        task.id,
+        now,
+        message=f"the import died: its {current.process} ended or stopped renewing its lease",
+        holder=this_process(),
+        fence=fence,
+        lease_expires_at=now + TAKE_OVER_TIME,
+    )
+    return tasks.get(connection, task.id)
+
+
+def recover(connection: Connection, task: TaskRow) -> None:
+    """End *task* as failed if it is dead or this process took it over."""
+    current = take_over(connection, task) or tasks.get(connection, task.id)
+    if current.holder == this_process():
+        fail(
+            connection,
+            current.image_id,
+            current.id,
+            current.fence,
+            message=current.message,
+            failed_stores=(),
+            result=None,
+        )
+
+
+def _undone(
+    connection: Connection, image_id: str, task_id: str, failed_stores: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, str | None]]:
+    """Return the fields and properties that the image gets back when its import has failed."""
+    row = connection.execute(
+        select(tables.tasks.c.snapshot, tables.tasks.c.touched).where(tables.tasks.c.id == task_id)
+    ).one()
+    fields = {name: row.snapshot[name] for name in _RESTORED}
+    if row.snapshot["status"] in _NEW:
+        # A staged image goes back to queued as well: the import may have used its data up.
+        fields |= {"status": "queued", "size": None, "virtual_size": None}
+    failed = _stores(images.get(connection, image_id), FAILED) | set(failed_stores)
+    properties = {name: row.snapshot["properties"].get(name) for name in row.touched}
+    return fields, properties | {IMPORTING: "", FAILED: _joined(failed), LOCK: None}
+
+
+def _snapshot(record: ImageRecord) -> dict[str, Any]:
+    fields = {name: getattr(record, name) for name in ("status", *_RESTORED)}
+    return fields | {"properties": dict(record.properties)}
+
+
+def _stores(record: ImageRecord, name: str) -> set[str]:
+    return set(filter(None, record.properties.get(name, "").split(",")))
+
+
+def _joined(stores: Iterable[str]) -> str:
+    return ",".join(sorted(stores))

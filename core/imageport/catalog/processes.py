@@ -1,0 +1,58 @@
+"""Which process does something, and whether it is still there."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+
+def this_process() -> str:
+    """Name this process for good: ``host:pid:start``.
+
+    ``start`` is the start time in clock ticks since boot (field 22 of ``/proc/PID/stat``, see proc(5)), then
+    the boot and the pid namespace within which tick and pid mean something.
+    """
+    pid = os.getpid()
+    start = _stat(pid)[19]
+    return f"{socket.gethostname()}:{pid}:{start}-{_process_space()}"
+
+
+def is_gone(holder: str) -> bool:
+    """Say whether the process that called itself *holder* has certainly ended.
+
+    Processes of other hosts, boots and containers cannot be judged from here; only their lease can expire.
+    """
+    _, pid_text, start = holder.rsplit(":", 2)
+    ticks, _, space = start.partition("-")
+    pid = int(pid_text)
+    # The name of the host is not enough: clones of one machine image often share it.
+    if space != _process_space():
+        return False
+    try:
+        fields = _stat(pid)
+    except OSError:
+        return not _exists(pid)
+    return fields[0] in "ZX" or fields[19] != ticks
+
+
+def _stat(pid: int) -> list[str]:
+    """Return the fields of ``/proc/PID/stat`` from the state (field 3) on."""
+    return Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
+
+
+def _exists(pid: int) -> bool:
+    # /proc may be mounted so that it hides the processes of other users; signal 0 still tells.
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _process_space() -> str:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    namespace = Path("/proc/self/ns/pid").stat().st_ino
+    return f"{boot.replace('-', '')}.{namespace}"

@@ -1,0 +1,117 @@
+"""The tables of the catalog."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+if TYPE_CHECKING:
+    from sqlalchemy import Dialect
+
+
+class Utc(TypeDecorator[datetime]):
+    """An aware datetime in UTC, also where the database keeps no time zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Convert to UTC before the zone may get lost."""
+        return value and value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Say that what comes back is UTC."""
+        if value is None:
+            return None
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+metadata = MetaData()
+
+#: ``fence`` counts the locks taken on the image, see ``locks.py``; the rest are fields of ``ImageRecord``.
+images = Table(
+    "images",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("name", Text, index=True),
+    Column("status", String(16), nullable=False),
+    Column("disk_format", Text),
+    Column("container_format", Text),
+    Column("size", BigInteger),
+    Column("virtual_size", BigInteger),
+    Column("checksum", Text),
+    Column("os_hash_algo", Text),
+    Column("os_hash_value", Text),
+    Column("owner", Text),
+    Column("visibility", Text, nullable=False),
+    Column("protected", Boolean, nullable=False),
+    Column("min_disk", BigInteger, nullable=False),
+    Column("min_ram", BigInteger, nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("updated_at", Utc, nullable=False),
+)
+
+image_properties = Table(
+    "image_properties",
+    metadata,
+    Column("image_id", ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+#: No foreign key: a pending row is the only trace of bytes in a store and must outlive its image.
+image_locations = Table(
+    "image_locations",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("image_id", String(64), nullable=False),
+    Column("store", String(255), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("task_id", String(64), index=True),
+    UniqueConstraint("image_id", "store", "url"),
+)
+
+#: ``snapshot`` and ``touched`` (names of properties the import set) are what a roll back needs.
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("image_id", String(64), nullable=False, index=True),
+    Column("type", String(16), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("input", JSON, nullable=False),
+    Column("result", JSON(none_as_null=True)),
+    Column("progress", JSON, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("snapshot", JSON, nullable=False),
+    Column("touched", JSON, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("updated_at", Utc, nullable=False),
+    Column("expires_at", Utc),
+    Column("lease_expires_at", Utc, nullable=False),
+)

@@ -1,0 +1,156 @@
+"""Rows of tasks: one for every run of an import."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Connection, delete, exists, select, update
+
+from imageport.catalog.images import MIN_PREFIX
+from imageport.catalog.processes import is_gone
+from imageport.catalog.tables import image_locations, tasks
+from imageport.errors import Conflict, UsageError
+
+TaskStatus = Literal["pending", "processing", "success", "failure"]
+
+UNFINISHED = frozenset({"pending", "processing"})
+#: How long a finished task is remembered; the default of Glance's ``task_time_to_live``.
+TIME_TO_LIVE = timedelta(hours=48)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRow:
+    """A run of an import, as the catalog knows it.
+
+    ``holder`` is the process that works on it, as named by ``this_process()``. Its lease ends at
+    ``lease_expires_at`` unless it is renewed. ``expires_at`` is when a finished task may be forgotten.
+    """
+
+    id: str
+    image_id: str
+    type: str
+    status: TaskStatus
+    message: str
+    owner: str
+    input: Mapping[str, Any]
+    result: Mapping[str, Any] | None
+    progress: Mapping[str, Any]
+    holder: str
+    attempt: int
+    fence: int
+    cancel_requested: bool
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime | None
+    lease_expires_at: datetime
+
+    @property
+    def finished(self) -> bool:
+        """Whether the task has ended, well or not."""
+        return self.status not in UNFINISHED
+
+    @property
+    def process(self) -> str:
+        """The holder, for people."""
+        host, pid, _ = self.holder.rsplit(":", 2)
+        return f"process {pid} on {host}"
+
+    def is_dead(self, now: datetime) -> bool:
+        """Say whether nobody works on this unfinished task any more."""
+        return not self.finished and (self.lease_expires_at < now or is_gone(self.holder))
+
+
+_COLUMNS = [tasks.c[field.name] for field in fields(TaskRow)]
+
+
+def select_rows(connection: Connection, *conditions: ColumnElement[bool]) -> list[TaskRow]:
+    """Return the tasks that meet all *conditions*, newest first."""
+    rows = connection.execute(
+        select(*_COLUMNS).where(*conditions).order_by(tasks.c.created_at.desc(), tasks.c.id)
+    )
+    return [TaskRow(**row) for row in rows.mappings()]
+
+
+def get(connection: Connection, task_id: str) -> TaskRow:
+    """Return the task with exactly this id. Raises ``UsageError``."""
+    task = get_if_any(connection, task_id)
+    if task is None:
+        raise UsageError(f"no task {task_id}", hint="'imageport tasks list' shows what there is.")
+    return task
+
+
+def get_if_any(connection: Connection, task_id: str) -> TaskRow | None:
+    """Return the task with exactly this id, if there is one."""
+    return next(iter(select_rows(connection, tasks.c.id == task_id)), None)
+
+
+def find(connection: Connection, prefix: str) -> TaskRow:
+    """Return the one task whose id begins with *prefix*. Raises ``UsageError``."""
+    if len(prefix) < MIN_PREFIX:
+        raise UsageError(
+            f"'{prefix}' is too short to name a task",
+            hint=f"Give at least the first {MIN_PREFIX} characters of its id.",
+        )
+    found = select_rows(connection, tasks.c.id.startswith(prefix, autoescape=True))
+    if not found:
+        raise UsageError(f"no task {prefix}", hint="'imageport tasks list' shows what there is.")
+    if len(found) > 1:
+        raise UsageError(
+            f"{len(found)} tasks begin with {prefix}: {', '.join(task.id for task in found[:5])}",
+            hint="Give more of the id.",
+        )
+    return found[0]
+
+
+def lock_row(connection: Connection, task_id: str) -> TaskRow:
+    """Keep others from writing the task until the transaction ends, and return it."""
+    connection.execute(select(tasks.c.id).where(tasks.c.id == task_id).with_for_update())
+    return get(connection, task_id)
+
+
+def write(connection: Connection, task_id: str, now: datetime, **columns: Any) -> None:
+    """Set these columns of the task."""
+    connection.execute(update(tasks).where(tasks.c.id == task_id).values(**columns, updated_at=now))
+
+
+def close(
+    connection: Connection,
+    task_id: str,
+    now: datetime,
+    *,
+    status: Literal["success", "failure"],
+    message: str,
+    result: Mapping[str, Any] | None,
+) -> None:
+    """End the task for good."""
+    write(
+        connection,
+        task_id,
+        now,
+        status=status,
+        message=message,
+        result=result,
+        expires_at=now + TIME_TO_LIVE,
+    )
+
+
+def request_cancel(connection: Connection, task_id: str, now: datetime) -> TaskRow:
+    """Ask the process that runs the task to stop. Raises ``Conflict`` when the task is over."""
+    task = lock_row(connection, task_id)
+    if task.finished:
+        raise Conflict(
+            f"task {task_id} ended with {task.status} already", hint="There is nothing left to cancel."
+        )
+    write(connection, task_id, now, cancel_requested=True)
+    return get(connection, task_id)
+
+
+def remove_expired(connection: Connection, now: datetime) -> int:
+    """Forget finished tasks whose time has come, but none that still owes the removal of bytes."""
+    owes = exists().where(image_locations.c.task_id == tasks.c.id, image_locations.c.status == "pending")
+    return connection.execute(
+        delete(tasks).where(tasks.c.status.not_in(UNFINISHED), tasks.c.expires_at <= now, ~owes)
+    ).rowcount
