@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -58,9 +58,7 @@ class BoundStep:
 
     def stage(self, source: Source, image: ImageRecord, ctx: Context) -> ImageData:
         """Return the bytes that the import method provides."""
-        return self._expect(
-            ImageData, "stage", source=source, image=image, ctx=ctx.for_step(self.label)
-        )
+        return self._expect(ImageData, "stage", source=source, image=image, ctx=ctx.for_step(self.label))
 
     def transform(self, image: Image, ctx: Context) -> Image:
         """Return the changed image, or *image* when the step leaves it alone."""
@@ -88,15 +86,15 @@ class BoundStep:
         """Show *event* to an observer; the caller guards it."""
         self.hooks.on_progress(event=event, ctx=ctx)
 
-    def guard(self, chunks: Chunks) -> Chunks:
+    def guard(self, chunks: Chunks) -> Generator[bytes, None, None]:
         """Pass on a stream made by this step, naming the step in whatever it raises."""
-        return self._guarded(lambda: chunks, "its stream")
-
-    def _guarded(self, open_chunks: Callable[[], Chunks], hook: str) -> Chunks:
         try:
-            yield from open_chunks()
+            yield from chunks
         except Exception as error:
-            raise self.blamed(error, hook) from error
+            blamed = self.blamed(error, "its stream")
+            if blamed is error:
+                raise
+            raise blamed from error
 
     def blamed(self, error: Exception, hook: str) -> ImageportError:
         """Return *error* with this step named in it, unless a deeper step is named already."""

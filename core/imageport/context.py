@@ -7,13 +7,14 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imageport.data import Chunks, ImageData, write_sparse
-from imageport.errors import Cancelled, LimitExceeded
+from imageport.errors import Cancelled, ImportFailed, LimitExceeded, TransformFailed
 from imageport.limits import Limits, format_size
 from imageport.values import Caller, Event, Location
 
@@ -41,6 +42,7 @@ class Context:
     log: logging.Logger
     replicas: tuple[Location, ...] = ()
     staged: Path | None = None
+    stream_only: bool = False
     work_folder: Path
     emit: Callable[[Event], None]
     read_replica: Callable[[Location], ImageData]
@@ -80,17 +82,26 @@ class Context:
     def spool(self, data: ImageData) -> ImageData:
         """Return *data* as a file: itself if it is one already, else a new file in the work folder.
 
-        Zeros become holes. Raises ``LimitExceeded`` at the image size cap, and whatever the stream raises.
+        Zeros become holes. Raises ``TransformFailed`` where the pipeline allows streaming only,
+        ``LimitExceeded`` at the image size cap, and whatever the stream raises.
         """
         if data.path is not None:
             return data
+        if self.stream_only:
+            raise TransformFailed(
+                "this data can only be read from a file, and the pipeline allows streaming only",
+                hint="set 'staging: auto' in the pipeline",
+            )
         path = self.work_file(".spool")
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        position = 0
+        with _scratch(path):
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         try:
-            position = 0
             for piece in self.capped(data.chunks()):
-                write_sparse(descriptor, piece, position)
+                with _scratch(path):
+                    write_sparse(descriptor, piece, position)
                 position += len(piece)
+                self.report("progress", lane="staging", done=position, total=data.size)
             os.ftruncate(descriptor, position)
         except BaseException:
             path.unlink()
@@ -111,3 +122,14 @@ class Context:
                     hint="raise limits.image_size_cap in the site file if images this large are expected",
                 )
             yield piece
+
+
+@contextmanager
+def _scratch(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ImportFailed(
+            f"cannot write scratch data to {path.parent}: {error.strerror}",
+            hint="free space there, or set staging.directory in the site file to a larger disk",
+        ) from error

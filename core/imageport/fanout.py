@@ -56,8 +56,8 @@ class Consumer(Generic[T]):
 
     @property
     def failed(self) -> bool:
-        """Whether the work ended with an error."""
-        return self.error is not None
+        """Whether the work ended with an error of its own, not with one that came with the data."""
+        return self.error is not None and not self.pipe.broken
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait for the end of the work."""
@@ -98,7 +98,7 @@ def fan_out(
                     consumer.outcome()
                     raise RuntimeError(f"{consumer.label} stopped reading before the end of the image")
             if stores and all(store.failed for store in stores):
-                break
+                stores[0].outcome()
             total += len(piece)
             pace.tell(total)
     except BaseException as error:

@@ -10,9 +10,6 @@ from imageport.binding import BoundStep
 from imageport.data import Chunks, ImageData
 from imageport.errors import StepCrashed
 
-#: Seconds between two progress events of one step.
-REPORT_INTERVAL = 0.2
-
 
 @dataclass
 class Meter:
@@ -60,19 +57,16 @@ class Meter:
             )
 
     def _counted(self, chunks: Chunks) -> Chunks:
-        chunks = self.step.guard(chunks)
-        told = started = time.monotonic()
+        guarded = self.step.guard(chunks)
+        started = time.monotonic()
         try:
-            while (piece := next(chunks, None)) is not None:
-                now = time.monotonic()
-                self.inclusive += now - started
+            while (piece := next(guarded, None)) is not None:
+                self.inclusive += time.monotonic() - started
                 self.bytes_out += len(piece)
-                if now - told >= REPORT_INTERVAL:
-                    told = now
-                    self.tell(self.bytes_out, self.stream.size if self.stream else None)
+                self.tell(self.bytes_out, self.stream.size if self.stream else None)
                 yield piece
                 started = time.monotonic()
         finally:
-            chunks.close()  # type: ignore[attr-defined]
+            guarded.close()
         self.inclusive += time.monotonic() - started
         self.tell(self.bytes_out, self.bytes_out)

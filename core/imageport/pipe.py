@@ -7,6 +7,7 @@ import time
 from collections import deque
 
 from imageport.data import CHUNK_SIZE, Chunks
+from imageport.errors import ImportFailed
 
 #: Bytes that may wait in one pipe. Pieces are shared between pipes, so this bounds the whole fan-out.
 CAPACITY = 8 * CHUNK_SIZE
@@ -26,6 +27,8 @@ class Pipe:
         self.blocked = 0.0
         #: Bytes that the consumer has taken.
         self.taken = 0
+        #: Whether the data ended with an error while the consumer was reading: what it raises then is not its fault.
+        self.broken = False
 
     def put(self, piece: bytes) -> bool:
         """Hand over *piece*, waiting for room; return False when the consumer has gone."""
@@ -42,10 +45,12 @@ class Pipe:
             return True
 
     def close(self, error: BaseException | None = None) -> None:
-        """End the data; with *error*, the consumer gets that instead of the rest."""
+        """End the data; with *error*, the consumer gets an error instead of the rest."""
         with self._changed:
             self._closed = True
-            self._error = self._error or error
+            if error is not None and not self._abandoned:
+                self._error = error
+                self.broken = True
             self._changed.notify_all()
 
     def abandon(self) -> None:
@@ -61,7 +66,7 @@ class Pipe:
             with self._changed:
                 self._changed.wait_for(lambda: self._pieces or self._closed)
                 if self._error is not None:
-                    raise self._error
+                    raise ImportFailed(f"the data ended early: {self._error}") from self._error
                 if not self._pieces:
                     return
                 piece = self._pieces.popleft()

@@ -1,0 +1,63 @@
+"""Keeps the lease of a running import alive, whatever the data does."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+from imageport.catalog import Catalog, Lease
+from imageport.errors import Cancelled, ImageportError, LockLost
+
+log = logging.getLogger(__name__)
+
+#: Seconds after which an import that shows no sign of life may be taken over, and between two signs.
+LEASE_SECONDS = 60.0
+RENEW_EVERY = 5.0
+
+
+class LeaseKeeper:
+    """Renews a lease in a thread of its own; sets ``stop`` when the import has to end."""
+
+    def __init__(
+        self, catalog: Catalog, lease: Lease, stop: threading.Event, progress: dict[str, Any]
+    ) -> None:
+        self._catalog = catalog
+        self._lease = lease
+        self._stop = stop
+        self._progress = progress
+        self._over = threading.Event()
+        self._reason: ImageportError | None = None
+        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+
+    def __enter__(self) -> LeaseKeeper:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raise ``Cancelled`` or ``LockLost`` when the import was told to end."""
+        if self._reason is not None:
+            raise self._reason
+
+    def _renew(self) -> None:
+        while not self._over.wait(RENEW_EVERY):
+            try:
+                if self._catalog.renew(
+                    self._lease, lease_seconds=LEASE_SECONDS, progress=dict(self._progress)
+                ):
+                    self._reason = Cancelled(
+                        f"task {self._lease.task_id} was cancelled", hint="run the import again to start over"
+                    )
+            except LockLost as error:
+                self._reason = error
+            except (
+                Exception
+            ):  # a catalog that is away for a moment must not end an import; the fence protects
+                log.warning("could not renew the lease of task %s", self._lease.task_id, exc_info=True)
+            if self._reason is not None:
+                self._stop.set()
+                return
