@@ -144,6 +144,8 @@ def file_chunks(path: Path) -> Chunks:
             while data - position >= CHUNK_SIZE:
                 yield ZERO_CHUNK
                 position += CHUNK_SIZE
+            if position == end:
+                return
             piece = os.pread(descriptor, CHUNK_SIZE, position)
             if not piece:
                 raise OSError(f"{path} became shorter while it was read")
