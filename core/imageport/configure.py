@@ -1,0 +1,100 @@
+"""One entry of a pipeline or site file, with its plugin found and its options checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from imageport.catalogue import Catalogue, InstalledPlugin, hooks_of
+from imageport.errors import UsageError
+from imageport.optionerrors import model_problems
+from imageport.paths import anchored
+from imageport.placing import PlacedEntry, Role
+from imageport.plugin import Plugin, PluginConfig
+from imageport.positions import Problem
+from imageport.yamlfile import KeyPath, YamlFile
+
+_STORE_HOOKS = frozenset({"store_write", "store_read"})
+_PASSIVE_HOOKS = frozenset({"validate_source", "on_progress"})
+_PLACES: dict[Role, str] = {"source": "source", "step": "steps", "store": "stores", "observer": "observers"}
+
+
+@dataclass(frozen=True)
+class ConfiguredStep:
+    """One entry whose plugin exists and whose options are valid; the plugin is not instantiated yet.
+
+    ``label`` names it in this import; ``key_path`` and ``file`` say where it was written.
+    """
+
+    label: str
+    role: Role
+    installed: InstalledPlugin
+    plugin_class: type[Plugin[Any]]
+    config: PluginConfig
+    key_path: KeyPath
+    file: YamlFile
+
+
+def configure(
+    placed: PlacedEntry, label: str, catalogue: Catalogue, problems: list[Problem]
+) -> ConfiguredStep | None:
+    """Find the plugin of *placed* and check its options; return None after adding to *problems*."""
+    entry, file, key_path = placed.entry, placed.file, placed.key_path
+    try:
+        installed = catalogue.find(entry.use)
+        plugin_class = installed.load()
+    except UsageError as error:
+        problems.append(file.problem((*key_path, "use"), f"{error.message}: {error.hint}"))
+        return None
+    hooks = frozenset(hooks_of(plugin_class))
+    if not fits(hooks, placed.role):
+        problems.append(file.problem((*key_path, "use"), _misplaced(entry.use, hooks, placed.role)))
+        return None
+    config = _options(placed, plugin_class, problems)
+    if config is None:
+        return None
+    return ConfiguredStep(label, placed.role, installed, plugin_class, config, key_path, file)
+
+
+def fits(hooks: frozenset[str], role: Role) -> bool:
+    """Return whether a plugin with *hooks* may play *role*."""
+    match role:
+        case "source":
+            return "stage" in hooks
+        case "store":
+            return bool(hooks & _STORE_HOOKS)
+        case "observer":
+            return "on_progress" in hooks
+        case "step":
+            # Methods and stores may have a passive hook beside their own; below steps they would do nothing.
+            return "transform" in hooks or (bool(hooks) and hooks <= _PASSIVE_HOOKS)
+
+
+def _misplaced(use: str, hooks: frozenset[str], role: Role) -> str:
+    places = [place for other, place in _PLACES.items() if fits(hooks, other)]
+    advice = f"it belongs under '{places[0]}'" if places else "it has no hook that imports call"
+    return f"plugin '{use}' cannot stand under '{_PLACES[role]}': {advice}"
+
+
+def _options(
+    placed: PlacedEntry, plugin_class: type[Plugin[Any]], problems: list[Problem]
+) -> PluginConfig | None:
+    file, key_path = placed.file, (*placed.key_path, "with")
+    model = plugin_class.config_model
+    try:
+        return anchored(model.model_validate(placed.entry.with_), placed.folder)
+    except ValidationError as error:
+        add_untold(problems, model_problems(file, error, model, key_path))
+    except Exception as error:  # noqa: BLE001 - a stranger's validator may raise anything
+        message = f"plugin '{placed.entry.use}' failed to check its options: {type(error).__name__}: {error}"
+        problems.append(file.problem(key_path, message))
+    return None
+
+
+def add_untold(problems: list[Problem], found: Iterable[Problem]) -> None:
+    """Add *found* to *problems*, but for those of values that were told to be wrong already."""
+    told = {(problem.file, problem.line, problem.column) for problem in problems}
+    problems += [problem for problem in found if (problem.file, problem.line, problem.column) not in told]

@@ -1,0 +1,123 @@
+"""Every entry that one import uses, with where it was written and what it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ValidationError
+
+from imageport.entries import SourceEntry, StepEntry
+from imageport.positions import Problem, did_you_mean
+
+if TYPE_CHECKING:
+    from imageport.site import Site
+    from imageport.yamlfile import KeyPath, YamlFile
+
+Role = Literal["source", "step", "store", "observer"]
+
+
+@dataclass(frozen=True)
+class PlacedEntry:
+    """An expanded entry with its place: the file, the key path, and the folder of its relative paths.
+
+    ``id`` is the label that was asked for. For a shared store, ``mention`` is where the pipeline names it.
+    """
+
+    entry: StepEntry
+    role: Role
+    file: YamlFile
+    key_path: KeyPath
+    folder: Path
+    id: str | None
+    mention: tuple[YamlFile, KeyPath]
+
+
+def placed_entries(
+    file: YamlFile, tree: Mapping[str, Any], site: Site, problems: list[Problem]
+) -> list[PlacedEntry]:
+    """Return the valid entries of the expanded pipeline *tree*, and those of *site* that it uses.
+
+    An invalid entry is left out: the model of the pipeline has told about it.
+    """
+    source = tree.get("source")
+    return [
+        *_entries(file, {("source",): source} if source is not None else {}, "source", SourceEntry),
+        *_entries(file, _items(tree, "steps"), "step"),
+        *_stores(file, tree, site, problems),
+        *(
+            _shared(site, "observer", index, site.file, ("observers", index))
+            for index in range(len(site.observers))
+        ),
+        *_entries(file, _items(tree, "observers"), "observer"),
+    ]
+
+
+def labels_of(placed: Sequence[PlacedEntry], problems: list[Problem]) -> list[str]:
+    """Return a label for each of *placed*: its id, else the plugin's name, with ``-2`` when that is taken."""
+    taken: dict[str, int] = {}
+    for entry in placed:
+        if entry.id is None:
+            continue
+        file, key_path = entry.mention
+        if entry.id in taken:
+            message = f"'{entry.id}' is the id of line {taken[entry.id]} already: give this one another"
+            problems.append(file.problem(key_path, message))
+        taken.setdefault(entry.id, file.position(key_path)[0])
+    labels = []
+    for entry in placed:
+        label, count = entry.id or entry.entry.use, 1
+        while entry.id is None and label in taken:
+            count += 1
+            label = f"{entry.entry.use}-{count}"
+        taken.setdefault(label, 0)
+        labels.append(label)
+    return labels
+
+
+def _items(tree: Mapping[str, Any], key: str) -> dict[KeyPath, Any]:
+    listed = tree.get(key)
+    return {(key, index): item for index, item in enumerate(listed if isinstance(listed, list) else [])}
+
+
+def _entries(
+    file: YamlFile, items: Mapping[KeyPath, Any], role: Role, model: type[StepEntry] = StepEntry
+) -> Iterator[PlacedEntry]:
+    for key_path, item in items.items():
+        try:
+            entry = model.model_validate(item)
+        except ValidationError:
+            continue
+        yield PlacedEntry(entry, role, file, key_path, Path.cwd(), entry.id, (file, (*key_path, "id")))
+
+
+def _stores(
+    file: YamlFile, tree: Mapping[str, Any], site: Site, problems: list[Problem]
+) -> Iterator[PlacedEntry]:
+    ids = site.store_ids()
+    if not tree.get("stores"):
+        if site.default_store is None:
+            message = f"no store: name one of {', '.join(ids)}, or set default_store in {site.file.path}"
+            problems.append(file.problem(("stores",), message))
+        else:
+            yield _shared(site, "store", ids.index(site.default_store), file, ("stores",))
+        return
+    for key_path, item in _items(tree, "stores").items():
+        if not isinstance(item, str):
+            yield from _entries(file, {key_path: item}, "store")
+        elif item in ids:
+            yield _shared(site, "store", ids.index(item), file, key_path)
+        else:
+            near = did_you_mean(item, ids) or f" (there are: {', '.join(ids)})"
+            problems.append(file.problem(key_path, f"{site.file.path} has no store '{item}'{near}"))
+
+
+def _shared(site: Site, role: Role, index: int, file: YamlFile, key_path: KeyPath) -> PlacedEntry:
+    """Place an entry of the site file that *file* mentions at *key_path*."""
+    key, entries = ("stores", site.stores) if role == "store" else ("observers", site.observers)
+    entry = entries[index]
+    # A shared store is known by its label outside of this import, so it must keep it.
+    label = (entry.id or entry.use) if role == "store" else entry.id
+    return PlacedEntry(entry, role, site.file, (key, index), site.folder, label, (file, key_path))
