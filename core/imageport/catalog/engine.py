@@ -45,12 +45,12 @@ class Database:
         except ModuleNotFoundError as error:
             raise UsageError(
                 f"the catalog {self.shown} needs the library {error.name}",
-                hint="Install it with: pip install 'imageport[postgresql]'",
+                hint="install it with: pip install 'imageport[postgresql]'",
             ) from error
         except (DBAPIError, OSError, sqlite3.Error) as error:
             raise UsageError(
                 f"the catalog {self.shown} cannot be opened: {_reason(error)}",
-                hint="Check 'catalog:' in the site file, and that its folder is writable or its server runs.",
+                hint="check 'catalog:' in the site file, and that its folder is writable or its server runs",
             ) from error
 
     def close(self) -> None:
@@ -80,12 +80,12 @@ class Database:
         except (DataError, UnicodeError, OverflowError) as error:
             raise UsageError(
                 f"the catalog cannot keep this value: {_reason(error)}",
-                hint="Give shorter or smaller values, without control characters.",
+                hint="give shorter or smaller values, without control characters",
             ) from error
         except DBAPIError as error:
             raise ImageportError(
                 f"the catalog {self.shown} failed: {_reason(error)}",
-                hint="Check the database and the free space of its disk, then try again.",
+                hint="check the database and the free space of its disk, then try again",
             ) from error
 
 
@@ -107,12 +107,12 @@ def _parse(url: str) -> URL:
     if backend != "sqlite":
         raise UsageError(
             "the url of the catalog is neither SQLite nor PostgreSQL",
-            hint="Write sqlite:////var/lib/imageport/catalog.db or postgresql+psycopg://user@host/database",
+            hint="write sqlite:////var/lib/imageport/catalog.db or postgresql+psycopg://user@host/database",
         )
     if parsed.database in {None, "", ":memory:"}:
         raise UsageError(
             f"the catalog {url} names no file",
-            hint="Write the absolute path of a file after sqlite:///, for instance sqlite:////tmp/catalog.db",
+            hint="write the absolute path of a file after sqlite:///, for instance sqlite:////tmp/catalog.db",
         )
     return parsed
 

@@ -19,7 +19,7 @@ MIN_PREFIX = 4
 _SHOWN_CANDIDATES = 5
 
 _KEPT_BY_CATALOG = frozenset({"id", "fence", "created_at", "updated_at"})
-_SETTABLE = frozenset(images.c.keys()) - _KEPT_BY_CATALOG
+SETTABLE = frozenset(images.c.keys()) - _KEPT_BY_CATALOG
 
 
 def create(connection: Connection, record: ImageRecord, now: datetime) -> None:
@@ -28,7 +28,7 @@ def create(connection: Connection, record: ImageRecord, now: datetime) -> None:
     fence = connection.execute(
         select(func.coalesce(func.max(tasks.c.fence), 0)).where(tasks.c.image_id == record.id)
     ).scalar_one()
-    values = {name: getattr(record, name) for name in _SETTABLE} | {
+    values = {name: getattr(record, name) for name in SETTABLE} | {
         "id": record.id,
         "tags": list(record.tags),
         "fence": fence,
@@ -39,7 +39,7 @@ def create(connection: Connection, record: ImageRecord, now: datetime) -> None:
         with connection.begin_nested():
             connection.execute(insert(images), values)
     except IntegrityError as error:
-        raise Conflict(f"there is an image {record.id} already", hint="Choose another id.") from error
+        raise Conflict(f"there is an image {record.id} already", hint="choose another id") from error
     _set_properties(connection, record.id, record.properties)
     for location in record.locations:
         connection.execute(
@@ -64,7 +64,7 @@ def get(connection: Connection, image_id: str) -> ImageRecord:
 
 def no_image(image_id: str) -> UsageError:
     """Return the error for an id that no image has."""
-    return UsageError(f"no image {image_id}", hint="'imageport images list' shows what there is.")
+    return UsageError(f"no image {image_id}", hint="'imageport images list' shows what there is")
 
 
 def find(connection: Connection, name_or_id: str) -> ImageRecord:
@@ -82,13 +82,13 @@ def find(connection: Connection, name_or_id: str) -> ImageRecord:
         names = connection.execute(select(images.c.name).where(images.c.name.is_not(None)).distinct())
         raise UsageError(
             f"no image '{name_or_id}'{did_you_mean(name_or_id, names.scalars())}",
-            hint="'imageport images list' shows what there is.",
+            hint="'imageport images list' shows what there is",
         )
     candidates = [f"{record.id} ({record.name})" for record in found[:_SHOWN_CANDIDATES]]
     more = f" and {len(found) - len(candidates)} more" if len(found) > len(candidates) else ""
     raise UsageError(
         f"'{name_or_id}' may be any of {len(found)} images: {', '.join(candidates)}{more}",
-        hint="Give the id.",
+        hint="give the id",
     )
 
 
@@ -159,10 +159,10 @@ def write(
 ) -> None:
     """Set *fields* and *properties* (None removes one); whatever is not named stays."""
     for name in fields:
-        if name not in _SETTABLE:
+        if name not in SETTABLE:
             raise UsageError(
-                f"'{name}' is no field of an image that can be set{did_you_mean(name, _SETTABLE)}",
-                hint=f"These can: {', '.join(sorted(_SETTABLE))}.",
+                f"'{name}' is no field of an image that can be set{did_you_mean(name, SETTABLE)}",
+                hint=f"these can: {', '.join(sorted(SETTABLE))}",
             )
     values = dict(fields)
     if "tags" in values:

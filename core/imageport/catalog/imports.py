@@ -27,20 +27,11 @@ FAILED = "os_glance_failed_import"
 TAKE_OVER_TIME = timedelta(minutes=10)
 
 _NEW = frozenset({"queued", "uploading"})
-_RESTORED = (
-    "disk_format",
-    "container_format",
-    "size",
-    "virtual_size",
-    "checksum",
-    "os_hash_algo",
-    "os_hash_value",
-)
 _WHAT_TO_DO = {
-    "queued": "Put its data in staging with 'imageport images stage', or use a method that fetches the data.",
-    "uploading": "Its data is in staging: import it with the method glance-direct.",
-    "importing": "'imageport gc' rolls back imports whose process has died.",
-    "active": "Import into a new image, or copy this one to further stores with the method copy-image.",
+    "queued": "put its data in staging with 'imageport images stage', or use a method that fetches the data",
+    "uploading": "its data is in staging: import it with the method glance-direct",
+    "importing": "'imageport gc' rolls back imports whose process has died",
+    "active": "import into a new image, or copy this one to further stores with the method copy-image",
 }
 
 
@@ -62,7 +53,7 @@ def begin(
     if before.status not in starts_from:
         raise Conflict(
             f"image {image_id} is {before.status}; this import needs it {' or '.join(sorted(starts_from))}",
-            hint=_WHAT_TO_DO.get(before.status, "Choose another image."),
+            hint=_WHAT_TO_DO.get(before.status, "choose another image"),
         )
     task_id = str(uuid.uuid4())
     connection.execute(
@@ -81,7 +72,7 @@ def begin(
             "fence": fence,
             "cancel_requested": False,
             "snapshot": _snapshot(before),
-            "touched": [],
+            "touched": {"fields": [], "properties": []},
             "created_at": now,
             "updated_at": now,
             "lease_expires_at": now + timedelta(seconds=lease_seconds),
@@ -122,13 +113,17 @@ def update_fenced(
     fields: Mapping[str, Any],
     properties: Mapping[str, str | None],
 ) -> None:
-    """Write the image on behalf of the import that holds *fence*, remembering which properties it set."""
+    """Write the image on behalf of the import that holds *fence*, remembering what it set."""
     task_id = locks.require(connection, image_id, fence)
     now = current_time(connection)
     touched = connection.execute(
         select(tables.tasks.c.touched).where(tables.tasks.c.id == task_id)
     ).scalar_one()
-    tasks.write(connection, task_id, now, touched=sorted({*touched, *properties}))
+    touched = {
+        "fields": sorted({*touched["fields"], *fields}),
+        "properties": sorted({*touched["properties"], *properties}),
+    }
+    tasks.write(connection, task_id, now, touched=touched)
     images.write(connection, image_id, now, fields=fields, properties=properties)
 
 
@@ -231,18 +226,19 @@ def _undone(
     row = connection.execute(
         select(tables.tasks.c.snapshot, tables.tasks.c.touched).where(tables.tasks.c.id == task_id)
     ).one()
-    fields = {name: row.snapshot[name] for name in _RESTORED}
-    if row.snapshot["status"] in _NEW:
+    before = row.snapshot["fields"]
+    fields = {name: before[name] for name in row.touched["fields"]}
+    if before["status"] in _NEW:
         # A staged image goes back to queued as well: the import may have used its data up.
         fields |= {"status": "queued", "size": None, "virtual_size": None}
     failed = _stores(images.get(connection, image_id), FAILED) | set(failed_stores)
-    properties = {name: row.snapshot["properties"].get(name) for name in row.touched}
+    properties = {name: row.snapshot["properties"].get(name) for name in row.touched["properties"]}
     return fields, properties | {IMPORTING: "", FAILED: _joined(failed), LOCK: None}
 
 
 def _snapshot(record: ImageRecord) -> dict[str, Any]:
-    fields = {name: getattr(record, name) for name in ("status", *_RESTORED)}
-    return fields | {"properties": dict(record.properties)}
+    fields = {name: getattr(record, name) for name in images.SETTABLE}
+    return {"fields": fields, "properties": record.properties}
 
 
 def _stores(record: ImageRecord, name: str) -> set[str]:

@@ -28,7 +28,7 @@ def put(
     elif not connection.execute(update(image_locations).where(same, mine).values(values)).rowcount:
         raise Conflict(
             f"store '{location.store}' holds a copy of image {image_id} at {location.url} already",
-            hint="Leave this store out.",
+            hint="leave this store out",
         )
 
 

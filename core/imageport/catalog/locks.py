@@ -58,7 +58,7 @@ def require(connection: Connection, image_id: str, fence: int) -> str:
         cause = f"task {task_id} took it over"
     raise LockLost(
         f"the import does not hold the lock of image {image_id} any more: {cause}",
-        hint="Look at 'imageport tasks list'; import again if the image still needs it.",
+        hint="look at 'imageport tasks list'; import again if the image still needs it",
     )
 
 
@@ -76,11 +76,11 @@ def make_free(connection: Connection, image_id: str, now: datetime) -> None:
     if task.is_dead(now):
         raise Conflict(
             f"image {image_id} is locked by task {task.id}, started {age} ago, whose {task.process} has died",
-            hint="Run the import again: it rolls the dead one back first. 'imageport gc' does so too.",
+            hint="run the import again: it rolls the dead one back first. 'imageport gc' does so too",
         )
     raise Conflict(
         f"image {image_id} is locked by task {task.id}, started {age} ago by {task.process}",
-        hint=f"Wait for it to end, or stop it with: imageport tasks cancel {task.id}",
+        hint=f"wait for it to end, or stop it with: imageport tasks cancel {task.id}",
     )
 
 
@@ -89,5 +89,5 @@ def refuse_setting(properties: Mapping[str, str | None]) -> None:
     if LOCK in properties:
         raise UsageError(
             f"property '{LOCK}' is the lock of the image",
-            hint="Leave it out; it is set and removed by imports alone.",
+            hint="leave it out; it is set and removed by imports alone",
         )

@@ -91,7 +91,7 @@ image_locations = Table(
     UniqueConstraint("image_id", "store", "url"),
 )
 
-#: ``snapshot`` and ``touched`` (names of properties the import set) are what a roll back needs.
+#: ``snapshot`` is the image as it was; a roll back takes from it what ``touched`` names: all the import has set.
 tasks = Table(
     "tasks",
     metadata,

@@ -78,7 +78,7 @@ def get(connection: Connection, task_id: str) -> TaskRow:
     """Return the task with exactly this id. Raises ``UsageError``."""
     task = get_if_any(connection, task_id)
     if task is None:
-        raise UsageError(f"no task {task_id}", hint="'imageport tasks list' shows what there is.")
+        raise UsageError(f"no task {task_id}", hint="'imageport tasks list' shows what there is")
     return task
 
 
@@ -92,15 +92,15 @@ def find(connection: Connection, prefix: str) -> TaskRow:
     if len(prefix) < MIN_PREFIX:
         raise UsageError(
             f"'{prefix}' is too short to name a task",
-            hint=f"Give at least the first {MIN_PREFIX} characters of its id.",
+            hint=f"give at least the first {MIN_PREFIX} characters of its id",
         )
     found = select_rows(connection, tasks.c.id.startswith(prefix, autoescape=True))
     if not found:
-        raise UsageError(f"no task {prefix}", hint="'imageport tasks list' shows what there is.")
+        raise UsageError(f"no task {prefix}", hint="'imageport tasks list' shows what there is")
     if len(found) > 1:
         raise UsageError(
             f"{len(found)} tasks begin with {prefix}: {', '.join(task.id for task in found[:5])}",
-            hint="Give more of the id.",
+            hint="give more of the id",
         )
     return found[0]
 
@@ -142,7 +142,7 @@ def request_cancel(connection: Connection, task_id: str, now: datetime) -> TaskR
     task = lock_row(connection, task_id)
     if task.finished:
         raise Conflict(
-            f"task {task_id} ended with {task.status} already", hint="There is nothing left to cancel."
+            f"task {task_id} ended with {task.status} already", hint="there is nothing left to cancel"
         )
     write(connection, task_id, now, cancel_requested=True)
     return get(connection, task_id)
