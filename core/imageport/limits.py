@@ -63,6 +63,4 @@ class Limits(BaseModel):
     conversion_deadline: float = Field(
         default=14400.0, gt=0, description="Seconds that one conversion may take in all."
     )
-    conversion_memory: ByteSize = Field(
-        default=1 << 30, description="Bytes of address space for qemu-img."
-    )
+    conversion_memory: ByteSize = Field(default=1 << 30, description="Bytes of address space for qemu-img.")

@@ -59,7 +59,7 @@ class HttpResponse:
 
     ``url`` is the address after all redirects, without credentials. ``headers`` does not care about case. The
     body is passed on as it was sent and never decoded: servers label files that are published compressed with
-    a Content-Encoding, although ``identity`` was asked for, and it is the published bytes that have a checksum.
+    a Content-Encoding, although ``identity`` was asked for, and it is the published bytes that are checked.
     """
 
     def __init__(

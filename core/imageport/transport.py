@@ -119,7 +119,7 @@ class HttpTransport:
     def resolve(self, host: str) -> tuple[IPAddress, ...]:
         """Return the checked addresses of *host*, the preferred one first: those that are connected to.
 
-        They are looked up once in an import. With a proxy the addresses of a name are not known, and the answer
+        They are looked up once in an import. With a proxy the addresses of a name are not known: the answer
         is empty. Raises ``SourceRejected`` when one of the addresses is not permitted or there is none, and
         ``SourceUnavailable`` when no name server answers.
         """

@@ -91,7 +91,7 @@ image_locations = Table(
     UniqueConstraint("image_id", "store", "url"),
 )
 
-#: ``snapshot`` is the image as it was; a roll back takes from it what ``touched`` names: all the import has set.
+#: ``snapshot`` is the image as it was; a roll back takes from it what ``touched`` names: all the import set.
 tasks = Table(
     "tasks",
     metadata,
