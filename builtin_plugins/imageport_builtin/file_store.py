@@ -157,11 +157,21 @@ class _Partial:
     def publish(self) -> None:
         """Give the file its name, which must be free, and make the name durable."""
         try:
-            source = self._named or Path(f"/proc/self/fd/{self.descriptor}")
-            os.link(source, self._final, follow_symlinks=True)
+            if self._named:
+                os.link(self._named, self._final)
+            else:
+                self._link_nameless()
             _sync_directory(self._final.parent)
         finally:
             self.discard()
+
+    def _link_nameless(self) -> None:
+        """Call linkat(2) with AT_SYMLINK_FOLLOW, which Python does only when a directory is given by descriptor."""
+        descriptors = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.link(str(self.descriptor), self._final, src_dir_fd=descriptors, follow_symlinks=True)
+        finally:
+            os.close(descriptors)
 
     def discard(self) -> None:
         """Close the file and remove its provisional name."""
