@@ -1,0 +1,127 @@
+"""Unpack compressed images and archives of one image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from imageport import (
+    ByteSize,
+    Chunks,
+    Context,
+    Image,
+    ImageData,
+    Plugin,
+    PluginConfig,
+    TransformFailed,
+    hookimpl,
+)
+from imageport_builtin.unpacking.frames import (
+    bzip2_codec,
+    decode_frames,
+    gzip_codec,
+    xz_codec,
+    zstd_codec,
+)
+from imageport_builtin.unpacking.job import Job
+from imageport_builtin.unpacking.lha_member import unpack_lha
+from imageport_builtin.unpacking.meter import Meter
+from imageport_builtin.unpacking.seven_zip_member import unpack_seven_zip
+from imageport_builtin.unpacking.sniff import HEAD, layer_of
+from imageport_builtin.unpacking.tar_member import unpack_tar
+from imageport_builtin.unpacking.zip_member import unpack_zip
+
+#: Containers that are tar archives themselves, to be stored as such.
+_TAR_CONTAINERS = frozenset({"ova", "docker"})
+
+_UNPACKERS: Mapping[str, Callable[[ImageData, Job], Chunks]] = {
+    "gzip": lambda data, job: decode_frames(gzip_codec(), data, job),
+    "xz": lambda data, job: decode_frames(xz_codec(job.memory), data, job),
+    "bzip2": lambda data, job: decode_frames(bzip2_codec(), data, job),
+    "zstd": lambda data, job: decode_frames(zstd_codec(job.memory), data, job),
+    "tar": unpack_tar,
+    "zip": unpack_zip,
+    "lha": unpack_lha,
+    "7z": unpack_seven_zip,
+}
+
+
+class DecompressionConfig(PluginConfig):
+    """Options of ``image_decompression``."""
+
+    max_layers: int = Field(
+        default=4,
+        ge=1,
+        le=16,
+        description="Most archives inside each other (tar.gz is two); more are an error.",
+    )
+    max_output: ByteSize | None = Field(
+        default=None,
+        description="Most bytes a layer may unpack to; unset, limits.image_size_cap of the site holds.",
+    )
+    max_ratio: int = Field(
+        default=1000,
+        ge=1,
+        description="Most bytes of output, zeros left out, for a byte of the archive; from 256 MiB on.",
+    )
+    decoder_memory: ByteSize = Field(
+        default=256 << 20,
+        ge=1 << 20,
+        description="Most bytes a decoder may take for its dictionary or window; more is an error.",
+    )
+    member: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Pattern such as *.vmdk that chooses one of several files; unset, there must be one.",
+    )
+
+
+class ImageDecompression(Plugin[DecompressionConfig]):
+    """Unpack gzip, xz, bzip2, zstd, zip, 7z, lha and tar, also inside each other.
+
+    The first bytes decide, never a name or a declared format. An archive must hold exactly one file. What is
+    no archive passes unchanged, and so do everything in the container format ``compressed`` and the tar
+    archive that an ``ova`` or ``docker`` container is. gzip, xz, bzip2, zstd and tar are unpacked as the bytes
+    pass; zip, 7z and lha are put into the work folder first. The archive is always read to its end.
+    """
+
+    reads: ClassVar[Literal["stream", "file", "either"]] = "either"
+    runs_before: ClassVar[frozenset[str]] = frozenset({"image_conversion"})
+
+    @hookimpl
+    def transform(self, image: Image, ctx: Context) -> Image | None:
+        """Return *image* without its layers of compression, or None when it has none."""
+        if image.record.container_format == "compressed":
+            return None
+        data = self._unpacked(image.data, ctx, stays_tar=image.record.container_format in _TAR_CONTAINERS)
+        return None if data is image.data else image.evolve(data=data)
+
+    def _unpacked(self, data: ImageData, ctx: Context, *, stays_tar: bool) -> ImageData:
+        job = Job(ctx, self.config.member, self.config.decoder_memory)
+        meter = Meter(ctx, self.config.max_output, self.config.max_ratio)
+        layers: list[str] = []
+        try:
+            while (layer := layer_of(data.peek(HEAD))) and not (layer == "tar" and stays_tar):
+                self._check_depth(layers, layer)
+                data = _without(layer, data if layers else meter.watch_source(data), job, meter)
+                layers.append(layer)
+        except BaseException:
+            data.drop()
+            raise
+        if layers:
+            ctx.log.info("unpacking %s", " > ".join(layers))
+        return data
+
+    def _check_depth(self, layers: list[str], layer: str) -> None:
+        if len(layers) == self.config.max_layers:
+            raise TransformFailed(
+                f"more than {len(layers)} archives inside each other: {' > '.join([*layers, layer])}",
+                hint="raise max_layers of this step if that is meant",
+            )
+
+
+def _without(layer: str, data: ImageData, job: Job, meter: Meter) -> ImageData:
+    """Return what is in *data*, an archive of the format *layer*."""
+    return ImageData.from_chunks(lambda: meter.watch_output(layer, _UNPACKERS[layer](data, job)))

@@ -1,0 +1,1 @@
+"""The decoders behind ``image_decompression``, one format a module."""

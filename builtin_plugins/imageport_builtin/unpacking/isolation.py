@@ -1,0 +1,74 @@
+"""Run the decoders of 7z and LHA in a process of their own.
+
+Their libraries were not written for hostile input: lzhlib checks few of its indices, and py7zr takes the
+memory an archive asks for. Over there a crash is an error message, and memory has a limit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from typing import IO
+
+from imageport import CHUNK_SIZE, Chunks, Context, LimitExceeded, TransformFailed
+from imageport_builtin.unpacking.job import Job
+
+_MODULE = "imageport_builtin.unpacking.decoder_process"
+#: Milliseconds between two looks at whether the import was cancelled.
+_PATIENCE = 500
+
+
+def decode_elsewhere(archive: str, task: Mapping[str, object], job: Job) -> Chunks:
+    """Yield what the decoder process makes of *task*, the arguments for the format *archive*.
+
+    Raises ``TransformFailed`` or ``LimitExceeded`` with the reason the process gave. The process never
+    outlives the iteration.
+    """
+    with (
+        tempfile.TemporaryFile(dir=job.ctx.work_folder) as complaint,
+        subprocess.Popen(
+            [sys.executable, "-P", "-W", "ignore", "-m", _MODULE, archive, str(job.memory), json.dumps(task)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=complaint,
+            pipesize=CHUNK_SIZE,
+            # Ctrl-C is for this process, which then ends the other one.
+            start_new_session=True,
+        ) as process,
+    ):
+        assert process.stdout is not None  # noqa: S101 - asked for above
+        try:
+            while piece := _read(process.stdout, job.ctx):
+                yield piece
+            process.wait()
+        finally:
+            process.kill()
+        if process.returncode:
+            raise _failure(archive, process.returncode, complaint)
+
+
+def _read(pipe: IO[bytes], ctx: Context) -> bytes:
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN)
+    while not poll.poll(_PATIENCE):
+        ctx.check_cancelled()
+    return os.read(pipe.fileno(), CHUNK_SIZE)
+
+
+def _failure(archive: str, code: int, complaint: IO[bytes]) -> TransformFailed | LimitExceeded:
+    complaint.seek(0)
+    try:
+        reason = json.loads(complaint.read())
+        kind = LimitExceeded if reason["limit"] else TransformFailed
+        return kind(reason["message"], hint=reason["hint"])
+    except (ValueError, KeyError, TypeError):
+        how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
+        return TransformFailed(
+            f"{archive}: the decoder {how}",
+            hint="the archive is damaged or hostile; unpack it elsewhere and look at it before you import it",
+        )

@@ -1,0 +1,89 @@
+"""Stop archives that grow beyond reason."""
+
+from __future__ import annotations
+
+from imageport import CHUNK_SIZE, ZERO_CHUNK, Chunks, Context, ImageData, LimitExceeded, format_size
+
+#: Below this many bytes of output no ratio is suspicious.
+FREE_OUTPUT = 256 << 20
+
+
+class Meter:
+    """Counts what the layers of one image take in and give out.
+
+    The ratio compares the bytes of the archive with the output that is not zero. Zeros do not count: they
+    become holes, and an honest, nearly empty disk shrinks 1,000 to 1 with gzip and 30,000 to 1 with zstd.
+    They are bounded by *max_output* and the image size cap.
+    """
+
+    def __init__(self, ctx: Context, max_output: int | None, max_ratio: int) -> None:
+        self._ctx = ctx
+        self._max_output = max_output
+        self._max_ratio = max_ratio
+        self._taken = 0
+
+    def watch_source(self, data: ImageData) -> ImageData:
+        """Return *data* so that its bytes are counted as the archive's own size."""
+        if data.path is not None:
+            self._taken = data.path.stat().st_size
+            return data
+        return data.through(self._counted, size=data.size)
+
+    def _counted(self, chunks: Chunks) -> Chunks:
+        for piece in chunks:
+            self._ctx.check_cancelled()
+            self._taken += len(piece)
+            yield piece
+
+    def watch_output(self, layer: str, chunks: Chunks) -> Chunks:
+        """Pass on the output of *layer* in even pieces; raise ``LimitExceeded`` once it is too much."""
+        total = 0
+        substance = 0
+        for piece in _even(chunks):
+            self._ctx.check_cancelled()
+            total += len(piece)
+            self._check_total(layer, total)
+            if piece == ZERO_CHUNK:
+                yield ZERO_CHUNK
+                continue
+            substance += len(piece)
+            self._check_ratio(layer, substance)
+            yield piece
+
+    def _check_total(self, layer: str, total: int) -> None:
+        if self._max_output is not None and total > self._max_output:
+            raise LimitExceeded(
+                f"the {layer} archive unpacks to more than {format_size(self._max_output)}",
+                hint="raise max_output of this step if images this large are expected",
+            )
+        if total > self._ctx.limits.image_size_cap:
+            raise LimitExceeded(
+                f"the {layer} archive unpacks to more than {format_size(self._ctx.limits.image_size_cap)}",
+                hint="raise limits.image_size_cap in the site file if images this large are expected",
+            )
+
+    def _check_ratio(self, layer: str, substance: int) -> None:
+        if substance > FREE_OUTPUT and substance > self._max_ratio * self._taken:
+            raise LimitExceeded(
+                f"the {layer} archive unpacks more than {self._max_ratio} to 1: "
+                f"{format_size(substance)} without zeros, out of {format_size(self._taken)}",
+                hint="it looks like a decompression bomb; raise max_ratio of this step if it is none",
+            )
+
+
+def _even(chunks: Chunks) -> Chunks:
+    """Cut and join to pieces of ``CHUNK_SIZE``."""
+    parts: list[bytes] = []
+    have = 0
+    for chunk in chunks:
+        piece = chunk
+        while have + len(piece) >= CHUNK_SIZE:
+            cut = CHUNK_SIZE - have
+            parts.append(piece[:cut])
+            yield b"".join(parts)
+            parts, have, piece = [], 0, piece[cut:]
+        if piece:
+            parts.append(piece)
+            have += len(piece)
+    if parts:
+        yield b"".join(parts)

@@ -1,0 +1,145 @@
+"""Stream the one image out of a zip file."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from itertools import chain
+from typing import BinaryIO
+
+from imageport import CHUNK_SIZE, Chunks, ImageData, LimitExceeded, TransformFailed
+from imageport_builtin.unpacking.frames import Feed, bzip2_codec, decode_frame, xz_codec, zstd_codec
+from imageport_builtin.unpacking.job import Job, as_file
+from imageport_builtin.unpacking.members import Member, only_image, printable
+from imageport_builtin.unpacking.zip_codecs import deflate_codec, lzma_codec, lzma_header
+
+#: Bytes that zipfile may read at once; it takes the whole list of members into memory.
+_DIRECTORY_LIMIT = 1 << 20
+
+_LOCAL_HEADER = 30
+_SIGNATURE = b"PK\x03\x04"
+
+# General purpose flags (APPNOTE 4.4.4).
+_ENCRYPTED = 0x1 | 0x40 | 0x2000
+_END_MARKER = 0x2
+
+# Compression methods (APPNOTE 4.4.5).
+_STORED, _DEFLATED, _BZIP2, _LZMA, _ZSTD, _XZ = 0, 8, 12, 14, 93, 95
+_READABLE = {_STORED, _DEFLATED, _BZIP2, _LZMA, _ZSTD, _XZ}
+_AES = 99
+_NAMES = {9: "deflate64", 98: "PPMd"}
+
+_DAMAGED = "fetch the image again; this copy is incomplete or damaged"
+
+
+def unpack_zip(data: ImageData, job: Job) -> Chunks:
+    """Yield the bytes of the one file in the zip archive *data*; length and CRC are checked at the end.
+
+    Raises ``TransformFailed`` for anything but exactly one readable file.
+    """
+    with as_file(data, job.ctx) as path, path.open("rb") as file:
+        info = only_image("zip", _members(file), job.member).handle
+        _check_readable(info)
+        crc = 0
+        length = 0
+        for piece in _decoded(file, info, job):
+            length += len(piece)
+            if length > info.file_size:
+                break
+            crc = zlib.crc32(piece, crc)
+            yield piece
+        if length != info.file_size or crc != info.CRC:
+            raise TransformFailed(
+                f"zip: {printable(info.filename)} is damaged: {info.file_size} bytes with CRC {info.CRC:08x} "
+                f"were announced, {length} bytes with CRC {crc:08x} came",
+                hint=_DAMAGED,
+            )
+
+
+def _members(file: BinaryIO) -> Iterator[Member[zipfile.ZipInfo]]:
+    try:
+        with _Capped(file.name) as capped, zipfile.ZipFile(capped) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, struct.error) as error:
+        raise TransformFailed(f"zip: the list of members is damaged: {error}", hint=_DAMAGED) from error
+    for info in entries:
+        mode = info.external_attr >> 16
+        special = stat.S_IFMT(mode) not in (0, stat.S_IFREG)
+        yield Member(info.filename, "folder" if info.is_dir() else "other" if special else "file", info)
+
+
+def _check_readable(info: zipfile.ZipInfo) -> None:
+    if info.flag_bits & _ENCRYPTED or info.compress_type == _AES:
+        raise TransformFailed(
+            f"zip: {printable(info.filename)} is encrypted", hint="publish the image without a password"
+        )
+    if info.compress_type not in _READABLE:
+        method = _NAMES.get(info.compress_type, "unknown")
+        raise TransformFailed(
+            f"zip: {printable(info.filename)} is compressed with method {info.compress_type} ({method}), "
+            "which cannot be read here",
+            hint="pack the image with deflate, the default of every zip program",
+        )
+
+
+def _decoded(file: BinaryIO, info: zipfile.ZipInfo, job: Job) -> Chunks:
+    descriptor = file.fileno()
+    start = _data_offset(descriptor, info)
+    packed = _pieces(descriptor, start, info.compress_size)
+    match info.compress_type:
+        case zipfile.ZIP_STORED:
+            return packed
+        case zipfile.ZIP_DEFLATED:
+            codec = deflate_codec()
+        case zipfile.ZIP_BZIP2:
+            codec = bzip2_codec()
+        case zipfile.ZIP_LZMA:
+            size = None if info.flag_bits & _END_MARKER else info.file_size
+            skip, header = lzma_header(os.pread(descriptor, 16, start), size)
+            packed = chain([header], _pieces(descriptor, start + skip, info.compress_size - skip))
+            codec = lzma_codec(job.memory)
+        case 93:
+            codec = zstd_codec(job.memory)
+        case _:
+            codec = xz_codec(job.memory)
+    return decode_frame(codec, Feed(packed))
+
+
+def _data_offset(descriptor: int, info: zipfile.ZipInfo) -> int:
+    """Skip the header in front of the member; what it repeats of the list of members does not matter."""
+    header = os.pread(descriptor, _LOCAL_HEADER, info.header_offset) if info.header_offset >= 0 else b""
+    if len(header) < _LOCAL_HEADER or not header.startswith(_SIGNATURE):
+        raise TransformFailed(
+            f"zip: there is no member {printable(info.filename)} at byte {info.header_offset}", hint=_DAMAGED
+        )
+    name_length, extra_length = struct.unpack_from("<HH", header, 26)
+    return info.header_offset + _LOCAL_HEADER + int(name_length) + int(extra_length)
+
+
+def _pieces(descriptor: int, start: int, length: int) -> Chunks:
+    end = start + length
+    while start < end:
+        piece = os.pread(descriptor, min(CHUNK_SIZE, end - start), start)
+        if not piece:
+            return
+        start += len(piece)
+        yield piece
+
+
+class _Capped(io.FileIO):
+    """A file of which only small parts can be read at once."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        most = _DIRECTORY_LIMIT + 1
+        piece = super().read(most if size is None or size < 0 else min(size, most)) or b""
+        if len(piece) == most:
+            raise LimitExceeded(
+                f"zip: the list of members is longer than {_DIRECTORY_LIMIT} bytes",
+                hint="pack exactly one image",
+            )
+        return piece
