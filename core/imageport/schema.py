@@ -125,7 +125,8 @@ def _entry(model: type[StepEntry], plugins: Iterable[_Working], role: Role) -> S
         "use": {"description": schema["properties"]["use"]["description"], "anyOf": choices or [False]},
         "with": {"description": schema["properties"]["with"]["description"]},
     }
-    return {**schema, "title": role, "allOf": [_options_of(plugin) for plugin in fitting]}
+    rules = {"allOf": [_options_of(plugin) for plugin in fitting]} if fitting else {}
+    return {**schema, "title": role, **rules}
 
 
 def _options_of(plugin: _Working) -> Schema:
