@@ -111,9 +111,11 @@ def _working(catalogue: Catalogue) -> Iterator[_Working]:
 
 def _options(name: str, model: type[BaseModel]) -> Schema:
     try:
-        return with_variables(model.model_json_schema(ref_template=f"#/$defs/{_key(name)}.{{model}}"))
+        schema = with_variables(model.model_json_schema(ref_template=f"#/$defs/{_key(name)}.{{model}}"))
     except Exception:  # noqa: BLE001 - a stranger's type may have no schema; what it accepts is still valid
         return {"type": "object"}
+    # ``with:`` with nothing behind it means no options.
+    return schema if schema.get("required") else {**schema, "type": ["object", "null"]}
 
 
 def _entry(model: type[StepEntry], plugins: Iterable[_Working], role: Role) -> Schema:
@@ -130,11 +132,9 @@ def _entry(model: type[StepEntry], plugins: Iterable[_Working], role: Role) -> S
 
 
 def _options_of(plugin: _Working) -> Schema:
-    options: Schema = {"$ref": f"#/$defs/{_key(plugin.name)}"}
+    rule: Schema = {"properties": {"with": {"$ref": f"#/$defs/{_key(plugin.name)}"}}}
     if plugin.options.get("required"):
-        rule: Schema = {"required": ["with"], "properties": {"with": options}}
-    else:
-        rule = {"properties": {"with": {"anyOf": [options, {"type": "null"}]}}}
+        rule["required"] = ["with"]
     return {"if": {"properties": {"use": {"const": plugin.name}}, "required": ["use"]}, "then": rule}
 
 
