@@ -48,7 +48,7 @@ class Url:
         scheme, authority, path, query = found.groups()
         userinfo, at, place = (authority or "").rpartition("@")
         split = _HOST_AND_PORT.fullmatch(place)
-        if not split or "@" in userinfo:
+        if not split or "@" in userinfo or not userinfo.isascii():
             _refuse(
                 text, "its host and port cannot be told apart", "write host:port, or [address]:port for IPv6"
             )
