@@ -71,6 +71,11 @@ class Consumer(Generic[T]):
             raise self.error
         return self._result  # type: ignore[return-value]
 
+    def raise_for_leaving(self) -> None:
+        """Raise why this consumer takes no more data."""
+        self.outcome()
+        raise RuntimeError(f"{self.label} stopped reading before the end of the image")
+
 
 def fan_out(
     chunks: Chunks,
@@ -95,8 +100,7 @@ def fan_out(
         for piece in pace.timed(chunks):
             for consumer in consumers:
                 if not consumer.pipe.put(piece) and not consumer.optional:
-                    consumer.outcome()
-                    raise RuntimeError(f"{consumer.label} stopped reading before the end of the image")
+                    consumer.raise_for_leaving()
             if stores and all(store.failed for store in stores):
                 stores[0].outcome()
             total += len(piece)

@@ -27,7 +27,8 @@ class LeaseKeeper:
         self._stop = stop
         self._progress = progress
         self._over = threading.Event()
-        self._reason: ImageportError | None = None
+        #: Why the import has to end, once it has.
+        self.reason: ImageportError | None = None
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
 
     def __enter__(self) -> LeaseKeeper:
@@ -40,8 +41,8 @@ class LeaseKeeper:
 
     def check(self) -> None:
         """Raise ``Cancelled`` or ``LockLost`` when the import was told to end."""
-        if self._reason is not None:
-            raise self._reason
+        if self.reason is not None:
+            raise self.reason
 
     def _renew(self) -> None:
         while not self._over.wait(RENEW_EVERY):
@@ -49,15 +50,15 @@ class LeaseKeeper:
                 if self._catalog.renew(
                     self._lease, lease_seconds=LEASE_SECONDS, progress=dict(self._progress)
                 ):
-                    self._reason = Cancelled(
+                    self.reason = Cancelled(
                         f"task {self._lease.task_id} was cancelled", hint="run the import again to start over"
                     )
             except LockLost as error:
-                self._reason = error
+                self.reason = error
             except (
                 Exception
             ):  # a catalog that is away for a moment must not end an import; the fence protects
                 log.warning("could not renew the lease of task %s", self._lease.task_id, exc_info=True)
-            if self._reason is not None:
+            if self.reason is not None:
                 self._stop.set()
                 return

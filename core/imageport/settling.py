@@ -81,7 +81,7 @@ def remove_locations(
         try:
             stores.delete(location, ctx)
         except ImageportError as error:
-            log.error("left behind in store %s: %s (%s)", location.store, location.url, error)
+            log.warning("left behind in store %s: %s (%s)", location.store, location.url, error)
             orphans.append(location.url)
         else:
             forget(location)

@@ -1,0 +1,64 @@
+"""Builds the context that the plugins of one import share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from imageport.context import Context
+from imageport.interruption import Interruption
+from imageport.observing import Observers
+from imageport.plan import Plan
+from imageport.site import Site
+from imageport.staging import Staging
+from imageport.stores import Stores
+from imageport.transport import HttpTransport
+from imageport.values import Caller, Event, ImageRecord, Location, Source
+
+log = logging.getLogger("imageport")
+
+
+def build_context(
+    site: Site, plan: Plan, record: ImageRecord, caller: Caller, *,
+    stores: Stores,
+    observers: Observers,
+    interruption: Interruption,
+    announce: Callable[[str, Location], None],
+    note: Callable[[Event], None],
+) -> Context:  # fmt: skip
+    """Return the context of an import of *record*, before its task and work folder exist.
+
+    *note* sees every event before the observers do. Every url that any plugin fetches goes through
+    ``validate_source`` of every step and store of *plan*.
+    """
+
+    def emit(event: Event) -> None:
+        note(event)
+        observers.emit(event, context)
+
+    def validate(url: str, redirected_from: str | None) -> None:
+        source = Source(method=plan.source.method, uri=url, redirected_from=redirected_from)
+        for step in plan.everybody:
+            step.validate_source(source, record, context)
+
+    staging = Staging(site.staging.directory)
+    context = Context(
+        caller=caller,
+        image_id=record.id,
+        task_id="",
+        step="",
+        limits=site.limits,
+        http=HttpTransport(
+            rules=site.network, limits=site.limits, validate=validate, cancelled=interruption.event
+        ),
+        log=log,
+        replicas=tuple(sorted(record.locations, key=lambda copy: copy.store != site.default_store)),
+        staged=staging.staged(record.id),
+        stream_only=plan.stream_only,
+        work_folder=staging.directory,
+        emit=emit,
+        read_replica=lambda location: stores.read(location, context),
+        announce_location=announce,
+        cancelled=interruption.event,
+    )
+    return context
