@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from imageport.errors import PipelineInvalid
-from imageport.positions import Problem
+from imageport.positions import Problem, printable
 
 #: Bytes of the largest file that is read.
 MAX_FILE_SIZE = 1 << 20
@@ -29,6 +30,9 @@ _TAG = "tag:yaml.org,2002:"
 _TYPED = frozenset(_TAG + name for name in ("int", "float", "bool", "null"))
 # A date is text here: no option is a date, and a version such as 2024-01-01 is to stay as it was written.
 _TEXT = frozenset(_TAG + name for name in ("str", "timestamp", "merge", "value"))
+
+# YAML can write them as "\ud800"; nothing can print or store them.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 KeyPath = tuple[str | int, ...]
 
@@ -58,8 +62,8 @@ class YamlFile:
                 raise _invalid(name, "this is not a regular file")
             with Path(path).open("rb") as file:
                 content = file.read(MAX_FILE_SIZE + 1)
-        except (OSError, ValueError) as error:
-            raise _invalid(name, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        except OSError as error:
+            raise _invalid(name, f"cannot be read: {error.strerror}") from error
         if len(content) > MAX_FILE_SIZE:
             raise _invalid(name, f"the file is larger than {MAX_FILE_SIZE} bytes")
         try:
@@ -80,7 +84,7 @@ class YamlFile:
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-            message = ", ".join(part for part in (error.problem, error.context) if part)
+            message = ", ".join(part for part in (error.context, error.problem) if part)
             raise _invalid(path, f"not valid YAML: {message}", line, column) from error
         except ReaderError as error:
             line, column = _position_of(text[: error.position])
@@ -136,6 +140,10 @@ class _Reader:
         if isinstance(node, SequenceNode) and node.tag == _TAG + "seq":
             return [self._item(item, (*key_path, index)) for index, item in enumerate(node.value)]
         if isinstance(node, ScalarNode) and node.tag in _TEXT:
+            if _SURROGATE.search(node.value):
+                self.problems.append(
+                    self._problem(node, key_path, "half of a surrogate pair is no character")
+                )
             return node.value
         if isinstance(node, ScalarNode) and node.tag in _TYPED:
             try:
@@ -183,9 +191,4 @@ def _invalid(path: str, message: str, line: int = 1, column: int = 1) -> Pipelin
 
 def _problem(path: str, position: tuple[int, int], key_path: KeyPath, message: str) -> Problem:
     key = ".".join(map(str, key_path))
-    return Problem(_printable(path), *position, _printable(key), _printable(message))
-
-
-def _printable(text: str) -> str:
-    """Escape what could move the cursor or forge a second line of a message."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    return Problem(printable(path), *position, printable(key), printable(message))
