@@ -1,0 +1,51 @@
+"""Works on a catalog as another process would: reads orders from stdin, answers each with one line."""
+
+from __future__ import annotations
+
+import sys
+
+from imageport.catalog import Catalog, Lease
+from imageport.errors import Conflict
+from imageport.values import Location
+
+
+def begin(catalog: Catalog, image_id: str) -> Lease:
+    """Begin an import."""
+    return catalog.begin_import(
+        image_id,
+        starts_from={"queued"},
+        request={},
+        owner="bob",
+        targets=["fast", "archive"],
+        lease_seconds=3600,
+    )
+
+
+def obey(catalog: Catalog, order: str, image_id: str) -> str:
+    """Carry out one order and return what came of it."""
+    if order == "begin":
+        try:
+            return begin(catalog, image_id).task_id
+        except Conflict as error:
+            return f"conflict: {error.message}"
+    if order == "publish":
+        lease = begin(catalog, image_id)
+        for store in ("fast", "archive"):
+            catalog.announce(lease, Location(url=f"file:///{store}/{image_id}", store=store))
+        catalog.publish(lease, Location(url=f"file:///fast/{image_id}", store="fast"))
+        return lease.task_id
+    task = catalog.dead_import(image_id)
+    return task.id if task else "none"
+
+
+def main() -> None:
+    """Open the catalog when told to, then answer orders until stdin ends."""
+    sys.stdin.readline()
+    catalog = Catalog(sys.argv[1])
+    print("open", flush=True)
+    for line in sys.stdin:
+        print(obey(catalog, *line.split()), flush=True)
+    catalog.close()
+
+
+main()

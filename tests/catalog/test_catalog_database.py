@@ -1,0 +1,132 @@
+"""Opening the database, and what goes wrong with it."""
+
+from __future__ import annotations
+
+import sqlite3
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from imageport.catalog import Catalog, Lease
+from imageport.errors import ImageportError, UsageError
+from imageport.values import ImageRecord
+
+if TYPE_CHECKING:
+    from tests.catalog.conftest import OtherProcess
+
+
+def test_processes_that_open_a_new_catalog_at_once_share_one(
+    url: str, other_process: Callable[[], OtherProcess]
+) -> None:
+    processes = [other_process() for _ in range(4)]
+    for process in processes:
+        process.send("open")
+    assert [process.answer() for process in processes] == ["open"] * 4
+    catalog = Catalog(url)
+    image = catalog.create_image(ImageRecord(id=str(uuid.uuid4())))
+    assert processes[3].do("begin", image.id) == catalog.list_tasks()[0].id
+    catalog.close()
+
+
+def test_opening_an_existing_catalog_keeps_what_is_in_it(
+    url: str, catalog: Catalog, image: ImageRecord
+) -> None:
+    again = Catalog(url)
+    assert again.list_images() == [image]
+    again.close()
+
+
+def test_sqlite_folder_is_made_and_the_file_is_in_wal_mode(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "catalog.db"
+    Catalog(f"sqlite:///{path}").close()
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
+def test_properties_go_with_their_image(
+    url: str, catalog: Catalog, begin: Callable[..., Lease], image: ImageRecord
+) -> None:
+    catalog.update_image(image.id, properties={"os_distro": "debian"})
+    catalog.delete_image(image.id)
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM image_properties")).scalar_one() == 0
+    engine.dispose()
+
+
+def test_times_are_aware_and_in_utc(
+    catalog: Catalog, begin: Callable[..., Lease], image: ImageRecord
+) -> None:
+    lease = begin(image)
+    started = catalog.get_task(lease.task_id)
+    catalog.fail(lease, message="", failed_stores=[], result={})
+    task = catalog.get_task(lease.task_id)
+    record = catalog.get_image(image.id)
+    times = [task.created_at, task.updated_at, task.expires_at, task.lease_expires_at]
+    times += [record.created_at, record.updated_at]
+    assert {time and time.tzinfo for time in times} == {UTC}
+    assert (started.lease_expires_at - started.created_at).total_seconds() == 60
+    assert task.expires_at is not None
+    assert (task.expires_at - task.updated_at).total_seconds() == 48 * 3600
+    assert abs((datetime.now(UTC) - task.created_at).total_seconds()) < 600
+
+
+def test_times_given_with_another_zone_are_kept_as_the_same_moment(catalog: Catalog) -> None:
+    moment = datetime.fromisoformat("2024-02-29T23:30:00.000001+05:45")
+    record = catalog.create_image(ImageRecord(id=str(uuid.uuid4()), created_at=moment))
+    assert record.created_at == moment
+    assert record.created_at.utcoffset() is not None
+    assert catalog.list_images()[0].created_at == moment
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["mysql://host/database", "catalog.db", "", "sqlite://", "sqlite:///:memory:", "no-such-database://"],
+)
+def test_a_url_that_is_no_catalog_is_refused_with_an_example(url: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Catalog(url)
+    assert "sqlite:////" in caught.value.hint
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "catalog.db").write_text("This is no database at all. " * 100)
+    with pytest.raises(UsageError, match="cannot be opened: file is not a database"):
+        Catalog(f"sqlite:///{tmp_path}/catalog.db")
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"cannot be opened: .*/file"):
+        Catalog(f"sqlite:///{tmp_path}/file/catalog.db")
+
+
+def test_a_server_that_does_not_answer_is_refused_without_showing_the_password(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        Catalog(f"postgresql+psycopg://imageport:hush@/catalog?host={tmp_path}")
+    assert "cannot be opened" in caught.value.message
+    assert "hush" not in caught.value.message + caught.value.hint
+
+
+def test_a_database_that_breaks_later_is_reported_as_such(url: str, catalog: Catalog) -> None:
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE image_properties"))
+    engine.dispose()
+    with pytest.raises(ImageportError, match=r"the catalog .* failed: .*image_properties") as caught:
+        catalog.list_images()
+    assert caught.value.hint
+
+
+def test_a_value_that_no_database_can_hold_is_refused(catalog: Catalog, image: ImageRecord) -> None:
+    with pytest.raises(UsageError, match="cannot keep this value"):
+        catalog.update_image(image.id, size=1 << 64)
+    with pytest.raises(UsageError, match="cannot keep this value"):
+        catalog.update_image(image.id, name="\udcff")
+    assert catalog.get_image(image.id) == image

@@ -1,0 +1,224 @@
+"""Two imports that want one image, and imports whose process has died."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from imageport.catalog import Catalog, Lease, TaskRow, processes
+from imageport.errors import Conflict, LockLost
+from imageport.values import ImageRecord, Location
+
+if TYPE_CHECKING:
+    from tests.catalog.conftest import OtherProcess
+
+Begin = Callable[..., Lease]
+Start = Callable[[], "OtherProcess"]
+
+COPY = Location(url="file:///fast/image", store="fast")
+
+FENCED: dict[str, Callable[[Catalog, Lease], object]] = {
+    "update_image": lambda catalog, lease: catalog.update_image(
+        lease.image_id, fence=lease.fence, name="robbed"
+    ),
+    "renew": lambda catalog, lease: catalog.renew(lease, lease_seconds=60, progress={"robbed": 1}),
+    "announce": lambda catalog, lease: catalog.announce(lease, COPY),
+    "publish": lambda catalog, lease: catalog.publish(lease, COPY),
+    "unpublish": lambda catalog, lease: catalog.unpublish(lease, COPY),
+    "store_failed": lambda catalog, lease: catalog.store_failed(lease, "fast"),
+    "finish": lambda catalog, lease: catalog.finish(lease, fields={"name": "robbed"}, result={}),
+}
+
+
+def taken(task: TaskRow | None) -> TaskRow:
+    assert task is not None
+    return task
+
+
+def test_of_processes_that_race_for_an_image_exactly_one_gets_it(
+    catalog: Catalog, other_process: Start
+) -> None:
+    processes = [other_process().open(), other_process().open()]
+    images = [catalog.create_image(ImageRecord(id=f"image-{number}")) for number in range(25)]
+    for image in images:
+        for process in processes:
+            process.send("begin", image.id)
+    answers = [[process.answer() for _ in images] for process in processes]
+    for image, pair in zip(images, zip(*answers, strict=True), strict=True):
+        [task] = catalog.list_tasks(image_id=image.id)
+        winner, loser = sorted(pair, key=lambda answer: answer.startswith("conflict"))
+        assert winner == task.id
+        assert loser.startswith(f"conflict: image {image.id} is locked by task {task.id}")
+
+
+def test_an_import_that_lives_cannot_be_taken_over(
+    catalog: Catalog, image: ImageRecord, other_process: Start
+) -> None:
+    task_id = other_process().open().do("begin", image.id)
+    task = catalog.get_task(task_id)
+    assert catalog.dead_import(image.id) is None
+    assert catalog.dead_imports() == []
+    assert catalog.take_over(task) is None
+    catalog.recover(task)
+    assert catalog.get_task(task_id) == task
+    assert catalog.is_locked(image.id)
+
+
+def test_a_killed_import_is_rolled_back_from_its_row_alone(
+    catalog: Catalog, begin: Begin, image: ImageRecord, other_process: Start
+) -> None:
+    process = other_process().open()
+    task_id = process.do("publish", image.id)
+    assert [copy.store for copy in catalog.get_image(image.id).locations] == ["fast"]
+    process.kill()
+    assert [task.id for task in catalog.dead_imports()] == [task_id]
+    with pytest.raises(Conflict, match=f"locked by task {task_id}, .* has died") as caught:
+        begin(image)
+    assert "run the import again" in caught.value.hint
+
+    task = taken(catalog.dead_import(image.id))
+    assert task.id == task_id
+    assert catalog.get_image(image.id).locations == (), "bytes that go must not be found"
+    leftovers = catalog.pending_locations(task_id)
+    assert [copy.store for copy in leftovers] == ["fast", "archive"]
+    for copy in leftovers:
+        catalog.forget(task_id, copy)
+    catalog.recover(task)
+
+    record = catalog.get_image(image.id)
+    assert record == image.evolve(
+        properties={"os_glance_importing_to_stores": "", "os_glance_failed_import": ""},
+        updated_at=record.updated_at,
+    )
+    ended = catalog.get_task(task_id)
+    assert ended.status == "failure"
+    assert f"process {process.popen.pid} on " in ended.message
+    assert catalog.dead_imports() == []
+    begin(image)
+
+
+def test_a_process_counts_as_gone_when_another_one_has_its_number(
+    catalog: Catalog, begin: Begin, image: ImageRecord
+) -> None:
+    mine = processes.this_process()
+    host, pid, start = mine.rsplit(":", 2)
+    ticks, _, space = start.partition("-")
+    assert not processes.is_gone(mine)
+    assert processes.is_gone(f"{host}:{pid}:{int(ticks) - 1}-{space}")
+
+
+def test_a_process_of_another_machine_with_the_same_name_is_not_judged(other_process: Start) -> None:
+    host, _, start = processes.this_process().rsplit(":", 2)
+    process = other_process()
+    process.kill()
+    process.close()
+    ticks, _, space = start.partition("-")
+    assert processes.is_gone(f"{host}:{process.popen.pid}:{ticks}-{space}")
+    assert not processes.is_gone(f"{host}:{process.popen.pid}:{ticks}-another{space}")
+
+
+def test_a_lease_that_ran_out_can_be_taken_over(catalog: Catalog, begin: Begin, image: ImageRecord) -> None:
+    old = begin(image, lease_seconds=-1)
+    task = taken(catalog.dead_import(image.id))
+    assert task.id == old.task_id
+    assert task.fence > old.fence
+    catalog.recover(task)
+    assert catalog.get_task(old.task_id).status == "failure"
+    assert begin(image).fence > task.fence
+
+
+def test_a_lease_that_ran_out_can_be_renewed_as_long_as_nobody_took_it_over(
+    catalog: Catalog, begin: Begin, image: ImageRecord
+) -> None:
+    lease = begin(image, lease_seconds=-1)
+    assert not catalog.renew(lease, lease_seconds=60, progress={"done": 1})
+    assert catalog.dead_import(image.id) is None
+    catalog.finish(lease, result={})
+
+
+@pytest.mark.parametrize("call", FENCED)
+@pytest.mark.parametrize("moment", ["taken over", "recovered", "imported again"])
+def test_a_robbed_import_can_change_nothing_any_more(
+    catalog: Catalog, begin: Begin, image: ImageRecord, call: str, moment: str
+) -> None:
+    old = begin(image, lease_seconds=-1)
+    catalog.announce(old, COPY)
+    task = taken(catalog.dead_import(image.id))
+    if moment != "taken over":
+        catalog.recover(task)
+    if moment == "imported again":
+        begin(image)
+    before = (catalog.list_images(), catalog.list_tasks(), catalog.pending_locations(old.task_id))
+    with pytest.raises(LockLost) as caught:
+        FENCED[call](catalog, old)
+    assert caught.value.hint
+    catalog.fail(old, message="noise", failed_stores=["fast"], result={})
+    after = (catalog.list_images(), catalog.list_tasks(), catalog.pending_locations(old.task_id))
+    assert after == before
+
+
+def test_only_one_process_takes_a_dead_import_over(
+    catalog: Catalog, begin: Begin, image: ImageRecord, other_process: Start
+) -> None:
+    begin(image, lease_seconds=-1)
+    processes = [other_process().open(), other_process().open()]
+    for process in processes:
+        process.send("dead", image.id)
+    answers = sorted(process.answer() for process in processes)
+    assert answers == sorted([catalog.list_tasks()[0].id, "none"])
+    with pytest.raises(Conflict):
+        begin(image)
+
+
+def test_who_takes_over_a_dead_import_may_die_as_well(
+    catalog: Catalog, begin: Begin, image: ImageRecord, other_process: Start
+) -> None:
+    lease = begin(image, lease_seconds=-1)
+    process = other_process().open()
+    assert process.do("dead", image.id) == lease.task_id
+    assert catalog.dead_import(image.id) is None
+    process.kill()
+    catalog.recover(taken(catalog.dead_import(image.id)))
+    begin(image)
+
+
+def test_a_dead_import_can_be_recovered_in_one_step(
+    catalog: Catalog, begin: Begin, image: ImageRecord
+) -> None:
+    lease = begin(image, lease_seconds=-1)
+    [task] = catalog.dead_imports()
+    catalog.recover(task)
+    catalog.recover(task)
+    assert not catalog.is_locked(image.id)
+    assert catalog.get_task(lease.task_id).status == "failure"
+
+
+def test_a_dead_import_of_a_deleted_image_is_found_and_ended(
+    catalog: Catalog, begin: Begin, image: ImageRecord
+) -> None:
+    lease = begin(image, lease_seconds=-1)
+    catalog.announce(lease, COPY)
+    catalog.delete_image(image.id)
+    [task] = catalog.dead_imports()
+    task = taken(catalog.take_over(task))
+    assert catalog.pending_locations(task.id) == [COPY]
+    catalog.recover(task)
+    assert catalog.dead_imports() == []
+    assert catalog.get_task(task.id).status == "failure"
+
+
+def test_a_lock_whose_task_was_lost_does_not_block_for_ever(
+    url: str, catalog: Catalog, begin: Begin, image: ImageRecord
+) -> None:
+    lost = begin(image)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM tasks"))
+    engine.dispose()
+    assert catalog.dead_import(image.id) is None
+    begin(image, starts_from={"importing"})
+    with pytest.raises(LockLost):
+        catalog.renew(lost, lease_seconds=60, progress={})
