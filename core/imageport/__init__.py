@@ -22,6 +22,7 @@ from imageport.inspection import FormatInspection, ImageFormat, check_declared, 
 from imageport.limits import ByteSize, format_size
 from imageport.network import unwrap_address
 from imageport.plugin import NoConfig, Plugin, PluginConfig
+from imageport.positions import printable
 from imageport.transport import HttpResponse, HttpTransport
 from imageport.urls import Url
 from imageport.values import (
@@ -74,6 +75,7 @@ __all__ = [
     "format_size",
     "hookimpl",
     "inspect_file",
+    "printable",
     "unwrap_address",
     "write_sparse",
 ]

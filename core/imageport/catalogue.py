@@ -120,6 +120,11 @@ class Catalogue:
         """Return all names, sorted."""
         return list(self._plugins)
 
+    @property
+    def disabled(self) -> list[str]:
+        """Return the names that were left out on request, sorted."""
+        return sorted(self._disabled)
+
     def find(self, name: str) -> InstalledPlugin:
         """Return the plugin called *name*.
 

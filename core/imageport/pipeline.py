@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -63,12 +63,14 @@ def load_pipeline(
     source_uri: str | None = None,
     variables: Mapping[str, str] = MappingProxyType({}),
     require_source: bool = False,
+    more_stores: Collection[str] = (),
 ) -> ConfiguredPipeline:
     """Read the pipeline at *path* and check everything that can be checked without running it.
 
     *source_uri* comes before ``source.uri`` of the file. Where neither is given, ``{source.dir}`` and its
     like are a mistake with *require_source*; without it a placeholder stands for them, so that a pipeline can
-    be looked at before there is a source. Raises ``PipelineInvalid`` with every mistake, sorted by position.
+    be looked at before there is a source. *more_stores* are ids of stores of the site file that come on top
+    of those of the pipeline. Raises ``PipelineInvalid`` with every mistake, sorted by position.
     """
     file = YamlFile.load(path)
     names = Variables(None, variables, _defaults(file.data), os.environ)
@@ -84,7 +86,7 @@ def load_pipeline(
     except ValidationError as error:
         add_untold(problems, model_problems(file, error, Pipeline))
 
-    placed = placed_entries(file, tree, site, problems)
+    placed = placed_entries(file, tree, site, problems, more_stores)
     labels = labels_of(placed, problems)
     configured = [
         configure(entry, label, catalogue, problems) for entry, label in zip(placed, labels, strict=True)

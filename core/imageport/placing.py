@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,17 +36,18 @@ class PlacedEntry:
 
 
 def placed_entries(
-    file: YamlFile, tree: Mapping[str, Any], site: Site, problems: list[Problem]
+    file: YamlFile, tree: Mapping[str, Any], site: Site, problems: list[Problem], more_stores: Collection[str]
 ) -> list[PlacedEntry]:
     """Return the valid entries of the expanded pipeline *tree*, and those of *site* that it uses.
 
-    An invalid entry is left out: the model of the pipeline has told about it.
+    Stores of the site whose ids are in *more_stores* come along, unless the pipeline has one of that id. An
+    invalid entry is left out: the model of the pipeline has told about it.
     """
     source = tree.get("source")
     return [
         *_entries(file, {("source",): source} if source is not None else {}, "source", SourceEntry),
         *_entries(file, _items(tree, "steps"), "step"),
-        *_stores(file, tree, site, problems),
+        *_stores(file, tree, site, problems, more_stores),
         *(
             _shared(site, "observer", index, site.file, ("observers", index))
             for index in range(len(site.observers))
@@ -94,16 +95,26 @@ def _entries(
 
 
 def _stores(
+    file: YamlFile, tree: Mapping[str, Any], site: Site, problems: list[Problem], more: Collection[str]
+) -> Iterator[PlacedEntry]:
+    named = list(_named_stores(file, tree, site, problems))
+    taken = {store.id or store.entry.use for store in named}
+    for index, store_id in enumerate(site.store_ids()):
+        if store_id in more and store_id not in taken:
+            named.append(_shared(site, "store", index, file, ("stores",)))
+    if not named and not tree.get("stores"):
+        ids = ", ".join(site.store_ids())
+        message = f"no store: name one of {ids}, or set default_store in {site.file.path}"
+        problems.append(file.problem(("stores",), message))
+    yield from named
+
+
+def _named_stores(
     file: YamlFile, tree: Mapping[str, Any], site: Site, problems: list[Problem]
 ) -> Iterator[PlacedEntry]:
     ids = site.store_ids()
-    if not tree.get("stores"):
-        if site.default_store is None:
-            message = f"no store: name one of {', '.join(ids)}, or set default_store in {site.file.path}"
-            problems.append(file.problem(("stores",), message))
-        else:
-            yield _shared(site, "store", ids.index(site.default_store), file, ("stores",))
-        return
+    if not tree.get("stores") and site.default_store is not None:
+        yield _shared(site, "store", ids.index(site.default_store), file, ("stores",))
     for key_path, item in _items(tree, "stores").items():
         if not isinstance(item, str):
             yield from _entries(file, {key_path: item}, "store")

@@ -26,3 +26,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `` (did you mean 'x'?)`` for the nearest of *known*, or nothing when none is near."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def printable(text: str) -> str:
+    """Return *text* with every character escaped that could move the cursor or forge a line of a message."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

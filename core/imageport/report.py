@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from typing import Any, Literal
 
 from imageport.errors import ExitCode, ImageportError
@@ -71,7 +70,7 @@ class Report:
             "type": "report",
             "status": self.status,
             "task_id": self.task_id,
-            "image": record_dict(self.image) if self.image else None,
+            "image": self.image.as_dict() if self.image else None,
             "plan": dict(self.plan),
             "stores": {label: asdict(store) for label, store in self.stores.items()},
             "source": asdict(self.source),
@@ -90,18 +89,4 @@ def error_dict(error: ImageportError) -> dict[str, Any]:
         "store": error.store,
         "message": error.message,
         "hint": error.hint,
-    }
-
-
-def record_dict(record: ImageRecord) -> dict[str, Any]:
-    """Return *record* as plain values, times in ISO 8601."""
-    plain = {name: getattr(record, name) for name in record.__dataclass_fields__}
-    plain["properties"] = dict(record.properties)
-    plain["tags"] = list(record.tags)
-    plain["locations"] = [
-        {"url": location.url, "store": location.store, "metadata": dict(location.metadata)}
-        for location in record.locations
-    ]
-    return {
-        name: value.isoformat() if isinstance(value, datetime) else value for name, value in plain.items()
     }

@@ -159,6 +159,15 @@ def redact(text: str, secrets: Collection[str]) -> str:
     return text
 
 
+def redact_tree(tree: Any, secrets: Collection[str]) -> Any:
+    """Return *tree*, made of mappings, lists and plain values, with each of *secrets* replaced in its strings."""
+    if isinstance(tree, Mapping):
+        return {key: redact_tree(value, secrets) for key, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return [redact_tree(value, secrets) for value in tree]
+    return redact(tree, secrets) if isinstance(tree, str) else tree
+
+
 def redact_problems(problems: Iterable[Problem], secrets: Collection[str]) -> list[Problem]:
     """Return *problems* with each of *secrets* replaced by ``***`` in their messages."""
     return [replace(problem, message=redact(problem.message, secrets)) for problem in problems]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -56,6 +56,10 @@ class Location:
     store: str = ""
     metadata: Mapping[str, str] = field(default_factory=_no_properties)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return store and address as plain values; how the store finds the copy is its own affair."""
+        return {"url": self.url, "store": self.store}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRecord:
@@ -92,6 +96,16 @@ class ImageRecord:
     def evolve(self, **changes: Any) -> ImageRecord:
         """Return a copy with *changes*."""
         return replace(self, **changes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the record as plain values, ready for JSON; times in ISO 8601."""
+        plain = {item.name: getattr(self, item.name) for item in fields(self)}
+        plain["properties"] = dict(self.properties)
+        plain["tags"] = list(self.tags)
+        plain["locations"] = [location.as_dict() for location in self.locations]
+        return {
+            name: value.isoformat() if isinstance(value, datetime) else value for name, value in plain.items()
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,3 +200,23 @@ class Event:
     error: str | None = None
     record: ImageRecord | None = None
     detail: Mapping[str, Any] = field(default_factory=_no_properties)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the event as plain values, ready for JSON; ``type`` is its kind, ``at`` is in ISO 8601.
+
+        Fields without a value are left out. The event ``report`` is the report itself.
+        """
+        if self.kind == "report":
+            return dict(self.detail)
+        plain: dict[str, Any] = {
+            "type": self.kind,
+            "at": datetime.fromtimestamp(self.at, UTC).isoformat(timespec="milliseconds"),
+        }
+        for item in fields(self):
+            if item.name not in ("kind", "at") and (value := getattr(self, item.name)) not in (None, "", {}):
+                plain[item.name] = value
+        if self.record is not None:
+            plain["record"] = self.record.as_dict()
+        if self.detail:
+            plain["detail"] = dict(self.detail)
+        return plain

@@ -1,0 +1,65 @@
+"""Tell how an import goes, one line for each thing worth telling."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+
+from pydantic import Field
+
+from imageport import Event, Plugin, PluginConfig, format_size, hookimpl, printable
+
+
+class LogLinesConfig(PluginConfig):
+    """Options of the log."""
+
+    interval: float = Field(
+        default=10.0, ge=0, description="Seconds between two lines about one lane's bytes."
+    )
+
+
+class LogLines(Plugin[LogLinesConfig]):
+    """Write a line with a time stamp to standard error for each thing worth telling.
+
+    For logs and pipes, where a moving display would be noise. Progress of a step or store is told at most once in
+    ``interval`` seconds.
+    """
+
+    stability = "stable"
+
+    def __init__(self, config: LogLinesConfig) -> None:
+        super().__init__(config)
+        self._told: dict[str, float] = {}
+
+    @hookimpl
+    def on_progress(self, event: Event) -> None:
+        """Write the line of *event*, if it has one."""
+        if event.kind == "progress" and not self._is_due(event):
+            return
+        if line := _line(event):
+            stamp = datetime.fromtimestamp(event.at).astimezone().isoformat(sep=" ", timespec="seconds")
+            sys.stderr.write(f"{stamp} {printable(line)}\n")
+            sys.stderr.flush()
+
+    def _is_due(self, event: Event) -> bool:
+        lane = event.lane or ""
+        # The first event of a lane starts its clock: quick imports need no progress at all.
+        if event.at - self._told.setdefault(lane, event.at) < self.config.interval:
+            return False
+        self._told[lane] = event.at
+        return True
+
+
+def _line(event: Event) -> str | None:
+    total = f" of {format_size(event.total)}" if event.total is not None else ""
+    slowed = f", slowed down by {event.waits}" if event.waits else ""
+    lines = {
+        "task.processing": f"task {event.task_id}: importing image {event.image_id}",
+        "step.start": f"{event.step}: {event.message}",
+        "progress": f"{event.lane}: {format_size(event.done or 0)}{total}{slowed}",
+        "check": f"{event.step}: {event.message} {event.verdict}",
+        "image.upload": f"store {event.store}: {f'failed: {event.error}' if event.error else 'published'}",
+        "task.success": f"task {event.task_id}: success",
+        "task.failure": f"task {event.task_id}: failed: {event.error}",
+    }
+    return lines.get(event.kind)

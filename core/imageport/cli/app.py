@@ -1,0 +1,89 @@
+"""The command line: its global options, its commands, and what becomes of errors."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import io
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from imageport.cli import plan, plugins, run, validate
+from imageport.cli.failure import set_up_logging, show_defect, show_error, show_traceback
+from imageport.cli.session import Session
+from imageport.errors import ExitCode, ImageportError
+
+app = typer.Typer(
+    help="Import virtual-machine images: read once, checked completely, written to every store at once.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.run)
+app.command("plan")(plan.plan)
+app.command("validate")(validate.validate)
+app.add_typer(plugins.app, name="plugins")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"imageport {importlib.metadata.version('imageport')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    ctx: typer.Context,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Site file. Without it: IMAGEPORT_CONFIG, ./imageport.yaml, "
+            "~/.config/imageport/imageport.yaml, /etc/imageport/imageport.yaml, else defaults.",
+        ),
+    ] = None,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Log everything, and show where errors arise.")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    session: Session = ctx.obj
+    session.config = config
+    session.debug = debug
+    set_up_logging(debug=debug)
+
+
+def main() -> int:
+    """Run the command in ``sys.argv`` and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name that the terminal's character set lacks is no reason to fail.
+            stream.reconfigure(errors="backslashreplace")
+    session = Session()
+    try:
+        typer.main.get_command(app)(prog_name="imageport", obj=session)
+    except ImageportError as error:
+        if session.debug:
+            show_traceback(error)
+        show_error(error)
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; Python must not complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.IMPORT_FAILED
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - whatever it is, people get one line instead of a traceback
+        if session.debug:
+            show_traceback(error)
+        show_defect(error)
+        return ExitCode.IMPORT_FAILED
+    finally:
+        session.close()
+    return ExitCode.SUCCESS

@@ -1,0 +1,24 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+PipelineFile = Annotated[str, typer.Argument(metavar="PIPELINE", help="Pipeline file (YAML).")]
+
+SourceUri = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[SOURCE]",
+        help="Where the image is: a url, a path, or - for standard input. Comes before source.uri of the pipeline.",
+    ),
+]
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Value of a variable of the pipeline; may be repeated."),
+]

@@ -1,0 +1,68 @@
+"""Results on standard output: text that cannot take over the terminal, tables, and JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import typer
+
+from imageport.positions import printable
+
+#: Columns of a table that goes into a pipe: nothing is wrapped there.
+_ENDLESS = 10_000
+
+
+def say(text: str = "") -> None:
+    """Print one line on standard output."""
+    typer.echo(printable(text))
+
+
+def print_json(value: Any) -> None:
+    """Print *value* as indented JSON in ASCII, which no terminal takes for a command."""
+    typer.echo(json.dumps(value, indent=2, default=str))
+
+
+def print_fields(fields: Mapping[str, object]) -> None:
+    """Print names and values in two columns; a list takes one line for each item, None takes none."""
+    shown = {name: value for name, value in fields.items() if value not in (None, [], "")}
+    width = max((len(name) for name in shown), default=0)
+    for name, value in shown.items():
+        items = value if isinstance(value, list) else [value]
+        for number, item in enumerate(items):
+            say(f"{'' if number else name:{width}}  {item}")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print *rows* under *columns*. On a terminal long cells are folded; in a pipe each row is one line."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, column in enumerate(columns):
+        table.add_column(Text(column), overflow="fold", no_wrap=number == 0)
+    for row in rows:
+        table.add_row(*(Text("-" if cell is None else printable(str(cell))) for cell in row))
+    console = Console(width=None if sys.stdout.isatty() else _ENDLESS, highlight=False, markup=False)
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        typer.echo(line.rstrip())
+
+
+def pairs(option: str, texts: Iterable[str]) -> dict[str, str]:
+    """Return the mapping written as ``NAME=VALUE`` behind each *option*. Raises ``UsageError``."""
+    from imageport.errors import UsageError
+
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise UsageError(
+                f"{option} {text} is no NAME=VALUE", hint=f"write for instance {option} os_distro=debian"
+            )
+        found[name] = value
+    return found

@@ -1,0 +1,103 @@
+"""``imageport plan``: what a pipeline would do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from imageport.cli.options import Json, PipelineFile, Settings, SourceUri
+from imageport.cli.output import pairs, print_fields, print_json, say
+from imageport.cli.session import Session
+
+if TYPE_CHECKING:
+    from imageport.configure import ConfiguredStep
+    from imageport.limits import Limits
+
+
+def plan(
+    ctx: typer.Context,
+    pipeline: PipelineFile,
+    source: SourceUri = None,
+    settings: Settings = None,
+    json: Json = False,
+) -> None:
+    """Show what a pipeline would do, without doing it: steps, options, stores, staging and limits."""
+    from imageport.pipeline import load_pipeline
+    from imageport.plan import make_plan
+    from imageport.templating import redact_tree
+
+    session: Session = ctx.obj
+    configured = load_pipeline(
+        pipeline,
+        site=session.site,
+        catalogue=session.catalogue,
+        source_uri=source,
+        variables=pairs("--set", settings or ()),
+    )
+    made = make_plan(configured)
+    described = {
+        **made.describe(),
+        "method": _describe(configured.source),
+        "steps": [_describe(step) for step in configured.steps],
+        "stores": [_describe(store) for store in configured.stores],
+        "observers": [_describe(observer) for observer in configured.observers],
+        "limits": session.site.limits.model_dump(mode="json"),
+    }
+    described = redact_tree(described, configured.secrets)
+    if json:
+        print_json(described)
+    else:
+        _show(described, session.site.limits)
+
+
+def _describe(step: ConfiguredStep) -> dict[str, Any]:
+    return {
+        "label": step.label,
+        "plugin": step.installed.name,
+        "distribution": step.installed.distribution,
+        "reads": step.plugin_class.reads,
+        "options": step.config.model_dump(mode="json"),
+    }
+
+
+def _show(plan: dict[str, Any], limits: Limits) -> None:
+    say(f"pipeline {plan['pipeline']}")
+    say(f"source: {plan['source'] or '(none given)'}")
+    _show_steps([plan["method"]])
+    say("steps, in this order:" if plan["steps"] else "steps: none")
+    _show_steps(plan["steps"])
+    together = "all of them or none" if plan["all_stores_must_succeed"] else "those that succeed"
+    say(f"stores, written side by side, {together}:")
+    _show_steps(plan["stores"])
+    if plan["observers"]:
+        say("observers:")
+        _show_steps(plan["observers"])
+    say(f"staging: {plan['staging']}, because {plan['staging_reason']}")
+    say("limits:")
+    print_fields({f"  {name}": value for name, value in _readable(limits)})
+
+
+def _show_steps(steps: list[dict[str, Any]]) -> None:
+    for step in steps:
+        plugin = "" if step["plugin"] == step["label"] else f"{step['plugin']} of "
+        say(f"  {step['label']}  ({plugin}{step['distribution']})")
+        print_fields({f"      {name}": _option(value) for name, value in step["options"].items()})
+
+
+def _option(value: Any) -> object:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={item}" for name, item in value.items())
+    return value
+
+
+def _readable(limits: Limits) -> Iterable[tuple[str, object]]:
+    from imageport.limits import format_size, parse_size
+
+    for name, field in type(limits).model_fields.items():
+        value = getattr(limits, name)
+        is_size = any(getattr(item, "func", None) is parse_size for item in field.metadata)
+        yield name, format_size(value) if is_size else value

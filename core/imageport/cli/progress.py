@@ -1,0 +1,55 @@
+"""What ``run`` shows while the data flows: an installed observer, or events as JSON lines."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Collection
+from typing import Any
+
+import typer
+
+from imageport.binding import BoundStep
+from imageport.catalogue import Catalogue
+from imageport.errors import UsageError
+from imageport.hookspecs import hookimpl
+from imageport.plugin import NoConfig, Plugin
+from imageport.templating import redact_tree
+from imageport.values import Event
+
+log = logging.getLogger(__name__)
+
+
+def named_observer(name: str, catalogue: Catalogue) -> tuple[BoundStep, ...]:
+    """Return the installed observer called *name*, or nothing when it cannot be used."""
+    try:
+        installed = catalogue.find(name)
+        plugin_class = installed.load()
+        plugin = plugin_class(plugin_class.config_model())
+        return (BoundStep.bind(name, installed.distribution, plugin),)
+    except UsageError as error:
+        log.warning("no progress is shown: %s", error.message)
+        return ()
+
+
+def json_lines(secrets: Collection[str]) -> BoundStep:
+    """Return an observer that prints every event but the report, which the command prints itself."""
+    return BoundStep.bind("json", "imageport", _Lines(secrets))
+
+
+def print_line(value: dict[str, Any], secrets: Collection[str]) -> None:
+    """Print *value* as one line of JSON, without *secrets*."""
+    typer.echo(json.dumps(redact_tree(value, secrets), default=str))
+
+
+class _Lines(Plugin[NoConfig]):
+    """Print events as JSON lines."""
+
+    def __init__(self, secrets: Collection[str]) -> None:
+        super().__init__(NoConfig())
+        self._secrets = secrets
+
+    @hookimpl
+    def on_progress(self, event: Event) -> None:
+        if event.kind != "report":
+            print_line(event.as_dict(), self._secrets)

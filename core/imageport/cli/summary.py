@@ -1,0 +1,115 @@
+"""The end of ``run``, for people."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Iterator
+from urllib.parse import unquote, urlsplit
+
+import typer
+
+from imageport.cli.failure import show_error
+from imageport.cli.output import print_fields, say
+from imageport.errors import ImageportError
+from imageport.limits import format_size
+from imageport.positions import printable
+from imageport.report import Report, StoreReport
+from imageport.templating import redact
+from imageport.values import ImageRecord
+
+
+def show_success(report: Report, image: ImageRecord) -> None:
+    """Print what was imported, what it is, and where the copies are."""
+    written = {label: store for label, store in report.stores.items() if store.status != "skipped"}
+    if not written:
+        say(f"nothing to do: every store holds image {image.id} already")
+        return
+    say(f"imported {image.name or image.id}")
+    print_fields(
+        {
+            "  image": image.id,
+            "  format": _format(image),
+            "  size": _size(image),
+            "  md5": image.checksum,
+            f"  {image.os_hash_algo}": image.os_hash_value,
+            "  stores": list(_stores(written)),
+            "  checks": [f"{check['name']}: {check['verdict']}" for check in report.source.checks],
+            "  took": _pace(report, image),
+            "  slowest": _slowest(report),
+            "  task": report.task_id,
+        }
+    )
+
+
+def show_failure(
+    report: Report, error: ImageportError, pipeline: str, source: str | None, secrets: Collection[str]
+) -> None:
+    """Print on standard error what went wrong, what has become of the copies, and how to go on."""
+    error.message = redact(error.message, secrets)
+    error.hint = redact(error.hint, secrets)
+    show_error(error)
+    for line in _aftermath(report, pipeline, source):
+        typer.echo(f"  {printable(redact(line, secrets))}", err=True)
+
+
+def _aftermath(report: Report, pipeline: str, source: str | None) -> Iterator[str]:
+    for label, store in report.stores.items():
+        if store.status != "skipped":
+            yield f"store {label}: {store.status}{f' ({store.error})' if store.error else ''}"
+    if report.task_id is None:
+        return
+    yield f"task: {report.task_id}"
+    image = report.image
+    if report.orphans:
+        yield f"left behind: {', '.join(report.orphans)} ('imageport gc' tries again to remove them)"
+    else:
+        yield "rolled back: no copy and no scratch data of this import is left"
+    if image is not None and image.status == "queued":
+        yield f"retry: {shlex.join(['imageport', 'run', pipeline, *([source] if source else []), '--image', image.id])}"
+
+
+def _format(image: ImageRecord) -> str:
+    container = "" if image.container_format == "bare" else f" in {image.container_format}"
+    return f"{image.disk_format or 'unknown'}{container}"
+
+
+def _size(image: ImageRecord) -> str | None:
+    if image.size is None:
+        return None
+    virtual = "" if image.virtual_size is None else f", virtual {format_size(image.virtual_size)}"
+    return f"{format_size(image.size)} ({image.size} bytes){virtual}"
+
+
+def _stores(stores: dict[str, StoreReport]) -> Iterator[str]:
+    width = max(map(len, stores))
+    for label, store in stores.items():
+        if store.location:
+            yield f"{label:{width}}  {readable_location(store.location)}  {store.seconds:.1f} s"
+        else:
+            yield f"{label:{width}}  {store.status}: {store.error or 'no reason given'}"
+
+
+def readable_location(url: str) -> str:
+    """Return the path of a file on this machine, and any other url as it is."""
+    parts = urlsplit(url)
+    return unquote(parts.path) if parts.scheme == "file" and not parts.netloc else url
+
+
+def _pace(report: Report, image: ImageRecord) -> str:
+    rate = (image.size or 0) / report.seconds if report.seconds else 0
+    read = report.source.bytes_read
+    return f"{report.seconds:.1f} s, {format_size(rate)}/s ({format_size(read)} read from the source)"
+
+
+def _slowest(report: Report) -> str | None:
+    """Name what took most of the time: a stage, or the stores for which all stages had to wait."""
+    seconds = {stage.step: 0.0 for stage in report.stages}
+    for stage in report.stages:
+        seconds[stage.step] += stage.seconds
+    if not seconds:
+        return None
+    waited = report.seconds - sum(seconds.values())
+    label, most = max(seconds.items(), key=lambda item: item[1])
+    if waited > most:
+        label, most = "the stores and digests", waited
+    return f"{label}, {most:.1f} s"

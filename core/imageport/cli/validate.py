@@ -1,0 +1,78 @@
+"""``imageport validate``: every mistake of pipeline files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imageport.cli.options import Json
+from imageport.cli.output import print_json, say
+from imageport.cli.session import Session
+
+if TYPE_CHECKING:
+    from imageport.positions import Problem
+
+
+def validate(
+    ctx: typer.Context,
+    pipelines: Annotated[
+        list[str],
+        typer.Argument(metavar="PIPELINE...", help="Pipeline files, or folders of *.yaml files."),
+    ],
+    json: Json = False,
+) -> None:
+    """Check pipelines without running them, and tell every mistake with its line and column."""
+    from imageport.errors import ExitCode
+
+    session: Session = ctx.obj
+    found = {path: _problems(path, session) for path in _files(pipelines)}
+    if json:
+        print_json(
+            [
+                {"file": path, "ok": not problems, "problems": [asdict(problem) for problem in problems]}
+                for path, problems in found.items()
+            ]
+        )
+    else:
+        for path, problems in found.items():
+            for problem in problems:
+                say(str(problem))
+            if not problems:
+                say(f"{path}: ok")
+    if any(found.values()):
+        raise typer.Exit(ExitCode.USAGE)
+
+
+def _files(paths: Sequence[str]) -> Iterator[str]:
+    from imageport.errors import UsageError
+    from imageport.site import FILE_NAME
+
+    for path in paths:
+        if not Path(path).is_dir():
+            yield path
+            continue
+        files = sorted(str(file) for file in Path(path).glob("*.yaml") if file.name != FILE_NAME)
+        if not files:
+            raise UsageError(f"no pipelines in {path}", hint="pipelines are files named *.yaml")
+        yield from files
+
+
+def _problems(path: str, session: Session) -> list[Problem]:
+    from imageport.errors import ImageportError, PipelineInvalid
+    from imageport.pipeline import load_pipeline
+    from imageport.plan import make_plan
+    from imageport.positions import Problem
+
+    site, catalogue = session.site, session.catalogue
+    try:
+        make_plan(load_pipeline(path, site=site, catalogue=catalogue))
+    except PipelineInvalid as error:
+        return list(error.problems)
+    except ImageportError as error:
+        # A plugin that finds its options in conflict says so when it is made; it knows no position.
+        return [Problem(path, 1, 1, "", ": ".join(filter(None, (error.where(), error.message, error.hint))))]
+    return []
