@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,7 @@ from pydantic import ValidationError
 
 from imageport.catalogue import Catalogue, InstalledPlugin, hooks_of
 from imageport.errors import UsageError
-from imageport.optionerrors import model_problems
+from imageport.optionerrors import add_untold, model_problems
 from imageport.paths import anchored
 from imageport.placing import PlacedEntry, Role
 from imageport.plugin import Plugin, PluginConfig
@@ -92,9 +91,3 @@ def _options(
         message = f"plugin '{placed.entry.use}' failed to check its options: {type(error).__name__}: {error}"
         problems.append(file.problem(key_path, message))
     return None
-
-
-def add_untold(problems: list[Problem], found: Iterable[Problem]) -> None:
-    """Add *found* to *problems*, but for those of values that were told to be wrong already."""
-    told = {(problem.file, problem.line, problem.column) for problem in problems}
-    problems += [problem for problem in found if (problem.file, problem.line, problem.column) not in told]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -32,6 +33,10 @@ _MESSAGES = {
     "mapping_type": "must be a mapping",
     "model_type": "must be a mapping",
     "path_type": "must be a path",
+    "ip_v4_address": "must be an IPv4 address",
+    "ip_v6_address": "must be an IPv6 address",
+    "ip_v4_network": "must be an IPv4 network",
+    "ip_v6_network": "must be an IPv6 network",
     "greater_than": "must be greater than {gt}",
     "greater_than_equal": "must be at least {ge}",
     "less_than": "must be less than {lt}",
@@ -57,6 +62,12 @@ def model_problems(
     return [file.problem(path, ", or ".join(found)) for path, found in messages.items()]
 
 
+def add_untold(problems: list[Problem], found: Iterable[Problem]) -> None:
+    """Add *found* to *problems*, but for those of values that were told to be wrong already."""
+    told = {(problem.file, problem.line, problem.column) for problem in problems}
+    problems += [problem for problem in found if (problem.file, problem.line, problem.column) not in told]
+
+
 def _key_path(file: YamlFile, path: KeyPath, detail: ErrorDetails) -> KeyPath:
     """Return where the mistake is; pydantic's own markers, such as the member of a union, are left out."""
     *parents, last = detail["loc"] or ("",)
@@ -69,7 +80,8 @@ def _key_path(file: YamlFile, path: KeyPath, detail: ErrorDetails) -> KeyPath:
 
 
 def _message(detail: ErrorDetails, model: type[BaseModel]) -> str:
-    kind, context = detail["type"], detail.get("ctx", {})
+    kind = detail["type"]
+    context = {name: _plain(value) for name, value in detail.get("ctx", {}).items()}
     if kind == "extra_forbidden":
         *parents, name = detail["loc"]
         known = sorted({known for inner in _models_at(model, parents) for known in _option_names(inner)})
@@ -87,8 +99,12 @@ def _message(detail: ErrorDetails, model: type[BaseModel]) -> str:
         return "must be text: put it in quotes" if quoted else "must be text"
     if kind in _MESSAGES:
         return _MESSAGES[kind].format(**context)
-    message = detail["msg"].replace("Input should be", "must be").replace("Value should", "must")
-    return message[:1].lower() + message[1:]
+    return re.sub(r"^(Input|Value) (should )?", lambda found: "must " if found[2] else "", detail["msg"])
+
+
+def _plain(value: Any) -> Any:
+    """Say 0 rather than 0.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _option_names(model: type[BaseModel]) -> Iterator[str]:

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 
 from imageport import checks
 from imageport.catalogue import Catalogue
-from imageport.configure import ConfiguredStep, add_untold, configure
+from imageport.configure import ConfiguredStep, configure
 from imageport.entries import Pipeline, SourceEntry, StepEntry
 from imageport.errors import PipelineInvalid
-from imageport.optionerrors import model_problems
+from imageport.optionerrors import add_untold, model_problems
 from imageport.placing import Role, labels_of, placed_entries
 from imageport.positions import Problem, did_you_mean
 from imageport.site import Site

@@ -22,7 +22,7 @@ from imageport.entries import StepEntry
 from imageport.errors import PipelineInvalid
 from imageport.limits import Limits
 from imageport.network import NetworkRules
-from imageport.optionerrors import model_problems
+from imageport.optionerrors import add_untold, model_problems
 from imageport.paths import anchored, config_home, data_home
 from imageport.policy import RULE
 from imageport.positions import Problem, did_you_mean
@@ -178,11 +178,12 @@ def load_site(explicit: str | None, *, environ: Mapping[str, str], cwd: Path) ->
 def _site_of(file: YamlFile, cwd: Path, defaults: Mapping[str, Any], environ: Mapping[str, str]) -> Site:
     folder = (cwd / file.path).parent
     problems: list[Problem] = []
-    variables = Variables(None, {}, {}, environ, folder)
+    variables = Variables(None, {}, {}, environ, folder, scopes=("env", "file"))
     tree = expand_tree(file, file.data, variables, problems)
     # A key with nothing behind it, ``stores:``, means the same as none at all.
-    tree = {**defaults, **{key: value for key, value in tree.items() if value not in (None, [])}}
-    problems += _store_problems(file, tree)
+    tree = {**defaults, **{key: value for key, value in tree.items() if value is not None}}
+    tree["stores"] = tree["stores"] or defaults["stores"]
+    add_untold(problems, _store_problems(file, tree))
     try:
         site = Site.model_validate(tree)
         site = site.model_copy(
@@ -193,7 +194,7 @@ def _site_of(file: YamlFile, cwd: Path, defaults: Mapping[str, Any], environ: Ma
             }
         )
     except ValidationError as error:
-        problems += model_problems(file, error, Site)
+        add_untold(problems, model_problems(file, error, Site))
     except ValueError as error:
         problems.append(file.problem((), str(error)))
     if problems:
@@ -218,7 +219,7 @@ def _store_problems(file: YamlFile, tree: Mapping[str, Any]) -> Iterator[Problem
         ids.append(name)
     default = tree.get("default_store")
     if isinstance(default, str) and default not in ids:
-        known = [name for name in ids if name]
+        known = [name for name in dict.fromkeys(ids) if name]
         near = did_you_mean(default, known) or f" (there are: {', '.join(known)})"
         yield file.problem(("default_store",), f"no store has the id '{default}'{near}")
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -20,6 +21,14 @@ MAX_SECRET_SIZE = 64 << 10
 #: Shorter secrets are not hidden: they would blank out half of every message.
 MIN_SECRET_LENGTH = 4
 
+_FORMS: Mapping[str, str] = MappingProxyType(
+    {
+        "source": "{source.uri}, {source.dir}, {source.name}",
+        "var": "{var.NAME}",
+        "env": "{env.NAME}",
+        "file": "{file.PATH}",
+    }
+)
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
@@ -29,6 +38,7 @@ class Variables:
     *values* come from ``--set`` and are taken as they are; *defaults* are ``vars:`` of the pipeline and may
     use variables themselves. ``secrets`` collects every value that came from the environment or from a file,
     and ``used`` the names of the ``{var.NAME}`` that were asked for. Paths of files are relative to *folder*.
+    *scopes* are the kinds of variables that may be used here: ``source``, ``var``, ``env``, ``file``.
     """
 
     def __init__(
@@ -38,12 +48,15 @@ class Variables:
         defaults: Mapping[str, str],
         environ: Mapping[str, str],
         folder: Path = Path(),
+        *,
+        scopes: Collection[str] = tuple(_FORMS),
     ) -> None:
         self.source_uri = source_uri
         self.values = values
         self.defaults = defaults
         self.environ = environ
         self.folder = folder
+        self.scopes = scopes
         self.secrets: set[str] = set()
         self.used: set[str] = set()
         self._open: list[str] = []
@@ -59,7 +72,7 @@ class Variables:
         if found[1] is None:
             raise ValueError(f"a single '{piece}': write '{piece * 2}' for the character itself")
         scope, _, name = found[1].partition(".")
-        match scope:
+        match scope if scope in self.scopes else None:
             case "source":
                 return self._source(name)
             case "var" if name:
@@ -68,9 +81,9 @@ class Variables:
                 return self._environment(name)
             case "file" if name:
                 return self._file(name)
+        known = ", ".join(_FORMS[scope] for scope in self.scopes)
         raise ValueError(
-            f"unknown variable '{piece}': there are {{source.uri}}, {{source.dir}}, {{source.name}}, "
-            "{var.NAME}, {env.NAME} and {file.PATH}; write '{{' and '}}' for the characters themselves"
+            f"unknown variable '{piece}' (there are {known}); write '{{{{' and '}}}}' for the characters themselves"
         )
 
     def _source(self, name: str) -> str:

@@ -103,8 +103,8 @@ def test_an_unknown_variable_is_answered_with_those_there_are(text: str) -> None
     with pytest.raises(ValueError) as caught:
         variables().expand(text)
     assert str(caught.value) == (
-        f"unknown variable '{text}': there are {{source.uri}}, {{source.dir}}, {{source.name}}, {{var.NAME}}, "
-        "{env.NAME} and {file.PATH}; write '{{' and '}}' for the characters themselves"
+        f"unknown variable '{text}' (there are {{source.uri}}, {{source.dir}}, {{source.name}}, {{var.NAME}}, "
+        "{env.NAME}, {file.PATH}); write '{{' and '}}' for the characters themselves"
     )
 
 
