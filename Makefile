@@ -1,0 +1,16 @@
+.PHONY: demo test lint clean
+
+demo: ## import a bootable disk from a local server into two stores
+	@.ci/prepare demo && .venv/bin/python docs/demo/demo.py
+
+test: lint ## check and test everything
+	@.venv/bin/python -m pytest
+
+lint: ## check style and types
+	@.ci/prepare test
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+	@.venv/bin/mypy
+
+clean: ## remove what the targets above made
+	rm -rf .venv .tox demo-run dist

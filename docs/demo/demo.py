@@ -1,0 +1,129 @@
+"""Import a disk that boots, from a real HTTP server into two stores, and prove that nothing was lost.
+
+Everything is written below ``demo-run/``; every run begins anew.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import IO, Any
+
+from disk import build_disk
+
+PROJECT = Path(__file__).parents[2]
+FOLDER = PROJECT / "demo-run"
+PUBLISHED = FOLDER / "published"
+IMAGES = FOLDER / "images"
+
+#: Bytes a second that the server sends: slow enough to see the import work.
+RATE = 8 << 20
+
+SITE = """\
+# The site file of the demo. The demo's server is on this machine, and private networks are refused unless listed.
+catalog: sqlite:///catalog.db
+staging: {directory: staging}
+network: {allow_networks: [127.0.0.0/8]}
+"""
+
+
+class Handler(SimpleHTTPRequestHandler):
+    """Serves a folder, not too fast."""
+
+    def copyfile(self, source: IO[bytes], outputfile: IO[bytes]) -> None:  # type: ignore[override]
+        while piece := source.read(RATE // 8):
+            outputfile.write(piece)
+            time.sleep(len(piece) / RATE)
+
+    def log_message(self, *_: Any) -> None:
+        """Keep quiet: the import has the terminal."""
+
+
+def main() -> int:
+    disk = FOLDER / "disk.raw"
+    _start_anew()
+    what = build_disk(disk, FOLDER / "packages")
+    _say(f"built    {_shown(disk)}: {what}")
+    _publish(disk)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(PUBLISHED))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            exit_code = _import(server.server_port)
+        finally:
+            server.shutdown()
+    return exit_code or _compare(disk)
+
+
+def _start_anew() -> None:
+    """Remove what an earlier run left, but for the packages it fetched."""
+    FOLDER.mkdir(exist_ok=True)
+    for entry in FOLDER.iterdir():
+        if entry.name == "packages":
+            continue
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    (FOLDER / "packages").mkdir(exist_ok=True)
+    PUBLISHED.mkdir()
+    (FOLDER / "imageport.yaml").write_text(SITE)
+
+
+def _publish(disk: Path) -> None:
+    """Pack *disk* as the world publishes images, with a checksum list beside it."""
+    qcow2, packed = FOLDER / "disk.qcow2", PUBLISHED / "disk.qcow2.gz"
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(disk), str(qcow2)], check=True)
+    with qcow2.open("rb") as source, gzip.open(packed, "wb", compresslevel=1) as target:
+        shutil.copyfileobj(source, target)
+    qcow2.unlink()
+    (PUBLISHED / "SHA256SUMS").write_text(f"{_digest(packed, 'sha256')}  {packed.name}\n")
+    _say(f"packed   {_shown(packed)} and SHA256SUMS, {packed.stat().st_size >> 20} MiB")
+
+
+def _import(port: int) -> int:
+    """Run the command that anybody would type, and return its exit code."""
+    command = (
+        f"imageport --config {_shown(FOLDER)}/imageport.yaml run pipelines/quickstart.yaml "
+        f"http://127.0.0.1:{port}/disk.qcow2.gz --name demo --set images={_shown(IMAGES)} --set port={port}"
+    )
+    _say(f"running  {command}\n")
+    program = Path(sys.executable).with_name("imageport")
+    return subprocess.run([program, *command.split()[1:]], check=False, cwd=PROJECT).returncode
+
+
+def _compare(disk: Path) -> int:
+    """Compare both stored files with the raw original; return 0 when they are equal."""
+    wanted = _digest(disk, "sha512")
+    _say(f"\noriginal {_shown(disk)}: sha512 {wanted[:32]}...")
+    stored = sorted(IMAGES.glob("*/*"))
+    different = [file for file in stored if _digest(file, "sha512") != wanted]
+    for file in stored:
+        _say(f"{'DIFFERS ' if file in different else 'equal   '} {_shown(file)}")
+    if different or len(stored) != 2:
+        _say("the stored files are not what they should be")
+        return 1
+    if shutil.which("qemu-system-x86_64"):
+        _say(f"boot it  qemu-system-x86_64 -m 256 -snapshot -drive format=raw,file={_shown(stored[0])}")
+    return 0
+
+
+def _digest(path: Path, algorithm: str) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(PROJECT))
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
