@@ -56,6 +56,11 @@ def placed_entries(
     ]
 
 
+def shared_stores(site: Site) -> list[PlacedEntry]:
+    """Return the stores of the site file."""
+    return [_shared(site, "store", index, site.file, ("stores", index)) for index in range(len(site.stores))]
+
+
 def labels_of(placed: Sequence[PlacedEntry], problems: list[Problem]) -> list[str]:
     """Return a label for each of *placed*: its id, else the plugin's name, with ``-2`` when that is taken."""
     taken: dict[str, int] = {}

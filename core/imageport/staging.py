@@ -6,6 +6,7 @@ living images.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import uuid
@@ -15,6 +16,9 @@ from pathlib import Path
 
 from imageport.data import Chunks, write_sparse
 from imageport.errors import Conflict, ImageportError, UsageError
+
+#: Ends the names of files that ``put`` is writing; it holds a lock on each.
+_HALF_STAGED = ".staging"
 
 
 class Staging:
@@ -33,9 +37,10 @@ class Staging:
         with _usable(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
             path = self.directory / image_id
-            partial = self.directory / f"{image_id}.staging"
+            partial = self.directory / f"{image_id}{_HALF_STAGED}"
             try:
                 descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except FileExistsError:
                 raise Conflict(
                     f"data for image {image_id} is being staged already",
@@ -72,25 +77,43 @@ class Staging:
             shutil.rmtree(folder, ignore_errors=True)
 
     def leftovers(self, in_use: Callable[[str], bool]) -> list[Path]:
-        """Return what belongs to no image for which ``in_use(image_id)`` holds; files of others are not ours."""
+        """Return what belongs to no image for which ``in_use(image_id)`` holds; files of others are not ours.
+
+        Data that is being staged tells by its lock whether somebody still writes it.
+        """
         if not self.directory.is_dir():
             return []
         return [
             path
             for path in sorted(self.directory.iterdir())
-            if _is_image_id(stem := path.name.partition(".")[0]) and not in_use(stem)
+            if _is_image_id(stem := path.name.partition(".")[0])
+            and (_is_unlocked(path) if path.name.endswith(_HALF_STAGED) else not in_use(stem))
         ]
+
+
+def size_on_disk(path: Path) -> int:
+    """Return the bytes that a leftover file or folder takes on disk."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.lstat().st_blocks * 512 for file in files)
 
 
 def remove_leftover(path: Path) -> int:
     """Remove a leftover file or folder and return the bytes that it took on disk."""
-    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    taken = sum(file.lstat().st_blocks * 512 for file in files)
+    taken = size_on_disk(path)
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
     return taken
+
+
+def _is_unlocked(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _is_image_id(name: str) -> bool:
