@@ -151,7 +151,7 @@ class HttpResponse:
                     f"the connection broke after {self._progress} and could not be resumed: {plain(cause)}",
                     "import it again, or use another mirror",
                 )
-            self._watch.pause(0.25 * 2**self._breaks)
+            self._watch.pause(0.1 * 2**self._breaks)
             try:
                 exchange = self._reopen(headers)
             except SourceUnavailable as error:

@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import socket
+from collections.abc import Sequence
+
+import pytest
+from tests.http_server import HttpServer, Reply, chunked, content, status
+from tests.transport.harness import make_transport, names
+
+from imageport import SourceRejected, SourceUnavailable
+from imageport.data import CHUNK_SIZE
+from imageport.errors import ImageportError
+from imageport.names import system_resolver
+
+BODY = bytes(range(256)) * 12000
+
+
+def test_a_body_arrives_whole_in_pieces_of_one_mebibyte(http_server: HttpServer) -> None:
+    url = http_server.publish("/disk", BODY)
+    with make_transport().get(url) as response:
+        pieces = list(response.chunks())
+    assert b"".join(pieces) == BODY
+    assert {len(piece) for piece in pieces[:-1]} == {CHUNK_SIZE}
+    assert (response.status, response.length, response.url) == (200, len(BODY), url)
+    assert response.headers["etag"] == '"1"'
+    assert response.closed
+
+
+def test_requests_say_who_asks_and_that_nothing_may_be_compressed(http_server: HttpServer) -> None:
+    make_transport().get(http_server.publish("/disk", BODY), headers={"X-Extra": "1"}).close()
+    headers = http_server.requests[0].headers
+    assert headers["User-Agent"] == f"imageport/{importlib.metadata.version('imageport')}"
+    assert headers["Accept-Encoding"] == "identity"
+    assert headers["X-Extra"] == "1"
+    assert headers["Host"] == f"127.0.0.1:{http_server.port}"
+
+
+def test_a_compressed_answer_is_passed_on_as_it_came(http_server: HttpServer) -> None:
+    url = http_server.answer("/disk.gz", content(b"\x1f\x8bzipped", headers={"Content-Encoding": "gzip"}))
+    with make_transport().get(url) as response:
+        assert b"".join(response.chunks()) == b"\x1f\x8bzipped"
+
+
+def test_a_body_may_come_in_chunks_of_unknown_total(http_server: HttpServer) -> None:
+    with make_transport().get(http_server.answer("/disk", chunked(b"abc", BODY, b"x"))) as response:
+        assert response.length is None
+        assert b"".join(response.chunks()) == b"abc" + BODY + b"x"
+
+
+@pytest.mark.parametrize("length", ["soon", "-5", "5 apples", "٣"])
+def test_a_length_that_makes_no_sense_is_no_length(http_server: HttpServer, length: str) -> None:
+    def odd(reply: Reply) -> None:
+        reply.write(f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n".encode() + BODY)
+
+    with make_transport().get(http_server.answer("/disk", odd)) as response:
+        assert response.length is None
+        assert b"".join(response.chunks()) == BODY
+
+
+@pytest.mark.parametrize(
+    ("code", "retry", "asked"),
+    [(404, False, 1), (403, False, 1), (410, False, 1), (500, True, 3)],
+)
+def test_a_refusing_server_ends_it_and_one_in_trouble_is_asked_again(
+    http_server: HttpServer, code: int, retry: bool, asked: int
+) -> None:
+    url = http_server.answer("/disk", status(code))
+    with pytest.raises(SourceUnavailable, match=f"/disk answered {code} ") as caught:
+        make_transport().get(url)
+    assert caught.value.retry is retry
+    assert caught.value.hint
+    assert len(http_server.requests) == asked
+
+
+def test_a_server_that_recovers_is_waited_for(http_server: HttpServer) -> None:
+    url = http_server.answer("/disk", status(500), status(429), content(BODY))
+    with make_transport().get(url) as response:
+        assert b"".join(response.chunks()) == BODY
+    assert len(http_server.requests) == 3
+
+
+@pytest.mark.parametrize("code", [201, 204, 206, 300, 304, 418, 999])
+def test_only_the_status_200_is_an_answer(http_server: HttpServer, code: int) -> None:
+    with pytest.raises(SourceUnavailable, match=f"answered {code}"):
+        make_transport().get(http_server.answer("/disk", status(code)))
+
+
+def test_a_port_where_nobody_listens_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    with pytest.raises(SourceUnavailable, match=f"Connection refused .127.0.0.1 port {port}") as caught:
+        make_transport().post_json(f"http://localhost:{port}/disk", {})
+    assert caught.value.retry
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/9.9\x1b[31m 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"a" * 70000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    ],
+)
+def test_an_answer_that_is_not_http_is_an_unavailable_source(http_server: HttpServer, answer: bytes) -> None:
+    url = http_server.answer("/disk", lambda reply: reply.write(answer))
+    with pytest.raises(SourceUnavailable, match="could not be reached") as caught:
+        make_transport().post_json(url, {})
+    assert str(caught.value).isprintable()
+
+
+def test_the_second_address_is_used_when_the_first_does_not_answer(http_server: HttpServer) -> None:
+    url = http_server.publish("/disk", BODY)
+    transport = make_transport(resolver=names({"mirror.example": ["127.0.0.2", "127.0.0.1"]}))
+    transport.get(url.replace("127.0.0.1", "mirror.example")).close()
+    assert http_server.requests[0].headers["Host"] == f"mirror.example:{http_server.port}"
+
+
+def test_ipv6_addresses_are_connected_to() -> None:
+    with HttpServer(host="::1") as server:
+        make_transport().get(server.publish("/disk", BODY)).close()
+        assert server.requests[0].headers["Host"] == f"[::1]:{server.port}"
+
+
+def test_a_name_is_resolved_once_whatever_it_means_later(http_server: HttpServer) -> None:
+    """Scenario 39: a name that is rebound between check and connection leads to the checked address."""
+    answers = [["127.0.0.1"], ["192.0.2.7"]]
+
+    def rebinding(host: str) -> Sequence[str]:
+        return answers.pop(0)
+
+    transport = make_transport(resolver=rebinding)
+    assert [str(address) for address in transport.resolve("EVIL.example.")] == ["127.0.0.1"]
+    url = http_server.publish("/disk", BODY).replace("127.0.0.1", "evil.example")
+    transport.get(url).close()
+    transport.get(url).close()
+    assert len(http_server.requests) == 2
+    assert answers == [["192.0.2.7"]]
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ["127.0.0.1"],
+        ["8.8.8.8", "10.0.0.1"],
+        ["8.8.8.8", "::ffff:10.0.0.1"],
+        ["fe80::1%lo"],
+        ["169.254.169.254"],
+    ],
+)
+def test_a_name_with_any_private_address_is_refused_before_anything_is_sent(addresses: list[str]) -> None:
+    """Scenarios 36 and 37."""
+    transport = make_transport(allow=(), resolver=names({"evil.example": addresses}))
+    with pytest.raises(SourceRejected, match="has the address"):
+        transport.get("http://evil.example/disk")
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "[::1%25lo]", "10.0.0.1", "0.0.0.0", "169.254.169.254"],
+)
+def test_private_addresses_are_refused_by_default(host: str) -> None:
+    """Scenario 37."""
+    with pytest.raises(SourceRejected, match=r"is a .*address|is an .*address"):
+        make_transport(allow=()).get(f"http://{host}/disk")
+
+
+def test_a_name_that_nobody_knows_is_refused() -> None:
+    """Scenario 35."""
+    with pytest.raises(SourceRejected, match=r"nowhere\.example is not known: Name or service not known"):
+        make_transport().get("http://nowhere.example/disk")
+
+
+def test_silent_name_servers_are_no_verdict() -> None:
+    def silent(host: str) -> Sequence[str]:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    with pytest.raises(SourceUnavailable, match="no name server could tell") as caught:
+        make_transport(resolver=silent).resolve("mirror.example")
+    assert caught.value.retry
+
+
+def test_a_name_without_addresses_is_refused() -> None:
+    with pytest.raises(SourceRejected, match="has no address"):
+        make_transport(resolver=names({"empty.example": []})).resolve("empty.example")
+
+
+def test_the_system_resolver_knows_this_machine() -> None:
+    transport = make_transport(resolver=system_resolver)
+    assert {str(address) for address in transport.resolve("localhost")} <= {"127.0.0.1", "::1"}
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://127.0.0.1/disk", "gopher://127.0.0.1/", "file://127.0.0.1/etc/passwd"]
+)
+def test_only_http_and_https_are_fetched(url: str) -> None:
+    with pytest.raises(SourceRejected, match="its scheme is"):
+        make_transport().get(url)
+
+
+def test_credentials_in_the_url_become_basic_authorization(http_server: HttpServer) -> None:
+    url = http_server.publish("/disk", BODY).replace("//", "//user:pass%20word@")
+    response = make_transport().get(url)
+    response.close()
+    assert http_server.requests[0].headers["Authorization"] == "Basic dXNlcjpwYXNzIHdvcmQ="
+    assert "pass" not in response.url
+
+
+def test_messages_show_neither_credentials_nor_query(http_server: HttpServer) -> None:
+    url = http_server.url("/gone?signature=abc").replace("//", "//user:secret@")
+    with pytest.raises(SourceUnavailable) as caught:
+        make_transport().get(url)
+    assert "secret" not in str(caught.value)
+    assert "signature" not in str(caught.value)
+
+
+def test_a_text_is_fetched_up_to_its_limit(http_server: HttpServer) -> None:
+    url = http_server.answer("/list", content("\ufeffdigest  bücher\n".encode()))
+    assert make_transport().get_text(url) == "digest  bücher\n"
+    with pytest.raises(SourceUnavailable, match="is larger than 5 B"):
+        make_transport().get_text(url, limit=5)
+
+
+def test_an_endless_text_is_not_read_to_its_end(http_server: HttpServer) -> None:
+    sent = 0
+
+    def endless(reply: Reply) -> None:
+        nonlocal sent
+        reply.head(200, {})
+        while True:
+            reply.write(b"x" * 65536)
+            sent += 65536
+
+    with pytest.raises(SourceUnavailable, match=r"is larger than 1\.0 MiB"):
+        make_transport().get_text(http_server.answer("/list", endless))
+    assert sent < 64 << 20
+
+
+def test_a_document_that_is_not_text_is_named(http_server: HttpServer) -> None:
+    with pytest.raises(SourceUnavailable, match="is not text in UTF-8"):
+        make_transport().get_text(http_server.answer("/list", content(b"\x1f\x8b\x08\xff")))
+
+
+def test_json_is_posted(http_server: HttpServer) -> None:
+    make_transport().post_json(http_server.answer("/hook", status(204)), {"event": "image.upload"})
+    request = http_server.requests[0]
+    assert request.method == "POST"
+    assert request.headers["Content-Type"] == "application/json"
+    assert json.loads(request.body) == {"event": "image.upload"}
+
+
+@pytest.mark.parametrize("code", [302, 404, 500])
+def test_a_webhook_that_does_not_accept_is_an_error_and_called_once(
+    http_server: HttpServer, code: int
+) -> None:
+    with pytest.raises(SourceUnavailable, match=f"answered {code}"):
+        make_transport().post_json(http_server.answer("/hook", status(code, {"Location": "/x"})), {})
+    assert len(http_server.requests) == 1
+
+
+def test_closing_the_transport_hangs_up_on_unread_answers(http_server: HttpServer) -> None:
+    transport = make_transport()
+    read = transport.get(http_server.publish("/disk", BODY))
+    read.close()
+    unread = transport.get(http_server.url("/disk"))
+    transport.close()
+    assert unread.closed
+
+
+def test_what_any_step_refuses_is_not_connected_to(http_server: HttpServer) -> None:
+    seen: list[tuple[str, str | None]] = []
+
+    def refuse(url: str, redirected_from: str | None) -> None:
+        seen.append((url, redirected_from))
+        raise SourceRejected("not this one")
+
+    def resolver(host: str) -> Sequence[str]:
+        raise AssertionError("nothing may be resolved before it is permitted")
+
+    transport = make_transport(validate=refuse, resolver=resolver)
+    for call in (transport.get, transport.get_text):
+        with pytest.raises(ImageportError, match="not this one"):
+            call("http://user:secret@NAME.example/disk#x")
+    with pytest.raises(ImageportError, match="not this one"):
+        transport.post_json("http://NAME.example/disk", {})
+    assert seen == [("http://name.example/disk", None)] * 3

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import ssl
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from tests.http_server import HttpServer, Reply, content, redirect, stored
+from tests.transport.harness import make_transport, names
+
+from imageport import SourceRejected, SourceUnavailable, UsageError
+
+BODY = bytes(range(256)) * 10000
+RESOLVER = names({"mirror.example": ["127.0.0.1"], "other.example": ["127.0.0.1"]})
+
+
+@dataclass
+class Authority:
+    """A certificate authority of our own, and a server certificate for mirror.example."""
+
+    folder: Path
+    asked_for: list[str | None] = field(default_factory=list)
+
+    @property
+    def bundle(self) -> Path:
+        return self.folder / "ca.pem"
+
+    def server_context(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.folder / "server.pem", self.folder / "server.key")
+        context.sni_callback = lambda connection, name, context: self.asked_for.append(name)
+        return context
+
+
+def openssl(*arguments: str | Path) -> None:
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def issued(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ca")
+    key, request = folder / "server.key", folder / "server.csr"
+    new_key: list[str | Path] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    ca: list[str | Path] = [
+        "-keyout",
+        folder / "ca.key",
+        "-out",
+        folder / "ca.pem",
+        "-subj",
+        "/CN=Test authority",
+    ]
+    openssl("req", "-x509", *new_key, *ca, "-days", "2", "-addext", "keyUsage=critical,keyCertSign")
+    openssl("req", *new_key, "-keyout", key, "-out", request, "-subj", "/CN=mirror.example")
+    (folder / "names").write_text("subjectAltName=DNS:mirror.example\nauthorityKeyIdentifier=keyid\n")
+    signed_by: list[str | Path] = ["-CA", folder / "ca.pem", "-CAkey", folder / "ca.key", "-CAcreateserial"]
+    certificate = folder / "server.pem"
+    openssl("x509", "-req", "-in", request, "-out", certificate, *signed_by, "-extfile", folder / "names")
+    return folder
+
+
+@pytest.fixture
+def authority(issued: Path) -> Authority:
+    return Authority(issued)
+
+
+@pytest.fixture
+def https_server(authority: Authority) -> Iterator[HttpServer]:
+    with HttpServer(tls=authority.server_context(), name="mirror.example") as server:
+        yield server
+
+
+def test_the_certificate_is_verified_for_the_name_while_the_checked_address_is_connected_to(
+    https_server: HttpServer, authority: Authority
+) -> None:
+    """F3: the name is only known to the injected resolver, so a second look-up would fail."""
+    transport = make_transport(resolver=RESOLVER, ca_bundle=authority.bundle)
+    with transport.get(https_server.publish("/disk", BODY)) as response:
+        assert b"".join(response.chunks()) == BODY
+    assert authority.asked_for == ["mirror.example"]
+    assert https_server.requests[0].headers["Host"] == f"mirror.example:{https_server.port}"
+
+
+def test_a_certificate_for_another_name_is_refused(https_server: HttpServer, authority: Authority) -> None:
+    transport = make_transport(resolver=RESOLVER, ca_bundle=authority.bundle)
+    with pytest.raises(SourceUnavailable, match="is not trusted: Hostname mismatch") as caught:
+        transport.get(https_server.url("/disk", name="other.example"))
+    assert not caught.value.retry
+    assert https_server.requests == []
+
+
+def test_an_unknown_authority_is_refused_and_the_hint_says_what_to_do(https_server: HttpServer) -> None:
+    with pytest.raises(SourceUnavailable, match="is not trusted: unable to get local issuer") as caught:
+        make_transport(resolver=RESOLVER).get(https_server.url("/disk"))
+    assert "network.ca_bundle" in caught.value.hint
+
+
+def test_a_dropped_tls_connection_is_resumed(https_server: HttpServer, authority: Authority) -> None:
+    url = https_server.answer("/disk", stored(BODY, break_after=1_500_000), stored(BODY))
+    transport = make_transport(resolver=RESOLVER, ca_bundle=authority.bundle)
+    with transport.get(url) as response:
+        assert b"".join(response.chunks()) == BODY
+    assert https_server.requests[1].headers["Range"] == "bytes=1500000-"
+
+
+def test_a_redirect_from_https_to_http_is_refused_unless_allowed(
+    https_server: HttpServer, http_server: HttpServer, authority: Authority
+) -> None:
+    """F7."""
+    http_server.answer("/disk", content(BODY))
+    url = https_server.answer("/latest", redirect(http_server.url("/disk")))
+    with pytest.raises(SourceRejected, match="redirects from https to http://") as caught:
+        make_transport(resolver=RESOLVER, ca_bundle=authority.bundle).get(url)
+    assert "network.allow_downgrade" in caught.value.hint
+    assert http_server.requests == []
+    make_transport(resolver=RESOLVER, ca_bundle=authority.bundle, allow_downgrade=True).get(url).close()
+    assert http_server.paths() == ["/disk"]
+
+
+def test_a_server_that_does_not_speak_tls_is_an_unavailable_source(http_server: HttpServer) -> None:
+    url = http_server.answer("/disk", Reply.stall).replace("http:", "https:")
+    with pytest.raises(SourceUnavailable, match="could not be reached"):
+        make_transport().post_json(url, {})
+
+
+@pytest.mark.parametrize("bundle", ["missing.pem", "empty.pem"])
+def test_a_bundle_that_cannot_be_used_is_named(tmp_path: Path, bundle: str) -> None:
+    (tmp_path / "empty.pem").touch()
+    with pytest.raises(UsageError, match=bundle) as caught:
+        make_transport(ca_bundle=tmp_path / bundle).get("https://127.0.0.1:1/")
+    assert "network.ca_bundle" in caught.value.hint
