@@ -54,11 +54,13 @@ class ImageportError(Exception):
 
     code: ClassVar[str] = "error"
     exit_code: ClassVar[ExitCode] = ExitCode.IMPORT_FAILED
+    #: The hint of an error that was raised without one.
+    advice: ClassVar[str] = "look at the log of this import for what went before"
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.advice
         self.step: str | None = None
         self.store: str | None = None
         self.distribution: str | None = None
@@ -109,6 +111,7 @@ class SourceRejected(Refused):
 
     code = "source-rejected"
     exit_code = ExitCode.SOURCE_REJECTED
+    advice = "choose another source, or permit this one in the pipeline"
 
 
 class Conflict(Refused):
@@ -116,6 +119,7 @@ class Conflict(Refused):
 
     code = "conflict"
     exit_code = ExitCode.CONFLICT
+    advice = "look at the image with 'imageport images show'"
 
 
 class SourceUnavailable(ImageportError):
@@ -123,6 +127,7 @@ class SourceUnavailable(ImageportError):
 
     code = "source-unavailable"
     exit_code = ExitCode.SOURCE_UNAVAILABLE
+    advice = "check the address and the network, then run the command again"
 
     def __init__(self, message: str, *, hint: str = "", retry: bool = False) -> None:
         super().__init__(message, hint=hint)
@@ -139,6 +144,7 @@ class TransformFailed(ImportFailed):
     """A step could not do its work on this image."""
 
     code = "transform-failed"
+    advice = "look at the image and the options of the step with 'imageport plugins show'"
 
 
 class LimitExceeded(ImportFailed):
@@ -158,6 +164,7 @@ class VerificationFailed(ImportFailed):
 
     code = "verification-failed"
     exit_code = ExitCode.VERIFICATION_FAILED
+    advice = "get the image again, from a source you trust"
 
 
 class StoreFailed(ImportFailed):
@@ -165,6 +172,7 @@ class StoreFailed(ImportFailed):
 
     code = "store-failed"
     exit_code = ExitCode.STORE_FAILED
+    advice = "check the store, then import again"
 
 
 class LockLost(ImportFailed):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from imageport.catalog import Catalog, Lease, TaskRow
+from imageport.catalog import Catalog, TaskRow
 from imageport.context import Context
 from imageport.settling import remove_locations
 from imageport.staging import Staging, remove_leftover
@@ -14,15 +14,13 @@ from imageport.values import Location
 log = logging.getLogger(__name__)
 
 
-def clean_after(lease: Lease, catalog: Catalog, stores: Stores, staging: Staging, ctx: Context) -> list[str]:
-    """Remove every byte that a failed import wrote, and return the urls of copies that could not be removed.
+def remove_copies(task_id: str, catalog: Catalog, stores: Stores, ctx: Context) -> list[str]:
+    """Remove the copies that a task did not publish, and return the urls of those that could not be removed."""
 
-    Data in staging goes as well, because a new image returns to ``queued``, from where it is staged again.
-    """
-    orphans = _remove_copies(lease.task_id, catalog, stores, ctx)
-    if lease.before.status != "active":
-        staging.remove(lease.image_id)
-    return orphans
+    def forget(location: Location) -> None:
+        catalog.forget(task_id, location)
+
+    return remove_locations(catalog.pending_locations(task_id), stores, ctx, forget)
 
 
 def recover_dead_import(
@@ -30,15 +28,8 @@ def recover_dead_import(
 ) -> list[str]:
     """Roll back an import whose process died, from its task row alone, and return what could not be removed."""
     log.warning("task %s of image %s died; rolling it back", task.id, task.image_id)
-    orphans = _remove_copies(task.id, catalog, stores, ctx)
+    orphans = remove_copies(task.id, catalog, stores, ctx)
     catalog.recover(task)
     for leftover in staging.leftovers(lambda image_id: image_id != task.image_id):
         remove_leftover(leftover)
     return orphans
-
-
-def _remove_copies(task_id: str, catalog: Catalog, stores: Stores, ctx: Context) -> list[str]:
-    def forget(location: Location) -> None:
-        catalog.forget(task_id, location)
-
-    return remove_locations(catalog.pending_locations(task_id), stores, ctx, forget)

@@ -21,7 +21,7 @@ from imageport.lease import LEASE_SECONDS, LeaseKeeper
 from imageport.metering import Meter
 from imageport.observing import Observers
 from imageport.plan import Plan
-from imageport.recovery import clean_after, recover_dead_import
+from imageport.recovery import recover_dead_import, remove_copies
 from imageport.report import Report, StageReport, StoreReport
 from imageport.services import build_context
 from imageport.settling import discard_all, settle_all, settle_any
@@ -211,6 +211,7 @@ class _Import:
             settle_all(copies, publish)
         else:
             settle_any(copies, publish, failed, self.interruption.check)
+            self.report.orphans = remove_copies(self.lease.task_id, self.catalog, self.stores, ctx)
 
     def _publish(self, copy: Copy, record: ImageRecord, ctx: Context) -> None:
         pending = copy.outcome()
@@ -221,8 +222,13 @@ class _Import:
         except Exception as error:
             copy.error = store.blamed(error, "publish")
             raise copy.error from error
-        location = with_definition(pending.location, copy.label, self.plan.definitions[copy.label])
-        self.catalog.publish(self.lease, location)
+        location = self._kept(pending.location, copy.label)
+        try:
+            self.catalog.publish(self.lease, location)
+        except ImageportError:
+            # The image was deleted or taken over: nobody else knows of the copy that is visible now.
+            self.stores.delete(location, ctx)
+            raise
         self.published[copy.label] = location
         needed = len(self.written.copies) if self.plan.all_stores_must_succeed else 1
         activates = len(self.published) == needed and not self.plan.copies
@@ -251,7 +257,9 @@ class _Import:
         if not isinstance(error, LockLost):
             for location in self.published.values():
                 self.catalog.unpublish(self.lease, location)
-            self.report.orphans = clean_after(self.lease, self.catalog, self.stores, self.staging, ctx)
+            if not self.plan.copies:
+                self.staging.remove(self.lease.image_id)
+        self.report.orphans = remove_copies(self.lease.task_id, self.catalog, self.stores, ctx)
         self.published.clear()
         message = ": ".join(filter(None, (error.where(), error.message)))
         self.record = self.catalog.fail(self.lease, message=message, failed_stores=failed, result={})
@@ -277,6 +285,7 @@ class _Import:
         report.seconds = time.monotonic() - self.started
         if self.ctx is not None:
             replace(self.ctx, task_id=report.task_id or "").report("report", detail=report.as_dict())
+            self.ctx.http.close()
         return report
 
     def _note(self, event: Event) -> None:
@@ -286,7 +295,10 @@ class _Import:
             self.report.source.checks.append({"name": event.message, "verdict": event.verdict or ""})
 
     def _announce(self, label: str, location: Location) -> None:
-        self.catalog.announce(self.lease, with_definition(location, label, self.plan.definitions[label]))
+        self.catalog.announce(self.lease, self._kept(location, label))
+
+    def _kept(self, location: Location, label: str) -> Location:
+        return with_definition(location, label, self.plan.definitions.get(label))
 
     def _current(self) -> ImageRecord:
         return self.catalog.get_image(self.lease.image_id)

@@ -75,10 +75,10 @@ class Stores:
         return BoundStep.bind(label, installed.distribution, plugin, is_store=True)
 
 
-def with_definition(location: Location, store: str, definition: Mapping[str, Any]) -> Location:
-    """Return *location* as the catalog keeps it: with its store, and how that is opened."""
-    metadata = {**location.metadata, DEFINITION: json.dumps(definition, sort_keys=True)}
-    return replace(location, store=store, metadata=metadata)
+def with_definition(location: Location, store: str, definition: Mapping[str, Any] | None) -> Location:
+    """Return *location* as the catalog keeps it: with its store, and how that is opened if it is known."""
+    kept = {} if definition is None else {DEFINITION: json.dumps(definition, sort_keys=True)}
+    return replace(location, store=store, metadata={**location.metadata, **kept})
 
 
 def _for_the_store(location: Location) -> Location:
