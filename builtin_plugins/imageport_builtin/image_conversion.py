@@ -29,6 +29,8 @@ from imageport_builtin import qemu_img
 #: Enough of an image to tell its format, unless that shows at its end only.
 _HEAD = 64 << 10
 
+_SECTOR = 512
+
 
 class ImageConversionConfig(PluginConfig):
     """Options of ``image_conversion``."""
@@ -65,7 +67,9 @@ class ImageConversion(Plugin[ImageConversionConfig]):
     @hookimpl
     def transform(self, image: Image, ctx: Context) -> Image:
         """Return the image in the output format."""
-        if image.data.path is None and (passed := self._pass_stream(image)):
+        # Images in other containers are not inspected in flight, so here they never pass as a stream.
+        is_stream = image.data.path is None and image.record.container_format == "bare"
+        if is_stream and (passed := self._pass_stream(image)):
             return passed
         source = ctx.spool(image.data)
         if source.path is None:
@@ -134,6 +138,7 @@ class ImageConversion(Plugin[ImageConversionConfig]):
                 f" the limit is {format_size(ctx.limits.image_size_cap)}",
                 hint="raise limits.image_size_cap in the site file if images this large are expected",
             )
+        qemu_img.check(path, found.disk_format, ctx)
         return info.virtual_size
 
     def _convert(self, image: Image, source: Path, found: ImageFormat, size: int, ctx: Context) -> Image:
@@ -141,10 +146,10 @@ class ImageConversion(Plugin[ImageConversionConfig]):
         target = ctx.work_file(f".{wanted}")
         try:
             qemu_img.convert(
-                source, found.disk_format, target, wanted, ctx, size=size, compress=self.config.compress
+                source, target, (found.disk_format, wanted), ctx, size=size, compress=self.config.compress
             )
             result = inspect_file(target)
-            _check_result(result, wanted)
+            _check_result(result, wanted, size)
         except BaseException:
             target.unlink(missing_ok=True)
             raise
@@ -164,13 +169,19 @@ def _check_declared(found: ImageFormat, declared: str | None) -> None:
         )
 
 
-def _check_result(result: ImageFormat, wanted: str) -> None:
+def _check_result(result: ImageFormat, wanted: str, size: int) -> None:
     """Refuse a disk whose content pretends to be an image itself: whoever opens it might believe that."""
     if result.unsafe or result.disk_format != wanted:
         reason = "; ".join(result.unsafe) or f"it looks like {result.name}"
         raise VerificationFailed(
             f"the converted image is no proper {wanted}: {reason}",
             hint="the disk inside the image is not what it should be; get it from a source you trust",
+        )
+    whole_sectors = -(-size // _SECTOR) * _SECTOR
+    if (result.virtual_size or 0) != whole_sectors:
+        raise VerificationFailed(
+            f"the converted disk has {result.virtual_size} bytes instead of {whole_sectors}",
+            hint=f"qemu-img does not write disks of this size as {wanted}; choose another output_format",
         )
 
 

@@ -1,0 +1,167 @@
+"""Run a program that handles hostile data: under limits, watched, and killed rather than left behind."""
+
+from __future__ import annotations
+
+import os
+import resource
+import selectors
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from textwrap import shorten
+
+from imageport import Context, LimitExceeded, TransformFailed, format_size
+
+#: Programs of util-linux that set the limits.
+WRAPPERS = ("prlimit", "setpriv")
+
+_PACKAGES = {"qemu-img": "qemu-utils (Debian, Ubuntu) or qemu-img (Fedora)"}
+_TICK = 0.05
+_MOST_COMPLAINTS = 4096
+_MOST_SHOWN = 300
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Limits of one run: bytes of address space and of any file written, seconds of CPU and in all."""
+
+    memory: int
+    file_size: int
+    cpu_seconds: int
+    deadline: float
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a program ended: its exit code (minus the signal that killed it) and the start of its complaints."""
+
+    code: int
+    complaints: str
+
+    def __str__(self) -> str:
+        how = (
+            f"was killed by {signal.Signals(-self.code).name}" if self.code < 0 else f"exit code {self.code}"
+        )
+        return f"{shorten(self.complaints, _MOST_SHOWN) or 'it said nothing'} ({how})"
+
+
+def run(command: list[str], bounds: Bounds, ctx: Context, on_output: Callable[[bytes], None]) -> Ending:
+    """Run *command* to its end, passing its standard output on as it comes.
+
+    Raises ``LimitExceeded`` when it takes too long or writes too much, ``Cancelled`` when the import is cancelled,
+    ``TransformFailed`` when it is not installed, and whatever *on_output* raises; it is dead then.
+    """
+    process = subprocess.Popen(
+        [*_limiting(bounds), locate(command[0]), *command[1:]],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # One arena: each further one reserves address space, which is what the memory limit counts.
+        env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "MALLOC_ARENA_MAX": "1"},
+        # A group of its own, so that Ctrl-C reaches us alone and we decide.
+        start_new_session=True,
+    )
+    with process:
+        try:
+            complaints = _follow(command[0], process, bounds, ctx, on_output)
+        except BaseException:
+            # Not waited for yet, so the number still belongs to it.
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    if process.returncode == -signal.SIGXCPU:
+        raise LimitExceeded(
+            f"{command[0]} used more than {bounds.cpu_seconds} s of CPU time",
+            hint="the image is probably made to exhaust the machine; get it from a source you trust",
+        )
+    if process.returncode == -signal.SIGXFSZ or "File too large" in complaints:
+        raise LimitExceeded(
+            f"{command[0]} tried to write more than {format_size(bounds.file_size)}",
+            hint="raise limits.image_size_cap in the site file if images this large are expected",
+        )
+    return Ending(process.returncode, complaints)
+
+
+def locate(program: str) -> str:
+    """Return the path of *program*. Raises ``TransformFailed`` when it is not installed."""
+    path = shutil.which(program)
+    if path is None:
+        raise TransformFailed(
+            f"{program} is not installed", hint=f"install the package {_PACKAGES.get(program, 'util-linux')}"
+        )
+    return path
+
+
+def _follow(
+    name: str,
+    process: subprocess.Popen[bytes],
+    bounds: Bounds,
+    ctx: Context,
+    on_output: Callable[[bytes], None],
+) -> str:
+    """Pass standard output on until the process ends, and return what it said on standard error."""
+    give_up = time.monotonic() + bounds.deadline
+    complaints = bytearray()
+
+    def complain(piece: bytes) -> None:
+        complaints.extend(piece[: _MOST_COMPLAINTS - len(complaints)])
+
+    def watch() -> None:
+        ctx.check_cancelled()
+        if time.monotonic() > give_up:
+            raise LimitExceeded(
+                f"{name} did not finish within {bounds.deadline:.0f} s",
+                hint="raise limits.conversion_deadline in the site file if images this large are expected",
+            )
+
+    with selectors.DefaultSelector() as selector:
+        for stream, consume in ((process.stdout, on_output), (process.stderr, complain)):
+            assert stream is not None  # noqa: S101 - for the type checker: both are pipes
+            selector.register(stream, selectors.EVENT_READ, consume)
+        while selector.get_map():
+            for key, _ in selector.select(_TICK):
+                if piece := os.read(key.fd, 64 << 10):
+                    key.data(piece)
+                else:
+                    selector.unregister(key.fileobj)
+            watch()
+    while True:
+        try:
+            process.wait(_TICK)
+        except subprocess.TimeoutExpired:
+            watch()
+        else:
+            return _printable(complaints)
+
+
+def _limiting(bounds: Bounds) -> list[str]:
+    """Return the words before a command that put it under limits.
+
+    Programs do this rather than ``preexec_fn``, which may deadlock when other threads run, and rather than
+    ``resource.prlimit`` from here, which comes after the start. ``setpriv`` sees to it that the command does
+    not outlive this process.
+    """
+    seconds = _permitted(resource.RLIMIT_CPU, bounds.cpu_seconds)
+    return [
+        *(locate("setpriv"), "--pdeathsig", "KILL"),
+        locate("prlimit"),
+        "--core=0",
+        f"--as={_permitted(resource.RLIMIT_AS, bounds.memory)}",
+        f"--fsize={_permitted(resource.RLIMIT_FSIZE, bounds.file_size)}",
+        # At the first limit comes SIGXCPU, which can be told from other deaths; SIGKILL at the second.
+        f"--cpu={seconds}:{_permitted(resource.RLIMIT_CPU, seconds + 1)}",
+    ]
+
+
+def _permitted(kind: int, wanted: int) -> int:
+    """Return *wanted*, or less when this process itself is under a stricter limit."""
+    _, hard = resource.getrlimit(kind)
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+
+
+def _printable(text: bytes | bytearray) -> str:
+    """Return *text* as one line that cannot play tricks on a terminal."""
+    line = " ".join(bytes(text).decode("utf-8", "replace").split())
+    return "".join(character if character.isprintable() else "?" for character in line)

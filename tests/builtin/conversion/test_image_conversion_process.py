@@ -1,0 +1,229 @@
+"""What happens when qemu-img itself goes wrong; a small shell script takes its place."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from imageport import Cancelled, ImageportError, LimitExceeded, TransformFailed, VerificationFailed
+
+if TYPE_CHECKING:
+    from tests.builtin.conversion.conftest import Bench
+
+Replace = Callable[[str], None]
+
+
+@pytest.fixture
+def replace_qemu_img(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Replace:
+    """Put a script before qemu-img on the PATH; ``$real`` in it is qemu-img, ``$0.pid`` a place for its number."""
+    real = subprocess.run(["which", "qemu-img"], check=True, capture_output=True, text=True).stdout.strip()
+
+    def replace(script: str) -> None:
+        folder = tmp_path / "programs"
+        folder.mkdir(exist_ok=True)
+        program = folder / "qemu-img"
+        program.write_text(f"#!/bin/sh\nreal={real}\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+    return replace
+
+
+HANG_WHILE_CONVERTING = """
+[ "$1" = convert ] || exec "$real" "$@"
+sleep 600 & echo $! > "$0.child"
+echo $$ > "$0.pid"
+wait
+"""
+
+
+def has_ended(number: int) -> bool:
+    for _ in range(200):
+        try:
+            state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def recorded(tmp_path: Path, suffix: str) -> int:
+    path = tmp_path / "programs" / f"qemu-img.{suffix}"
+    for _ in range(500):
+        if path.exists() and (text := path.read_text()).endswith("\n"):
+            return int(text)
+        time.sleep(0.02)
+    raise AssertionError(f"{path} was never written")
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "match"),
+    [
+        ("echo broken >&2; exit 1", TransformFailed, r"qemu-img info failed: broken \(exit code 1\)"),
+        ("exit 3", TransformFailed, r"it said nothing \(exit code 3\)"),
+        ('echo careful >&2; exec "$real" "$@"', TransformFailed, "careful"),
+        ("kill -KILL $$", TransformFailed, "killed by SIGKILL"),
+        ("kill -XCPU $$", LimitExceeded, "qemu-img used more than 10 s of CPU time"),
+        ("echo '[1, 2]'", TransformFailed, "makes no sense"),
+        ("echo nonsense", TransformFailed, "makes no sense"),
+        ("echo '{}'", TransformFailed, "makes no sense"),
+        ("yes | head -c 6000000", TransformFailed, "said more than 4.0 MiB"),
+        ("yes | head -c 6000000 >&2; exit 1", TransformFailed, "y y y"),
+        (r"printf '\033[2Jcleared\007' >&2; exit 1", TransformFailed, r"failed: \?\[2Jcleared\?"),
+        (
+            """echo '{"format": "raw", "virtual-size": 1}'""",
+            VerificationFailed,
+            "the image is qcow2, but qemu-img takes it for raw",
+        ),
+        (
+            """echo '{"format": "qcow2", "virtual-size": 1, "backing-filename": "/etc/passwd"}'""",
+            VerificationFailed,
+            "refers to other files: /etc/passwd",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
+def test_a_failing_qemu_img_fails_the_import_and_leaves_nothing(
+    script: str,
+    error: type[ImageportError],
+    match: str,
+    replace_qemu_img: Replace,
+    make: Callable[[str], Path],
+    bench: Bench,
+) -> None:
+    replace_qemu_img(script)
+
+    with pytest.raises(error, match=match) as failure:
+        bench.convert(make("qcow2 v3"), stream=True)
+
+    assert failure.value.hint
+    assert "\x1b" not in failure.value.message
+    assert bench.work_files() == []
+
+
+@pytest.mark.parametrize(
+    ("script", "match"),
+    [
+        ("exit 1", "qemu-img convert failed"),
+        ('for last; do :; done; echo part > "$last"; echo trouble >&2', "trouble"),
+        ('for last; do :; done; echo "no qcow2" > "$last"', "no proper raw|instead of"),
+    ],
+)
+def test_a_failing_conversion_leaves_nothing(
+    script: str, match: str, replace_qemu_img: Replace, make: Callable[[str], Path], bench: Bench
+) -> None:
+    replace_qemu_img(f'[ "$1" = convert ] || exec "$real" "$@"\n{script}')
+
+    with pytest.raises(ImageportError, match=match):
+        bench.convert(make("qcow2 v3"), stream=True)
+    assert bench.work_files() == []
+
+
+def test_limits_are_in_force_before_qemu_img_starts(
+    replace_qemu_img: Replace, make: Callable[[str], Path], bench: Bench
+) -> None:
+    report = "grep -E 'cpu|address|core|file size' /proc/self/limits | tr -s ' ' >&2; exit 1"
+    replace_qemu_img(f'[ "$1" = convert ] || exec "$real" "$@"\n{report}')
+    bench.limit(conversion_memory="512 MiB", image_size_cap="8 MiB", conversion_deadline=100)
+
+    with pytest.raises(TransformFailed) as failure:
+        bench.convert(make("qcow2 v3"))
+
+    seconds = 100 * (os.cpu_count() or 1) + 1
+    assert f"Max cpu time {seconds} {seconds + 1} seconds" in failure.value.message
+    assert f"Max file size {8 << 20} {8 << 20} bytes" in failure.value.message
+    assert "Max core file size 0 0 bytes" in failure.value.message
+    assert f"Max address space {512 << 20} {512 << 20} bytes" in failure.value.message
+
+
+def test_the_real_qemu_img_cannot_have_more_memory_than_permitted(
+    make: Callable[[str], Path], bench: Bench
+) -> None:
+    bench.limit(conversion_memory="48 MiB")
+
+    with pytest.raises(ImageportError):
+        bench.convert(make("qcow2 v3"), stream=True)
+    assert bench.work_files() == []
+
+
+def test_a_conversion_that_hangs_is_killed_with_its_children(
+    replace_qemu_img: Replace, make: Callable[[str], Path], bench: Bench, tmp_path: Path
+) -> None:
+    replace_qemu_img(HANG_WHILE_CONVERTING)
+    bench.limit(conversion_deadline=1)
+
+    with pytest.raises(LimitExceeded, match="qemu-img did not finish within 1 s"):
+        bench.convert(make("qcow2 v3"), stream=True)
+
+    assert has_ended(recorded(tmp_path, "pid"))
+    assert has_ended(recorded(tmp_path, "child"))
+    assert bench.work_files() == []
+
+
+def test_a_cancelled_import_kills_qemu_img(
+    replace_qemu_img: Replace, make: Callable[[str], Path], bench: Bench, tmp_path: Path
+) -> None:
+    replace_qemu_img(HANG_WHILE_CONVERTING)
+
+    def cancel_once_it_runs() -> None:
+        recorded(tmp_path, "pid")
+        bench.ctx.cancelled.set()
+
+    canceller = threading.Thread(target=cancel_once_it_runs)
+    canceller.start()
+    with pytest.raises(Cancelled):
+        bench.convert(make("qcow2 v3"), stream=True)
+    canceller.join()
+
+    assert has_ended(recorded(tmp_path, "child"))
+    assert bench.work_files() == []
+
+
+def test_qemu_img_does_not_outlive_a_process_that_is_killed(
+    replace_qemu_img: Replace, make: Callable[[str], Path], tmp_path: Path
+) -> None:
+    replace_qemu_img('echo $$ > "$0.pid"; exec sleep 600')
+    program = f"""
+import logging, pathlib
+from imageport import Caller, Context
+from imageport.limits import Limits
+from imageport_builtin import qemu_img
+ctx = Context(caller=Caller(user="a"), image_id="i", task_id="t", step="s", limits=Limits(), http=None,
+    log=logging.getLogger(), work_folder=pathlib.Path("."), emit=print, read_replica=None, announce_location=None)
+qemu_img.check(pathlib.Path({str(make("qcow2 v3"))!r}), "qcow2", ctx)
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen([sys.executable, "-c", program], env=environment) as process:
+        try:
+            number = recorded(tmp_path, "pid")
+        finally:
+            process.send_signal(signal.SIGKILL)
+
+    assert has_ended(number)
+
+
+def test_a_missing_qemu_img_is_told_with_its_package(
+    make: Callable[[str], Path], bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = make("qcow2 v3")
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("setpriv", "prlimit"):
+        found = subprocess.run(["which", name], check=True, capture_output=True, text=True).stdout.strip()
+        (programs / name).symlink_to(found)
+    monkeypatch.setenv("PATH", str(programs))
+
+    with pytest.raises(TransformFailed, match="qemu-img is not installed") as failure:
+        bench.convert(image, stream=True)
+    assert "qemu-utils" in failure.value.hint
