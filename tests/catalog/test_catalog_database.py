@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
+import threading
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,9 +53,29 @@ def test_sqlite_folder_is_made_and_the_file_is_in_wal_mode(tmp_path: Path) -> No
     connection.close()
 
 
-def test_properties_go_with_their_image(
-    url: str, catalog: Catalog, begin: Callable[..., Lease], image: ImageRecord
-) -> None:
+def test_opening_waits_for_a_process_that_writes_before_wal_mode_is_on(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.db"
+    writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    writer.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.2, writer.execute, ["COMMIT"])
+    release.start()
+    catalog = Catalog(f"sqlite:///{path}")
+    release.join()
+    assert writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    writer.close()
+    catalog.close()
+
+
+def test_threads_can_share_a_catalog(catalog: Catalog, image: ImageRecord) -> None:
+    def add(number: int) -> None:
+        catalog.update_image(image.id, properties={f"thread-{number}": "was here"})
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        list(pool.map(add, range(20)))
+    assert len(catalog.get_image(image.id).properties) == 20
+
+
+def test_properties_go_with_their_image(url: str, catalog: Catalog, image: ImageRecord) -> None:
     catalog.update_image(image.id, properties={"os_distro": "debian"})
     catalog.delete_image(image.id)
     engine = create_engine(url)
@@ -112,6 +136,21 @@ def test_a_server_that_does_not_answer_is_refused_without_showing_the_password(t
         Catalog(f"postgresql+psycopg://imageport:hush@/catalog?host={tmp_path}")
     assert "cannot be opened" in caught.value.message
     assert "hush" not in caught.value.message + caught.value.hint
+
+
+def test_a_library_that_is_not_installed_is_named_with_the_way_to_get_it() -> None:
+    script = """
+import sys
+sys.modules["psycopg"] = None
+from imageport.catalog import Catalog
+from imageport.errors import UsageError
+try:
+    Catalog("postgresql://imageport@/catalog")
+except UsageError as error:
+    print(error.message, error.hint, sep="; ")
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "needs the library psycopg; install it with: pip install 'imageport[postgresql]'" in ended.stdout
 
 
 def test_a_database_that_breaks_later_is_reported_as_such(url: str, catalog: Catalog) -> None:

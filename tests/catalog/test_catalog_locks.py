@@ -100,9 +100,7 @@ def test_a_killed_import_is_rolled_back_from_its_row_alone(
     begin(image)
 
 
-def test_a_process_counts_as_gone_when_another_one_has_its_number(
-    catalog: Catalog, begin: Begin, image: ImageRecord
-) -> None:
+def test_a_process_counts_as_gone_when_another_one_has_its_number() -> None:
     mine = processes.this_process()
     host, pid, start = mine.rsplit(":", 2)
     ticks, _, space = start.partition("-")
@@ -222,3 +220,37 @@ def test_a_lock_whose_task_was_lost_does_not_block_for_ever(
     begin(image, starts_from={"importing"})
     with pytest.raises(LockLost):
         catalog.renew(lost, lease_seconds=60, progress={})
+
+
+def test_an_image_that_its_dead_import_had_made_active_stays_active(
+    catalog: Catalog, begin: Begin, image: ImageRecord
+) -> None:
+    lease = begin(image, lease_seconds=-1)
+    slow = Location(url="file:///archive/image", store="archive")
+    for copy in (COPY, slow):
+        catalog.announce(lease, copy)
+    catalog.publish(lease, COPY)
+    catalog.update_image(image.id, fence=lease.fence, status="active", size=7)
+    task = taken(catalog.dead_import(image.id))
+    assert catalog.pending_locations(task.id) == [slow]
+    catalog.forget(task.id, slow)
+    catalog.recover(task)
+    record = catalog.get_image(image.id)
+    assert (record.status, record.size, record.locations) == ("active", 7, (COPY,))
+    assert record.properties == {"os_glance_importing_to_stores": "", "os_glance_failed_import": "archive"}
+    ended = catalog.get_task(task.id)
+    assert (ended.status, ended.result) == ("success", {"image_id": image.id})
+    assert "died" in ended.message
+
+
+def test_a_dead_copy_of_an_active_image_is_taken_back(catalog: Catalog, begin: Begin) -> None:
+    image = catalog.create_image(ImageRecord(id="active", status="active"))
+    lease = begin(image, starts_from={"active"}, lease_seconds=-1)
+    catalog.announce(lease, COPY)
+    catalog.publish(lease, COPY)
+    task = taken(catalog.dead_import(image.id))
+    assert catalog.pending_locations(task.id) == [COPY]
+    catalog.recover(task)
+    assert catalog.get_image(image.id).status == "active"
+    assert catalog.get_image(image.id).locations == ()
+    assert catalog.get_task(task.id).status == "failure"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from imageport.catalog import Catalog, Lease
 from imageport.errors import Conflict, UsageError
@@ -40,6 +41,17 @@ def test_a_task_is_found_by_the_beginning_of_its_id(
         catalog.find_task("%%%%")
     with pytest.raises(UsageError, match="no task nothing"):
         catalog.get_task("nothing")
+
+
+def test_the_beginning_of_several_ids_names_them(url: str, catalog: Catalog, begin: Begin) -> None:
+    for image_id in ("one", "two"):
+        begin(catalog.create_image(ImageRecord(id=image_id)))
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE tasks SET id = 'same-' || image_id"))
+    engine.dispose()
+    with pytest.raises(UsageError, match="2 tasks begin with same: same-two, same-one"):
+        catalog.find_task("same")
 
 
 def test_progress_is_kept_with_each_renewal(catalog: Catalog, begin: Begin, image: ImageRecord) -> None:

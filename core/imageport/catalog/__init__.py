@@ -240,7 +240,11 @@ class Catalog:
             return imports.take_over(connection, task)
 
     def recover(self, task: TaskRow) -> None:
-        """End a dead import like ``fail``; one that lives or that others took over stays as it is."""
+        """End a dead import like ``fail``; one that lives or that others took over stays as it is.
+
+        If its image was active already it stays so, with the copies published so far, because somebody may use it;
+        the task then ends with success, and the stores that were not reached are in the failed list.
+        """
         with self._database.writing() as connection:
             imports.recover(connection, task)
 

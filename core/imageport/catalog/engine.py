@@ -82,7 +82,7 @@ class Database:
                 f"the catalog cannot keep this value: {_reason(error)}",
                 hint="give shorter or smaller values, without control characters",
             ) from error
-        except DBAPIError as error:
+        except (DBAPIError, sqlite3.Error) as error:
             raise ImageportError(
                 f"the catalog {self.shown} failed: {_reason(error)}",
                 hint="check the database and the free space of its disk, then try again",
@@ -166,10 +166,6 @@ def _reason(error: Exception) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, set | frozenset):
-        return sorted(value)
     raise TypeError(f"{value!r} cannot be kept in the catalog as JSON")
 
 

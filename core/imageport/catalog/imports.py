@@ -179,9 +179,9 @@ def fail(
 
 
 def take_over(connection: Connection, task: TaskRow) -> TaskRow | None:
-    """Make this process the one that rolls the dead *task* back; None when it is not dead, or no longer.
+    """Make this process the one that settles the dead *task*; None when it is not dead, or no longer.
 
-    Its copies are hidden at once, so that nobody finds one whose bytes are being removed.
+    Copies that have to go are hidden at once, so that nobody finds one whose bytes are being removed.
     """
     image_fence = images.lock_row_if_any(connection, task.image_id) or 0
     current = tasks.lock_row(connection, task.id)
@@ -191,7 +191,8 @@ def take_over(connection: Connection, task: TaskRow) -> TaskRow | None:
     fence = max(image_fence, current.fence) + 1
     if locks.holder(connection, task.image_id) == task.id:
         images.set_fence(connection, task.image_id, fence)
-    locations.hide(connection, task.id)
+    if not _made_active(connection, task):
+        locations.hide(connection, task.id)
     tasks.write(
         connection,
         task.id,
@@ -205,9 +206,13 @@ def take_over(connection: Connection, task: TaskRow) -> TaskRow | None:
 
 
 def recover(connection: Connection, task: TaskRow) -> None:
-    """End *task* as failed if it is dead or this process took it over."""
+    """End *task* if it is dead or this process took it over: rolled back, unless its image is in use already."""
     current = take_over(connection, task) or tasks.get(connection, task.id)
-    if current.holder == this_process():
+    if current.finished or current.holder != this_process():
+        return
+    if _made_active(connection, current):
+        _complete(connection, current)
+    else:
         fail(
             connection,
             current.image_id,
@@ -217,6 +222,34 @@ def recover(connection: Connection, task: TaskRow) -> None:
             failed_stores=(),
             result=None,
         )
+
+
+def _made_active(connection: Connection, task: TaskRow) -> bool:
+    """Say whether the import had everything checked and gave its image to the users before it died."""
+    if locks.holder(connection, task.image_id) != task.id:
+        return False
+    before = connection.execute(
+        select(tables.tasks.c.snapshot).where(tables.tasks.c.id == task.id)
+    ).scalar_one()
+    return before["fields"]["status"] in _NEW and images.get(connection, task.image_id).status == "active"
+
+
+def _complete(connection: Connection, task: TaskRow) -> None:
+    """End the import with the copies that it had published; the other stores have failed."""
+    images.lock_row(connection, task.image_id)
+    record = images.get(connection, task.image_id)
+    now = current_time(connection)
+    failed = _stores(record, FAILED) | _stores(record, IMPORTING)
+    properties = {IMPORTING: "", FAILED: _joined(failed), LOCK: None}
+    images.write(connection, task.image_id, now, fields={}, properties=properties)
+    tasks.close(
+        connection,
+        task.id,
+        now,
+        status="success",
+        message=f"{task.message}, after the image had become active",
+        result={"image_id": task.image_id},
+    )
 
 
 def _undone(
