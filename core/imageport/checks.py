@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from imageport.yamlfile import YamlFile
 
 #: Debian packages of programs that plugins are known to need.
-_PACKAGES = (("qemu-img", "qemu-utils"), ("rbd", "ceph-common"), ("gpgv", "gpgv"))
+_PACKAGES = (("qemu-img", "qemu-utils"), ("prlimit", "util-linux"), ("rbd", "ceph-common"), ("gpgv", "gpgv"))
 
 
 def source_problems(source: ConfiguredStep, file: YamlFile, site: Site) -> Iterator[Problem]:

@@ -41,16 +41,16 @@ def configure(
     placed: PlacedEntry, label: str, catalogue: Catalogue, problems: list[Problem]
 ) -> ConfiguredStep | None:
     """Find the plugin of *placed* and check its options; return None after adding to *problems*."""
-    entry, file, key_path = placed.entry, placed.file, placed.key_path
+    use, file, key_path = placed.use, placed.file, placed.key_path
     try:
-        installed = catalogue.find(entry.use)
+        installed = catalogue.find(use)
         plugin_class = installed.load()
     except UsageError as error:
         problems.append(file.problem((*key_path, "use"), f"{error.message}: {error.hint}"))
         return None
     hooks = frozenset(hooks_of(plugin_class))
     if not fits(hooks, placed.role):
-        problems.append(file.problem((*key_path, "use"), _misplaced(entry.use, hooks, placed.role)))
+        problems.append(file.problem((*key_path, "use"), _misplaced(use, hooks, placed.role)))
         return None
     config = _options(placed, plugin_class, problems)
     if config is None:
@@ -84,10 +84,10 @@ def _options(
     file, key_path = placed.file, (*placed.key_path, "with")
     model = plugin_class.config_model
     try:
-        return anchored(model.model_validate(placed.entry.with_), placed.folder)
+        return anchored(model.model_validate(placed.options), placed.folder)
     except ValidationError as error:
         add_untold(problems, model_problems(file, error, model, key_path))
     except Exception as error:  # noqa: BLE001 - a stranger's validator may raise anything
-        message = f"plugin '{placed.entry.use}' failed to check its options: {type(error).__name__}: {error}"
+        message = f"plugin '{placed.use}' failed to check its options: {type(error).__name__}: {error}"
         problems.append(file.problem(key_path, message))
     return None

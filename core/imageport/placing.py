@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import ValidationError
-
-from imageport.entries import SourceEntry, StepEntry
 from imageport.positions import Problem, did_you_mean
 
 if TYPE_CHECKING:
@@ -26,7 +23,8 @@ class PlacedEntry:
     ``id`` is the label that was asked for. For a shared store, ``mention`` is where the pipeline names it.
     """
 
-    entry: StepEntry
+    use: str
+    options: dict[str, Any]
     role: Role
     file: YamlFile
     key_path: KeyPath
@@ -38,14 +36,14 @@ class PlacedEntry:
 def placed_entries(
     file: YamlFile, tree: Mapping[str, Any], site: Site, problems: list[Problem], more_stores: Collection[str]
 ) -> list[PlacedEntry]:
-    """Return the valid entries of the expanded pipeline *tree*, and those of *site* that it uses.
+    """Return the entries of the expanded pipeline *tree*, and those of *site* that it uses.
 
-    Stores of the site whose ids are in *more_stores* come along, unless the pipeline has one of that id. An
-    invalid entry is left out: the model of the pipeline has told about it.
+    Stores of the site whose ids are in *more_stores* come along, unless the pipeline has one of that id. What is
+    wrong with the form of an entry is told by the model of the pipeline; here its sound parts count.
     """
     source = tree.get("source")
     return [
-        *_entries(file, {("source",): source} if source is not None else {}, "source", SourceEntry),
+        *_entries(file, {("source",): source} if source is not None else {}, "source"),
         *_entries(file, _items(tree, "steps"), "step"),
         *_stores(file, tree, site, problems, more_stores),
         *(
@@ -74,10 +72,10 @@ def labels_of(placed: Sequence[PlacedEntry], problems: list[Problem]) -> list[st
         taken.setdefault(entry.id, file.position(key_path)[0])
     labels = []
     for entry in placed:
-        label, count = entry.id or entry.entry.use, 1
+        label, count = entry.id or entry.use, 1
         while entry.id is None and label in taken:
             count += 1
-            label = f"{entry.entry.use}-{count}"
+            label = f"{entry.use}-{count}"
         taken.setdefault(label, 0)
         labels.append(label)
     return labels
@@ -88,22 +86,28 @@ def _items(tree: Mapping[str, Any], key: str) -> dict[KeyPath, Any]:
     return {(key, index): item for index, item in enumerate(listed if isinstance(listed, list) else [])}
 
 
-def _entries(
-    file: YamlFile, items: Mapping[KeyPath, Any], role: Role, model: type[StepEntry] = StepEntry
-) -> Iterator[PlacedEntry]:
+def _entries(file: YamlFile, items: Mapping[KeyPath, Any], role: Role) -> Iterator[PlacedEntry]:
     for key_path, item in items.items():
-        try:
-            entry = model.model_validate(item)
-        except ValidationError:
+        if not isinstance(item, dict) or not isinstance(item.get("use"), str):
             continue
-        yield PlacedEntry(entry, role, file, key_path, Path.cwd(), entry.id, (file, (*key_path, "id")))
+        options, label = item.get("with"), item.get("id")
+        yield PlacedEntry(
+            use=item["use"],
+            options=options if isinstance(options, dict) else {},
+            role=role,
+            file=file,
+            key_path=key_path,
+            folder=Path.cwd(),
+            id=label if isinstance(label, str) else None,
+            mention=(file, (*key_path, "id")),
+        )
 
 
 def _stores(
     file: YamlFile, tree: Mapping[str, Any], site: Site, problems: list[Problem], more: Collection[str]
 ) -> Iterator[PlacedEntry]:
     named = list(_named_stores(file, tree, site, problems))
-    taken = {store.id or store.entry.use for store in named}
+    taken = {store.id or store.use for store in named}
     for index, store_id in enumerate(site.store_ids()):
         if store_id in more and store_id not in taken:
             named.append(_shared(site, "store", index, file, ("stores",)))
@@ -136,4 +140,6 @@ def _shared(site: Site, role: Role, index: int, file: YamlFile, key_path: KeyPat
     entry = entries[index]
     # A shared store is known by its label outside of this import, so it must keep it.
     label = (entry.id or entry.use) if role == "store" else entry.id
-    return PlacedEntry(entry, role, site.file, (key, index), site.folder, label, (file, key_path))
+    return PlacedEntry(
+        entry.use, entry.with_, role, site.file, (key, index), site.folder, label, (file, key_path)
+    )

@@ -117,6 +117,15 @@ ACME = """
         def transform(self, image): ...
 
 
+    class Imager(Plugin[NoConfig]):
+        '''Need a program that everybody knows.'''
+
+        binaries = ("qemu-img",)
+
+        @hookimpl
+        def transform(self, image): ...
+
+
     class Check(Plugin[NoConfig]):
         '''Look at the source.'''
 
@@ -164,6 +173,7 @@ ACME_PLUGINS = {
         "unpack",
         "convert",
         "needy",
+        "imager",
         "check",
         "folder",
         "mirror",
