@@ -11,11 +11,16 @@ from imageport import RESERVED_PREFIX, Context, Image, Plugin, PluginConfig, hoo
 
 
 def _as_text(value: Any) -> Any:
-    """Return a plain YAML value as Glance writes it: properties are text."""
-    return str(value) if isinstance(value, bool | int | float) else value
+    """Return a YAML number or truth value as it was written: properties are text."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        # 24.10 has become 24.1 already.
+        raise ValueError("write a number with a fraction in quotes, so that every digit is kept")
+    return str(value) if isinstance(value, int) else value
 
 
-PropertyValue = Annotated[str, BeforeValidator(_as_text, json_schema_input_type=str | int | float | bool)]
+PropertyValue = Annotated[str, BeforeValidator(_as_text, json_schema_input_type=str | int | bool)]
 
 
 class InjectImageMetadataConfig(PluginConfig):

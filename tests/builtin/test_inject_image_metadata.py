@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from pydantic import ValidationError
+
+from imageport import Caller, Context, HttpTransport, Image, ImageData, ImageRecord
+from imageport.limits import Limits
+from imageport_builtin.inject_image_metadata import InjectImageMetadata, InjectImageMetadataConfig
+
+Inject = Callable[..., Image | None]
+
+
+def unused(*_: object) -> Any:
+    raise AssertionError("this step looks at the record only")
+
+
+@pytest.fixture
+def inject(tmp_path: Path) -> Inject:
+    """Run the step on an image with the property p1, for a caller with some roles."""
+
+    def run(*roles: str, **options: Any) -> Image | None:
+        ctx = Context(
+            caller=Caller(user="alice", roles=frozenset(roles)),
+            image_id="image-1",
+            task_id="task-1",
+            step="inject",
+            limits=Limits(),
+            http=cast("HttpTransport", None),
+            log=logging.getLogger("imageport.test"),
+            work_folder=tmp_path,
+            emit=unused,
+            read_replica=unused,
+            announce_location=unused,
+        )
+        record = ImageRecord(id="image-1", properties={"p1": "of the user", "p3": "kept"})
+        image = Image(record, ImageData.from_chunks(unused))
+        return InjectImageMetadata(InjectImageMetadataConfig(**options)).transform(image, ctx)
+
+    return run
+
+
+def properties(image: Image | None) -> dict[str, str]:
+    assert image is not None
+    return dict(image.record.properties)
+
+
+def test_a_member_gets_the_properties_over_his_own(inject: Inject) -> None:
+    image = inject("member", inject={"p1": "v1", "p2": "v2"})
+
+    assert properties(image) == {"p1": "v1", "p2": "v2", "p3": "kept"}
+
+
+def test_a_caller_without_roles_gets_the_properties(inject: Inject) -> None:
+    assert properties(inject(inject={"p2": "v2"}))["p2"] == "v2"
+
+
+@pytest.mark.parametrize("caller_role", ["admin", "Admin", "ADMIN"])
+def test_an_admin_gets_nothing(caller_role: str, inject: Inject) -> None:
+    assert inject("member", caller_role, inject={"p1": "v1"}) is None
+
+
+@pytest.mark.parametrize("option", ["Service", "service"])
+def test_other_roles_can_be_exempt_whatever_their_case(option: str, inject: Inject) -> None:
+    assert inject("SERVICE", inject={"p1": "v1"}, ignore_user_roles=[option]) is None
+    assert inject("admin", inject={"p1": "v1"}, ignore_user_roles=[option]) is not None
+
+
+def test_with_no_role_exempt_an_admin_gets_the_properties(inject: Inject) -> None:
+    assert inject("admin", inject={"p1": "v1"}, ignore_user_roles=[]) is not None
+
+
+def test_nothing_to_inject_changes_nothing(inject: Inject) -> None:
+    assert inject("member") is None
+
+
+def test_reserved_names_are_left_out_with_a_warning(inject: Inject, caplog: pytest.LogCaptureFixture) -> None:
+    image = inject("member", inject={"os_glance_x": "1", "os_glancefoo": "1", "p2": "v2"})
+
+    assert properties(image) == {"p1": "of the user", "p2": "v2", "p3": "kept"}
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    assert "os_glance_x" in caplog.text
+
+
+def test_only_reserved_names_change_nothing(inject: Inject) -> None:
+    assert inject("member", inject={"os_glance_x": "1"}) is None
+
+
+def test_values_are_kept_whole_as_text(inject: Inject) -> None:
+    image = inject("member", inject={"a": "x:y, z", "b": 4, "c": True, "self": ""})
+
+    found = properties(image)
+    assert {name: found[name] for name in "abc"} == {"a": "x:y, z", "b": "4", "c": "true"}
+    assert found["self"] == ""
+
+
+def test_a_fraction_has_to_be_quoted() -> None:
+    with pytest.raises(ValidationError, match="in quotes"):
+        InjectImageMetadataConfig(inject={"os_version": 24.10})
+
+
+@pytest.mark.parametrize("value", [None, ["a"], {"a": "b"}])
+def test_values_that_are_no_text_are_refused(value: object) -> None:
+    with pytest.raises(ValidationError, match="valid string"):
+        InjectImageMetadataConfig(inject={"p1": value})
