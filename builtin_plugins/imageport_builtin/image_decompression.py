@@ -83,7 +83,7 @@ class ImageDecompression(Plugin[DecompressionConfig]):
 
     The first bytes decide, never a name or a declared format. An archive must hold exactly one file. What is
     no archive passes unchanged, and so do everything in the container format ``compressed`` and the tar
-    archive that an ``ova`` or ``docker`` container is. gzip, xz, bzip2, zstd and tar are unpacked as the bytes
+    archive that an ``ova`` or ``docker`` container is. gzip, xz, bzip2, zstd and tar are unpacked as bytes
     pass; zip, 7z and lha are put into the work folder first. The archive is always read to its end.
     """
 

@@ -23,7 +23,7 @@ _OVERHEAD = 256 << 20
 _MESSAGE = 64 << 10
 #: Bytes that py7zr reads at once. It hands over every piece whether or not the decoder has room for it, so
 #: large pieces pile up where few bytes become many.
-_FEED = 16 << 10
+_FEED = 4 << 10
 
 _DAMAGED = "fetch the image again; this copy is incomplete or damaged"
 

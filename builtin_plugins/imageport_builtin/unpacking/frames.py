@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from imageport import CHUNK_SIZE, Chunks, ImageData, LimitExceeded, TransformFailed
-from imageport_builtin.unpacking.job import Job, reading
+from imageport_builtin.unpacking.job import Job, closed_after
 from imageport_builtin.unpacking.sniff import (
     begins_bzip2,
     begins_gzip,
@@ -105,7 +105,7 @@ def decode_frames(codec: Codec, data: ImageData, job: Job) -> Chunks:
 
     Zeros between and after frames are padding. Anything else after a frame is ignored with a warning.
     """
-    with reading(data) as chunks:
+    with closed_after(data.chunks()) as chunks:
         feed = Feed(chunks)
         while True:
             yield from decode_frame(codec, feed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -24,11 +24,9 @@ class Job:
     memory: int
 
 
-@contextmanager
-def reading(data: ImageData) -> Iterator[Chunks]:
-    """Give the bytes of *data*, and close what is behind them at the end, however it comes."""
-    with closing(cast("Generator[bytes, None, None]", data.chunks())) as chunks:
-        yield chunks
+def closed_after(chunks: Chunks) -> AbstractContextManager[Chunks]:
+    """Close what is behind *chunks* at the end of a ``with`` statement, however it comes."""
+    return closing(cast("Generator[bytes, None, None]", chunks))
 
 
 @contextmanager

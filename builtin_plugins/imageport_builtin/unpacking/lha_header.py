@@ -16,6 +16,8 @@ from imageport import TransformFailed
 _COMMON = 22
 _LEVEL_2 = 26
 _LEVEL_3 = 32
+#: Bytes that level 0 and 1 headers may have after the name: an operating system, a date, owners.
+_MOST_BEYOND_NAME = 32
 #: A level 3 header may announce up to 4 GiB; real ones have some hundred bytes.
 _LONGEST_HEADER = 64 << 10
 
@@ -40,7 +42,7 @@ def looks_like_lha(head: bytes) -> bool:
         return False
     level = head[20]
     if level in (0, 1):
-        return _base_sum_is_right(head)
+        return _base_is_right(head)
     if level == 2:
         return int.from_bytes(head[:2], "little") >= _LEVEL_2
     return level == 3 and head[:2] == b"\x04\x00"
@@ -90,7 +92,7 @@ def _entry(head: bytes, position: int) -> LhaEntry:
 
 
 def _level_0_or_1(head: bytes, position: int, level: int) -> LhaEntry:
-    if not _base_sum_is_right(head):
+    if not _base_is_right(head):
         raise _damaged(position)
     packed, size = struct.unpack_from("<II", head, 7)
     base = head[0] + 2
@@ -146,9 +148,13 @@ def _method(head: bytes) -> str:
     return head[2:7].decode("latin-1")
 
 
-def _base_sum_is_right(head: bytes) -> bool:
+def _base_is_right(head: bytes) -> bool:
+    """Check the length and the sum of a header of level 0 or 1; the sum alone is right once in 256 times."""
     base = head[: head[0] + 2]
-    return head[0] >= _COMMON and len(base) == head[0] + 2 and sum(base[2:]) & 0xFF == head[1]
+    beyond_name = head[0] - _COMMON - head[21]
+    return (
+        0 <= beyond_name <= _MOST_BEYOND_NAME and len(base) == head[0] + 2 and sum(base[2:]) & 0xFF == head[1]
+    )
 
 
 def _damaged(position: int) -> TransformFailed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from imageport import CHUNK_SIZE, ZERO_CHUNK, Chunks, Context, ImageData, LimitExceeded, format_size
+from imageport_builtin.unpacking.job import closed_after
 
 #: Below this many bytes of output no ratio is suspicious.
 FREE_OUTPUT = 256 << 20
@@ -30,25 +31,27 @@ class Meter:
         return data.through(self._counted, size=data.size)
 
     def _counted(self, chunks: Chunks) -> Chunks:
-        for piece in chunks:
-            self._ctx.check_cancelled()
-            self._taken += len(piece)
-            yield piece
+        with closed_after(chunks):
+            for piece in chunks:
+                self._ctx.check_cancelled()
+                self._taken += len(piece)
+                yield piece
 
     def watch_output(self, layer: str, chunks: Chunks) -> Chunks:
         """Pass on the output of *layer* in even pieces; raise ``LimitExceeded`` once it is too much."""
         total = 0
         substance = 0
-        for piece in _even(chunks):
-            self._ctx.check_cancelled()
-            total += len(piece)
-            self._check_total(layer, total)
-            if piece == ZERO_CHUNK:
-                yield ZERO_CHUNK
-                continue
-            substance += len(piece)
-            self._check_ratio(layer, substance)
-            yield piece
+        with closed_after(chunks):
+            for piece in _even(chunks):
+                self._ctx.check_cancelled()
+                total += len(piece)
+                self._check_total(layer, total)
+                if piece == ZERO_CHUNK:
+                    yield ZERO_CHUNK
+                    continue
+                substance += len(piece)
+                self._check_ratio(layer, substance)
+                yield piece
 
     def _check_total(self, layer: str, total: int) -> None:
         if self._max_output is not None and total > self._max_output:

@@ -7,7 +7,7 @@ import tarfile
 from typing import cast
 
 from imageport import CHUNK_SIZE, Chunks, ImageData, TransformFailed
-from imageport_builtin.unpacking.job import Job, reading
+from imageport_builtin.unpacking.job import Job, closed_after
 from imageport_builtin.unpacking.members import (
     Member,
     check_count,
@@ -28,7 +28,7 @@ def unpack_tar(data: ImageData, job: Job) -> Chunks:
 
     ustar, pax and GNU archives, GNU sparse files included. Raises ``TransformFailed``.
     """
-    with reading(data) as chunks:
+    with closed_after(data.chunks()) as chunks:
         stream = _Forward(chunks)
         try:
             yield from _only_file(stream, job)
@@ -93,6 +93,8 @@ def _check_sparse_map(info: tarfile.TarInfo) -> None:
     """Refuse a map that goes backwards: a stream cannot."""
     position = 0
     for offset, size in cast("list[tuple[int, int]]", info.sparse or []):
+        if size == 0:
+            continue  # fills up the table
         if offset < position or size < 0 or offset + size > info.size:
             raise TransformFailed(
                 f"tar: the map of the sparse file {printable(info.name)} is damaged", hint=_DAMAGED
@@ -129,7 +131,7 @@ class _Forward:
         self._chunks = chunks
         self._rest = memoryview(b"")
         self._position = 0
-        self.allowance: int | None = None
+        self.allowance: int | None = _HEADER_LIMIT
         self.last_block = b""
 
     def tell(self) -> int:

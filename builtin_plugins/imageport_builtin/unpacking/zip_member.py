@@ -68,9 +68,10 @@ def _members(file: BinaryIO) -> Iterator[Member[zipfile.ZipInfo]]:
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, struct.error) as error:
         raise TransformFailed(f"zip: the list of members is damaged: {error}", hint=_DAMAGED) from error
     for info in entries:
-        mode = info.external_attr >> 16
-        special = stat.S_IFMT(mode) not in (0, stat.S_IFREG)
-        yield Member(info.filename, "folder" if info.is_dir() else "other" if special else "file", info)
+        is_link = stat.S_ISLNK(info.external_attr >> 16)
+        yield Member(
+            info.filename, "folder" if info.filename.endswith("/") else "other" if is_link else "file", info
+        )
 
 
 def _check_readable(info: zipfile.ZipInfo) -> None:

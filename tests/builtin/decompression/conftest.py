@@ -1,15 +1,14 @@
-"""A disk image, the real tools that pack it, and a context to unpack it in."""
+"""A disk image, the real programs that pack it, and a step to unpack it."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import random
 import shutil
+import struct
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
@@ -21,16 +20,34 @@ from imageport_builtin.image_decompression import DecompressionConfig, ImageDeco
 IMAGE_ID = "6f1c6d1e-3f1b-4a2b-9d3e-0c8f4b7a1d11"
 
 
-class Unpacking(SimpleNamespace):
-    """One use of the plugin: its context, its source and what came out."""
+class Tap:
+    """A source that knows how much of it was read and whether it was closed; it may fail at the end."""
 
-    ctx: Context
-    source_bytes: int
-    drained: bool
+    def __init__(self, data: bytes, piece: int = CHUNK_SIZE, failure: Exception | None = None) -> None:
+        self.data = data
+        self.piece = piece
+        self.failure = failure
+        self.taken = 0
+        self.opened = False
+        self.closed = False
+        self.image_data = ImageData.from_chunks(self._chunks)
+
+    def _chunks(self) -> Chunks:
+        self.opened = True
+        try:
+            for start in range(0, len(self.data), self.piece):
+                piece = self.data[start : start + self.piece]
+                self.taken += len(piece)
+                yield piece
+            if self.failure is not None:
+                raise self.failure
+        finally:
+            self.closed = True
 
 
-def sha512(data: bytes) -> str:
-    return hashlib.sha512(data).hexdigest()
+@pytest.fixture(scope="session")
+def make_tap() -> type[Tap]:
+    return Tap
 
 
 @pytest.fixture(scope="session")
@@ -42,8 +59,38 @@ def original() -> bytes:
 
 
 @pytest.fixture(scope="session")
-def pack(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., bytes]:
-    """Pack bytes with a real program: ``pack("xz", data)`` or ``pack("7z", data, "-m0=bzip2")``."""
+def small() -> bytes:
+    """A few KiB, for archives that are damaged in many places."""
+    return random.Random(8).randbytes(3_000) + bytes(20_000) + b"hello world " * 300
+
+
+@pytest.fixture(scope="session")
+def pack_files() -> Callable[..., bytes]:
+    """Pack files with a real program: ``pack_files("7z", folder, ["disk.raw"], "-m0=bzip2")``."""
+
+    def run(kind: str, folder: Path, names: list[str], *options: str) -> bytes:
+        out = folder / f"packed.{kind}"
+        commands: dict[str, list[str]] = {
+            "gzip": ["gzip", "-nc", *options, *names],
+            "xz": ["xz", "-T1", "-c", *options, *names],
+            "bzip2": ["bzip2", "-c", *options, *names],
+            "zstd": ["zstd", "-qc", *options, *names],
+            "zip": ["zip", "-q", *options, str(out), *names],
+            "7z": ["7z", "a", "-bd", "-mmt=1", *options, str(out), *names],
+            "lha": ["jlha", *(options or ("ao5",)), str(out), *names],
+            "tar": ["tar", "-cf", str(out), *options, *names],
+        }
+        program = commands[kind][0]
+        assert shutil.which(program), f"{program} is not installed"
+        done = subprocess.run(commands[kind], cwd=folder, check=True, capture_output=True)
+        return out.read_bytes() if out.exists() else done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def pack(tmp_path_factory: pytest.TempPathFactory, pack_files: Callable[..., bytes]) -> Callable[..., bytes]:
+    """Pack bytes with a real program: ``pack("xz", data, "-9")``."""
 
     def run(kind: str, data: bytes, *options: str, name: str = "disk.raw") -> bytes:
         folder = tmp_path_factory.mktemp("pack")
@@ -53,23 +100,20 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., bytes]:
     return run
 
 
-def pack_files(kind: str, folder: Path, names: list[str], *options: str) -> bytes:
-    """Pack *names* in *folder* with a real program and return the archive."""
-    out = folder / f"packed.{kind}"
-    commands: dict[str, list[str]] = {
-        "gzip": ["gzip", "-nc", *options, *names],
-        "xz": ["xz", "-T1", "-c", *options, *names],
-        "bzip2": ["bzip2", "-c", *options, *names],
-        "zstd": ["zstd", "-qc", *options, *names],
-        "zip": ["zip", "-q", *options, str(out), *names],
-        "7z": ["7z", "a", "-bd", "-mmt=1", *options, str(out), *names],
-        "lha": ["jlha", *(options or ("ao5",)), str(out), *names],
-        "tar": ["tar", "-cf", str(out), *options, *names],
-    }
-    command = commands[kind]
-    assert shutil.which(command[0]), f"{command[0]} is not installed"
-    done = subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    return out.read_bytes() if out.exists() else done.stdout
+@pytest.fixture(scope="session")
+def make_zip() -> Callable[..., bytes]:
+    """Write a zip by hand, for what the zip programs at hand refuse to write."""
+
+    def make(
+        payload: bytes, *, method: int, crc: int, size: int, name: bytes = b"disk.raw", flags: int = 0
+    ) -> bytes:
+        common = struct.pack("<HHHHHIIIHH", 20, flags, method, 0, 0, crc, len(payload), size, len(name), 0)
+        local = b"PK\x03\x04" + common + name + payload
+        central = b"PK\x01\x02\x14\x03" + common + struct.pack("<HHHII", 0, 0, 0, 0, 0) + name
+        end = b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, 1, 1, len(central), len(local), 0)
+        return local + central + end
+
+    return make
 
 
 @pytest.fixture
@@ -108,53 +152,40 @@ def ctx(make_context: Callable[..., Context]) -> Context:
     return make_context()
 
 
-class Tap:
-    """A source that knows how much of it was read, and whether it was closed."""
+@pytest.fixture
+def transform(ctx: Context) -> Callable[..., Image | None]:
+    """Call the plugin as the runner does; keyword arguments are its options."""
 
-    def __init__(self, data: bytes, piece: int = CHUNK_SIZE) -> None:
-        self.data = data
-        self.piece = piece
-        self.taken = 0
-        self.opened = False
-        self.closed = False
+    def run(
+        data: ImageData,
+        *,
+        context: Context | None = None,
+        record: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> Image | None:
+        plugin = ImageDecompression(DecompressionConfig.model_validate(options))
+        return plugin.transform(Image(ImageRecord(id=IMAGE_ID, **(record or {})), data), context or ctx)
 
-    def image_data(self) -> ImageData:
-        return ImageData.from_chunks(self._chunks)
-
-    def _chunks(self) -> Chunks:
-        self.opened = True
-        try:
-            for start in range(0, len(self.data), self.piece):
-                piece = self.data[start : start + self.piece]
-                self.taken += len(piece)
-                yield piece
-        finally:
-            self.closed = True
-
-
-def transform(
-    data: ImageData, ctx: Context, record: dict[str, Any] | None = None, **options: Any
-) -> Image | None:
-    """Call the plugin as the runner does."""
-    image = Image(ImageRecord(id=IMAGE_ID, **(record or {})), data)
-    plugin = ImageDecompression(DecompressionConfig.model_validate(options))
-    return plugin.transform(image, ctx)
+    return run
 
 
 @pytest.fixture
-def unpack(ctx: Context) -> Iterator[Callable[..., bytes]]:
-    """Unpack bytes that come as a stream, check that they were read to the end, and return what came out."""
+def unpack(transform: Callable[..., Image | None], work_folder: Path) -> Callable[..., bytes]:
+    """Unpack bytes that come as a stream and return what came out.
 
-    def run(
-        packed: bytes, *, context: Context | None = None, piece: int = CHUNK_SIZE, **options: Any
-    ) -> bytes:
+    Checks that a source was read to its end when all went well, closed whatever happened, and that nothing is left.
+    """
+
+    def run(packed: bytes, *, piece: int = CHUNK_SIZE, **settings: Any) -> bytes:
         tap = Tap(packed, piece)
-        image = transform(tap.image_data(), context or ctx, **options)
-        assert image is not None, "the plugin did not recognise the archive"
-        result = b"".join(image.data.chunks())
-        assert tap.taken == len(packed), "the source was not read to its end"
-        assert tap.closed
+        try:
+            image = transform(tap.image_data, **settings)
+            assert image is not None, "the plugin did not recognise the archive"
+            result = b"".join(image.data.chunks())
+            assert tap.taken == len(packed), "the source was not read to its end"
+        finally:
+            assert tap.closed
+            assert list(work_folder.iterdir()) == []
         return result
 
-    yield run
-    assert list(ctx.work_folder.iterdir()) == []
+    return run
