@@ -148,8 +148,9 @@ def _some(names: list[str]) -> str:
 
 
 def _hashlib_name(spelling: str) -> str | None:
-    """Return the name that ``hashlib`` has for ``SHA-256``, ``SHA2-256``, ``sha3-512`` or ``BLAKE2b``."""
+    """Return the name that ``hashlib`` has for ``SHA-256``, ``SHA2-256``, ``sha3-512`` or ``BLAKE2B-512``."""
     name = spelling.lower().replace("sha2-", "sha").replace("/", "_")
+    name = {"blake2b-512": "blake2b", "blake2s-256": "blake2s"}.get(name, name)
     for candidate in (name, name.replace("-", "_"), name.replace("-", "").replace("_", "")):
         # The digests of the shake algorithms have no length of their own.
         if candidate in hashlib.algorithms_available and not candidate.startswith("shake"):

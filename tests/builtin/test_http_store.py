@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.http_server import HttpServer, content
+from tests.transport.harness import make_context, make_transport
+
+from imageport import Context, Location, NoConfig, SourceRejected, StoreFailed
+from imageport_builtin.http_store import HttpStore
+
+BODY = bytes(range(256)) * 8192
+
+
+@pytest.fixture
+def http_server() -> Iterator[HttpServer]:
+    with HttpServer() as server:
+        yield server
+
+
+@pytest.fixture
+def ctx(tmp_path: Path) -> Context:
+    return make_context(make_transport(), tmp_path, [])
+
+
+def test_a_copy_is_read_from_its_url(http_server: HttpServer, ctx: Context) -> None:
+    data = HttpStore(NoConfig()).store_read(Location(url=http_server.publish("/copy", BODY)), ctx)
+    assert data.size == len(BODY)
+    assert b"".join(data.chunks()) == BODY
+
+
+def test_a_missing_copy_is_a_failure_of_the_store(http_server: HttpServer, ctx: Context) -> None:
+    with pytest.raises(StoreFailed, match="answered 404 Not Found") as caught:
+        HttpStore(NoConfig()).store_read(Location(url=http_server.url("/copy")), ctx)
+    assert caught.value.hint
+
+
+def test_a_truncated_copy_is_a_failure_of_the_store(http_server: HttpServer, ctx: Context) -> None:
+    url = http_server.answer("/copy", content(BODY, length=str(len(BODY) + 1)))
+    data = HttpStore(NoConfig()).store_read(Location(url=url), ctx)
+    with pytest.raises(StoreFailed, match="connection broke after 2097152 of 2097153 bytes"):
+        list(data.chunks())
+
+
+def test_the_address_of_a_copy_is_judged_like_any_other(tmp_path: Path) -> None:
+    strict = make_context(make_transport(allow=()), tmp_path, [])
+    with pytest.raises(SourceRejected):
+        HttpStore(NoConfig()).store_read(Location(url="http://127.0.0.1/copy"), strict)
+
+
+def test_nothing_can_be_written_to_it() -> None:
+    assert not hasattr(HttpStore, "store_write")
