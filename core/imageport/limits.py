@@ -36,8 +36,8 @@ def format_size(count: float) -> str:
 
 ByteSize = Annotated[
     int,
-    BeforeValidator(parse_size, json_schema_input_type=int | str),
     Field(ge=0),
+    BeforeValidator(parse_size, json_schema_input_type=int | str),
 ]
 
 
