@@ -16,7 +16,7 @@ def _as_text(value: Any) -> Any:
         return str(value).lower()
     if isinstance(value, float):
         # 24.10 has become 24.1 already.
-        raise ValueError("write a number with a fraction in quotes, so that every digit is kept")
+        raise ValueError("write a number with a fraction in quotes, so that every digit is kept")  # noqa: TRY004
     return str(value) if isinstance(value, int) else value
 
 

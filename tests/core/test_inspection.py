@@ -4,6 +4,7 @@ import contextlib
 import random
 import struct
 import subprocess
+import uuid
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,9 @@ from imageport import (
 from imageport.data import ZERO_CHUNK
 
 DISK_SIZE = 1 << 20
+
+#: What the entry of the metadata is called in the region table of a vhdx.
+METADATA_REGION = uuid.UUID("8B7CA206-4790-4B9A-B8FE-575F050F886E")
 
 #: Name, options of qemu-img convert, and what is found.
 KINDS = {
@@ -230,7 +234,7 @@ def test_an_image_that_ends_before_its_header_does_is_not_safe(name: str, images
 
 def test_metadata_that_never_comes_is_not_waited_for(images: dict[str, bytes]) -> None:
     content = bytearray(images["vhdx"][: 1 << 20])
-    place = content.index(struct.pack("<Q", 2 << 20), 192 << 10)
+    place = content.index(METADATA_REGION.bytes_le, 192 << 10) + 16
     content[place : place + 8] = struct.pack("<Q", 1 << 40)
     inspection = FormatInspection()
     inspection.feed(bytes(content))
