@@ -53,7 +53,9 @@ def staging_problems(steps: Iterable[ConfiguredStep], staging: str, file: YamlFi
 def store_problems(stores: Sequence[ConfiguredStep], file: YamlFile) -> Iterator[Problem]:
     """Find stores that write to one place, and pipelines whose stores can all only be read."""
     for first, second in combinations(stores, 2):
-        if (first.plugin_class, first.config) == (second.plugin_class, second.config):
+        same = (first.plugin_class, first.config) == (second.plugin_class, second.config)
+        # Two of one label were told already.
+        if same and first.label != second.label:
             message = (
                 f"'{second.label}' has the same options as '{first.label}': both would write to one place"
             )

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from imageport.catalogue import Catalogue, InstalledPlugin, hooks_of
-from imageport.errors import UsageError
+from imageport.errors import PipelineInvalid, UsageError
 from imageport.optionerrors import add_untold, model_problems
 from imageport.paths import anchored
-from imageport.placing import PlacedEntry, Role
+from imageport.placing import PlacedEntry, Role, shared_stores
 from imageport.plugin import Plugin, PluginConfig
 from imageport.positions import Problem
+from imageport.templating import redact_problems
 from imageport.yamlfile import KeyPath, YamlFile
+
+if TYPE_CHECKING:
+    from imageport.site import Site
 
 _STORE_HOOKS = frozenset({"store_write", "store_read"})
 _PASSIVE_HOOKS = frozenset({"validate_source", "on_progress"})
-_PLACES: dict[Role, str] = {"source": "source", "step": "steps", "store": "stores", "observer": "observers"}
+#: Where in a pipeline each role is written.
+PLACES: Mapping[Role, str] = {"source": "source", "step": "steps", "store": "stores", "observer": "observers"}
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class ConfiguredStep:
     role: Role
     installed: InstalledPlugin
     plugin_class: type[Plugin[Any]]
-    config: PluginConfig
+    config: PluginConfig = field(repr=False)
     key_path: KeyPath
     file: YamlFile
 
@@ -58,6 +64,16 @@ def configure(
     return ConfiguredStep(label, placed.role, installed, plugin_class, config, key_path, file)
 
 
+def configure_stores(site: Site, catalogue: Catalogue) -> list[ConfiguredStep]:
+    """Return the stores of *site*, ready to be opened. Raises ``PipelineInvalid`` with every mistake."""
+    problems: list[Problem] = []
+    placed = zip(shared_stores(site), site.store_ids(), strict=True)
+    stores = [configure(entry, label, catalogue, problems) for entry, label in placed]
+    if problems:
+        raise PipelineInvalid(sorted(redact_problems(problems, site.secrets)))
+    return [store for store in stores if store is not None]
+
+
 def fits(hooks: frozenset[str], role: Role) -> bool:
     """Return whether a plugin with *hooks* may play *role*."""
     match role:
@@ -73,9 +89,9 @@ def fits(hooks: frozenset[str], role: Role) -> bool:
 
 
 def _misplaced(use: str, hooks: frozenset[str], role: Role) -> str:
-    places = [place for other, place in _PLACES.items() if fits(hooks, other)]
+    places = [place for other, place in PLACES.items() if fits(hooks, other)]
     advice = f"it belongs under '{places[0]}'" if places else "it has no hook that imports call"
-    return f"plugin '{use}' cannot stand under '{_PLACES[role]}': {advice}"
+    return f"plugin '{use}' cannot stand under '{PLACES[role]}': {advice}"
 
 
 def _options(

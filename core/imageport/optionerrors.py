@@ -74,7 +74,7 @@ def _key_path(file: YamlFile, path: KeyPath, detail: ErrorDetails) -> KeyPath:
     for part in parents:
         if file.has((*path, part)):
             path = (*path, part)
-    if last and (detail["type"] == "missing" or file.has((*path, last))):
+    if detail["loc"] and (detail["type"] == "missing" or file.has((*path, last))):
         path = (*path, last)
     return path
 

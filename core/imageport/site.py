@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ CONFIG_VARIABLE = "IMAGEPORT_CONFIG"
 FILE_NAME = "imageport.yaml"
 SYSTEM_FILE = Path("/etc/imageport") / FILE_NAME
 
-_SQLITE = "sqlite:///"
+_SQLITE_FILE = re.compile(r"(sqlite(?:\+\w+)?:///)(?!:memory:|file:)(.+)", re.DOTALL)
 
 
 class StagingRules(BaseModel):
@@ -113,7 +114,9 @@ class Site(BaseModel):
     def _has_store(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        stores = data.get("stores") or [_default_store(os.environ)]
+        stores = data.get("stores", [])
+        if stores == []:
+            stores = [_default_store(os.environ)]
         only = stores[0] if isinstance(stores, list) and len(stores) == 1 else None
         return {"default_store": _id_of(only), **data, "stores": stores}
 
@@ -182,7 +185,8 @@ def _site_of(file: YamlFile, cwd: Path, defaults: Mapping[str, Any], environ: Ma
     tree = expand_tree(file, file.data, variables, problems)
     # A key with nothing behind it, ``stores:``, means the same as none at all.
     tree = {**defaults, **{key: value for key, value in tree.items() if value is not None}}
-    tree["stores"] = tree["stores"] or defaults["stores"]
+    if tree["stores"] == []:
+        tree["stores"] = defaults["stores"]
     add_untold(problems, _store_problems(file, tree))
     try:
         site = Site.model_validate(tree)
@@ -238,7 +242,7 @@ def _first_found(environ: Mapping[str, str], cwd: Path) -> str | None:
 
 
 def _default_catalog(environ: Mapping[str, str]) -> str:
-    return f"{_SQLITE}{data_home(environ) / 'catalog.db'}"
+    return f"sqlite:///{data_home(environ) / 'catalog.db'}"
 
 
 def _default_staging(environ: Mapping[str, str]) -> Path:
@@ -250,5 +254,5 @@ def _default_store(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _anchored_catalog(url: str, folder: Path) -> str:
-    path = url.removeprefix(_SQLITE)
-    return f"{_SQLITE}{folder / path}" if path != url and path else url
+    found = _SQLITE_FILE.fullmatch(url)
+    return f"{found[1]}{folder / Path(found[2]).expanduser()}" if found else url

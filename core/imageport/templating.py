@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 #: Bytes of the largest file that ``{file.PATH}`` stands for.
 MAX_SECRET_SIZE = 64 << 10
 
+#: Characters of the longest text that variables may make.
+MAX_TEXT_LENGTH = 1 << 20
+
 #: Shorter secrets are not hidden: they would blank out half of every message.
 MIN_SECRET_LENGTH = 4
 
@@ -60,10 +63,14 @@ class Variables:
         self.secrets: set[str] = set()
         self.used: set[str] = set()
         self._open: list[str] = []
+        self._expanded: dict[str, str] = {}
 
     def expand(self, text: str) -> str:
         """Return *text* with every variable replaced; ``{{`` and ``}}`` are braces. Raises ``ValueError``."""
-        return _PIECE.sub(self._replacement, text)
+        expanded = _PIECE.sub(self._replacement, text)
+        if len(expanded) > MAX_TEXT_LENGTH:
+            raise ValueError(f"longer than {MAX_TEXT_LENGTH} characters when its variables are filled in")
+        return expanded
 
     def _replacement(self, found: re.Match[str]) -> str:
         piece = found[0]
@@ -105,11 +112,13 @@ class Variables:
             )
         if name in self._open:
             raise ValueError(f"variable '{name}' is defined by itself")
-        self._open.append(name)
-        try:
-            return self.expand(self.defaults[name])
-        finally:
-            self._open.pop()
+        if name not in self._expanded:
+            self._open.append(name)
+            try:
+                self._expanded[name] = self.expand(self.defaults[name])
+            finally:
+                self._open.pop()
+        return self._expanded[name]
 
     def _environment(self, name: str) -> str:
         if name not in self.environ:
@@ -165,10 +174,12 @@ def expand_tree(
 
 def redact(text: str, secrets: Collection[str]) -> str:
     """Return *text* with each of *secrets* replaced by ``***``."""
+    # Messages may write a secret of several lines in one, so each of its lines counts by itself.
+    pieces = {piece for secret in secrets for piece in (secret, *secret.splitlines())}
     # The longest first: a secret may be part of another one.
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= MIN_SECRET_LENGTH:
-            text = text.replace(secret, "***")
+    for piece in sorted(pieces, key=len, reverse=True):
+        if len(piece) >= MIN_SECRET_LENGTH:
+            text = text.replace(piece, "***")
     return text
 
 

@@ -229,6 +229,12 @@ def test_a_validator_that_crashes_is_a_mistake_of_that_entry(refusal: Refusal, a
 # ---------------------------------------------------------------------------------------------------- labels
 
 
+def test_the_first_of_a_list_has_its_own_position(refusal: Refusal) -> None:
+    assert refusal(HEAD + "steps:\n  - acme-check\n" + STORE) == [
+        "4:5: steps.0: must be a mapping: write 'use: acme-check'"
+    ]
+
+
 def test_a_plugin_used_twice_gets_a_number(load: Load) -> None:
     steps = "steps: [{use: acme-unpack}, {use: acme-unpack}, {use: acme-unpack, id: acme-unpack-2}]\n"
     assert labels(load(HEAD + steps + STORE))[1:4] == ["acme-unpack", "acme-unpack-3", "acme-unpack-2"]
@@ -238,7 +244,6 @@ def test_an_id_given_twice_is_a_mistake(refusal: Refusal) -> None:
     text = f"{HEAD}steps:\n  - {{use: acme-unpack, id: a}}\n  - {{use: acme-unpack, id: b}}\nstores:\n"
     text += "  - {use: acme-folder, id: a, with: {directory: /a}}\n  - b\n  - b\n"
     assert refusal(text, "stores: [{use: acme-folder, id: b, with: {directory: /b}}]") == [
-        "etc/site.yaml:1:10: stores.0: 'b' has the same options as 'b': both would write to one place",
         "7:24: stores.0.id: 'a' is the id of line 4 already: give this one another",
         "8:5: stores.1: 'b' is the id of line 5 already: give this one another",
         "9:5: stores.2: 'b' is the id of line 5 already: give this one another",

@@ -111,6 +111,24 @@ def test_relative_paths_belong_to_the_folder_of_the_file(tmp_path: Path) -> None
     assert site.digests == ["sha256"]
 
 
+@pytest.mark.parametrize(
+    ("catalog", "anchored"),
+    [
+        ("sqlite:////abs/c.db", "sqlite:////abs/c.db"),
+        ("sqlite+pysqlite:///c.db", "sqlite+pysqlite:///{folder}/c.db"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("postgresql+psycopg:///images", "postgresql+psycopg:///images"),
+    ],
+)
+def test_only_files_of_sqlite_are_paths(tmp_path: Path, catalog: str, anchored: str) -> None:
+    assert load(f"catalog: '{catalog}'\n", tmp_path).catalog == anchored.format(folder=tmp_path)
+
+
+def test_stores_must_be_a_list(tmp_path: Path) -> None:
+    assert refusal("stores: {}\n", tmp_path) == ["1:1: stores: must be a list"]
+    assert refusal("stores: ''\n", tmp_path) == ["1:1: stores: must be a list"]
+
+
 def test_keys_with_nothing_behind_them_mean_the_defaults(tmp_path: Path) -> None:
     site = load("stores:\nlimits:\nobservers:\ncatalog:\n", tmp_path)
     assert site.catalog == "sqlite:////home/kim/.local/share/imageport/catalog.db"

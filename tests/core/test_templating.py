@@ -129,6 +129,14 @@ def test_a_secret_file_must_be_a_small_text_file(tmp_path: Path) -> None:
         assert str(caught.value) == message
 
 
+def test_variables_that_multiply_each_other_are_stopped() -> None:
+    defaults = {f"v{n}": "{{var.v{0}}}{{var.v{0}}}".format(n - 1) for n in range(1, 100)}
+    assert variables(defaults=defaults | {"v0": ""}).expand("{var.v99}") == ""
+    with pytest.raises(ValueError) as caught:
+        variables(defaults=defaults | {"v0": "x"}).expand("{var.v99}")
+    assert str(caught.value) == "longer than 1048576 characters when its variables are filled in"
+
+
 def test_a_tree_is_expanded_and_every_mistake_has_its_position() -> None:
     file = YamlFile.parse("a: '{var.x}'\nb: [1, '{var.y}', '{', ~]\nc: {d: '{env.NO}'}\n", "p.yaml")
     problems: list[Problem] = []
@@ -142,6 +150,10 @@ def test_a_tree_is_expanded_and_every_mistake_has_its_position() -> None:
 
 def test_secrets_are_redacted_the_longest_first() -> None:
     assert redact("token abcdef of abcd", {"abcd", "abcdef"}) == "token *** of ***"
+
+
+def test_each_line_of_a_secret_is_redacted() -> None:
+    assert redact(r"key 'abcd\nefgh'", {"abcd\nefgh"}) == r"key '***\n***'"
 
 
 def test_secrets_of_up_to_three_characters_stay() -> None:
