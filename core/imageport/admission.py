@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from imageport.binding import BoundStep
@@ -39,8 +39,8 @@ def admit_record(request: ImportRequest, plan: Plan, catalog: Catalog) -> tuple[
 
     Raises ``UsageError`` for an unknown image, format or reserved property.
     """
-    _require_known("disk format", request.disk_format, DISK_FORMATS)
-    _require_known("container format", request.container_format, CONTAINER_FORMATS)
+    require_known("disk format", request.disk_format, DISK_FORMATS)
+    require_known("container format", request.container_format, CONTAINER_FORMATS)
     if reserved := [name for name in request.properties if name.startswith(RESERVED_PREFIX)]:
         raise UsageError(
             f"property {reserved[0]} is reserved",
@@ -93,7 +93,8 @@ def choose_targets(request: ImportRequest, plan: Plan, record: ImageRecord) -> t
     return tuple(store for store in writable if store.label not in holding)
 
 
-def _require_known(what: str, given: str | None, known: tuple[str, ...]) -> None:
+def require_known(what: str, given: str | None, known: Sequence[str]) -> None:
+    """Raise ``UsageError`` unless *given* is None or one of *known*."""
     if given is not None and given not in known:
         raise UsageError(
             f"unknown {what} '{given}'{did_you_mean(given, known)}", hint=f"known are: {', '.join(known)}"

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from imageport.cli import plan, plugins, run, validate
+from imageport.cli import doctor, gc, images, plan, plugins, run, schema, stores, tasks, validate
 from imageport.cli.failure import set_up_logging, show_defect, show_error, show_traceback
 from imageport.cli.session import Session
 from imageport.errors import ExitCode, ImageportError
@@ -25,7 +25,13 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("plan")(plan.plan)
 app.command("validate")(validate.validate)
+app.command("schema")(schema.schema)
+app.command("doctor")(doctor.doctor)
+app.add_typer(images.app, name="images")
+app.add_typer(tasks.app, name="tasks")
+app.add_typer(stores.app, name="stores")
 app.add_typer(plugins.app, name="plugins")
+app.command("gc")(gc.gc)
 
 
 def _print_version(wanted: bool) -> None:

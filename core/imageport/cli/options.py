@@ -22,3 +22,7 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Value of a variable of the pipeline; may be repeated."),
 ]
+
+ImageName = Annotated[
+    str, typer.Argument(metavar="IMAGE", help="Id of the image, its first 4 or more characters, or its name.")
+]

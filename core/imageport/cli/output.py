@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import typer
@@ -53,6 +56,20 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
         typer.echo(line.rstrip())
 
 
+def option_text(value: Any) -> str:
+    """Return the value of an option in one line."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={item}" for name, item in value.items())
+    return "" if value is None else str(value)
+
+
+def short_time(moment: datetime | None) -> str | None:
+    """Return *moment* in local time, to the second."""
+    return moment.astimezone().isoformat(sep=" ", timespec="seconds") if moment else None
+
+
 def pairs(option: str, texts: Iterable[str]) -> dict[str, str]:
     """Return the mapping written as ``NAME=VALUE`` behind each *option*. Raises ``UsageError``."""
     from imageport.errors import UsageError
@@ -66,3 +83,12 @@ def pairs(option: str, texts: Iterable[str]) -> dict[str, str]:
             )
         found[name] = value
     return found
+
+
+def login_name() -> str:
+    """Return the name of the user who runs this command."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run under a number that no name belongs to.
+        return str(os.getuid())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from imageport.cli.options import Json, PipelineFile, Settings, SourceUri
-from imageport.cli.output import pairs, print_fields, print_json, say
+from imageport.cli.output import option_text, pairs, print_fields, print_json, say
 from imageport.cli.session import Session
 
 if TYPE_CHECKING:
@@ -83,15 +83,7 @@ def _show_steps(steps: list[dict[str, Any]]) -> None:
     for step in steps:
         plugin = "" if step["plugin"] == step["label"] else f"{step['plugin']} of "
         say(f"  {step['label']}  ({plugin}{step['distribution']})")
-        print_fields({f"      {name}": _option(value) for name, value in step["options"].items()})
-
-
-def _option(value: Any) -> object:
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    if isinstance(value, dict):
-        return ", ".join(f"{name}={item}" for name, item in value.items())
-    return value
+        print_fields({f"      {name}": option_text(value) for name, value in step["options"].items()})
 
 
 def _readable(limits: Limits) -> Iterable[tuple[str, object]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from imageport.cli.options import Json
-from imageport.cli.output import print_json, print_table
+from imageport.cli.output import option_text, print_fields, print_json, print_table, say
 from imageport.cli.session import Session
 
 if TYPE_CHECKING:
@@ -20,8 +20,9 @@ app = typer.Typer(help="Show installed plugins.", no_args_is_help=True, rich_mar
 def list_plugins(ctx: typer.Context, json: Json = False) -> None:
     """List the installed plugins; a broken one is shown with the reason."""
     session: Session = ctx.obj
-    found = [_describe(plugin) for plugin in session.catalogue]
+    found = [_summary(plugin) for plugin in session.catalogue]
     found += [_disabled(name) for name in session.catalogue.disabled]
+    found.sort(key=lambda row: str(row["name"]))
     if json:
         print_json(found)
         return
@@ -29,12 +30,66 @@ def list_plugins(ctx: typer.Context, json: Json = False) -> None:
         ("NAME", "STATUS", "HOOKS", "FROM", "SUMMARY"),
         (
             (row["name"], row["status"], " ".join(row["hooks"]), row["distribution"], row["summary"])
-            for row in sorted(found, key=lambda row: str(row["name"]))
+            for row in found
         ),
     )
 
 
-def _describe(plugin: InstalledPlugin) -> dict[str, Any]:
+@app.command("show")
+def show_plugin(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of an installed plugin.")],
+    json: Json = False,
+) -> None:
+    """Show what a plugin does, its hooks and needs, its options, and how to use it."""
+    from imageport.about import about
+
+    session: Session = ctx.obj
+    described = about(session.catalogue.find(name))
+    if json:
+        print_json(described)
+        return
+    say(f"{described['name']}: {described['summary']}")
+    if described["details"]:
+        say()
+        for line in described["details"].splitlines():
+            say(line)
+    say()
+    print_fields({name: option_text(described[name]) for name in _FACTS})
+    say()
+    if described["options"]:
+        print_table(
+            ("OPTION", "TYPE", "DEFAULT", "DESCRIPTION"),
+            (
+                (
+                    option["name"],
+                    option["type"],
+                    "(required)" if option["required"] else option_text(option["default"]),
+                    option["description"],
+                )
+                for option in described["options"]
+            ),
+        )
+    else:
+        say("no options")
+    say()
+    for line in described["example"].splitlines():
+        say(line)
+
+
+_FACTS = (
+    "distribution",
+    "hooks",
+    "reads",
+    "runs_after",
+    "runs_before",
+    "starts_from",
+    "binaries",
+    "stability",
+)
+
+
+def _summary(plugin: InstalledPlugin) -> dict[str, Any]:
     from imageport.catalogue import hooks_of
     from imageport.errors import PluginBroken
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imageport.cli.options import PipelineFile, Settings, SourceUri
-from imageport.cli.output import pairs
+from imageport.cli.output import login_name, pairs
 from imageport.cli.session import Session
 
 if TYPE_CHECKING:
@@ -76,7 +74,7 @@ def run(  # noqa: PLR0917 - the options of a command are its parameters
     if stores and all_stores:
         raise typer.BadParameter("--store and --all-stores exclude each other")
     session: Session = ctx.obj
-    caller = Caller(user=user or _login_name(), project=project, roles=frozenset(roles or ["member"]))
+    caller = Caller(user=user or login_name(), project=project, roles=frozenset(roles or ["member"]))
     request = ImportRequest(
         caller=caller,
         image=image,
@@ -138,11 +136,3 @@ def _show(report: Report, plan: Plan, pipeline: str, source: str | None, *, json
         show_success(report, report.image)
     elif report.error is not None:
         show_failure(report, report.error, pipeline, source, plan.secrets)
-
-
-def _login_name() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # A container may run under a number that no name belongs to.
-        return str(os.getuid())

@@ -1,0 +1,37 @@
+"""``imageport doctor``: is everything here that imports need?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+
+from imageport.cli.options import Json
+from imageport.cli.output import print_json, say
+from imageport.cli.session import Session
+
+if TYPE_CHECKING:
+    from imageport.health import Diagnosis
+
+
+def doctor(ctx: typer.Context, json: Json = False) -> None:
+    """Check Python, plugins, programs, site file, catalog, staging, stores and leftovers."""
+    from imageport.errors import ExitCode
+    from imageport.health import examine
+
+    session: Session = ctx.obj
+    found = list(examine(session.config))
+    if json:
+        print_json([asdict(diagnosis) for diagnosis in found])
+    else:
+        for diagnosis in found:
+            _show(diagnosis)
+    if not all(diagnosis.ok for diagnosis in found):
+        raise typer.Exit(ExitCode.IMPORT_FAILED)
+
+
+def _show(diagnosis: Diagnosis) -> None:
+    say(f"{'ok   ' if diagnosis.ok else 'WRONG'}  {diagnosis.subject}: {diagnosis.message}")
+    if diagnosis.hint:
+        say(f"       hint: {diagnosis.hint}")

@@ -1,0 +1,70 @@
+"""``imageport gc``: clean up after imports that died."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imageport.cli.options import Json
+from imageport.cli.output import print_json, say
+from imageport.cli.session import Session
+
+if TYPE_CHECKING:
+    from imageport.housekeeping import Finding
+
+_DONE = {
+    "import": "rolled back the dead import {name} of image {image_id}",
+    "copy": "removed the unpublished copy {name}",
+    "staging": "removed {name} ({size})",
+    "task": "forgot the expired task {name}",
+}
+_TO_DO = {
+    "import": "would roll back the dead import {name} of image {image_id}",
+    "copy": "would remove the unpublished copy {name}",
+    "staging": "would remove {name} ({size})",
+    "task": "would forget the expired task {name}",
+}
+
+
+def gc(
+    ctx: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
+    json: Json = False,
+) -> None:
+    """Roll back imports whose process died, and remove what they left in staging and in stores.
+
+    Running imports and staged images are left alone. It is safe to run this at any time, from cron for instance.
+    """
+    from imageport.errors import ExitCode
+    from imageport.housekeeping import Housekeeping
+    from imageport.limits import format_size
+
+    session: Session = ctx.obj
+    housekeeping = Housekeeping(session.site, session.catalog, session.catalogue, dry_run=dry_run)
+    findings: list[Finding] = []
+    for finding in housekeeping.findings():
+        findings.append(finding)
+        if not json:
+            say(_line(finding, dry_run=dry_run))
+    freed = sum(finding.freed for finding in findings)
+    if json:
+        print_json(
+            {"dry_run": dry_run, "findings": [asdict(finding) for finding in findings], "bytes_freed": freed}
+        )
+    elif findings:
+        say(f"{format_size(freed)} of staging {'would be' if dry_run else 'were'} freed")
+    else:
+        say("nothing to clean up")
+    if any(finding.error for finding in findings):
+        raise typer.Exit(ExitCode.STORE_FAILED)
+
+
+def _line(finding: Finding, *, dry_run: bool) -> str:
+    from imageport.limits import format_size
+
+    if finding.error:
+        return f"left behind: {finding.name}: {finding.error}"
+    text = (_TO_DO if dry_run else _DONE)[finding.kind]
+    return text.format(name=finding.name, image_id=finding.image_id, size=format_size(finding.freed))

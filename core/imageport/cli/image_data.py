@@ -1,0 +1,81 @@
+"""``imageport images stage`` and ``export``: the data of images."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imageport.cli.options import ImageName
+from imageport.cli.output import say
+from imageport.cli.session import Session
+
+if TYPE_CHECKING:
+    from imageport.values import ImageRecord, Location
+
+
+def stage_image(
+    ctx: typer.Context,
+    image: ImageName,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="File with the data, or - for standard input.")],
+) -> None:
+    """Put data in staging for a queued image, to be imported later with the method glance-direct."""
+    from imageport.handover import stage
+    from imageport.housekeeping import maintenance_context
+    from imageport.limits import format_size
+    from imageport.staging import Staging
+
+    session: Session = ctx.obj
+    record = session.catalog.find_image(image)
+    with maintenance_context(session.site) as context:
+        count = stage(record, file, session.catalog, Staging(session.site.staging.directory), context)
+    say(f"staged {format_size(count)} ({count} bytes) for image {record.id}")
+
+
+def export_image(
+    ctx: typer.Context,
+    image: ImageName,
+    file: Annotated[
+        str, typer.Argument(metavar="[FILE]", help="File to write, or - for standard output (the default).")
+    ] = "-",
+    store: Annotated[
+        str | None, typer.Option(metavar="ID", help="Read the copy in this store. Default: the first one.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite FILE.")] = False,
+) -> None:
+    """Write the data of an image to a file, verifying every byte against the record."""
+    from imageport.errors import UsageError
+    from imageport.handover import export, verified
+    from imageport.housekeeping import maintenance_context
+    from imageport.stores import Stores
+
+    session: Session = ctx.obj
+    record = session.catalog.find_image(image)
+    location = _copy(record, store)
+    if file == "-" and sys.stdout.isatty():
+        raise UsageError("an image is not for a terminal", hint="name a file, or send the output into a pipe")
+    with maintenance_context(session.site) as context:
+        data = Stores(session.catalogue).read(location, context)
+        if file == "-":
+            for piece in verified(record, data.chunks()):
+                sys.stdout.buffer.write(piece)
+            sys.stdout.buffer.flush()
+            return
+        export(record, data, Path(file), overwrite=force)
+    say(f"exported image {record.id} from store {location.store} to {file}, size and digests verified")
+
+
+def _copy(record: ImageRecord, store: str | None) -> Location:
+    from imageport.errors import Conflict, UsageError
+
+    if not record.locations:
+        raise Conflict(
+            f"image {record.id} is {record.status} and has no copy", hint="import data into it first"
+        )
+    for location in record.locations:
+        if store in (None, location.store):
+            return location
+    holding = ", ".join(location.store for location in record.locations)
+    raise UsageError(f"store '{store}' has no copy of image {record.id}", hint=f"copies are in: {holding}")

@@ -1,0 +1,230 @@
+"""``imageport images``: the records of images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from imageport.cli import image_data
+from imageport.cli.options import ImageName, Json
+from imageport.cli.output import login_name, pairs, print_fields, print_json, print_table, say, short_time
+from imageport.cli.session import Session
+
+if TYPE_CHECKING:
+    from imageport.values import ImageRecord
+
+app = typer.Typer(help="Show, make, change and delete images.", no_args_is_help=True, rich_markup_mode=None)
+app.command("stage")(image_data.stage_image)
+app.command("export")(image_data.export_image)
+
+Name = Annotated[str | None, typer.Option("--name", help="Name of the image.")]
+DiskFormat = Annotated[
+    str | None,
+    typer.Option("--disk-format", metavar="FORMAT", help="Format of the disk, such as qcow2 or raw."),
+]
+ContainerFormat = Annotated[
+    str | None,
+    typer.Option("--container-format", metavar="FORMAT", help="Container around the disk, mostly bare."),
+]
+Properties = Annotated[
+    list[str] | None,
+    typer.Option("--property", metavar="NAME=VALUE", help="Property of the image; may be repeated."),
+]
+Tags = Annotated[list[str] | None, typer.Option("--tag", help="Tag of the image; may be repeated.")]
+MinDisk = Annotated[
+    int | None, typer.Option("--min-disk", min=0, metavar="GB", help="Disk that a machine needs to boot it.")
+]
+MinRam = Annotated[
+    int | None, typer.Option("--min-ram", min=0, metavar="MB", help="Memory that a machine needs to boot it.")
+]
+Protected = Annotated[
+    bool | None, typer.Option("--protected/--unprotected", help="Whether the image cannot be deleted.")
+]
+Visibility = Annotated[
+    str | None, typer.Option("--visibility", help="Who may use it: private, shared, community or public.")
+]
+
+
+@app.command("list")
+def list_images(
+    ctx: typer.Context,
+    status: Annotated[
+        str | None, typer.Option(help="Only images that are queued, uploading, importing, active, ...")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Only images of this name.")] = None,
+    json: Json = False,
+) -> None:
+    """List images, the newest first."""
+    from imageport.limits import format_size
+
+    session: Session = ctx.obj
+    images = session.catalog.list_images(status=status, name=name)
+    if json:
+        print_json([image.as_dict() for image in images])
+        return
+    print_table(
+        ("ID", "NAME", "STATUS", "FORMAT", "SIZE", "STORES"),
+        (
+            (
+                image.id,
+                image.name,
+                image.status,
+                image.disk_format,
+                None if image.size is None else format_size(image.size),
+                " ".join(location.store for location in image.locations),
+            )
+            for image in images
+        ),
+    )
+
+
+@app.command("show")
+def show_image(ctx: typer.Context, image: ImageName, json: Json = False) -> None:
+    """Show one image with its properties and the places of its copies."""
+    session: Session = ctx.obj
+    _show(session.catalog.find_image(image), json=json)
+
+
+@app.command("create")
+def create_image(  # noqa: PLR0917 - the options of a command are its parameters
+    ctx: typer.Context,
+    name: Name = None,
+    disk_format: DiskFormat = None,
+    container_format: ContainerFormat = None,
+    properties: Properties = None,
+    tags: Tags = None,
+    min_disk: MinDisk = None,
+    min_ram: MinRam = None,
+    protected: Protected = None,
+    visibility: Visibility = None,
+    json: Json = False,
+) -> None:
+    """Make a record without data, to be imported into later."""
+    from imageport.records import create_record
+
+    session: Session = ctx.obj
+    fields = _given(
+        name=name,
+        disk_format=disk_format,
+        container_format=container_format,
+        tags=_unique(tags or ()) or None,
+        min_disk=min_disk,
+        min_ram=min_ram,
+        protected=protected,
+        visibility=visibility,
+    )
+    record = create_record(
+        session.catalog, owner=login_name(), properties=pairs("--property", properties or ()), **fields
+    )
+    _show(record, json=json)
+
+
+@app.command("set")
+def set_image(  # noqa: PLR0917 - the options of a command are its parameters
+    ctx: typer.Context,
+    image: ImageName,
+    name: Name = None,
+    disk_format: DiskFormat = None,
+    container_format: ContainerFormat = None,
+    properties: Properties = None,
+    removed: Annotated[
+        list[str] | None,
+        typer.Option("--remove-property", metavar="NAME", help="Property to remove; may be repeated."),
+    ] = None,
+    tags: Tags = None,
+    removed_tags: Annotated[
+        list[str] | None, typer.Option("--remove-tag", metavar="TAG", help="Tag to remove; may be repeated.")
+    ] = None,
+    min_disk: MinDisk = None,
+    min_ram: MinRam = None,
+    protected: Protected = None,
+    visibility: Visibility = None,
+    json: Json = False,
+) -> None:
+    """Change fields and properties of an image. Its formats can change only while it is queued."""
+    from imageport.records import change_record
+
+    session: Session = ctx.obj
+    record = session.catalog.find_image(image)
+    kept = [tag for tag in record.tags if tag not in (removed_tags or ())]
+    fields = _given(
+        name=name,
+        disk_format=disk_format,
+        container_format=container_format,
+        tags=_unique([*kept, *(tags or ())]) if tags or removed_tags else None,
+        min_disk=min_disk,
+        min_ram=min_ram,
+        protected=protected,
+        visibility=visibility,
+    )
+    changes: dict[str, str | None] = {
+        **dict.fromkeys(removed or ()),
+        **pairs("--property", properties or ()),
+    }
+    _show(change_record(session.catalog, record, properties=changes, **fields), json=json)
+
+
+@app.command("delete")
+def delete_image(
+    ctx: typer.Context,
+    image: ImageName,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask on a terminal.")] = False,
+) -> None:
+    """Delete an image: its copies in all stores, its data in staging and its record."""
+    import sys
+
+    from imageport.cli.summary import readable_location
+    from imageport.housekeeping import maintenance_context
+    from imageport.positions import printable
+    from imageport.records import delete_record
+    from imageport.staging import Staging
+    from imageport.stores import Stores
+
+    session: Session = ctx.obj
+    record = session.catalog.find_image(image)
+    if not yes and sys.stdin.isatty():
+        copies = f"{len(record.locations)} {'copy' if len(record.locations) == 1 else 'copies'}"
+        typer.confirm(f"delete image {record.id} ({printable(record.name or '')}) with {copies}?", abort=True)
+    with maintenance_context(session.site) as context:
+        removed = delete_record(
+            record,
+            session.catalog,
+            Stores(session.catalogue),
+            Staging(session.site.staging.directory),
+            context,
+        )
+    for url in removed:
+        say(f"removed {readable_location(url)}")
+    say(f"deleted image {record.id}")
+
+
+def _given(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _unique(tags: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(tags))
+
+
+def _show(image: ImageRecord, *, json: bool) -> None:
+    from imageport.cli.summary import readable_location
+    from imageport.limits import format_size
+
+    if json:
+        print_json(image.as_dict())
+        return
+    shown = image.as_dict()
+    for field in ("size", "virtual_size"):
+        if (count := shown[field]) is not None:
+            shown[field] = f"{count} ({format_size(count)})"
+    shown |= {
+        "protected": "yes" if image.protected else "no",
+        "created_at": short_time(image.created_at),
+        "updated_at": short_time(image.updated_at),
+        "tags": " ".join(image.tags),
+        "properties": [f"{name}={value}" for name, value in sorted(image.properties.items())],
+        "locations": [f"{copy.store}: {readable_location(copy.url)}" for copy in image.locations],
+    }
+    print_fields(shown)

@@ -1,0 +1,84 @@
+"""``imageport tasks``: imports that run, and how earlier ones ended."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from imageport.cli.options import Json
+from imageport.cli.output import print_fields, print_json, print_table, say, short_time
+from imageport.cli.session import Session
+
+if TYPE_CHECKING:
+    from imageport.catalog import TaskRow
+
+app = typer.Typer(help="Show and cancel imports.", no_args_is_help=True, rich_markup_mode=None)
+
+TaskId = Annotated[
+    str, typer.Argument(metavar="TASK", help="Id of the task, or its first 4 or more characters.")
+]
+
+
+@app.command("list")
+def list_tasks(
+    ctx: typer.Context,
+    image: Annotated[
+        str | None, typer.Option(metavar="IMAGE", help="Only tasks of this image (id, start of it, or name).")
+    ] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Only tasks that are pending, processing, success or failure.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List tasks, the newest first. Finished ones are kept for 48 hours."""
+    session: Session = ctx.obj
+    image_id = session.catalog.find_image(image).id if image else None
+    tasks = session.catalog.list_tasks(image_id=image_id, status=status)
+    if json:
+        print_json([_describe(task) for task in tasks])
+    else:
+        print_table(
+            ("ID", "STATUS", "IMAGE", "STARTED", "MESSAGE"),
+            (
+                (task.id, _state(task), task.image_id, short_time(task.created_at), task.message)
+                for task in tasks
+            ),
+        )
+
+
+@app.command("show")
+def show_task(ctx: typer.Context, task: TaskId, json: Json = False) -> None:
+    """Show one task: who runs it, how far it is, how it ended."""
+    session: Session = ctx.obj
+    found = session.catalog.find_task(task)
+    if json:
+        print_json(_describe(found))
+        return
+    described = _describe(found)
+    described["input"] = [f"{name}: {value}" for name, value in found.input.items() if value is not None]
+    described["progress"] = [f"{lane}: {done}" for lane, done in found.progress.items()]
+    described["result"] = [f"{name}: {value}" for name, value in (found.result or {}).items()]
+    print_fields(described)
+
+
+@app.command("cancel")
+def cancel_task(ctx: typer.Context, task: TaskId) -> None:
+    """Ask a running import to stop and to roll back; it does so within seconds."""
+    session: Session = ctx.obj
+    found = session.catalog.find_task(task)
+    session.catalog.request_cancel(found.id)
+    say(f"task {found.id} is asked to stop; it rolls back within seconds")
+
+
+def _state(task: TaskRow) -> str:
+    return "cancelling" if task.cancel_requested and not task.finished else task.status
+
+
+def _describe(task: TaskRow) -> dict[str, Any]:
+    plain = {field.name: getattr(task, field.name) for field in fields(task)}
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value for name, value in plain.items()
+    }
