@@ -1,0 +1,77 @@
+"""The real command, run as a user runs it, and what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+IMAGEPORT = Path(sys.executable).with_name("imageport")
+
+
+def sha512(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha512").hexdigest()
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a command printed, and its exit code."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        """What a command with ``--json`` printed."""
+        return json.loads(self.stdout)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The lines of ``run --json`` but for the last."""
+        return [json.loads(line) for line in self.stdout.splitlines()[:-1]]
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The last line of ``run --json``."""
+        found: dict[str, Any] = json.loads(self.stdout.splitlines()[-1])
+        assert found["type"] == "report"
+        return found
+
+    @property
+    def copies(self) -> dict[str, Path]:
+        """The published copies in file stores, by store."""
+        return {
+            store: Path(unquote(urlsplit(copy["location"]).path))
+            for store, copy in self.report["stores"].items()
+            if copy["status"] == "published"
+        }
+
+
+@dataclass(frozen=True)
+class RunImageport:
+    """Runs the real command in *folder*, with nothing of the user who runs the tests."""
+
+    folder: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def __call__(
+        self, *arguments: str | Path, stdin: bytes = b"", environment: Mapping[str, str] | None = None
+    ) -> Finished:
+        result = subprocess.run(
+            [IMAGEPORT, *arguments],
+            input=stdin,
+            capture_output=True,
+            check=False,
+            cwd=self.folder,
+            env={**self.environment, **(environment or {})},
+            timeout=120,
+        )
+        return Finished(result.returncode, result.stdout.decode(), result.stderr.decode())

@@ -1,0 +1,65 @@
+"""What tests of all areas share: the real command on a machine of its own, a web server, and a disk."""
+
+from __future__ import annotations
+
+import os
+import random
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.command import RunImageport
+from tests.http_server import HttpServer
+
+SITE = """\
+catalog: sqlite:///catalog.db
+staging: {directory: staging}
+network: {allow_networks: [127.0.0.0/8]}
+stores:
+  - {use: file, id: default, with: {directory: images}}
+"""
+
+
+@pytest.fixture
+def site_folder(tmp_path: Path) -> Path:
+    """Return a working folder with a site file: loopback allowed, one store ``default`` in ``images/``."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / "imageport.yaml").write_text(SITE)
+    return folder
+
+
+@pytest.fixture
+def run_imageport(site_folder: Path, tmp_path: Path) -> RunImageport:
+    """Return a function that runs ``imageport`` in ``site_folder`` and returns what came of it."""
+    home = tmp_path / "home"
+    home.mkdir()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("IMAGEPORT_", "XDG_"))}
+    own = {"HOME": str(home), "XDG_DATA_HOME": str(home / "data"), "LC_ALL": "C.UTF-8", "COLUMNS": "120"}
+    return RunImageport(site_folder, kept | own)
+
+
+@pytest.fixture
+def http_server() -> Iterator[HttpServer]:
+    """Serve what the test publishes; see ``tests/http_server.py``."""
+    with HttpServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def raw_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a partitioned disk of 24 MiB: a boot record, data that does not compress, text, and holes.
+
+    Shared by all tests, so only to be read.
+    """
+    disk = tmp_path_factory.mktemp("disk") / "disk.raw"
+    entry = struct.pack("<B3sB3sII", 0x80, b"\0\x02\0", 0x83, b"\xfe\xff\xff", 2048, 47104)
+    with disk.open("wb") as file:
+        file.truncate(24 << 20)
+        file.write(bytes(446) + entry + bytes(48) + b"\x55\xaa")
+        file.seek(1 << 20)
+        file.write(random.Random(7).randbytes(3 << 20))
+        file.seek((12 << 20) + 12345)
+        file.write(b"all work and no play\n" * 50_000)
+    return disk
