@@ -90,13 +90,13 @@ class BoundStep:
         """Pass on a stream made by this step, naming the step in whatever it raises."""
         try:
             yield from chunks
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             blamed = self.blamed(error, "its stream")
             if blamed is error:
                 raise
             raise blamed from error
 
-    def blamed(self, error: Exception, hook: str) -> ImageportError:
+    def blamed(self, error: Exception | SystemExit, hook: str) -> ImageportError:
         """Return *error* with this step named in it, unless a deeper step is named already."""
         if not isinstance(error, ImageportError):
             error = StepCrashed(
@@ -114,7 +114,8 @@ class BoundStep:
     def _call(self, hook: str, **arguments: Any) -> Any:
         try:
             return getattr(self.hooks, hook)(**arguments)
-        except Exception as error:
+        # A plugin may even try to end the process.
+        except (Exception, SystemExit) as error:
             blamed = self.blamed(error, hook)
             if blamed is error:
                 raise

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from imageport.binding import BoundStep
+from imageport.errors import ImageportError, PluginBroken
 from imageport.pipeline import ConfiguredPipeline, ConfiguredStep
 from imageport.values import Source
 
@@ -82,13 +83,21 @@ def make_plan(pipeline: ConfiguredPipeline) -> Plan:
 
 
 def bind(step: ConfiguredStep) -> BoundStep:
-    """Make the plugin of one entry and bind it."""
-    return BoundStep.bind(
-        step.label,
-        step.installed.distribution,
-        step.plugin_class(step.config),
-        is_store=step.role == "store",
-    )
+    """Make the plugin of one entry and bind it.
+
+    Raises ``PluginBroken``, and the ``UsageError`` of a plugin that cannot work with its options here.
+    """
+    distribution = step.installed.distribution
+    try:
+        plugin = step.plugin_class(step.config)
+    except ImageportError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise PluginBroken(
+            f"plugin '{step.label}' of {distribution} cannot be made: {type(error).__name__}: {error}",
+            hint=f"this looks like a defect of {distribution}: report it to its authors",
+        ) from error
+    return BoundStep.bind(step.label, distribution, plugin, is_store=step.role == "store")
 
 
 def _choose_staging(asked: str, steps: Sequence[BoundStep]) -> tuple[Literal["file", "stream"], str]:

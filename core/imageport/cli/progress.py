@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Collection
-from typing import Any
+from typing import Any, TextIO
 
 import typer
 
@@ -32,24 +32,25 @@ def named_observer(name: str, catalogue: Catalogue) -> tuple[BoundStep, ...]:
         return ()
 
 
-def json_lines(secrets: Collection[str]) -> BoundStep:
-    """Return an observer that prints every event but the report, which the command prints itself."""
-    return BoundStep.bind("json", "imageport", _Lines(secrets))
+def json_lines(secrets: Collection[str], file: TextIO) -> BoundStep:
+    """Return an observer that prints to *file* every event but the report, which the command prints itself."""
+    return BoundStep.bind("json", "imageport", _Lines(secrets, file))
 
 
-def print_line(value: dict[str, Any], secrets: Collection[str]) -> None:
-    """Print *value* as one line of JSON, without *secrets*."""
-    typer.echo(json.dumps(redact_tree(value, secrets), default=str))
+def print_line(value: dict[str, Any], secrets: Collection[str], file: TextIO) -> None:
+    """Print *value* to *file* as one line of JSON, without *secrets*."""
+    typer.echo(json.dumps(redact_tree(value, secrets), default=str), file=file)
 
 
 class _Lines(Plugin[NoConfig]):
     """Print events as JSON lines."""
 
-    def __init__(self, secrets: Collection[str]) -> None:
+    def __init__(self, secrets: Collection[str], file: TextIO) -> None:
         super().__init__(NoConfig())
         self._secrets = secrets
+        self._file = file
 
     @hookimpl
     def on_progress(self, event: Event) -> None:
         if event.kind != "report":
-            print_line(event.as_dict(), self._secrets)
+            print_line(event.as_dict(), self._secrets, self._file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import redirect_stdout
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -118,11 +119,12 @@ def _import(session: Session, plan: Plan, request: ImportRequest, *, json: bool,
     from imageport.runner import Importer
 
     if json:
-        plan = replace(plan, observers=(*plan.observers, json_lines(plan.secrets)))
+        plan = replace(plan, observers=(*plan.observers, json_lines(plan.secrets, sys.stdout)))
     elif not quiet:
         name = "terminal" if sys.stderr.isatty() else "log"
         plan = replace(plan, observers=(*plan.observers, *named_observer(name, session.catalogue)))
-    with Interruption() as interruption:
+    # What plugins print is no part of the result.
+    with Interruption() as interruption, redirect_stdout(sys.stderr):
         return Importer(session.site, session.catalog, session.catalogue, interruption).run(plan, request)
 
 
@@ -131,7 +133,7 @@ def _show(report: Report, plan: Plan, pipeline: str, source: str | None, *, json
     from imageport.cli.summary import show_failure, show_success
 
     if json:
-        print_line(report.as_dict(), plan.secrets)
+        print_line(report.as_dict(), plan.secrets, sys.stdout)
     elif report.image is not None and report.error is None:
         show_success(report, report.image)
     elif report.error is not None:
