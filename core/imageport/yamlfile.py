@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
@@ -91,7 +91,7 @@ class YamlFile:
             raise _invalid(path, "not valid YAML: control character", line, column) from error
         except RecursionError as error:
             raise _invalid(path, f"nested more than {MAX_DEPTH} levels deep") from error
-        except (YAMLError, ValueError) as error:
+        except Exception as error:  # the library trips over bad directives and escapes in many ways
             raise _invalid(path, f"not valid YAML: {error}") from error
         if root is None:
             raise _invalid(path, "the file is empty")
@@ -148,8 +148,9 @@ class _Reader:
         if isinstance(node, ScalarNode) and node.tag in _TYPED:
             try:
                 return self._constructor.construct_object(node)
-            except ValueError:
-                self.problems.append(self._problem(node, key_path, f"'{node.value:.40}' is no number"))
+            except Exception:  # noqa: BLE001 - the library trips over what a tag promised in many ways
+                kind = node.tag.removeprefix(_TAG)
+                self.problems.append(self._problem(node, key_path, f"'{node.value:.40}' is no {kind}"))
                 return None
         self.problems.append(self._problem(node, key_path, f"YAML tags ({node.tag}) are not supported"))
         return None

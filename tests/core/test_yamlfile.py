@@ -87,7 +87,14 @@ def test_control_characters_in_a_problem_are_escaped() -> None:
         ("a: !python/object:os.system x\n", "1:4: a: YAML tags (!python/object:os.system) are not supported"),
         ("a: !!set {x, y}\n", "1:4: a: YAML tags (tag:yaml.org,2002:set) are not supported"),
         ('a: "\\ud800"\n', "1:4: a: half of a surrogate pair is no character"),
-        ("a: !!int x\n", "1:4: a: 'x' is no number"),
+        ("a: !!int x\n", "1:4: a: 'x' is no int"),
+        ("a: !!float ''\n", "1:4: a: '' is no float"),
+        ("a: !!bool x\n", "1:4: a: 'x' is no bool"),
+        ('a: "\\UFFFFFFFF"\n', "1:1: not valid YAML: Python int too large to convert to C int"),
+        (
+            "%YAML 1.3\n---\na: 1\n",
+            "1:1: not valid YAML: version minor part can only be 2 or 1, got (1, 3)",
+        ),
         ("a:\n  [1]: 2\n", "2:3: a: a key must be text"),
         ("a: &x {b: 1}\nc:\n  <<: *x\n", "3:3: c.<<: merge keys are not supported"),
     ],
@@ -105,7 +112,7 @@ def test_all_mistakes_are_told_at_once_in_order() -> None:
 
 
 def test_a_number_too_long_for_python_is_a_mistake() -> None:
-    assert refusal(f"a: {'9' * 5000}") == f"p.yaml:1:4: a: '{'9' * 40}' is no number"
+    assert refusal(f"a: {'9' * 5000}") == f"p.yaml:1:4: a: '{'9' * 40}' is no int"
 
 
 def test_aliases_stand_for_what_they_name() -> None:
@@ -160,6 +167,47 @@ def test_a_file_that_is_too_large_is_refused_without_parsing(tmp_path: Path) -> 
     with path.open("wb") as file:
         file.truncate(1 << 40)
     assert refusal_of_file(path) == f"{path}:1:1: the file is larger than {MAX_FILE_SIZE} bytes"
+
+
+FRAGMENTS = [
+    "%YAML 1.1\n---\n",
+    "!!int ",
+    "!!float ",
+    "!!bool ",
+    "a: ",
+    "- ",
+    "? ",
+    "\n",
+    "  ",
+    "&x ",
+    "*x",
+    '"',
+]
+FRAGMENTS += [
+    "\\U0011FFFF",
+    "\\xff",
+    "0x",
+    "1:2",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    "|",
+    ">",
+    "...\n",
+    "# ",
+    "<<: ",
+    "'",
+]
+
+
+@given(st.lists(st.sampled_from(FRAGMENTS)).map("".join))
+def test_any_pieces_of_yaml_give_a_mapping_or_pipeline_invalid(text: str) -> None:
+    try:
+        assert isinstance(YamlFile.parse(text).data, dict)
+    except PipelineInvalid as error:
+        assert error.problems
 
 
 @given(st.text() | st.text(alphabet="ab:-?[]{}&*!|>'\"%#@`, \n\t<=~0x.eE+_\\"))
