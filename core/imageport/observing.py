@@ -41,7 +41,7 @@ class Observers:
                     continue
                 try:
                     step.on_progress(event, ctx.for_step(step.label))
-                except (Exception, SystemExit) as error:  # whatever an observer does, the import goes on
+                except (Exception, SystemExit) as error:  # noqa: BLE001 - the import goes on
                     self._failures[number] += 1
                     muted = "; it is not called again" if self._failures[number] == PATIENCE else ""
                     log.warning(
