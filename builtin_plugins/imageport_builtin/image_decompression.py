@@ -69,12 +69,14 @@ class DecompressionConfig(PluginConfig):
     decoder_memory: ByteSize = Field(
         default=256 << 20,
         ge=1 << 20,
-        description="Most bytes a decoder may take for its dictionary or window; more is an error.",
+        description="Most bytes a decoder may take for its dictionary or window; "
+        "7z and lha run in a process that may take 256 MiB more.",
     )
     member: str | None = Field(
         default=None,
         min_length=1,
-        description="Pattern such as *.vmdk that chooses one of several files; unset, there must be one.",
+        description="Pattern such as *.vmdk that chooses one of several files, in every archive; "
+        "unset, there must be exactly one.",
     )
 
 

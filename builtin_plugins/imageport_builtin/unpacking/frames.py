@@ -85,8 +85,8 @@ def decode_frame(codec: Codec, feed: Feed) -> Chunks:
     """
     decoder = codec.new_decoder()
     while not decoder.eof:
-        data = feed.take() if decoder.needs_input else b""
-        if decoder.needs_input and not data:
+        data = b""
+        if decoder.needs_input and not (data := feed.take()):
             raise TransformFailed(
                 f"{codec.name}: the data ends too early, after {feed.taken} bytes",
                 hint="fetch the image again; this copy is incomplete",

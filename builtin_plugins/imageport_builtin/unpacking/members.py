@@ -54,7 +54,7 @@ def may_be_image(archive: str, member: Member[HandleT], pattern: str | None) -> 
         return False
     if member.kind == "other":
         raise TransformFailed(
-            f"{archive}: {printable(member.name)} is a link or a device, not a file",
+            f"{archive}: {printable(member.name)} is a link, a device or the like, not a file",
             hint="pack the image itself",
         )
     return True

@@ -22,13 +22,13 @@ class Meter:
         self._max_output = max_output
         self._max_ratio = max_ratio
         self._taken = 0
+        self._file_size = 0
 
     def watch_source(self, data: ImageData) -> ImageData:
-        """Return *data* so that its bytes are counted as the archive's own size."""
+        """Return *data* so that its bytes are counted as the archive's own; a file counts as a whole."""
         if data.path is not None:
-            self._taken = data.path.stat().st_size
-            return data
-        return data.through(self._counted, size=data.size)
+            self._file_size = data.path.stat().st_size
+        return ImageData(lambda: self._counted(data.chunks()), size=data.size, path=data.path)
 
     def _counted(self, chunks: Chunks) -> Chunks:
         with closed_after(chunks):
@@ -66,10 +66,11 @@ class Meter:
             )
 
     def _check_ratio(self, layer: str, substance: int) -> None:
-        if substance > FREE_OUTPUT and substance > self._max_ratio * self._taken:
+        archive = max(self._taken, self._file_size)
+        if substance > FREE_OUTPUT and substance > self._max_ratio * archive:
             raise LimitExceeded(
                 f"the {layer} archive unpacks more than {self._max_ratio} to 1: "
-                f"{format_size(substance)} without zeros, out of {format_size(self._taken)}",
+                f"{format_size(substance)} without zeros, out of {format_size(archive)}",
                 hint="it looks like a decompression bomb; raise max_ratio of this step if it is none",
             )
 

@@ -32,7 +32,8 @@ def unpack_tar(data: ImageData, job: Job) -> Chunks:
         stream = _Forward(chunks)
         try:
             yield from _only_file(stream, job)
-        except (tarfile.TarError, ValueError, OverflowError, KeyError, EOFError) as error:
+        except (tarfile.TarError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
+            # tarfile lets some of these out for hostile headers.
             raise TransformFailed(f"tar: the archive is damaged: {error}", hint=_DAMAGED) from error
         _finish(stream, job)
 
@@ -74,7 +75,7 @@ def _described(info: tarfile.TarInfo) -> Member[None]:
 
 
 def _contents(archive: tarfile.TarFile, info: tarfile.TarInfo, stream: _Forward) -> Chunks:
-    _check_sparse_map(info)
+    _check_sizes(info)
     file = archive.extractfile(info)
     if file is None:
         raise TransformFailed(
@@ -89,8 +90,10 @@ def _contents(archive: tarfile.TarFile, info: tarfile.TarInfo, stream: _Forward)
         yield piece
 
 
-def _check_sparse_map(info: tarfile.TarInfo) -> None:
-    """Refuse a map that goes backwards: a stream cannot."""
+def _check_sizes(info: tarfile.TarInfo) -> None:
+    """Refuse negative sizes, and the map of a sparse file that goes backwards: a stream cannot."""
+    if info.size < 0:
+        raise TransformFailed(f"tar: {printable(info.name)} has {info.size} bytes", hint=_DAMAGED)
     position = 0
     for offset, size in cast("list[tuple[int, int]]", info.sparse or []):
         if size == 0:
@@ -145,6 +148,8 @@ class _Forward:
         return position
 
     def read(self, size: int) -> bytes:
+        if size < 0:
+            raise tarfile.ReadError(f"a header has {size} bytes")
         if self.allowance is not None:
             self.allowance -= size
             if self.allowance < 0:

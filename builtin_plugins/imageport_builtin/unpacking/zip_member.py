@@ -9,6 +9,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from enum import IntEnum
 from itertools import chain
 from typing import BinaryIO
 
@@ -28,13 +29,21 @@ _SIGNATURE = b"PK\x03\x04"
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
 _END_MARKER = 0x2
 
-# Compression methods (APPNOTE 4.4.5).
-_STORED, _DEFLATED, _BZIP2, _LZMA, _ZSTD, _XZ = 0, 8, 12, 14, 93, 95
-_READABLE = {_STORED, _DEFLATED, _BZIP2, _LZMA, _ZSTD, _XZ}
 _AES = 99
-_NAMES = {9: "deflate64", 98: "PPMd"}
+_OTHER_METHODS = {9: "deflate64", 98: "PPMd"}
 
 _DAMAGED = "fetch the image again; this copy is incomplete or damaged"
+
+
+class Method(IntEnum):
+    """The compression methods that can be read (APPNOTE 4.4.5)."""
+
+    STORED = 0
+    DEFLATED = 8
+    BZIP2 = 12
+    LZMA = 14
+    ZSTD = 93
+    XZ = 95
 
 
 def unpack_zip(data: ImageData, job: Job) -> Chunks:
@@ -79,8 +88,8 @@ def _check_readable(info: zipfile.ZipInfo) -> None:
         raise TransformFailed(
             f"zip: {printable(info.filename)} is encrypted", hint="publish the image without a password"
         )
-    if info.compress_type not in _READABLE:
-        method = _NAMES.get(info.compress_type, "unknown")
+    if info.compress_type not in set(Method):
+        method = _OTHER_METHODS.get(info.compress_type, "unknown")
         raise TransformFailed(
             f"zip: {printable(info.filename)} is compressed with method {info.compress_type} ({method}), "
             "which cannot be read here",
@@ -91,29 +100,30 @@ def _check_readable(info: zipfile.ZipInfo) -> None:
 def _decoded(file: BinaryIO, info: zipfile.ZipInfo, job: Job) -> Chunks:
     descriptor = file.fileno()
     start = _data_offset(descriptor, info)
-    packed = _pieces(descriptor, start, info.compress_size)
-    match info.compress_type:
-        case zipfile.ZIP_STORED:
+    packed = _pieces(descriptor, start, info.compress_size, job)
+    match Method(info.compress_type):
+        case Method.STORED:
             return packed
-        case zipfile.ZIP_DEFLATED:
+        case Method.DEFLATED:
             codec = deflate_codec()
-        case zipfile.ZIP_BZIP2:
+        case Method.BZIP2:
             codec = bzip2_codec()
-        case zipfile.ZIP_LZMA:
+        case Method.LZMA:
             size = None if info.flag_bits & _END_MARKER else info.file_size
             skip, header = lzma_header(os.pread(descriptor, 16, start), size)
-            packed = chain([header], _pieces(descriptor, start + skip, info.compress_size - skip))
+            packed = chain([header], _pieces(descriptor, start + skip, info.compress_size - skip, job))
             codec = lzma_codec(job.memory)
-        case 93:
+        case Method.ZSTD:
             codec = zstd_codec(job.memory)
-        case _:
+        case Method.XZ:
             codec = xz_codec(job.memory)
     return decode_frame(codec, Feed(packed))
 
 
 def _data_offset(descriptor: int, info: zipfile.ZipInfo) -> int:
     """Skip the header in front of the member; what it repeats of the list of members does not matter."""
-    header = os.pread(descriptor, _LOCAL_HEADER, info.header_offset) if info.header_offset >= 0 else b""
+    inside = 0 <= info.header_offset < os.fstat(descriptor).st_size
+    header = os.pread(descriptor, _LOCAL_HEADER, info.header_offset) if inside else b""
     if len(header) < _LOCAL_HEADER or not header.startswith(_SIGNATURE):
         raise TransformFailed(
             f"zip: there is no member {printable(info.filename)} at byte {info.header_offset}", hint=_DAMAGED
@@ -122,9 +132,10 @@ def _data_offset(descriptor: int, info: zipfile.ZipInfo) -> int:
     return info.header_offset + _LOCAL_HEADER + int(name_length) + int(extra_length)
 
 
-def _pieces(descriptor: int, start: int, length: int) -> Chunks:
+def _pieces(descriptor: int, start: int, length: int, job: Job) -> Chunks:
     end = start + length
     while start < end:
+        job.ctx.check_cancelled()
         piece = os.pread(descriptor, min(CHUNK_SIZE, end - start), start)
         if not piece:
             return

@@ -181,6 +181,13 @@ def test_a_zip_written_to_a_pipe_is_read(unpack: Unpack, small: bytes) -> None:
     assert unpack(packed) == small
 
 
+def test_a_7z_written_from_a_pipe_is_read(unpack: Unpack, small: bytes, tmp_path: Path) -> None:
+    command = ["7z", "a", "-bd", "-si", "packed.7z"]
+    subprocess.run(command, cwd=tmp_path, input=small, check=True, capture_output=True)
+
+    assert unpack((tmp_path / "packed.7z").read_bytes()) == small
+
+
 def test_lzma_in_zip_is_read_with_and_without_an_end_marker(pack: Pack, unpack: Unpack, small: bytes) -> None:
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_LZMA) as archive:

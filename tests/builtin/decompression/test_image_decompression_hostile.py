@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import struct
 import subprocess
 import tarfile
 import zipfile
@@ -83,7 +84,7 @@ def test_a_crash_of_a_decoder_is_an_error_message(pack: Pack, unpack: Unpack, sm
     packed = pack("7z", small, "-m0=ppmd")
     noise = random.Random(5)
 
-    for _ in range(12):
+    for _ in range(8):
         damaged = bytearray(packed)
         for _ in range(8):
             damaged[noise.randrange(40, len(damaged) // 2)] = noise.randrange(256)
@@ -150,8 +151,27 @@ def test_links_are_refused(
 ) -> None:
     (tmp_path / "disk.raw").symlink_to("/etc/passwd")
 
-    with pytest.raises(TransformFailed, match=r"'disk\.raw' is a link or a device"):
+    with pytest.raises(TransformFailed, match=r"'disk\.raw' is a link, a device or the like"):
         unpack(pack_files(kind, tmp_path, ["disk.raw"], *options))
+
+
+@pytest.mark.parametrize("size", [-1, -1000])
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+def test_negative_sizes_in_tar_are_refused(kind: bytes, size: int, unpack: Unpack) -> None:
+    info = tarfile.TarInfo("disk.raw")
+    info.type = kind
+    info.size = size
+
+    with pytest.raises(TransformFailed, match="tar: "):
+        unpack(info.tobuf(tarfile.GNU_FORMAT) + b"x" * 4096)
+
+
+def test_headers_for_headers_in_tar_are_refused(unpack: Unpack) -> None:
+    info = tarfile.TarInfo("headers")
+    info.type = tarfile.XHDTYPE
+
+    with pytest.raises(TransformFailed, match="the archive is damaged"):
+        unpack(info.tobuf() * 5000)
 
 
 @pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
@@ -160,7 +180,7 @@ def test_special_files_in_tar_are_refused(kind: bytes, unpack: Unpack) -> None:
     info.type = kind
     info.linkname = "/etc/passwd"
 
-    with pytest.raises(TransformFailed, match="is a link or a device"):
+    with pytest.raises(TransformFailed, match="is a link, a device or the like"):
         unpack(info.tobuf() + bytes(1024))
 
 
@@ -372,5 +392,21 @@ def test_a_window_beyond_the_memory_is_refused(
 
     with pytest.raises(LimitExceeded, match="too large for the memory") as caught:
         unpack(packed, decoder_memory="8 MiB")
+
+    assert "decoder_memory" in caught.value.hint
+
+
+def test_a_7z_dictionary_beyond_the_memory_is_refused(pack: Pack, unpack: Unpack, small: bytes) -> None:
+    packed = bytearray(pack("7z", small, "-mhc=off", "-m0=lzma2"))
+    start, length = struct.unpack_from("<QQ", packed, 12)
+    header = slice(32 + start, 32 + start + length)
+    # The coder: flags, LZMA2, one byte of properties, which becomes the code of 4 GiB.
+    coder = packed.index(b"\x21\x21\x01", header.start)
+    packed[coder + 3] = 40
+    struct.pack_into("<I", packed, 28, zlib.crc32(packed[header]))
+    struct.pack_into("<I", packed, 8, zlib.crc32(packed[12:32]))
+
+    with pytest.raises(LimitExceeded, match="dictionary too large for the memory") as caught:
+        unpack(bytes(packed))
 
     assert "decoder_memory" in caught.value.hint
