@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imageport.errors import SourceUnavailable
+
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
@@ -145,12 +147,16 @@ def file_chunks(path: Path) -> Chunks:
                 yield ZERO_CHUNK
                 position += CHUNK_SIZE
             if position == end:
-                return
+                break
             piece = os.pread(descriptor, CHUNK_SIZE, position)
             if not piece:
-                raise OSError(f"{path} became shorter while it was read")
+                break
             position += len(piece)
             yield piece
+        if os.fstat(descriptor).st_size != end:
+            raise SourceUnavailable(
+                f"{path} changed its size while it was read", hint="import it when nobody writes to it"
+            )
 
 
 def _next_data(descriptor: int, position: int, end: int) -> int:

@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import os
 import struct
-import sys
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from imageport.errors import VerificationFailed
@@ -222,30 +219,13 @@ def check_declared(found: ImageFormat, declared: str | None) -> str:
 
 
 def _new_inspectors() -> list[Any]:
-    module = _load_inspectors()
-    inspectors = [inspector() for name, inspector in module.ALL_FORMATS.items() if name != "raw"]
+    from oslo_utils.imageutils import format_inspector  # noqa: PLC0415 - needed by few commands, slow to import
+
+    inspectors = [inspector() for name, inspector in format_inspector.ALL_FORMATS.items() if name != "raw"]
     for inspector in inspectors:
         if inspector.NAME == "qcow2":
             inspector.I_FEATURES_MAX_BIT = _QCOW2_KNOWN_FEATURES
     return inspectors
-
-
-def _load_inspectors() -> ModuleType:
-    """Import the inspectors; their LUKS decryption, never used here, would need the cryptography library."""
-    name = "oslo_utils.imageutils.format_inspector"
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != "cryptography":
-            raise
-    decryption = "oslo_utils.imageutils._luks"
-    stand_in = ModuleType(decryption)
-    stand_in.LUKSHeader = dict  # type: ignore[attr-defined]
-    sys.modules[decryption] = stand_in
-    try:
-        return import_module(name)
-    finally:
-        sys.modules.pop(decryption, None)
 
 
 def _wants_more(inspector: Any) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from pydantic import SecretBytes, SecretStr
 
 from imageport.binding import BoundStep
 from imageport.errors import ImageportError, PluginBroken
@@ -31,7 +33,7 @@ class Plan:
     staging_reason: str
     spool_first: bool
     stream_only: bool
-    definitions: dict[str, dict[str, Any]]
+    definitions: dict[str, dict[str, Any] | None]
     secrets: frozenset[str] = frozenset()
 
     @property
@@ -119,21 +121,24 @@ def _describe(step: BoundStep) -> dict[str, Any]:
     return {"label": step.label, "plugin": type(step.plugin).__name__, "distribution": step.distribution}
 
 
-def definition_of(store: ConfiguredStep) -> dict[str, Any]:
+def definition_of(store: ConfiguredStep) -> dict[str, Any] | None:
     """Return what it takes to open this store again from another command: ``use`` and ``with``.
 
     Options come from the checked model, so that paths are absolute; those that were written as references to the
-    environment or a file stay references, so that no secret is kept.
+    environment or a file stay references. None when a secret stands in the YAML itself: it is not kept anywhere.
     """
     written: Any = store.file.data
     for key in store.key_path:
         written = written[key]
     written = written.get("with", {}) if isinstance(written, dict) else {}
-    checked = store.config.model_dump(mode="json")
-    options = {
-        name: written[name] if name in written and _has_reference(written[name]) else value
-        for name, value in checked.items()
-    }
+    options = {}
+    for name, value in store.config.model_dump(mode="json").items():
+        if name in written and _has_reference(written[name]):
+            options[name] = written[name]
+        elif _holds_secret(getattr(store.config, name)):
+            return None
+        else:
+            options[name] = value
     return {"use": store.installed.name, "with": options}
 
 
@@ -143,3 +148,11 @@ def _has_reference(written: Any) -> bool:
     if isinstance(written, list):
         return any(_has_reference(value) for value in written)
     return isinstance(written, str) and ("{env." in written or "{file." in written)
+
+
+def _holds_secret(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(_holds_secret(item) for item in value.values())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return any(_holds_secret(item) for item in value)
+    return isinstance(value, (SecretStr, SecretBytes))
