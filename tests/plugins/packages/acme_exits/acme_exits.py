@@ -1,0 +1,5 @@
+"""A module that was meant to be run, not imported."""
+
+import sys
+
+sys.exit(0)
