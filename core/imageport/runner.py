@@ -185,6 +185,7 @@ class _Import:
             inspect=not self.plan.copies and image.record.container_format == "bare",
             all_must_succeed=self.plan.all_stores_must_succeed,
             written=self.written,
+            prepare=lambda label: ctx.report("image.prepare", store=label, record=self._current()),
         )  # fmt: skip
 
     def _judged(self, image: Image) -> ImageRecord:
@@ -263,8 +264,11 @@ class _Import:
         self.published.clear()
         message = ": ".join(filter(None, (error.where(), error.message)))
         self.record = self.catalog.fail(self.lease, message=message, failed_stores=failed, result={})
+        for copy in copies.values():
+            if copy.failed:
+                ctx.report("image.upload", store=copy.label, error=str(copy.error), record=self.record)
         ctx.report("image.update", record=self.record)
-        ctx.report("task.failure", error=message)
+        ctx.report("task.failure", step=error.step, store=error.store, error=message)
 
     # ------------------------------------------------------------------------------------------ the report
 

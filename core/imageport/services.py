@@ -29,16 +29,19 @@ def build_context(
     """Return the context of an import of *record*, before its task and work folder exist.
 
     *note* sees every event before the observers do. Every url that any plugin fetches goes through
-    ``validate_source`` of every step and store of *plan*.
+    ``validate_source`` of every step and store of *plan*, and of the method if it reads a url.
     """
 
     def emit(event: Event) -> None:
         note(event)
         observers.emit(event, context)
 
+    # A method that reads no url would refuse every one, also those that other plugins fetch.
+    judges = plan.everybody if "://" in (plan.source.uri or "") else (*plan.steps, *plan.stores)
+
     def validate(url: str, redirected_from: str | None) -> None:
         source = Source(method=plan.source.method, uri=url, redirected_from=redirected_from)
-        for step in plan.everybody:
+        for step in judges:
             step.validate_source(source, record, context)
 
     staging = Staging(site.staging.directory)

@@ -32,9 +32,11 @@ class WrittenImage:
 def write_everywhere(
     image: Image, stores: Sequence[BoundStep], ctx: Context, *,
     digests: Sequence[str], inspect: bool, all_must_succeed: bool, written: WrittenImage,
+    prepare: Callable[[str], None],
 ) -> None:  # fmt: skip
     """Read the image once and give it to all *stores*, filling in *written* on the way.
 
+    *prepare* is told the label of each store before its first byte.
     With ``limits.max_parallel_stores`` below the number of stores, the bytes are spooled and the further batches read
     the spool. When this raises, *written* holds the copies that have to be discarded.
     """
@@ -42,6 +44,8 @@ def write_everywhere(
     batches = [stores[start : start + batch_size] for start in range(0, len(stores), batch_size)]
     data = ctx.spool(image.data) if len(batches) > 1 else image.data
     for number, batch in enumerate(batches):
+        for store in batch:
+            prepare(store.label)
         copies = [
             Consumer(store.label, partial(_write_one, store, image, ctx), optional=not all_must_succeed)
             for store in batch
@@ -65,7 +69,6 @@ def write_everywhere(
 
 
 def _write_one(store: BoundStep, image: Image, ctx: Context, data: ImageData) -> PendingCopy:
-    ctx.report("image.prepare", store=store.label, record=image.record)
     taken = 0
 
     def counted(chunks: Chunks) -> Chunks:

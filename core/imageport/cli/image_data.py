@@ -38,7 +38,7 @@ def export_image(
     ctx: typer.Context,
     image: ImageName,
     file: Annotated[
-        str, typer.Argument(metavar="[FILE]", help="File to write, or - for standard output (the default).")
+        str, typer.Argument(metavar="FILE", help="File to write, or - for standard output (the default).")
     ] = "-",
     store: Annotated[
         str | None, typer.Option(metavar="ID", help="Read the copy in this store. Default: the first one.")

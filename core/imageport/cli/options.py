@@ -13,7 +13,7 @@ PipelineFile = Annotated[str, typer.Argument(metavar="PIPELINE", help="Pipeline 
 SourceUri = Annotated[
     str | None,
     typer.Argument(
-        metavar="[SOURCE]",
+        metavar="SOURCE",
         help="Where the image is: a url, a path, or - for standard input. Comes before source.uri of the pipeline.",
     ),
 ]

@@ -29,7 +29,7 @@ def list_plugins(ctx: typer.Context, json: Json = False) -> None:
     print_table(
         ("NAME", "STATUS", "HOOKS", "FROM", "SUMMARY"),
         (
-            (row["name"], row["status"], " ".join(row["hooks"]), row["distribution"], row["summary"])
+            (row["name"], row["status"], " ".join(row["hooks"]), row["distribution"], _prose(row["summary"]))
             for row in found
         ),
     )
@@ -49,10 +49,10 @@ def show_plugin(
     if json:
         print_json(described)
         return
-    say(f"{described['name']}: {described['summary']}")
+    say(f"{described['name']}: {_prose(described['summary'])}")
     if described["details"]:
         say()
-        for line in described["details"].splitlines():
+        for line in _prose(described["details"]).splitlines():
             say(line)
     say()
     print_fields({name: option_text(described[name]) for name in _FACTS})
@@ -65,7 +65,7 @@ def show_plugin(
                     option["name"],
                     option["type"],
                     "(required)" if option["required"] else option_text(option["default"]),
-                    option["description"],
+                    _prose(option["description"]),
                 )
                 for option in described["options"]
             ),
@@ -87,6 +87,11 @@ _FACTS = (
     "binaries",
     "stability",
 )
+
+
+def _prose(text: str) -> str:
+    """Return text of a docstring without the marks of code that only documentation tools know."""
+    return text.replace("``", "'")
 
 
 def _summary(plugin: InstalledPlugin) -> dict[str, Any]:
