@@ -49,7 +49,7 @@ class Watch:
         if time.monotonic() > self._deadline:
             raise SourceUnavailable(
                 f"{self._name} was not complete after {self.limits.download_deadline:g} s",
-                hint="raise limits.download_deadline in the site file, or use a nearer mirror",
+                hint="use a nearer mirror, or raise the limits in the site file",
             )
 
     def pause(self, seconds: float) -> None:

@@ -50,11 +50,13 @@ class Names:
         except OSError as error:
             if error.errno == socket.EAI_AGAIN:
                 raise SourceUnavailable(
-                    f"no name server could tell the address of {name}: {error.strerror}",
+                    f"no name server could tell the address of {name}: {error.strerror or error}",
                     hint="check the network and the name servers of this machine",
                     retry=True,
                 ) from error
-            raise SourceRejected(f"the host name {name} is not known: {error.strerror}", hint=hint) from error
+            raise SourceRejected(
+                f"the host name {name} is not known: {error.strerror or error}", hint=hint
+            ) from error
         if not addresses:
             raise SourceRejected(f"the host name {name} has no address", hint=hint)
         return addresses

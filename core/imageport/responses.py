@@ -55,7 +55,7 @@ class Exchange:
 
 
 class HttpResponse:
-    """An open answer. Close it, or use it in a ``with`` statement.
+    """An open answer. Close it, or use it in a ``with`` statement; ``closed`` tells whether that was done.
 
     ``url`` is the address after all redirects, without credentials. ``headers`` does not care about case. The
     body is passed on as it was sent and never decoded: servers label files that are published compressed with
@@ -78,6 +78,7 @@ class HttpResponse:
         self._name = name
         self._reopen = reopen
         self._watch = watch
+        self.closed = False
         self._position = 0
         self._breaks = 0
 
@@ -85,8 +86,8 @@ class HttpResponse:
     def length(self) -> int | None:
         """Bytes of the body as announced, or None when the server does not say or does not make sense."""
         text = self.headers.get("Content-Length", "")
-        sized = text.isascii() and text.isdigit() and "Transfer-Encoding" not in self.headers
-        return int(text[:20]) if sized else None
+        sized = re.fullmatch("[0-9]{1,18}", text) and "Transfer-Encoding" not in self.headers
+        return int(text) if sized else None
 
     def chunks(self) -> Chunks:
         """Iterate once over the body in pieces of 1 MiB, resuming when the connection breaks.
@@ -108,13 +109,9 @@ class HttpResponse:
         finally:
             self.close()
 
-    @property
-    def closed(self) -> bool:
-        """Whether the connection is gone."""
-        return self._exchange.connection.is_closed
-
     def close(self) -> None:
         """Hang up; nothing can be read afterwards."""
+        self.closed = True
         self._exchange.close()
 
     def __enter__(self) -> HttpResponse:
@@ -126,6 +123,9 @@ class HttpResponse:
     def _receive(self, limit: int) -> bytes:
         """Return what came in, at most *limit* bytes, or nothing at the end of the body."""
         while True:
+            if self.closed:
+                # A closed connection looks like the end of the body.
+                raise RuntimeError(f"the answer of {self._name} was closed")
             self._watch.check()
             try:
                 part = self._exchange.answer.read1(limit, decode_content=False)

@@ -103,12 +103,14 @@ class HttpTransport:
             ) from None
 
     def post_json(self, url: str, payload: Any) -> None:
-        """Send *payload* as JSON to *url*, once, without following redirects.
+        """Send *payload* as JSON to *url*, once, without following redirects, within ``limits.read_timeout``.
 
-        Raises ``SourceRejected`` or, unless the answer has a status of 2xx, ``SourceUnavailable``.
+        Works for a cancelled import too: others may want to know of it. Raises ``SourceRejected`` or, unless the
+        answer has a status of 2xx, ``SourceUnavailable``.
         """
         target = Url.parse(url)
-        watch = Watch(target.shown, self._limits, self._cancelled)
+        limits = self._limits.model_copy(update={"download_deadline": self._limits.read_timeout})
+        watch = Watch(target.shown, limits, threading.Event())
         headers = self._headers(target)
         headers["Content-Type"] = "application/json"
         exchange = self._exchange("POST", target, headers, watch, body=json.dumps(payload).encode())

@@ -43,7 +43,16 @@ def test_a_stalled_download_is_resumed_where_it_can_be(http_server: HttpServer) 
 def test_a_server_that_never_answers_is_given_up(http_server: HttpServer) -> None:
     url = http_server.answer("/disk", Reply.stall)
     with pytest.raises(SourceUnavailable, match=r"the server sent nothing for 0\.5 s"):
-        make_transport(limits=HASTY).post_json(url, {})
+        make_transport(limits=HASTY).get(url)
+
+
+def test_a_webhook_has_little_time_and_is_called_for_a_cancelled_import_too(http_server: HttpServer) -> None:
+    cancelled = threading.Event()
+    cancelled.set()
+    transport = make_transport(limits=HASTY, cancelled=cancelled)
+    transport.post_json(http_server.answer("/hook", status(204)), {})
+    with pytest.raises(SourceUnavailable, match=r"was not complete after 0\.5 s|sent nothing for 0\.5 s"):
+        transport.post_json(http_server.answer("/silent", Reply.stall), {})
 
 
 def drip(reply: Reply) -> None:

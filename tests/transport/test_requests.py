@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import socket
+import threading
 from collections.abc import Sequence
 
 import pytest
@@ -262,13 +263,36 @@ def test_a_webhook_that_does_not_accept_is_an_error_and_called_once(
     assert len(http_server.requests) == 1
 
 
-def test_closing_the_transport_hangs_up_on_unread_answers(http_server: HttpServer) -> None:
+@pytest.mark.parametrize("persistent", [True, False])
+def test_closing_the_transport_hangs_up_on_unread_answers(http_server: HttpServer, persistent: bool) -> None:
+    hung_up = threading.Event()
+
+    def endless(reply: Reply) -> None:
+        head = b"" if persistent else b"Connection: close\r\n"
+        reply.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n" + head + b"\r\n")
+        try:
+            while True:
+                reply.write(b"x" * 65536)
+        except OSError:
+            hung_up.set()
+
     transport = make_transport()
-    read = transport.get(http_server.publish("/disk", BODY))
-    read.close()
-    unread = transport.get(http_server.url("/disk"))
+    transport.get(http_server.publish("/disk", BODY)).close()
+    unread = transport.get(http_server.answer("/endless", endless))
     transport.close()
     assert unread.closed
+    assert hung_up.wait(10)
+
+
+def test_a_closed_answer_is_not_an_empty_one(http_server: HttpServer) -> None:
+    response = make_transport().get(http_server.answer("/disk", chunked(BODY)))
+    chunks = response.chunks()
+    next(chunks)
+    response.close()
+    with pytest.raises(RuntimeError, match="was closed"):
+        next(chunks)
+    with pytest.raises(RuntimeError, match="was closed"):
+        next(response.chunks())
 
 
 def test_what_any_step_refuses_is_not_connected_to(http_server: HttpServer) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ssl
 import subprocess
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 from tests.http_server import HttpServer, Reply, content, redirect, stored
 from tests.transport.harness import make_transport, names
 
-from imageport import SourceRejected, SourceUnavailable, UsageError
+from imageport import Cancelled, SourceRejected, SourceUnavailable, UsageError
+from imageport.limits import Limits
 
 BODY = bytes(range(256)) * 10000
 RESOLVER = names({"mirror.example": ["127.0.0.1"], "other.example": ["127.0.0.1"]})
@@ -102,6 +104,26 @@ def test_a_dropped_tls_connection_is_resumed(https_server: HttpServer, authority
     with transport.get(url) as response:
         assert b"".join(response.chunks()) == BODY
     assert https_server.requests[1].headers["Range"] == "bytes=1500000-"
+
+
+def test_a_stalled_tls_connection_ends(https_server: HttpServer, authority: Authority) -> None:
+    def stall(reply: Reply) -> None:
+        reply.head(200, {"Content-Length": "1000"})
+        reply.write(b"x" * 500)
+        reply.stall()
+
+    url = https_server.answer("/disk", stall)
+    hasty = Limits(connect_timeout=5, read_timeout=0.5)
+    transport = make_transport(resolver=RESOLVER, ca_bundle=authority.bundle, limits=hasty)
+    with pytest.raises(
+        SourceUnavailable, match=r"after 500 of 1000 bytes: the server sent nothing for 0\.5 s"
+    ):
+        list(transport.get(url).chunks())
+    cancelled = threading.Event()
+    patient = make_transport(resolver=RESOLVER, ca_bundle=authority.bundle, cancelled=cancelled)
+    threading.Timer(0.3, cancelled.set).start()
+    with pytest.raises(Cancelled):
+        list(patient.get(url).chunks())
 
 
 def test_a_redirect_from_https_to_http_is_refused_unless_allowed(
