@@ -141,7 +141,7 @@ class TestCloudImage:
         certificate = tmp_path / "mirror.pem"
         options = "-x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=mirror"
         command = f"openssl req {options} -addext subjectAltName=IP:127.0.0.1"
-        files = ["-keyout", certificate, "-out", tmp_path / "public.pem"]
+        files = ["-keyout", str(certificate), "-out", str(tmp_path / "public.pem")]
         subprocess.run([*command.split(), *files], check=True, capture_output=True)
         with certificate.open("a") as file:
             file.write((tmp_path / "public.pem").read_text())
