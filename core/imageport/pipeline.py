@@ -103,7 +103,7 @@ def load_pipeline(
     problems += checks.store_problems(stores, file)
     problems += checks.binary_problems(step for step in configured if step is not None)
 
-    secrets = frozenset(names.secrets | site.secrets)
+    secrets = frozenset(names.secrets | site.secrets | _passwords(uri))
     if problems or pipeline is None:
         raise PipelineInvalid(sorted(redact_problems(problems, secrets)))
     return ConfiguredPipeline(
@@ -132,6 +132,13 @@ def _source_uri(file: YamlFile, given: str | None, names: Variables, problems: l
         return given
     uri = expand_tree(file, source.get("uri"), names, problems, ("source", "uri"))
     return uri if isinstance(uri, str) else None
+
+
+def _passwords(uri: str | None) -> set[str]:
+    """Return the password written in *uri*, as it stands there."""
+    authority = (uri or "").partition("://")[2].partition("/")[0]
+    user, at, _ = authority.rpartition("@")
+    return {user.partition(":")[2]} - {""} if at else set()
 
 
 def _expanded(file: YamlFile, names: Variables, problems: list[Problem]) -> dict[str, Any]:

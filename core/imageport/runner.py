@@ -28,6 +28,7 @@ from imageport.settling import discard_all, settle_all, settle_any
 from imageport.site import Site
 from imageport.staging import Staging
 from imageport.stores import Stores, with_definition
+from imageport.templating import redact, redact_tree
 from imageport.values import Event, Image, ImageRecord, Location
 from imageport.verdict import changes_between, compare_with_record, digests_to_make, judge
 from imageport.writing import Copy, WrittenImage, store_report, write_everywhere
@@ -114,7 +115,9 @@ class _Import:
         self.lease = self.catalog.begin_import(
             record.id,
             starts_from=plan.method.plugin.starts_from,
-            request={"pipeline": plan.name, "source": plan.source.uri, "method": plan.source.method},
+            request=redact_tree(
+                {"pipeline": plan.name, "source": plan.source.uri, "method": plan.source.method}, plan.secrets
+            ),
             owner=self.request.caller.user,
             targets=[store.label for store in targets],
             lease_seconds=LEASE_SECONDS,
@@ -262,7 +265,7 @@ class _Import:
                 self.staging.remove(self.lease.image_id)
         self.report.orphans = remove_copies(self.lease.task_id, self.catalog, self.stores, ctx)
         self.published.clear()
-        message = ": ".join(filter(None, (error.where(), error.message)))
+        message = redact(": ".join(filter(None, (error.where(), error.message))), self.plan.secrets)
         self.record = self.catalog.fail(self.lease, message=message, failed_stores=failed, result={})
         for copy in copies.values():
             if copy.failed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from imageport.context import Context
 from imageport.interruption import Interruption
@@ -12,6 +13,7 @@ from imageport.plan import Plan
 from imageport.site import Site
 from imageport.staging import Staging
 from imageport.stores import Stores
+from imageport.templating import redact, redact_tree
 from imageport.transport import HttpTransport
 from imageport.values import Caller, Event, ImageRecord, Location, Source
 
@@ -28,11 +30,17 @@ def build_context(
 ) -> Context:  # fmt: skip
     """Return the context of an import of *record*, before its task and work folder exist.
 
-    *note* sees every event before the observers do. Every url that any plugin fetches goes through
-    ``validate_source`` of every step and store of *plan*, and of the method if it reads a url.
+    *note* sees every event before the observers do, and none of them sees a secret. Every url that any plugin
+    fetches goes through ``validate_source`` of every step and store of *plan*, and of the method if it reads a url.
     """
 
     def emit(event: Event) -> None:
+        event = replace(
+            event,
+            message=redact(event.message, plan.secrets),
+            error=event.error and redact(event.error, plan.secrets),
+            detail=redact_tree(event.detail, plan.secrets),
+        )
         note(event)
         observers.emit(event, context)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from contextlib import redirect_stdout
 from dataclasses import replace
@@ -90,7 +91,7 @@ def run(  # noqa: PLR0917 - the options of a command are its parameters
     if must_succeed is not None:
         plan = replace(plan, all_stores_must_succeed=must_succeed)
     report = _import(session, plan, request, json=json, quiet=quiet)
-    _show(report, plan, pipeline, source, json=json)
+    _show(report, plan, request, json=json)
     raise typer.Exit(report.exit_code)
 
 
@@ -128,7 +129,7 @@ def _import(session: Session, plan: Plan, request: ImportRequest, *, json: bool,
         return Importer(session.site, session.catalog, session.catalogue, interruption).run(plan, request)
 
 
-def _show(report: Report, plan: Plan, pipeline: str, source: str | None, *, json: bool) -> None:
+def _show(report: Report, plan: Plan, request: ImportRequest, *, json: bool) -> None:
     from imageport.cli.progress import print_line
     from imageport.cli.summary import show_failure, show_success
 
@@ -137,4 +138,12 @@ def _show(report: Report, plan: Plan, pipeline: str, source: str | None, *, json
     elif report.image is not None and report.error is None:
         show_success(report, report.image)
     elif report.error is not None:
-        show_failure(report, report.error, pipeline, source, plan.secrets)
+        show_failure(report, report.error, _same_again(report, request), plan.secrets)
+
+
+def _same_again(report: Report, request: ImportRequest) -> str | None:
+    """Return the command that tries once more, into the record that is there now."""
+    if report.image is None or report.task_id is None or report.image.status != "queued":
+        return None
+    image = [] if request.image else ["--image", report.image.id]
+    return shlex.join(["imageport", *sys.argv[1:], *image])

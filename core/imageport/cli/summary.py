@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Collection, Iterator
 from urllib.parse import unquote, urlsplit
 
@@ -41,31 +40,28 @@ def show_success(report: Report, image: ImageRecord) -> None:
     )
 
 
-def show_failure(
-    report: Report, error: ImageportError, pipeline: str, source: str | None, secrets: Collection[str]
-) -> None:
-    """Print on standard error what went wrong, what has become of the copies, and how to go on."""
+def show_failure(report: Report, error: ImageportError, retry: str | None, secrets: Collection[str]) -> None:
+    """Print on standard error what went wrong, what became of the copies, and the command that tries again."""
     error.message = redact(error.message, secrets)
     error.hint = redact(error.hint, secrets)
     show_error(error)
-    for line in _aftermath(report, pipeline, source):
+    for line in _aftermath(report, retry):
         typer.echo(f"  {printable(redact(line, secrets))}", err=True)
 
 
-def _aftermath(report: Report, pipeline: str, source: str | None) -> Iterator[str]:
+def _aftermath(report: Report, retry: str | None) -> Iterator[str]:
     for label, store in report.stores.items():
         if store.status != "skipped":
             yield f"store {label}: {store.status}{f' ({store.error})' if store.error else ''}"
     if report.task_id is None:
         return
     yield f"task: {report.task_id}"
-    image = report.image
     if report.orphans:
         yield f"left behind: {', '.join(report.orphans)} ('imageport gc' tries again to remove them)"
     else:
         yield "rolled back: no copy and no scratch data of this import is left"
-    if image is not None and image.status == "queued":
-        yield f"retry: {shlex.join(['imageport', 'run', pipeline, *([source] if source else []), '--image', image.id])}"
+    if retry:
+        yield f"retry: {retry}"
 
 
 def _format(image: ImageRecord) -> str:
