@@ -87,6 +87,9 @@ class ImageDecompression(Plugin[DecompressionConfig]):
     no archive passes unchanged, and so do everything in the container format ``compressed`` and the tar
     archive that an ``ova`` or ``docker`` container is. gzip, xz, bzip2, zstd and tar are unpacked as bytes
     pass; zip, 7z and lha are put into the work folder first. The archive is always read to its end.
+
+    Zeros do not count towards ``max_ratio``, for a nearly empty disk honestly shrinks 30,000 to 1; they take no
+    space either, and ``max_output`` and the image size cap of the site bound them.
     """
 
     reads: ClassVar[Literal["stream", "file", "either"]] = "either"

@@ -10,19 +10,13 @@ from typing import Any, Protocol, cast
 
 from imageport import CHUNK_SIZE, Chunks, ImageData, LimitExceeded, TransformFailed
 from imageport_builtin.unpacking.job import Job, closed_after
-from imageport_builtin.unpacking.sniff import (
-    begins_bzip2,
-    begins_gzip,
-    begins_skippable,
-    begins_xz,
-    begins_zstd,
-)
+from imageport_builtin.unpacking.sniff import BZIP2, GZIP, SKIPPABLE, XZ, ZSTD
 
 #: Bytes given to a decoder at once. What a frame leaves over is copied: large pieces make tiny frames slow.
 _FEED = 64 << 10
 
 #: Bytes that show whether another frame follows.
-_MAGIC = 10
+_MAGIC = 6
 
 
 class Decoder(Protocol):
@@ -42,12 +36,16 @@ class Decoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """One compressed format: how a frame begins, what decodes it, and what that raises for damaged data."""
+    """One compressed format: how frames begin, what decodes one, and what that raises for damaged data."""
 
     name: str
-    begins: Callable[[bytes], bool]
+    magics: tuple[bytes, ...]
     new_decoder: Callable[[], Decoder]
     error: type[Exception]
+
+    def goes_on(self, rest: bytes) -> bool:
+        """Tell whether *rest* begins another frame, or would if it were not cut off."""
+        return any(rest[: len(magic)] == magic[: len(rest)] for magic in self.magics)
 
 
 class Feed:
@@ -113,7 +111,7 @@ def decode_frames(codec: Codec, data: ImageData, job: Job) -> Chunks:
             if not following:
                 return
             feed.give_back(following)
-            if not codec.begins(following):
+            if not codec.goes_on(following):
                 break
         job.ctx.log.warning("%s: ignored %d bytes after the compressed data", codec.name, _drain(feed))
 
@@ -154,19 +152,17 @@ def gzip_codec() -> Codec:
         decoder: Decoder = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
         return decoder
 
-    return Codec("gzip", begins_gzip, new_decoder, cast("type[Exception]", igzip_lib.error))
+    return Codec("gzip", (GZIP,), new_decoder, cast("type[Exception]", igzip_lib.error))
 
 
 def xz_codec(memory: int) -> Codec:
     """Return the codec of xz, whose dictionary may take *memory* bytes."""
-    return Codec(
-        "xz", begins_xz, lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=memory), lzma.LZMAError
-    )
+    return Codec("xz", (XZ,), lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=memory), lzma.LZMAError)
 
 
 def bzip2_codec() -> Codec:
     """Return the codec of bzip2."""
-    return Codec("bzip2", begins_bzip2, bz2.BZ2Decompressor, OSError)
+    return Codec("bzip2", (BZIP2,), bz2.BZ2Decompressor, OSError)
 
 
 def zstd_codec(memory: int) -> Codec:
@@ -180,9 +176,7 @@ def zstd_codec(memory: int) -> Codec:
         decoder: Decoder = zstd.ZstdDecompressor(options={parameter: window})
         return decoder
 
-    return Codec(
-        "zstd", lambda head: begins_zstd(head) or begins_skippable(head), new_decoder, zstd.ZstdError
-    )
+    return Codec("zstd", (ZSTD, *SKIPPABLE), new_decoder, zstd.ZstdError)
 
 
 def zstd_library() -> Any:

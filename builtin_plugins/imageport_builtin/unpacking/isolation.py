@@ -17,6 +17,7 @@ from typing import IO
 
 from imageport import CHUNK_SIZE, Chunks, Context, LimitExceeded, TransformFailed
 from imageport_builtin.unpacking.job import Job
+from imageport_builtin.unpacking.members import printable
 
 _MODULE = "imageport_builtin.unpacking.decoder_process"
 #: Milliseconds between two looks at whether the import was cancelled.
@@ -39,6 +40,8 @@ def decode_elsewhere(archive: str, task: Mapping[str, object], job: Job) -> Chun
             pipesize=CHUNK_SIZE,
             # Ctrl-C is for this process, which then ends the other one.
             start_new_session=True,
+            # It finds the same modules, however they were found here.
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         ) as process,
     ):
         assert process.stdout is not None  # noqa: S101 - asked for above
@@ -62,12 +65,17 @@ def _read(pipe: IO[bytes], ctx: Context) -> bytes:
 
 def _failure(archive: str, code: int, complaint: IO[bytes]) -> TransformFailed | LimitExceeded:
     complaint.seek(0)
+    said = complaint.read().decode(errors="replace")
     try:
-        reason = json.loads(complaint.read())
+        reason = json.loads(said)
         kind = LimitExceeded if reason["limit"] else TransformFailed
         return kind(reason["message"], hint=reason["hint"])
     except (ValueError, KeyError, TypeError):
-        how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
+        how = (
+            f"was ended by signal {-code}"
+            if code < 0
+            else f"ended with status {code}: {printable(said[-80:])}"
+        )
         return TransformFailed(
             f"{archive}: the decoder {how}",
             hint="the archive is damaged or hostile; unpack it elsewhere and look at it before you import it",

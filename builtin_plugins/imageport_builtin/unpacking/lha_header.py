@@ -20,6 +20,7 @@ _LEVEL_3 = 32
 _MOST_BEYOND_NAME = 32
 #: A level 3 header may announce up to 4 GiB; real ones have some hundred bytes.
 _LONGEST_HEADER = 64 << 10
+_LONGEST_NAME = 1024
 
 _NAME, _FOLDER, _LARGE_SIZES = 0x01, 0x02, 0x42
 
@@ -141,7 +142,8 @@ def _full_name(extensions: dict[int, bytes]) -> bytes:
 
 
 def _readable(name: bytes) -> str:
-    return name.partition(b"\0")[0].decode("utf-8", "replace")
+    """Return the end of *name*, which is what patterns and people look at."""
+    return name.partition(b"\0")[0][-_LONGEST_NAME:].decode("utf-8", "replace")
 
 
 def _method(head: bytes) -> str:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from imageport_builtin.unpacking.lha_header import looks_like_lha
 
 #: Bytes that ``layer_of`` wants to see.
 HEAD = 4096
 
-_GZIP = b"\x1f\x8b\x08"
-_XZ = b"\xfd7zXZ\x00"
+#: How a gzip member (RFC 1952), an xz stream, a bzip2 stream and a zstd frame (RFC 8878) begin.
+GZIP = b"\x1f\x8b\x08"
+XZ = b"\xfd7zXZ\x00"
+BZIP2 = b"BZh"
+ZSTD = b"\x28\xb5\x2f\xfd"
+#: Frames of zstd that hold no data (RFC 8878, 3.1.2).
+SKIPPABLE = tuple(bytes([0x50 + number]) + b"\x2a\x4d\x18" for number in range(16))
+
 _BZIP2_BLOCKS = (bytes.fromhex("314159265359"), bytes.fromhex("177245385090"))
-_ZSTD = b"\x28\xb5\x2f\xfd"
 _ZIP = b"PK\x03\x04"
 _SEVEN_ZIP = b"7z\xbc\xaf\x27\x1c"
 _TAR_BLOCK = 512
@@ -27,31 +34,16 @@ def layer_of(head: bytes) -> str | None:
     return None
 
 
-def begins_gzip(head: bytes) -> bool:
-    """Tell whether a gzip member begins here (RFC 1952)."""
-    return head.startswith(_GZIP)
+def _begins_bzip2(head: bytes) -> bool:
+    """Want to see a block, or the end of an empty stream, behind the three letters and the digit."""
+    return head.startswith(BZIP2) and head[3:4] in b"123456789" and head[4:10] in _BZIP2_BLOCKS
 
 
-def begins_xz(head: bytes) -> bool:
-    """Tell whether an xz stream begins here."""
-    return head.startswith(_XZ)
-
-
-def begins_bzip2(head: bytes) -> bool:
-    """Tell whether a bzip2 stream begins here: its header, then a block or the end of an empty stream."""
-    return head[:3] == b"BZh" and head[3:4] in b"123456789" and head[4:10] in _BZIP2_BLOCKS
-
-
-def begins_zstd(head: bytes) -> bool:
-    """Tell whether a zstd frame begins here, perhaps after a skippable frame as pzstd writes it."""
-    if begins_skippable(head):
+def _begins_zstd(head: bytes) -> bool:
+    """Look behind a skippable frame, with which pzstd begins."""
+    if head.startswith(SKIPPABLE):
         head = head[8 + int.from_bytes(head[4:8], "little") :]
-    return head.startswith(_ZSTD)
-
-
-def begins_skippable(head: bytes) -> bool:
-    """Tell whether a skippable zstd frame begins here (RFC 8878, 3.1.2)."""
-    return head[1:4] == b"\x2a\x4d\x18" and 0x50 <= head[0] <= 0x5F
+    return head.startswith(ZSTD)
 
 
 def _begins_tar(head: bytes) -> bool:
@@ -66,13 +58,13 @@ def _begins_tar(head: bytes) -> bool:
     return stored == sum(block[:148]) + sum(block[156:]) + 8 * ord(" ")
 
 
-_FORMATS = {
+_FORMATS: Mapping[str, Callable[[bytes], bool]] = {
     "zip": lambda head: head.startswith(_ZIP),
     "lha": looks_like_lha,
-    "gzip": begins_gzip,
-    "xz": begins_xz,
-    "bzip2": begins_bzip2,
-    "zstd": begins_zstd,
+    "gzip": lambda head: head.startswith(GZIP),
+    "xz": lambda head: head.startswith(XZ),
+    "bzip2": _begins_bzip2,
+    "zstd": _begins_zstd,
     "7z": lambda head: head.startswith(_SEVEN_ZIP),
     "tar": _begins_tar,
 }

@@ -20,6 +20,9 @@ from imageport_builtin.unpacking.members import (
 #: Bytes that the headers of one member may have: long names, attributes and the map of a sparse file.
 _HEADER_LIMIT = 8 << 20
 
+#: Letters of a name that are kept for messages; there may be thousands.
+_LONGEST_NAME = 100
+
 _DAMAGED = "fetch the image again; this copy is incomplete or damaged"
 
 
@@ -48,13 +51,13 @@ def _only_file(stream: _Forward, job: Job) -> Chunks:
         check_count("tar", count)
         member = _described(info)
         if member.kind != "folder":
-            names.append(member.name)
+            names.append(member.name[:_LONGEST_NAME])
         if not may_be_image("tar", member, job.member):
             continue
         if image is not None:
             raise several_images("tar", [image, member.name], "more than one file", job.member)
         image = member.name
-        yield from _contents(archive, info, stream)
+        yield from _contents(archive, info)
     if image is None:
         raise no_image("tar", names, job.member)
 
@@ -74,19 +77,11 @@ def _described(info: tarfile.TarInfo) -> Member[None]:
     return Member(info.name, "file" if info.isreg() else "other", None)
 
 
-def _contents(archive: tarfile.TarFile, info: tarfile.TarInfo, stream: _Forward) -> Chunks:
+def _contents(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Chunks:
     _check_sizes(info)
     file = archive.extractfile(info)
-    if file is None:
-        raise TransformFailed(
-            f"tar: {printable(info.name)} is not a regular file", hint="pack the image itself"
-        )
-    left = info.size
-    while left:
-        piece = file.read(min(left, CHUNK_SIZE))
-        if not piece:
-            raise TransformFailed(f"tar: the data ends too early, after {stream.tell()} bytes", hint=_DAMAGED)
-        left -= len(piece)
+    assert file is not None  # noqa: S101 - only links and devices have none
+    while piece := file.read(CHUNK_SIZE):
         yield piece
 
 

@@ -20,14 +20,12 @@ def deflate_codec() -> Codec:
         decoder: Decoder = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_DEFLATE)
         return decoder
 
-    return Codec("zip", _never, new_decoder, cast("type[Exception]", igzip_lib.error))
+    return Codec("zip", (), new_decoder, cast("type[Exception]", igzip_lib.error))
 
 
 def lzma_codec(memory: int) -> Codec:
     """Return the codec of LZMA with the header that ``lzma_header`` makes; it may take *memory* bytes."""
-    return Codec(
-        "zip", _never, lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=memory), lzma.LZMAError
-    )
+    return Codec("zip", (), lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=memory), lzma.LZMAError)
 
 
 def lzma_header(start: bytes, size: int | None) -> tuple[int, bytes]:
@@ -40,8 +38,3 @@ def lzma_header(start: bytes, size: int | None) -> tuple[int, bytes]:
         raise TransformFailed("zip: the LZMA header of the member is damaged", hint="fetch the image again")
     length = _UNKNOWN_LENGTH if size is None else size.to_bytes(8, "little")
     return 4 + _PROPERTIES, start[4 : 4 + _PROPERTIES] + length
-
-
-def _never(_head: bytes) -> bool:
-    """Answer whether another frame follows: inside a zip member none does."""
-    return False

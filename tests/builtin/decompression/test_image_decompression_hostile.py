@@ -50,6 +50,15 @@ def test_every_cut_of_a_stream_is_noticed(kind: str, pack: Pack, unpack: Unpack)
             unpack(packed[:length])
 
 
+@pytest.mark.parametrize("kind", ["gzip", "xz", "bzip2", "zstd"])
+def test_every_cut_of_a_second_frame_is_noticed(kind: str, pack: Pack, unpack: Unpack) -> None:
+    packed = pack(kind, b"a short image")
+
+    for length in range(1, len(packed)):
+        with pytest.raises(TransformFailed, match="ends too early"):
+            unpack(packed + packed[:length])
+
+
 @pytest.mark.parametrize("kind", CHECKED, ids=" ".join)
 def test_a_changed_byte_is_noticed(kind: tuple[str, ...], pack: Pack, unpack: Unpack, small: bytes) -> None:
     packed = bytearray(pack(kind[0], small, *kind[1:]))
