@@ -1,0 +1,179 @@
+"""Full disks, missing permissions, interruptions and large images."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import Bench
+
+#: Run a command where one folder is a file system of a few MiB; works without root where user namespaces do.
+SMALL_DISK = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c",
+              'mkdir -p "$0" && mount -t tmpfs -o size=6m none "$0" && shift 0 && "$@"; code=$?; ls -A "$0"; exit $code']  # fmt: skip
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    path = tmp_path / "disk.raw"
+    path.write_bytes(os.urandom(16 << 20))
+    return path
+
+
+def _on_small_disk(folder: Path) -> list[str]:
+    return [*SMALL_DISK, str(folder)]
+
+
+def test_a_full_store_fails_the_import_and_leaves_nothing(bench: Bench, disk: Path) -> None:
+    done = bench.run("run", "pipeline.yaml", disk, "--json", prefix=_on_small_disk(bench.one))
+    assert done.returncode == 6
+    *_, report_line = [line for line in done.stdout.splitlines() if line]
+    assert report_line == done.stdout.splitlines()[-1], "files were left in the full store"
+    report = json.loads(report_line)
+    assert report["error"]["store"] == "one"
+    assert "No space left" in report["error"]["message"]
+    assert "free space" in report["error"]["hint"]
+    assert report["stores"]["two"]["status"] == "discarded"
+    assert bench.copies() == []
+    assert bench.scratch() == []
+
+
+def test_with_one_full_store_the_other_has_the_image_when_that_suffices(bench: Bench, disk: Path) -> None:
+    bench.pipeline(must=False)
+    code, report = bench.importing(disk, prefix=_on_small_disk(bench.one))
+    assert code == 0
+    assert report["image"]["properties"]["os_glance_failed_import"] == "one"
+    assert [path.parent for path in bench.copies()] == [bench.two]
+    assert bench.copies()[0].read_bytes() == disk.read_bytes()
+
+
+def test_a_full_staging_disk_is_told_as_such(bench: Bench, disk: Path) -> None:
+    bench.pipeline(output="qcow2")
+    with disk.open("rb") as file:
+        process = subprocess.run(
+            [*_on_small_disk(bench.staging), *bench.command("run", "pipeline.yaml", "-", "--json")],
+            stdin=file, capture_output=True, cwd=bench.folder, check=False,
+            env={**os.environ, "HOME": str(bench.folder)},
+        )  # fmt: skip
+    report = json.loads(process.stdout.splitlines()[-1])
+    assert process.returncode == 1, process.stderr
+    assert "No space left" in report["error"]["message"]
+    assert "staging.directory" in report["error"]["hint"]
+    assert bench.copies() == []
+
+
+def test_a_store_directory_that_cannot_be_written_is_named(bench: Bench, disk: Path) -> None:
+    bench.one.write_text("not a directory")
+    code, report = bench.importing(disk)
+    assert code == 6
+    assert report["error"]["store"] == "one"
+    assert str(bench.one) in report["error"]["message"]
+    assert report["error"]["hint"]
+    assert [path for path in bench.two.iterdir()] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_import_ends_with_130_and_leaves_nothing(bench: Bench, number: signal.Signals) -> None:
+    process = bench.start("run", "pipeline.yaml", "-", "--json")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("some bytes")
+    process.stdin.flush()
+    for line in process.stdout:
+        if json.loads(line).get("type") == "task.processing":
+            break
+    threading.Timer(0.3, process.send_signal, [number]).start()
+    rest = process.stdout.read()
+    assert process.wait(30) == 130
+    process.stdin.close()
+    process.stdout.close()
+    assert process.stderr is not None
+    process.stderr.close()
+    report = json.loads(rest.splitlines()[-1])
+    assert report["error"]["code"] == "cancelled"
+    assert report["image"]["status"] == "queued"
+    assert bench.copies() == []
+    assert bench.scratch() == []
+
+
+def test_a_task_can_be_cancelled_from_elsewhere(bench: Bench) -> None:
+    process = bench.start("run", "pipeline.yaml", "-", "--json")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    task = ""
+    for line in process.stdout:
+        event = json.loads(line)
+        if event.get("type") == "task.processing":
+            task = event["task_id"]
+            break
+    assert bench.run("tasks", "cancel", task).returncode == 0
+    stop = threading.Event()
+
+    def feed() -> None:
+        while not stop.wait(0.05):
+            try:
+                process.stdin.write("x" * 4096)  # type: ignore[union-attr]
+                process.stdin.flush()  # type: ignore[union-attr]
+            except (BrokenPipeError, ValueError):
+                return
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    try:
+        report = json.loads(process.stdout.read().splitlines()[-1])
+        assert process.wait(30) == 130
+    finally:
+        stop.set()
+        feeder.join()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            try:
+                pipe.close()  # type: ignore[union-attr]
+            except BrokenPipeError:
+                pass
+    assert "was cancelled" in report["error"]["message"]
+    assert bench.copies() == []
+
+
+def test_of_two_imports_of_one_image_one_wins(bench: Bench, disk: Path) -> None:
+    image = json.loads(bench.run("images", "create", "--name", "contested", "--json").stdout)["id"]
+    both = [bench.start("run", "pipeline.yaml", disk, "--image", image, "--json") for _ in range(2)]
+    ends = [process.communicate(timeout=60) for process in both]
+    assert sorted(process.returncode for process in both) == [0, 7]
+    loser = json.loads(ends[[process.returncode for process in both].index(7)][0].splitlines()[-1])
+    assert loser["error"]["code"] == "conflict"
+    assert loser["error"]["hint"]
+    assert len(bench.copies()) == 2
+    assert bench.show(image)["status"] == "active"
+
+
+PEAK = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize("size", [64 << 20, 1536 << 20])
+def test_memory_stays_far_below_300_mib_whatever_the_size(bench: Bench, tmp_path: Path, size: int) -> None:
+    packed = tmp_path / "disk.zst"
+    pattern = os.urandom(4 << 20)
+    compressor = subprocess.Popen(
+        ["zstd", "-q", "-1", "--long=27", "-o", packed], stdin=subprocess.PIPE, bufsize=0
+    )
+    assert compressor.stdin is not None
+    for _ in range(size >> 22):
+        compressor.stdin.write(pattern)
+    compressor.stdin.close()
+    assert compressor.wait() == 0
+    command = [sys.executable, "-c", PEAK, *bench.command("run", "pipeline.yaml", packed, "--json")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=bench.folder, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 300
+    assert bench.copies()[0].stat().st_size == size
