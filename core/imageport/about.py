@@ -6,16 +6,17 @@ import json
 from inspect import cleandoc
 from typing import Any
 
+from pydantic import BaseModel
+
 from imageport.catalogue import InstalledPlugin, hooks_of
 from imageport.configure import PLACES, fits
-from imageport.plugin import Plugin
 
 
 def about(installed: InstalledPlugin) -> dict[str, Any]:
     """Return summary, details, hooks, facts, options and an example of a plugin. Raises ``PluginBroken``."""
     plugin_class = installed.load()
     hooks = hooks_of(plugin_class)
-    options = _options(plugin_class)
+    options = options_of(plugin_class.config_model)
     return {
         "name": installed.name,
         "distribution": installed.distribution,
@@ -33,19 +34,26 @@ def about(installed: InstalledPlugin) -> dict[str, Any]:
     }
 
 
-def _options(plugin_class: type[Plugin[Any]]) -> list[dict[str, Any]]:
-    schema = plugin_class.config_model.model_json_schema()
+def options_of(model: type[BaseModel]) -> list[dict[str, Any]]:
+    """Return name, type, default and description of each field of *model*."""
+    schema = model.model_json_schema()
     definitions = schema.get("$defs", {})
     return [
         {
             "name": name,
             "type": _type(option, definitions),
             "required": name in schema.get("required", ()),
-            "default": option.get("default"),
+            "default": _default(option),
             "description": option.get("description", ""),
         }
         for name, option in schema.get("properties", {}).items()
     ]
+
+
+def _default(option: dict[str, Any]) -> Any:
+    default = option.get("default")
+    # A set has no order; what is told of it should not change from run to run.
+    return sorted(default) if option.get("uniqueItems") and default else default
 
 
 def _type(schema: dict[str, Any], definitions: dict[str, Any]) -> str:

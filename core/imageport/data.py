@@ -23,6 +23,7 @@ ZERO_CHUNK = bytes(CHUNK_SIZE)
 SPARSE_BLOCK = 64 << 10
 _ZERO_BLOCK = bytes(SPARSE_BLOCK)
 
+#: The bytes of an image in order, in pieces.
 Chunks = Iterator[bytes]
 
 

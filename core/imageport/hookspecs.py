@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 NAMESPACE = "imageport"
 
 hookspec = pluggy.HookspecMarker(NAMESPACE)
+
+#: Marks a method of a plugin as the implementation of the hook of that name.
 hookimpl = pluggy.HookimplMarker(NAMESPACE)
 
 

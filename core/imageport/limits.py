@@ -34,6 +34,7 @@ def format_size(count: float) -> str:
     raise AssertionError("unreachable")
 
 
+#: Type of an option that is a size: a number of bytes, or text such as ``512 MiB``.
 ByteSize = Annotated[
     int,
     Field(ge=0),

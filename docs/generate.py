@@ -1,0 +1,80 @@
+"""Writes the reference pages from the code: ``python docs/generate.py``; with ``--check`` it only compares.
+
+What a page says stands in the code: docstrings, descriptions of options, help texts. What has none is an error.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from reference_pages.command import command_page, exit_code_page
+from reference_pages.contract import api_page, hooks_page
+from reference_pages.files import pipeline_page, site_page
+from reference_pages.plugins import plugin_index_page, plugin_page
+from reference_pages.reports import report_page
+from ruamel.yaml import YAML
+
+from imageport.catalogue import Catalogue
+
+FOLDER = Path(__file__).parent / "reference"
+EXAMPLES = FOLDER / "plugins" / "examples.yaml"
+
+
+def main() -> int:
+    """Write the pages, or compare them with those that are there and return 1 when they differ."""
+    pages = dict(generated())
+    if "--check" not in sys.argv[1:]:
+        for path, text in pages.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return 0
+    stale = [path for path, text in pages.items() if not path.exists() or path.read_text() != text]
+    unknown = set(FOLDER.rglob("*.md")) - set(pages)
+    for path in (*stale, *sorted(unknown)):
+        print(f"{path.relative_to(FOLDER.parent)}: run python docs/generate.py")
+    return 1 if stale or unknown else 0
+
+
+def generated() -> Iterator[tuple[Path, str]]:
+    """Return the path and text of every page."""
+    plugins = [plugin for plugin in Catalogue.installed() if plugin.distribution.startswith("imageport ")]
+    pages = {
+        "README.md": index_page(),
+        "cli.md": command_page(),
+        "exit-codes.md": exit_code_page(),
+        "hooks.md": hooks_page(),
+        "pipeline-file.md": pipeline_page(),
+        "plugins/README.md": plugin_index_page(plugins),
+        "public-api.md": api_page(),
+        "report.md": report_page(),
+        "site-file.md": site_page(),
+    }
+    examples = YAML(typ="safe").load(EXAMPLES)
+    pages |= {f"plugins/{plugin.name}.md": plugin_page(plugin, examples[plugin.name]) for plugin in plugins}
+    for name, paragraphs in pages.items():
+        origin = "<!-- Written by docs/generate.py: change the code, then run it. -->"
+        yield FOLDER / name, "\n\n".join([origin, *filter(None, paragraphs)]).rstrip() + "\n"
+
+
+def index_page() -> Iterator[str]:
+    """List the pages."""
+    yield "# Reference"
+    yield "Everything here is written from the code, and a test compares the two."
+    yield "\n".join(
+        [
+            "* [Commands](cli.md)",
+            "* [Exit codes and errors](exit-codes.md)",
+            "* [The pipeline file](pipeline-file.md)",
+            "* [The site file](site-file.md)",
+            "* [The report and the events](report.md)",
+            "* [Plugins that come with Imageport](plugins/README.md)",
+            "* [Hooks](hooks.md)",
+            "* [Names that plugins import](public-api.md)",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

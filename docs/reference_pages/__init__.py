@@ -1,0 +1,1 @@
+"""The reference pages: each module writes some of them from the code."""

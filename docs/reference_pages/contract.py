@@ -1,0 +1,70 @@
+"""The pages about hooks and the names that plugins import."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+
+import imageport
+from imageport import hookspecs
+from imageport.hookspecs import NAMESPACE, ImportHooks
+from reference_pages.writing import fenced, first_paragraph, one_line, plain_type, prose, signature, table
+
+
+def hooks_page() -> Iterator[str]:
+    """Describe the contract between Imageport and plugins."""
+    yield "# Hooks"
+    yield prose(hookspecs)
+    for name, hook in vars(ImportHooks).items():
+        if name.startswith("_"):
+            continue
+        yield f"## {name}"
+        yield fenced("python", signature(name, hook))
+        yield prose(hook)
+
+
+def api_page() -> Iterator[str]:
+    """Describe the names that plugins may import."""
+    yield "# Names that plugins import"
+    yield prose(imageport)
+    for name in sorted(imageport.__all__, key=str.casefold):
+        member = getattr(imageport, name)
+        yield f"## {name}"
+        if isinstance(member, type) and member.__module__.startswith(NAMESPACE):
+            yield from class_description(member)
+        elif callable(member) and member.__module__.startswith(NAMESPACE):
+            yield fenced("python", signature(name, member))
+            yield prose(member)
+        else:
+            yield constant_description(name)
+
+
+def class_description(kind: type) -> Iterator[str]:
+    """Describe a class: its docstring, its fields, and its methods."""
+    yield prose(kind)
+    if dataclasses.is_dataclass(kind):
+        rows = [(f"`{field.name}`", plain_type(field.type)) for field in dataclasses.fields(kind)]
+        yield table(("field", "type"), rows)
+    methods = []
+    for name, attribute in vars(kind).items():
+        member = attribute.__func__ if isinstance(attribute, (classmethod, staticmethod)) else attribute
+        if name.startswith("_") or name == "model_config":
+            continue
+        if isinstance(member, property):
+            methods.append((f"`{name}`", first_paragraph(member.fget)))
+        elif inspect.isfunction(member):
+            methods.append((f"`{one_line(name, member)}`", first_paragraph(member)))
+    if methods:
+        yield table(("member", "meaning"), methods)
+
+
+def constant_description(name: str) -> str:
+    """Return the comment above the definition of a constant."""
+    for module in {module for key, module in sys.modules.items() if key.startswith(NAMESPACE)}:
+        source = inspect.getsource(module) if module.__file__ else ""
+        if found := re.search(rf"((?:^#: .*\n)+){name}\b.* = ", source, re.MULTILINE):
+            return found[1].replace("#: ", "").replace("``", "`").strip()
+    raise SystemExit(f"public name {name} has no comment that begins with #:")

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import imageport
+
+BUILTINS = Path(__file__).parents[2] / "builtin_plugins" / "imageport_builtin"
+
+
+def imports(source: str) -> Iterator[str]:
+    """Return what *source* imports of Imageport, as ``module`` or ``module.name``."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{'.' * node.level}{node.module or ''}.{alias.name}" for alias in node.names)
+
+
+def offences(source: str) -> list[str]:
+    """Return the imports that a plugin of somebody else could not make."""
+    public = {f"imageport.{name}" for name in imageport.__all__} | {"imageport"}
+    return [
+        name
+        for name in imports(source)
+        if (name.split(".")[0] == "imageport" and name not in public) or name[0] == "."
+    ]
+
+
+def test_built_in_plugins_have_no_privileges() -> None:
+    sources = sorted(BUILTINS.rglob("*.py"))
+    assert len(sources) > 10
+    assert {path.name: found for path in sources if (found := offences(path.read_text()))} == {}
+
+
+def test_an_offence_would_be_seen() -> None:
+    source = "from imageport.limits import ByteSize\nimport imageport.site\nif True:\n    from imageport import runner"
+    assert offences(source) == ["imageport.limits.ByteSize", "imageport.site", "imageport.runner"]
+    assert offences("from imageport import Image\nimport os\nfrom imageport_builtin import qemu_img") == []

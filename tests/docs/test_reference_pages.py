@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from imageport.catalogue import Catalogue
+
+REPOSITORY = Path(__file__).parents[2]
+EXAMPLES: dict[str, str] = YAML(typ="safe").load(REPOSITORY / "docs/reference/plugins/examples.yaml")
+REST: dict[str, Any] = {"name": "example", "source": {"use": "web-download"}}
+
+
+def test_the_pages_are_what_the_code_says() -> None:
+    command = [sys.executable, "docs/generate.py", "--check"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_every_plugin_has_an_example() -> None:
+    built_in = {
+        plugin.name for plugin in Catalogue.installed() if plugin.value.startswith("imageport_builtin")
+    }
+    assert EXAMPLES.keys() == built_in
+
+
+def test_the_examples_are_valid(tmp_path: Path) -> None:
+    for name, example in EXAMPLES.items():
+        pipeline = REST | YAML(typ="safe").load(example)
+        if name == "http":
+            pipeline["stores"].append({"use": "file", "with": {"directory": "./images"}})
+        (tmp_path / f"{name}.yaml").write_text(json.dumps(pipeline))
+    command = [sys.executable, "-m", "imageport", "validate", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_an_example_uses_its_plugin(name: str) -> None:
+    assert f"use: {name}\n" in EXAMPLES[name]
