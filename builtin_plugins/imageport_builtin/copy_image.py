@@ -30,7 +30,7 @@ class CopyImage(Plugin[NoConfig]):
     @hookimpl
     def validate_source(self, source: Source) -> None:
         """Refuse a url or path: the source is the image itself."""
-        if source.method == "copy-image" and source.uri is not None and source.redirected_from is None:
+        if source.uri is not None and not source.fetched:
             raise SourceRejected(
                 f"copy-image copies a stored image and cannot read {source.uri}",
                 hint="leave the source out and name the image with --image",
@@ -48,7 +48,8 @@ class CopyImage(Plugin[NoConfig]):
                 failures.append(f"{location.store}: {error.message}")
         if not failures:
             raise Conflict(
-                f"no store holds image {image.id}", hint="import the image before copying it to further stores"
+                f"no store holds image {image.id}",
+                hint="import the image before copying it to further stores",
             )
         raise StoreFailed(
             f"no copy of image {image.id} can be read ({'; '.join(failures)})",

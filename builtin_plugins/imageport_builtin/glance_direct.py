@@ -36,7 +36,7 @@ class GlanceDirect(Plugin[NoConfig]):
     @hookimpl
     def validate_source(self, source: Source) -> None:
         """Accept paths, ``-`` and nothing; a url belongs to another method."""
-        if source.uri and "://" in source.uri and source.redirected_from is None and source.method == "glance-direct":
+        if "://" in (source.uri or "") and not source.fetched:
             raise SourceRejected(
                 f"glance-direct reads files, and {source.uri} is a url",
                 hint="use web-download as the source of this pipeline, or give a path",
@@ -61,7 +61,9 @@ class GlanceDirect(Plugin[NoConfig]):
             if stat.S_ISFIFO(kind) or stat.S_ISBLK(kind) or stat.S_ISCHR(kind):
                 return ImageData.from_chunks(lambda: _file_pieces(path))
             if not stat.S_ISREG(kind):
-                raise SourceUnavailable(f"{path} is no file", hint="name an image file, or - for standard input")
+                raise SourceUnavailable(
+                    f"{path} is no file", hint="name an image file, or - for standard input"
+                )
             with path.open("rb"):
                 return ImageData.from_file(path)
         except OSError as error:

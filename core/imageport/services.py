@@ -48,7 +48,7 @@ def build_context(
     judges = plan.everybody if "://" in (plan.source.uri or "") else (*plan.steps, *plan.stores)
 
     def validate(url: str, redirected_from: str | None) -> None:
-        source = Source(method=plan.source.method, uri=url, redirected_from=redirected_from)
+        source = Source(method=plan.source.method, uri=url, redirected_from=redirected_from, fetched=True)
         for step in judges:
             step.validate_source(source, record, context)
 

@@ -1,0 +1,30 @@
+"""The methods that fetch nothing say clearly what they cannot read, and leave other people's urls alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from imageport import Conflict, NoConfig, Source, SourceRejected, SourceUnavailable
+from imageport_builtin.copy_image import CopyImage
+from imageport_builtin.glance_direct import GlanceDirect
+
+
+def test_a_url_is_not_for_glance_direct() -> None:
+    with pytest.raises(SourceRejected, match="is a url"):
+        GlanceDirect(NoConfig()).validate_source(Source(method="glance-direct", uri="https://example.org/disk"))
+
+
+def test_a_copy_takes_no_source() -> None:
+    with pytest.raises(SourceRejected, match="copies a stored image"):
+        CopyImage(NoConfig()).validate_source(Source(method="copy-image", uri="disk.raw"))
+
+
+@pytest.mark.parametrize("method", [GlanceDirect, CopyImage])
+def test_urls_that_other_plugins_fetch_pass(method: type[GlanceDirect | CopyImage]) -> None:
+    list_of_checksums = Source(method="glance-direct", uri="https://example.org/SHA256SUMS", fetched=True)
+    method(NoConfig()).validate_source(list_of_checksums)
+
+
+def test_errors_carry_advice_even_when_none_was_given() -> None:
+    assert SourceUnavailable("gone").hint
+    assert Conflict("taken").hint
