@@ -11,6 +11,7 @@ from imageport.catalog import Catalog
 from imageport.errors import Conflict, UsageError
 from imageport.plan import Plan
 from imageport.positions import did_you_mean
+from imageport.templating import redact
 from imageport.values import RESERVED_PREFIX, Caller, ImageRecord
 
 DISK_FORMATS = ("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop")
@@ -102,6 +103,6 @@ def require_known(what: str, given: str | None, known: Sequence[str]) -> None:
 
 
 def _name_of(plan: Plan) -> str:
-    uri = plan.source.uri
+    uri = redact(plan.source.uri or "", plan.secrets)
     last = uri.rstrip("/").rpartition("/")[2].partition("?")[0] if uri and uri != "-" else ""
     return last or plan.name

@@ -1,0 +1,90 @@
+"""The real command in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PIPELINE = """
+name: two-stores
+source: {use: glance-direct}
+steps:
+  - use: inject_image_metadata
+    with: {inject: {os_distro: debian}}
+stores:
+  - {use: file, id: one, with: {directory: one}}
+  - {use: file, id: two, with: {directory: two}}
+"""
+
+
+@dataclass
+class Result:
+    """What a command printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[Any]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@dataclass
+class CommandLine:
+    """The real command, run in a home and a working folder of its own."""
+
+    folder: Path
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        (self.folder / "p.yaml").write_text(PIPELINE)
+        self.image = self.folder / "disk.raw"
+        self.image.write_bytes(os.urandom(1 << 20) + bytes(2 << 20))
+
+    def command(self, *arguments: str | Path) -> list[str]:
+        return [sys.executable, "-W", "error", "-m", "imageport", *map(str, arguments)]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {
+            name: os.environ[name]
+            for name in ("PATH", "LANG", "COVERAGE_PROCESS_START")
+            if name in os.environ
+        }
+        return {**kept, "HOME": str(self.folder), "LOGNAME": "tester", **self.environ}
+
+    def __call__(self, *arguments: str | Path, data: bytes | None = None, code: int = 0) -> Result:
+        """Run the command; its exit code has to be *code*."""
+        done = subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.environment,
+            input=data or b"",
+            check=False,
+            capture_output=True,
+            timeout=60,
+        )
+        result = Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode())
+        assert result.code == code, result.err + result.out
+        return result
+
+    def imported(self, *arguments: str) -> str:
+        """Import the image and return its id."""
+        report = self("run", "p.yaml", self.image, "--json", *arguments).lines[-1]
+        return str(report["image"]["id"])
+
+    def files(self, folder: str) -> Sequence[str]:
+        """Return the names in a folder."""
+        path = self.folder / folder
+        return sorted(file.name for file in path.iterdir()) if path.is_dir() else []

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import hashlib
+import signal
+import subprocess
+import time
+
+from tests.cli.command_line import CommandLine
+
+
+def test_a_run_ends_with_what_was_imported_and_where_the_copies_are(cli: CommandLine) -> None:
+    done = cli("run", "p.yaml", cli.image)
+    content = cli.image.read_bytes()
+    (image_id,) = cli.files("one")
+    assert (cli.folder / "two" / image_id).read_bytes() == content
+    assert done.out.startswith("imported disk.raw\n")
+    for expected in (
+        image_id,
+        "format   raw",
+        f"3.0 MiB ({len(content)} bytes)",
+        hashlib.md5(content).hexdigest(),
+        hashlib.sha512(content).hexdigest(),
+        str(cli.folder / "one" / image_id),
+        str(cli.folder / "two" / image_id),
+        "slowest",
+    ):
+        assert expected in done.out
+    assert "store two: published" in done.err
+
+
+def test_json_is_events_with_the_report_once_and_last(cli: CommandLine) -> None:
+    done = cli("run", "p.yaml", cli.image, "--json", "--name", "mine", "--property", "a=b")
+    *events, report = done.lines
+    assert done.err == ""
+    assert [event["type"] for event in events][:3] == ["task.create", "task.processing", "image.update"]
+    assert events[-1]["type"] == "task.success"
+    assert "report" not in {event["type"] for event in events}
+    assert report["type"] == "report"
+    assert report["status"] == "success"
+    assert report["image"]["name"] == "mine"
+    assert report["image"]["properties"] | {"a": "b", "os_distro": "debian"} == report["image"]["properties"]
+    assert {store["status"] for store in report["stores"].values()} == {"published"}
+    assert report["error"] is None
+
+
+def test_quiet_shows_no_progress(cli: CommandLine) -> None:
+    assert cli("run", "p.yaml", cli.image, "--quiet").err == ""
+
+
+def test_a_failed_run_says_what_where_and_how_to_go_on(cli: CommandLine) -> None:
+    done = cli("run", "p.yaml", "nowhere.raw", "-q", code=4)
+    assert done.out == ""
+    assert "Traceback" not in done.err
+    error, where, hint, *rest = done.err.splitlines()
+    assert error == "error: cannot read nowhere.raw: No such file or directory"
+    assert where.startswith("  where: step 'glance-direct' (imageport ")
+    assert hint.startswith("  hint: check the spelling")
+    (retry,) = [line for line in rest if line.startswith("  retry: ")]
+    (cli.folder / "nowhere.raw").write_bytes(b"there now")
+    arguments = retry.removeprefix("  retry: imageport ").split()
+    assert cli(*arguments).out.startswith("imported nowhere.raw")
+    assert len(cli("images", "list", "--json").json) == 1
+
+
+def test_a_failed_run_with_json_still_ends_with_the_report(cli: CommandLine) -> None:
+    report = cli("run", "p.yaml", "nowhere.raw", "--json", code=4).lines[-1]
+    assert report["status"] == "failure"
+    assert report["error"]["code"] == "source-unavailable"
+    assert report["error"]["step"] == "glance-direct"
+
+
+def test_a_refusal_before_anything_starts_is_a_report_as_well(cli: CommandLine) -> None:
+    report = cli("run", "p.yaml", cli.image, "--image", "nobody", "--json", code=2).lines[-1]
+    assert report["error"]["code"] == "usage"
+    assert report["task_id"] is None
+
+
+def test_standard_input_can_be_the_source(cli: CommandLine) -> None:
+    cli("run", "p.yaml", "-", "-q", "--name", "piped", data=b"some bytes")
+    (image_id,) = cli.files("one")
+    assert (cli.folder / "one" / image_id).read_bytes() == b"some bytes"
+
+
+def test_a_store_can_be_chosen(cli: CommandLine) -> None:
+    cli("run", "p.yaml", cli.image, "-q", "--store", "two")
+    assert (len(cli.files("one")), len(cli.files("two"))) == (0, 1)
+
+
+def _site_with_third_store(cli: CommandLine) -> None:
+    (cli.folder / "imageport.yaml").write_text(
+        "stores:\n  - {use: file, id: three, with: {directory: three}}\n"
+        "  - {use: file, id: one, with: {directory: site-one}}\ndefault_store: three\n"
+    )
+
+
+def test_a_store_of_the_site_that_the_pipeline_does_not_name_can_be_chosen(cli: CommandLine) -> None:
+    _site_with_third_store(cli)
+    cli("run", "p.yaml", cli.image, "-q", "--store", "three")
+    assert [len(cli.files(name)) for name in ("one", "two", "three")] == [0, 0, 1]
+
+
+def test_all_stores_are_those_of_the_pipeline_and_the_site(cli: CommandLine) -> None:
+    _site_with_third_store(cli)
+    cli("run", "p.yaml", cli.image, "-q", "--all-stores")
+    assert [len(cli.files(name)) for name in ("one", "two", "three", "site-one")] == [1, 1, 1, 0]
+
+
+def test_without_either_the_stores_of_the_pipeline_are_written(cli: CommandLine) -> None:
+    _site_with_third_store(cli)
+    cli("run", "p.yaml", cli.image, "-q")
+    assert [len(cli.files(name)) for name in ("one", "two", "three")] == [1, 1, 0]
+
+
+def test_an_unknown_store_is_refused_with_a_suggestion(cli: CommandLine) -> None:
+    assert (
+        "no store 'tow' (did you mean 'two'?)"
+        in cli("run", "p.yaml", cli.image, "--store", "tow", code=2).err
+    )
+
+
+def test_store_and_all_stores_exclude_each_other(cli: CommandLine) -> None:
+    cli("run", "p.yaml", cli.image, "--store", "one", "--all-stores", code=2)
+
+
+def test_allow_failure_overrides_the_pipeline(cli: CommandLine) -> None:
+    (cli.folder / "two").write_text("a file where the store wants a folder")
+    assert "error:" in cli("run", "p.yaml", cli.image, "-q", code=6).err
+    assert cli.files("one") == []
+    done = cli("run", "p.yaml", cli.image, "--json", "--allow-failure")
+    stores = done.lines[-1]["stores"]
+    assert (stores["one"]["status"], stores["two"]["status"]) == ("published", "failed")
+
+
+def test_roles_decide_what_is_injected(cli: CommandLine) -> None:
+    report = cli("run", "p.yaml", cli.image, "--json", "--role", "admin").lines[-1]
+    assert "os_distro" not in report["image"]["properties"]
+
+
+def test_a_user_can_be_named(cli: CommandLine) -> None:
+    report = cli("run", "p.yaml", cli.image, "--json", "--user", "alice").lines[-1]
+    assert report["image"]["owner"] == "alice"
+
+
+def test_variables_are_set_on_the_command_line(cli: CommandLine) -> None:
+    text = (cli.folder / "p.yaml").read_text().replace("debian}", '"{var.distro}"}')
+    (cli.folder / "p.yaml").write_text(text + "vars: {distro: none}\n")
+    report = cli("run", "p.yaml", cli.image, "--json", "--set", "distro=fedora").lines[-1]
+    assert report["image"]["properties"]["os_distro"] == "fedora"
+
+
+def test_a_property_without_a_value_is_a_usage_error(cli: CommandLine) -> None:
+    assert "--property x is no NAME=VALUE" in cli("run", "p.yaml", cli.image, "--property", "x", code=2).err
+
+
+def test_secrets_of_the_environment_appear_nowhere(cli: CommandLine) -> None:
+    cli.environ["TOKEN"] = "hunter2-hunter2"
+    text = (cli.folder / "p.yaml").read_text()
+    text = text.replace("{use: glance-direct}", '{use: glance-direct, uri: "missing-{env.TOKEN}.raw"}')
+    (cli.folder / "p.yaml").write_text(text + "observers: [{use: jsonl, with: {path: events.jsonl}}]\n")
+    first, second = cli("run", "p.yaml", code=4), cli("run", "p.yaml", "--json", code=4)
+    tasks = cli("tasks", "list", "--json")
+    everything = first.out + first.err + second.out + second.err + tasks.out
+    everything += (cli.folder / "events.jsonl").read_text() + cli("plan", "p.yaml").out
+    assert "missing-***.raw" in everything
+    assert "hunter2" not in everything
+
+
+def test_control_characters_of_a_name_never_reach_the_terminal(cli: CommandLine) -> None:
+    name = "evil\x1b]0;owned\x07\u202e[bold red]x[/]"
+    done = cli("run", "p.yaml", cli.image, "--name", name)
+    listed, shown = cli("images", "list"), cli("images", "show", "--json", cli.files("one")[0])
+    for text in (done.out, done.err, listed.out, shown.out):
+        assert not any(char in text for char in "\x1b\x07\u202e")
+    assert "evil\\x1b]0;owned\\x07\\u202e[bold red]x[/]" in listed.out
+    assert shown.json["name"] == name
+
+
+def test_an_interrupted_run_leaves_nothing_and_returns_130(cli: CommandLine) -> None:
+    process = subprocess.Popen(
+        cli.command("run", "p.yaml", "-", "--json"),
+        cwd=cli.folder, env=cli.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    while b"image.prepare" not in process.stdout.readline():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert b'"code": "cancelled"' in out
+    assert b"Traceback" not in err
+    assert [cli.files(name) for name in ("one", "two", ".local/share/imageport/staging")] == [[], [], []]
+
+
+def test_a_reader_that_goes_away_causes_no_noise(cli: CommandLine) -> None:
+    process = subprocess.Popen(
+        cli.command("schema"),
+        cwd=cli.folder,
+        env=cli.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    process.wait(timeout=30)
+    process.stderr.close()
+
+
+def test_a_defect_is_one_line_and_debug_shows_where(cli: CommandLine) -> None:
+    # Nobody foresees a working folder that is gone; it stands here for whatever nobody foresees.
+    script = 'mkdir gone && cd gone && rmdir ../gone && exec "$@"'
+    quiet, loud = (
+        subprocess.run(
+            ["sh", "-c", script, "sh", *cli.command(*options, "plan", "p.yaml")],
+            cwd=cli.folder, env=cli.environment, capture_output=True, text=True, check=False,
+        )
+        for options in ([], ["--debug"])
+    )  # fmt: skip
+    assert quiet.returncode == loud.returncode == 1
+    assert quiet.stderr.startswith("internal error: FileNotFoundError: ")
+    assert "--debug" in quiet.stderr
+    assert "Traceback" not in quiet.stderr
+    assert "Traceback" in loud.stderr

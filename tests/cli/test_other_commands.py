@@ -1,0 +1,352 @@
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from tests.cli.command_line import CommandLine
+
+from imageport.cli.app import app
+
+BROKEN = "import no_such_library\n"
+SHOUT = '''
+from pydantic import Field
+from imageport import Image, Plugin, PluginConfig, hookimpl
+
+class ShoutConfig(PluginConfig):
+    """Options."""
+
+    suffix: str = Field(description="What to put behind the name.")
+    times: int = Field(default=1, ge=1, description="How often.")
+
+class Shout(Plugin[ShoutConfig]):
+    """Write the name in capitals."""
+
+    @hookimpl
+    def transform(self, image: Image) -> Image:
+        return image.evolve(name=(image.record.name or "").upper() + self.config.suffix * self.config.times)
+'''
+
+
+def _install(cli: CommandLine, distribution: str, plugin: str, code: str) -> None:
+    """Put a package where the command finds it, as pip would."""
+    packages = cli.folder / "packages"
+    info = packages / f"{distribution}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[imageport.plugins]\n{plugin} = {distribution}_it:Shout\n")
+    (packages / f"{distribution}_it.py").write_text(code)
+    cli.environ["PYTHONPATH"] = str(packages)
+
+
+# ------------------------------------------------------------------------------------------------- plan, validate
+
+
+def test_a_plan_shows_steps_options_stores_staging_and_limits(cli: CommandLine) -> None:
+    shown = cli("plan", "p.yaml", "disk.raw").out
+    for expected in (
+        "inject_image_metadata",
+        "os_distro=debian",
+        str(cli.folder / "two"),
+        "staging: stream",
+        "1.0 TiB",
+    ):
+        assert expected in shown
+    plan = cli("plan", "p.yaml", "disk.raw", "--json").json
+    assert plan["source"] == "disk.raw"
+    assert [store["label"] for store in plan["stores"]] == ["one", "two"]
+    assert plan["limits"]["image_size_cap"] == 1 << 40
+    assert cli.files("one") == []
+
+
+def test_validate_tells_every_mistake_of_every_file(cli: CommandLine) -> None:
+    folder = cli.folder / "pipelines"
+    folder.mkdir()
+    shutil.copy(cli.folder / "p.yaml", folder / "good.yaml")
+    (folder / "bad.yaml").write_text("name: bad\nsource: {use: web-downlod}\nstep: []\n")
+    (folder / "imageport.yaml").write_text("limits: {}\n")
+    done = cli("validate", "pipelines", "p.yaml", code=2)
+    first, second, *rest = done.out.splitlines()
+    assert first.startswith("pipelines/bad.yaml:2:10: source.use: unknown plugin 'web-downlod' (did you mean")
+    assert second.startswith("pipelines/bad.yaml:3:1: step: unknown option (did you mean 'steps'?)")
+    assert rest == ["pipelines/good.yaml: ok", "p.yaml: ok"]
+    found = cli("validate", "pipelines", "--json", code=2).json
+    assert [(file["ok"], len(file["problems"])) for file in found] == [(False, 2), (True, 0)]
+
+
+def test_a_broken_pipeline_is_told_line_by_line_by_every_command(cli: CommandLine) -> None:
+    (cli.folder / "bad.yaml").write_text("name: bad\nsource: {use: glance-direct}\nsteps: [{use: nope}]\n")
+    for command in ("run", "plan"):
+        assert cli(command, "bad.yaml", code=2).err.startswith(
+            "bad.yaml:3:10: steps.0.use: unknown plugin 'nope'"
+        )
+
+
+def test_a_mistake_in_the_site_file_is_told_by_position(cli: CommandLine) -> None:
+    (cli.folder / "site.yaml").write_text("limit: {}\n")
+    done = cli("--config", "site.yaml", "images", "list", code=2)
+    assert done.err == "site.yaml:1:1: limit: unknown option (did you mean 'limits'?)\n"
+
+
+def test_schemas_are_json(cli: CommandLine) -> None:
+    assert "steps" in cli("schema").json["properties"]
+    assert "limits" in cli("schema", "--site").json["properties"]
+
+
+# ---------------------------------------------------------------------------------------------------------- stores
+
+
+def test_stores_of_the_site_and_of_a_pipeline(cli: CommandLine) -> None:
+    (site,) = cli("stores", "list", "--json").json
+    assert (site["id"], site["plugin"], site["default"], site["read_only"]) == (
+        "default",
+        "file",
+        True,
+        False,
+    )
+    stores = cli("stores", "list", "--pipeline", "p.yaml", "--json").json
+    assert [store["id"] for store in stores] == ["one", "two"]
+    assert str(cli.folder / "two") in cli("stores", "show", "two", "--pipeline", "p.yaml").out
+    assert "did you mean 'two'?" in cli("stores", "show", "tow", "--pipeline", "p.yaml", code=2).err
+
+
+# --------------------------------------------------------------------------------------------------------- plugins
+
+
+def test_a_broken_plugin_is_listed_with_its_reason_and_disturbs_nothing(cli: CommandLine) -> None:
+    _install(cli, "acme", "shout", SHOUT)
+    _install(cli, "other", "broken", BROKEN)
+    listed = {plugin["name"]: plugin for plugin in cli("plugins", "list", "--json").json}
+    assert listed["shout"] == {
+        "name": "shout", "distribution": "acme 1.0", "status": "ok", "hooks": ["transform"],
+        "summary": "Write the name in capitals.",
+    }  # fmt: skip
+    assert listed["broken"]["status"] == "broken"
+    assert "No module named 'no_such_library'" in listed["broken"]["summary"]
+    assert listed["broken"]["distribution"] == "other 1.0"
+    text = (
+        (cli.folder / "p.yaml").read_text().replace("steps:", "steps:\n  - {use: shout, with: {suffix: '!'}}")
+    )
+    (cli.folder / "p.yaml").write_text(text)
+    assert cli("run", "p.yaml", cli.image, "--json").lines[-1]["image"]["name"] == "DISK.RAW!"
+
+
+def test_conflicting_and_disabled_plugins_are_listed_as_such(cli: CommandLine) -> None:
+    _install(cli, "acme", "shout", SHOUT)
+    _install(cli, "rival", "shout", SHOUT)
+    cli.environ["IMAGEPORT_DISABLED_PLUGINS"] = "http"
+    listed = {plugin["name"]: plugin["status"] for plugin in cli("plugins", "list", "--json").json}
+    assert (listed["shout"], listed["http"], listed["file"]) == ("conflict", "disabled", "ok")
+
+
+def test_a_plugin_is_shown_with_its_options_and_an_example(cli: CommandLine) -> None:
+    _install(cli, "acme", "shout", SHOUT)
+    shown = cli("plugins", "show", "shout").out
+    assert shown.startswith("shout: Write the name in capitals.\n")
+    assert 'steps:\n  - use: shout\n    with: {suffix: "..."}' in shown
+    described = cli("plugins", "show", "shout", "--json").json
+    assert described["options"] == [
+        {"name": "suffix", "type": "string", "required": True, "default": None,
+         "description": "What to put behind the name."},
+        {"name": "times", "type": "integer", "required": False, "default": 1, "description": "How often."},
+    ]  # fmt: skip
+
+
+def test_the_example_of_every_plugin_is_accepted_where_it_stands(cli: CommandLine) -> None:
+    for plugin in cli("plugins", "list", "--json").json:
+        shown = cli("plugins", "show", plugin["name"], "--json").json
+        place = shown["example"].partition(":")[0]
+        rest = {
+            "source": "",
+            "steps": "source: {use: glance-direct}\n",
+            "stores": "source: {use: glance-direct}\n",
+            "observers": "source: {use: glance-direct}\n",
+        }[place]
+        (cli.folder / f"{plugin['name']}.yaml").write_text(f"name: x\n{rest}{shown['example']}\n")
+        problems = cli("plan", f"{plugin['name']}.yaml", code=_either(cli, f"{plugin['name']}.yaml")).err
+        assert "cannot stand under" not in problems
+        assert "unknown option" not in problems
+
+
+def _either(cli: CommandLine, pipeline: str) -> int:
+    command = cli.command("plan", pipeline)
+    return subprocess.run(
+        command, cwd=cli.folder, env=cli.environment, capture_output=True, check=False
+    ).returncode
+
+
+# ---------------------------------------------------------------------------------------------------- tasks and gc
+
+
+def _running(cli: CommandLine) -> subprocess.Popen[bytes]:
+    """Start an import that waits for its data, and wait until it writes."""
+    process = subprocess.Popen(
+        cli.command("run", "p.yaml", "-", "--json"),
+        cwd=cli.folder, env=cli.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    while b"image.prepare" not in process.stdout.readline():
+        assert process.poll() is None
+    return process
+
+
+def test_a_task_is_shown_while_it_runs_and_cancelled_within_seconds(cli: CommandLine) -> None:
+    process = _running(cli)
+    (task,) = cli("tasks", "list", "--status", "processing", "--json").json
+    assert task["input"]["source"] == "-"
+    assert "asked to stop" in cli("tasks", "cancel", task["id"][:8]).out
+    assert "cancelling" in cli("tasks", "list").out
+    assert process.stdin is not None
+    deadline = time.monotonic() + 30
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            process.stdin.write(bytes(1 << 16))
+            process.stdin.flush()
+        except BrokenPipeError:
+            break
+        time.sleep(0.1)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert json.loads(out.splitlines()[-1])["error"]["code"] == "cancelled"
+    shown = cli("tasks", "show", task["id"], "--json").json
+    assert shown["status"] == "failure"
+    assert "was cancelled" in shown["message"]
+    assert "failure already" in cli("tasks", "cancel", task["id"], code=7).err
+
+
+def test_tasks_of_one_image(cli: CommandLine) -> None:
+    first, _ = cli.imported(), cli.imported()
+    assert [task["image_id"] for task in cli("tasks", "list", "--image", first, "--json").json] == [first]
+    assert "is too short" in cli("tasks", "show", "ab", code=2).err
+
+
+def test_gc_rolls_back_an_import_that_was_killed(cli: CommandLine) -> None:
+    process = _running(cli)
+    assert cli("gc").out == "nothing to clean up\n"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    staging = ".local/share/imageport/staging"
+    (left,) = cli.files(staging)
+    looked = cli("gc", "--dry-run").out
+    assert "would roll back the dead import" in looked
+    assert cli.files(staging) == [left]
+    assert "rolled back the dead import" in cli("gc").out
+    assert [cli.files(name) for name in ("one", "two", staging)] == [[], [], []]
+    (image,) = cli("images", "list", "--json").json
+    assert image["status"] == "queued"
+    assert cli("gc", "--json").json == {"dry_run": False, "findings": [], "bytes_freed": 0}
+
+
+def test_gc_removes_from_staging_only_what_belongs_to_no_image_in_work(cli: CommandLine) -> None:
+    live = cli("images", "create", "--name", "live", "--json").json["id"]
+    cli("images", "stage", "live", cli.image)
+    staging = cli.folder / ".local/share/imageport/staging"
+    dead = "1b4e28ba-2fa1-11d2-883f-0016d3cca427"
+    (staging / f"{dead}.old-task").mkdir()
+    (staging / f"{dead}.old-task" / "work.raw").write_bytes(b"x" * 8192)
+    for name in ("foo", dead, f"{dead}.qcow2", f"{live}.qcow2"):
+        (staging / name).write_bytes(b"x" * 4096)
+    done = cli("gc", "--json").json
+    assert {Path(finding["name"]).name for finding in done["findings"]} == {
+        dead,
+        f"{dead}.qcow2",
+        f"{dead}.old-task",
+    }
+    assert done["bytes_freed"] >= 16384
+    assert cli.files(staging.name if False else ".local/share/imageport/staging") == sorted(
+        ["foo", live, f"{live}.qcow2"]
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------- doctor
+
+
+def test_the_doctor_finds_a_sound_installation(cli: CommandLine) -> None:
+    subjects = {found["subject"]: found for found in cli("doctor", "--json").json}
+    assert all(found["ok"] for found in subjects.values())
+    assert {
+        "python",
+        "site file",
+        "plugins",
+        "program qemu-img",
+        "staging",
+        "store default",
+        "catalog",
+    } <= set(subjects)
+    assert "ok     python" in cli("doctor").out
+
+
+def test_the_doctor_names_what_is_wrong(cli: CommandLine) -> None:
+    _install(cli, "other", "broken", BROKEN)
+    (cli.folder / "blocked").write_text("a file")
+    (cli.folder / "imageport.yaml").write_text(
+        "catalog: sqlite:///blocked/catalog.db\nstaging: {directory: blocked/staging}\n"
+        "stores: [{use: file, id: s, with: {directory: blocked}}]\n"
+    )
+    wrong = {found["subject"] for found in cli("doctor", "--json", code=1).json if not found["ok"]}
+    assert wrong == {"plugin broken", "staging", "store s", "catalog"}
+
+
+def test_the_doctor_tells_of_leftovers(cli: CommandLine) -> None:
+    process = _running(cli)
+    process.kill()
+    process.communicate()
+    assert "run 'imageport gc'" in cli("doctor", code=1).out
+
+
+def test_the_doctor_reads_a_site_file_that_is_wrong(cli: CommandLine) -> None:
+    (cli.folder / "imageport.yaml").write_text("limit: {}\n")
+    assert "imageport.yaml:1:1: limit: unknown option" in cli("doctor", code=1).out
+
+
+# ---------------------------------------------------------------------------------------------- the command itself
+
+
+def test_the_version_is_told(cli: CommandLine) -> None:
+    assert cli("--version").out.startswith("imageport ")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["run"], ["run", "p.yaml", "--nonsense"], ["images", "show"]]
+)
+def test_wrong_usage_exits_with_2_and_without_a_traceback(cli: CommandLine, arguments: list[str]) -> None:
+    done = cli(*arguments, code=2)
+    assert "Usage: imageport" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_completion_script_is_generated(cli: CommandLine) -> None:
+    cli.environ["_IMAGEPORT_COMPLETE"] = "source_bash"
+    assert "complete" in cli().out
+
+
+def _commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    yield path, command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from _commands(inner, (*path, name))
+
+
+def test_every_command_and_every_option_has_a_help_text() -> None:
+    found = dict(_commands(typer.main.get_command(app)))
+    assert {("run",), ("images", "export"), ("tasks", "cancel"), ("plugins", "show"), ("gc",)} <= set(found)
+    for path, command in found.items():
+        assert command.help, path
+        for parameter in command.params:
+            assert parameter.help, (path, parameter.name)
+            assert parameter.help.endswith((".", ")")) or parameter.name in {
+                "install_completion",
+                "show_completion",
+            }
+
+
+def test_help_is_plain_text(cli: CommandLine) -> None:
+    shown = cli("run", "--help").out
+    assert "--must-succeed / --allow-failure" in shown
+    assert "\x1b" not in shown
