@@ -1,0 +1,53 @@
+"""Everything that README.md and CONTRIBUTING.md tell people to type works."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+from tests.http_server import HttpServer
+from tests.markdown import play
+
+from imageport.errors import ExitCode
+
+PROJECT = Path(__file__).parents[2]
+
+
+def test_the_readme_runs(clone: Path, internet: HttpServer, site_file: Path) -> None:
+    play(clone / "README.md", clone, {"IMAGEPORT_CONFIG": str(site_file)})
+    assert any(path.endswith("genericcloud-amd64.qcow2") for path in internet.paths())
+    assert len([path for path in clone.glob("demo-run/images/*/*") if path.is_file()]) == 2
+
+
+def test_contributing_runs(clone: Path) -> None:
+    # The tests are what this is part of: within it they are checked and collected, not run once more.
+    cache = {"MYPY_CACHE_DIR": str(PROJECT / ".mypy_cache")}
+    play(clone / "CONTRIBUTING.md", clone, {"PYTEST_ADDOPTS": "--collect-only --quiet", **cache})
+
+
+def test_the_readme_tells_every_exit_code() -> None:
+    told = re.findall(r"^\| (\d+) \|", (PROJECT / "README.md").read_text(), re.MULTILINE)
+    assert [int(code) for code in told] == [code.value for code in ExitCode]
+
+
+def test_the_readme_names_every_built_in_plugin() -> None:
+    entry_points = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["entry-points"]
+    told = set()
+    for row in re.findall(r"^\| (`.*?) \|", (PROJECT / "README.md").read_text(), re.MULTILINE):
+        told |= set(re.findall(r"`([\w-]+)`", row))
+    assert told == set(entry_points["imageport.plugins"])
+
+
+def test_every_relative_link_leads_somewhere() -> None:
+    for page in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/changes/README.md"):
+        text = (PROJECT / page).read_text()
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+            assert (PROJECT / page).parent.joinpath(target).exists(), f"{page} links to {target}"
+
+
+def test_every_fragment_of_the_changelog_has_a_known_type() -> None:
+    for fragment in (PROJECT / "docs/changes").iterdir():
+        assert fragment.name == "README.md" or re.fullmatch(
+            r"\d{4}\.(added|changed|fixed|removed|security)\.md", fragment.name
+        )
