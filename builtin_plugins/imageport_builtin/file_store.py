@@ -118,20 +118,21 @@ class FileStore(Plugin[FileStoreConfig]):
 
     def _remedy(self, error: OSError) -> str:
         directory = self.config.directory
-        match error.errno:
-            case errno.ENOSPC | errno.EDQUOT:
-                return f"free space for {directory} (disk or quota is full), then import again"
-            case errno.EACCES | errno.EPERM:
-                return f"let the user with id {os.geteuid()} write to {directory}"
-            case errno.EROFS:
-                return f"{directory} is mounted read-only: remount it, or use another directory"
-            case errno.EEXIST | errno.ENOTDIR:
-                return f"move away what stands in the way of {directory}"
-            case errno.EFBIG:
-                return f"the file system of {directory} or a limit of this process allows no file this large"
-            case errno.ENOENT:
-                return "the copy was removed behind our back; import the image again"
-        return f"check the disk and file system of {directory}"
+        full = f"free space for {directory} (disk or quota is full), then import again"
+        rights = f"let the user with id {os.geteuid()} write to {directory}"
+        obstacle = f"move away what stands in the way of {directory}"
+        remedies = {
+            errno.ENOSPC: full,
+            errno.EDQUOT: full,
+            errno.EACCES: rights,
+            errno.EPERM: rights,
+            errno.EROFS: f"{directory} is mounted read-only: remount it, or use another directory",
+            errno.EEXIST: obstacle,
+            errno.ENOTDIR: obstacle,
+            errno.EFBIG: f"the file system of {directory} or a limit of this process allows no file this large",
+            errno.ENOENT: "the copy was removed behind our back; import the image again",
+        }
+        return remedies.get(error.errno or 0, f"check the disk and file system of {directory}")
 
 
 class _Partial:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
@@ -25,7 +26,14 @@ from imageport.runner import Importer
 from imageport.site import Site
 from imageport.values import Caller
 
+T = TypeVar("T")
+
 STORES = ("one", "two", "three")
+
+
+def _timed(benchmark: BenchmarkFixture, run: Callable[[], T]) -> T:
+    result: T = benchmark.pedantic(run, rounds=3)  # type: ignore[no-untyped-call]
+    return result
 
 
 @pytest.fixture
@@ -69,7 +77,7 @@ def test_one_pass_into_three_stores(
         assert report.image is not None
         return report.image.id
 
-    image = benchmark.pedantic(run, rounds=3)
+    image = _timed(benchmark, run)
     assert all((tmp_path / store / image).stat().st_size == disk.stat().st_size for store in STORES)
 
 
@@ -89,7 +97,7 @@ def test_a_read_a_digest_pair_and_a_write_for_each_store(
                 target.flush()
                 os.fsync(target.fileno())
 
-    benchmark.pedantic(run, rounds=3)
+    _timed(benchmark, run)
     assert all((tmp_path / store).stat().st_size == disk.stat().st_size for store in STORES)
 
 
@@ -106,4 +114,4 @@ def test_the_pipes_alone(benchmark: BenchmarkFixture, size: int) -> None:
         assert [consumer.outcome() for consumer in consumers] == [size] * len(STORES)
         return total
 
-    assert benchmark.pedantic(run, rounds=3) == size
+    assert _timed(benchmark, run) == size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -11,12 +12,11 @@ import threading
 from pathlib import Path
 
 import pytest
-
 from tests.faults.conftest import Bench
 
 #: Run a command where one folder is a file system of a few MiB; works without root where user namespaces do.
-SMALL_DISK = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c",
-              'mkdir -p "$0" && mount -t tmpfs -o size=6m none "$0" && shift 0 && "$@"; code=$?; ls -A "$0"; exit $code']  # fmt: skip
+MOUNTED = 'mkdir -p "$0" && mount -t tmpfs -o size=6m none "$0" && "$@"; code=$?; ls -A "$0"; exit $code'
+SMALL_DISK = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", MOUNTED]
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_a_store_directory_that_cannot_be_written_is_named(bench: Bench, disk: P
     assert report["error"]["store"] == "one"
     assert str(bench.one) in report["error"]["message"]
     assert report["error"]["hint"]
-    assert [path for path in bench.two.iterdir()] == []
+    assert list(bench.two.iterdir()) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -132,10 +132,8 @@ def test_a_task_can_be_cancelled_from_elsewhere(bench: Bench) -> None:
         stop.set()
         feeder.join()
         for pipe in (process.stdin, process.stdout, process.stderr):
-            try:
+            with contextlib.suppress(BrokenPipeError):
                 pipe.close()  # type: ignore[union-attr]
-            except BrokenPipeError:
-                pass
     assert "was cancelled" in report["error"]["message"]
     assert bench.copies() == []
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.runner.desk import Desk
 
 from imageport.catalog import Catalog
 from imageport.site import Site
-from tests.runner.desk import Desk
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 
 import pytest
+from tests.runner.desk import Bytes, Desk, Shelf
 
 from imageport import Caller, Context, ImageData, NoConfig, Plugin, hookimpl
 from imageport.admission import ImportRequest
 from imageport.errors import ExitCode
 from imageport_builtin.copy_image import CopyImage
-from tests.runner.desk import Bytes, Desk, Shelf
 
 CONTENT = os.urandom(2 << 20)
 ADMIN = Caller(user="boss", roles=frozenset({"Admin"}))

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from tests.runner.desk import Bytes, Desk, Shelf
 
 from imageport import (
     Caller,
@@ -28,11 +29,9 @@ from imageport.admission import ImportRequest
 from imageport.errors import ExitCode
 from imageport.report import Report
 from imageport.values import ImageRecord
-from tests.runner.desk import Bytes, Desk, Shelf
 
 CONTENT = os.urandom(3 << 20)
 ME = Caller(user="tester")
-ADMIN = Caller(user="boss", roles=frozenset({"Admin"}))
 
 
 def _assert_rolled_back(desk: Desk, report: Report, *shelves: Shelf) -> None:
@@ -192,7 +191,9 @@ def test_a_format_that_was_promised_must_be_found(desk: Desk) -> None:
     _assert_rolled_back(desk, report, shelf)
     assert report.exit_code == ExitCode.VERIFICATION_FAILED
     assert "qcow2" in report.error.message if report.error else False
-    again = desk.run(Bytes(CONTENT), shelf, request=ImportRequest(caller=ME, image=report.image.id if report.image else "", disk_format="raw"))  # fmt: skip
+    assert report.image is not None
+    request = ImportRequest(caller=ME, image=report.image.id, disk_format="raw")
+    again = desk.run(Bytes(CONTENT), shelf, request=request)
     assert again.error is None
     assert again.image is not None
     assert again.image.status == "active"
@@ -261,7 +262,7 @@ def test_a_step_that_misbehaves_is_named(
     assert needle in report.error.message
     assert report.error.hint
     if step is not Steps.StopsEarly:
-        assert report.error.step == step.__name__.lower()  # type: ignore[attr-defined]
+        assert report.error.step == step.__name__.lower()
         assert report.error.distribution == "acme 1.0"
 
 

@@ -11,7 +11,9 @@ from imageport_builtin.glance_direct import GlanceDirect
 
 def test_a_url_is_not_for_glance_direct() -> None:
     with pytest.raises(SourceRejected, match="is a url"):
-        GlanceDirect(NoConfig()).validate_source(Source(method="glance-direct", uri="https://example.org/disk"))
+        GlanceDirect(NoConfig()).validate_source(
+            Source(method="glance-direct", uri="https://example.org/disk")
+        )
 
 
 def test_a_copy_takes_no_source() -> None:

@@ -51,6 +51,10 @@ def store(tmp_path: Path) -> FileStore:
     return FileStore(FileStoreConfig(directory=tmp_path / "images"))
 
 
+def _open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
 def _image(*pieces: bytes) -> Image:
     return Image(RECORD, ImageData.from_chunks(lambda: iter(pieces)))
 
@@ -66,10 +70,10 @@ def test_a_copy_is_invisible_until_it_is_published(store: FileStore, ctx: Contex
 
 
 def test_a_discarded_copy_leaves_nothing(store: FileStore, ctx: Context) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = _open_files()
     store.store_write(_image(CONTENT), ctx).discard()
     assert list(store.config.directory.iterdir()) == []
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert _open_files() == before
 
 
 def test_an_error_in_the_data_leaves_nothing(store: FileStore, ctx: Context) -> None:
@@ -77,11 +81,11 @@ def test_an_error_in_the_data_leaves_nothing(store: FileStore, ctx: Context) -> 
         yield CONTENT
         raise ValueError("the cable was cut")
 
-    before = len(os.listdir("/proc/self/fd"))
+    before = _open_files()
     with pytest.raises(ValueError, match="cable"):
         store.store_write(Image(RECORD, ImageData.from_chunks(pieces)), ctx)
     assert list(store.config.directory.iterdir()) == []
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert _open_files() == before
 
 
 def test_zeros_take_no_space(store: FileStore, ctx: Context) -> None:
