@@ -75,7 +75,8 @@ def _type(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
 
 def _example(name: str, hooks: frozenset[str], options: list[dict[str, Any]]) -> str:
     """Return the shortest entry that uses the plugin, at the place in a pipeline where it belongs."""
-    place = next((place for role, place in PLACES.items() if fits(hooks, role)), "steps")
+    roles: tuple[Role, ...] = ("source", "store", "step" if "transform" in hooks else "observer", "step")
+    place = PLACES[next((role for role in roles if fits(hooks, role)), "step")]
     required = [f"{option['name']}: {_sample(option['type'])}" for option in options if option["required"]]
     dash, indent = ("", "  ") if place == "source" else ("- ", "    ")
     lines = [f"{place}:", f"  {dash}use: {name}"]

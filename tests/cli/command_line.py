@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
+
+from imageport.cli.app import main
 
 PIPELINE = """
 name: two-stores
@@ -79,9 +84,26 @@ class CommandLine:
         assert result.code == code, result.err + result.out
         return result
 
+    def inside(self, *arguments: str | Path, code: int = 0) -> Result:
+        """Run the command in this process, where a process of its own would only take time."""
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            patch.dict(os.environ, self.environment, clear=True),
+            patch.object(sys, "argv", ["imageport", *map(str, arguments)]),
+            chdir(self.folder),
+            redirect_stdout(out),
+            redirect_stderr(err),
+        ):
+            try:
+                returned = int(main())
+            except SystemExit as end:
+                returned = int(end.code or 0)
+        assert returned == code, err.getvalue() + out.getvalue()
+        return Result(returned, out.getvalue(), err.getvalue())
+
     def imported(self, *arguments: str) -> str:
         """Import the image and return its id."""
-        report = self("run", "p.yaml", self.image, "--json", *arguments).lines[-1]
+        report = self.inside("run", "p.yaml", self.image, "--json", *arguments).lines[-1]
         return str(report["image"]["id"])
 
     def files(self, folder: str) -> Sequence[str]:

@@ -9,37 +9,38 @@ from tests.cli.command_line import CommandLine
 def test_an_image_is_found_by_id_beginning_of_the_id_and_name(cli: CommandLine) -> None:
     image_id = cli.imported("--name", "mine")
     for name in (image_id, image_id[:6], "mine"):
-        assert cli("images", "show", name, "--json").json["id"] == image_id
+        assert cli.inside("images", "show", name, "--json").json["id"] == image_id
 
 
 def test_show_tells_where_the_copies_are(cli: CommandLine) -> None:
     image_id = cli.imported()
-    shown = cli("images", "show", image_id).out
+    shown = cli.inside("images", "show", image_id).out
     assert f"one: {cli.folder}/one/{image_id}" in shown
     assert "definition" not in shown
 
 
 def test_a_list_in_a_pipe_has_one_line_for_each_image(cli: CommandLine) -> None:
     for number in range(2):
-        cli("images", "create", "--name", f"{number}-" + "long" * 60)
-    header, *rows = cli("images", "list").out.splitlines()
+        cli.inside("images", "create", "--name", f"{number}-" + "long" * 60)
+    header, *rows = cli.inside("images", "list").out.splitlines()
     assert header.split() == ["ID", "NAME", "STATUS", "FORMAT", "SIZE", "STORES"]
     assert len(rows) == 2
     assert all("long" * 60 in row for row in rows)
 
 
 def test_a_list_can_be_narrowed_by_status_and_name(cli: CommandLine) -> None:
-    cli("images", "create", "--name", "waiting")
+    cli.inside("images", "create", "--name", "waiting")
     image_id = cli.imported()
-    assert [image["id"] for image in cli("images", "list", "--status", "active", "--json").json] == [image_id]
-    assert [image["status"] for image in cli("images", "list", "--name", "waiting", "--json").json] == [
-        "queued"
+    assert [image["id"] for image in cli.inside("images", "list", "--status", "active", "--json").json] == [
+        image_id
     ]
+    assert [
+        image["status"] for image in cli.inside("images", "list", "--name", "waiting", "--json").json
+    ] == ["queued"]
 
 
 def test_a_record_is_made_and_changed(cli: CommandLine) -> None:
-    made = cli(
-        "images", "create", "--name", "mine", "--disk-format", "qcow2", "--container-format", "bare",
+    made = cli.inside("images", "create", "--name", "mine", "--disk-format", "qcow2", "--container-format", "bare",
         "--property", "a=1", "--property", "b=2", "--tag", "x", "--min-disk", "2", "--min-ram", "512",
         "--protected", "--visibility", "private", "--json",
     ).json  # fmt: skip
@@ -49,9 +50,9 @@ def test_a_record_is_made_and_changed(cli: CommandLine) -> None:
         ["x"],
         True,
     )
-    changed = cli(
-        "images", "set", "mine", "--name", "yours", "--property", "a=3", "--remove-property", "b", "--tag", "y",
-        "--remove-tag", "x", "--unprotected", "--disk-format", "raw", "--json",
+    changed = cli.inside(
+        "images", "set", "mine", "--name", "yours", "--property", "a=3", "--remove-property", "b",
+        "--tag", "y", "--remove-tag", "x", "--unprotected", "--disk-format", "raw", "--json",
     ).json  # fmt: skip
     expected = {
         "name": "yours", "properties": {"a": "3"}, "tags": ["y"], "protected": False, "disk_format": "raw",
@@ -71,17 +72,19 @@ def test_a_record_is_made_and_changed(cli: CommandLine) -> None:
     ],
 )
 def test_wrong_values_are_usage_errors(cli: CommandLine, arguments: list[str], message: str) -> None:
-    assert message in cli("images", *arguments, code=2).err
+    assert message in cli.inside("images", *arguments, code=2).err
 
 
 def test_a_property_that_is_not_there_cannot_be_removed(cli: CommandLine) -> None:
-    cli("images", "create", "--name", "mine")
-    assert "has no property 'x'" in cli("images", "set", "mine", "--remove-property", "x", code=2).err
+    cli.inside("images", "create", "--name", "mine")
+    assert "has no property 'x'" in cli.inside("images", "set", "mine", "--remove-property", "x", code=2).err
 
 
 def test_formats_of_an_active_image_stay(cli: CommandLine) -> None:
     image_id = cli.imported()
-    assert "disk_format of image" in cli("images", "set", image_id, "--disk-format", "qcow2", code=7).err
+    assert (
+        "disk_format of image" in cli.inside("images", "set", image_id, "--disk-format", "qcow2", code=7).err
+    )
 
 
 def test_delete_removes_every_copy_and_the_record(cli: CommandLine) -> None:
@@ -89,12 +92,12 @@ def test_delete_removes_every_copy_and_the_record(cli: CommandLine) -> None:
     done = cli("images", "delete", image_id)
     assert f"removed {cli.folder}/two/{image_id}" in done.out
     assert (cli.files("one"), cli.files("two")) == ([], [])
-    assert cli("images", "list", "--json").json == []
+    assert cli.inside("images", "list", "--json").json == []
 
 
 def test_a_protected_image_is_not_deleted(cli: CommandLine) -> None:
     image_id = cli.imported()
-    cli("images", "set", image_id, "--protected")
+    cli.inside("images", "set", image_id, "--protected")
     assert "--unprotected" in cli("images", "delete", image_id, code=7).err
     assert cli.files("one") == [image_id]
 
@@ -105,44 +108,44 @@ def test_a_copy_that_cannot_be_removed_keeps_the_record(cli: CommandLine) -> Non
     stuck.unlink()
     stuck.mkdir()
     assert str(stuck) in cli("images", "delete", image_id, code=6).err
-    assert [image["id"] for image in cli("images", "list", "--json").json] == [image_id]
+    assert [image["id"] for image in cli.inside("images", "list", "--json").json] == [image_id]
     stuck.rmdir()
     cli("images", "delete", image_id)
 
 
 def test_staged_data_is_imported_without_a_source(cli: CommandLine) -> None:
-    image_id = cli("images", "create", "--name", "mine", "--json").json["id"]
+    image_id = cli.inside("images", "create", "--name", "mine", "--json").json["id"]
     assert "staged 3.0 MiB" in cli("images", "stage", "mine", cli.image).out
-    assert cli("images", "show", "mine", "--json").json["status"] == "uploading"
+    assert cli.inside("images", "show", "mine", "--json").json["status"] == "uploading"
     cli("run", "p.yaml", "--image", "mine", "-q")
     assert (cli.folder / "one" / image_id).read_bytes() == cli.image.read_bytes()
     assert cli.files(".local/share/imageport/staging") == []
 
 
 def test_data_is_staged_from_standard_input_and_only_once(cli: CommandLine) -> None:
-    cli("images", "create", "--name", "mine")
+    cli.inside("images", "create", "--name", "mine")
     cli("images", "stage", "mine", "-", data=b"bytes")
     assert "data is staged already" in cli("images", "stage", "mine", "-", data=b"others", code=7).err
 
 
 def test_failed_staging_leaves_a_queued_image_and_no_file(cli: CommandLine) -> None:
     (cli.folder / "imageport.yaml").write_text("limits: {image_size_cap: 1 MiB}\n")
-    cli("images", "create", "--name", "mine")
+    cli.inside("images", "create", "--name", "mine")
     cli("images", "stage", "mine", cli.image, code=1)
     cli("images", "stage", "mine", "nowhere", code=4)
-    assert cli("images", "show", "mine", "--json").json["status"] == "queued"
+    assert cli.inside("images", "show", "mine", "--json").json["status"] == "queued"
     assert cli.files(".local/share/imageport/staging") == []
 
 
 def test_deleting_an_image_removes_what_was_staged(cli: CommandLine) -> None:
-    cli("images", "create", "--name", "mine")
+    cli.inside("images", "create", "--name", "mine")
     cli("images", "stage", "mine", cli.image)
     cli("images", "delete", "mine")
     assert cli.files(".local/share/imageport/staging") == []
 
 
 def test_staging_that_was_killed_can_be_repeated_after_gc(cli: CommandLine) -> None:
-    image_id = cli("images", "create", "--name", "mine", "--json").json["id"]
+    image_id = cli.inside("images", "create", "--name", "mine", "--json").json["id"]
     process = subprocess.Popen(
         cli.command("images", "stage", "mine", "-"),
         cwd=cli.folder,
@@ -202,5 +205,5 @@ def test_a_damaged_copy_is_not_exported(cli: CommandLine) -> None:
 
 
 def test_an_image_without_copies_cannot_be_exported(cli: CommandLine) -> None:
-    cli("images", "create", "--name", "mine")
+    cli.inside("images", "create", "--name", "mine")
     assert "has no copy" in cli("images", "export", "mine", "out.raw", code=7).err

@@ -29,7 +29,7 @@ def test_a_run_ends_with_what_was_imported_and_where_the_copies_are(cli: Command
 
 
 def test_json_is_events_with_the_report_once_and_last(cli: CommandLine) -> None:
-    done = cli("run", "p.yaml", cli.image, "--json", "--name", "mine", "--property", "a=b")
+    done = cli.inside("run", "p.yaml", cli.image, "--json", "--name", "mine", "--property", "a=b")
     *events, report = done.lines
     assert done.err == ""
     assert [event["type"] for event in events][:3] == ["task.create", "task.processing", "image.update"]
@@ -59,7 +59,7 @@ def test_a_failed_run_says_what_where_and_how_to_go_on(cli: CommandLine) -> None
     (cli.folder / "nowhere.raw").write_bytes(b"there now")
     arguments = retry.removeprefix("  retry: imageport ").split()
     assert cli(*arguments).out.startswith("imported nowhere.raw")
-    assert len(cli("images", "list", "--json").json) == 1
+    assert len(cli.inside("images", "list", "--json").json) == 1
 
 
 def test_a_failed_run_with_json_still_ends_with_the_report(cli: CommandLine) -> None:
@@ -114,37 +114,37 @@ def test_without_either_the_stores_of_the_pipeline_are_written(cli: CommandLine)
 def test_an_unknown_store_is_refused_with_a_suggestion(cli: CommandLine) -> None:
     assert (
         "no store 'tow' (did you mean 'two'?)"
-        in cli("run", "p.yaml", cli.image, "--store", "tow", code=2).err
+        in cli.inside("run", "p.yaml", cli.image, "--store", "tow", code=2).err
     )
 
 
 def test_store_and_all_stores_exclude_each_other(cli: CommandLine) -> None:
-    cli("run", "p.yaml", cli.image, "--store", "one", "--all-stores", code=2)
+    cli.inside("run", "p.yaml", cli.image, "--store", "one", "--all-stores", code=2)
 
 
 def test_allow_failure_overrides_the_pipeline(cli: CommandLine) -> None:
     (cli.folder / "two").write_text("a file where the store wants a folder")
     assert "error:" in cli("run", "p.yaml", cli.image, "-q", code=6).err
     assert cli.files("one") == []
-    done = cli("run", "p.yaml", cli.image, "--json", "--allow-failure")
+    done = cli.inside("run", "p.yaml", cli.image, "--json", "--allow-failure")
     stores = done.lines[-1]["stores"]
     assert (stores["one"]["status"], stores["two"]["status"]) == ("published", "failed")
 
 
 def test_roles_decide_what_is_injected(cli: CommandLine) -> None:
-    report = cli("run", "p.yaml", cli.image, "--json", "--role", "admin").lines[-1]
+    report = cli.inside("run", "p.yaml", cli.image, "--json", "--role", "admin").lines[-1]
     assert "os_distro" not in report["image"]["properties"]
 
 
 def test_a_user_can_be_named(cli: CommandLine) -> None:
-    report = cli("run", "p.yaml", cli.image, "--json", "--user", "alice").lines[-1]
+    report = cli.inside("run", "p.yaml", cli.image, "--json", "--user", "alice").lines[-1]
     assert report["image"]["owner"] == "alice"
 
 
 def test_variables_are_set_on_the_command_line(cli: CommandLine) -> None:
     text = (cli.folder / "p.yaml").read_text().replace("debian}", '"{var.distro}"}')
     (cli.folder / "p.yaml").write_text(text + "vars: {distro: none}\n")
-    report = cli("run", "p.yaml", cli.image, "--json", "--set", "distro=fedora").lines[-1]
+    report = cli.inside("run", "p.yaml", cli.image, "--json", "--set", "distro=fedora").lines[-1]
     assert report["image"]["properties"]["os_distro"] == "fedora"
 
 
@@ -158,9 +158,9 @@ def test_secrets_of_the_environment_appear_nowhere(cli: CommandLine) -> None:
     text = text.replace("{use: glance-direct}", '{use: glance-direct, uri: "missing-{env.TOKEN}.raw"}')
     (cli.folder / "p.yaml").write_text(text + "observers: [{use: jsonl, with: {path: events.jsonl}}]\n")
     first, second = cli("run", "p.yaml", code=4), cli("run", "p.yaml", "--json", code=4)
-    tasks = cli("tasks", "list", "--json")
+    tasks = cli.inside("tasks", "list", "--json")
     everything = first.out + first.err + second.out + second.err + tasks.out
-    everything += (cli.folder / "events.jsonl").read_text() + cli("plan", "p.yaml").out
+    everything += (cli.folder / "events.jsonl").read_text() + cli.inside("plan", "p.yaml").out
     assert "missing-***.raw" in everything
     assert "hunter2" not in everything
 

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import os
+import pty
+import select
+import subprocess
+import time
+from pathlib import Path
+
+from tests.builtin.observer_bench import event
+from tests.cli.command_line import CommandLine
+
+from imageport import NoConfig
+from imageport_builtin.terminal import Terminal
+
+
+def _on_a_terminal(cli: CommandLine, columns: int, *, stop: bool) -> tuple[int, str]:
+    """Run a slow import with a terminal as standard error; return its exit code and what was drawn."""
+    ours, theirs = pty.openpty()
+    cli.environ |= {"COLUMNS": str(columns), "TERM": "xterm"}
+    process = subprocess.Popen(
+        cli.command("run", "p.yaml", "-"),
+        cwd=cli.folder, env=cli.environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    assert process.stdin is not None
+    drawn = b""
+    written = 0
+    while written < 12 or b"slowest now" not in drawn:
+        process.stdin.write(bytes(1 << 20))
+        process.stdin.flush()
+        written += 1
+        if select.select([ours], [], [], 0.1)[0]:
+            drawn += os.read(ours, 65536)
+    if stop:
+        process.send_signal(2)
+    process.stdin.close()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            drawn += os.read(ours, 65536)
+        except OSError:  # the other end is closed
+            break
+    os.close(ours)
+    return process.wait(timeout=30), drawn.decode()
+
+
+def test_lanes_are_drawn_with_bytes_and_rate_and_the_slowest_is_named(tmp_path: Path) -> None:
+    code, drawn = _on_a_terminal(CommandLine(tmp_path), 100, stop=False)
+    assert code == 0
+    for expected in ("glance-direct", "one", "two", "MiB/s", "━", "slowest now: the source"):
+        assert expected in drawn
+    assert drawn.rindex("\x1b[?25h") > drawn.rindex("\x1b[?25l"), "the cursor is shown again"
+
+
+def test_a_narrow_terminal_gets_numbers_only_and_ctrl_c_ends_cleanly(tmp_path: Path) -> None:
+    code, drawn = _on_a_terminal(CommandLine(tmp_path), 50, stop=True)
+    assert code == 130
+    assert "━" not in drawn
+    assert "MiB/s" in drawn
+    assert drawn.rindex("\x1b[?25h") > drawn.rindex("\x1b[?25l"), "the cursor is shown again"
+    assert "the import was interrupted" in drawn
+    assert "Traceback" not in drawn
+
+
+def test_nothing_is_drawn_where_standard_error_is_no_terminal(tmp_path: Path) -> None:
+    cli = CommandLine(tmp_path)
+    with (cli.folder / "p.yaml").open("a") as pipeline:
+        pipeline.write("observers: [{use: terminal}]\n")
+    assert cli("run", "p.yaml", cli.image, "-q").err == ""
+
+
+def test_steps_that_move_no_bytes_get_no_lane() -> None:
+    terminal = Terminal(NoConfig())
+    terminal.on_progress(event("step.start", step="inject"))
+    terminal.on_progress(event("step.end", step="inject"))
+    terminal.on_progress(event("progress", lane="fetch", done=5))
+    assert list(terminal._lanes) == ["fetch"]
