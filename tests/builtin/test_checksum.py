@@ -106,6 +106,12 @@ PUBLISHED_LISTS = {
         "disk.img",
         f"sha256:{UBUNTU}",
     ),
+    "a clear-signed digest": (
+        f"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n{UBUNTU}\n"
+        f"-----BEGIN PGP SIGNATURE-----\n\n{CENTOS7}\n-----END PGP SIGNATURE-----\n",
+        "disk.img",
+        f"sha256:{UBUNTU}",
+    ),
     "path prefixes": (
         f"{CENTOS7}  ./old/disk.img\n{UBUNTU}  ./images/disk.img\n",
         "images/disk.img",

@@ -10,7 +10,7 @@ from tests.transport.harness import make_transport
 from imageport import Cancelled, SourceUnavailable
 from imageport.limits import Limits
 
-HASTY = Limits(connect_timeout=1, read_timeout=0.5)
+HASTY = Limits(connect_timeout=1, read_timeout=0.5, download_deadline=10)
 
 
 def half_then_silence(reply: Reply) -> None:
@@ -67,7 +67,14 @@ def drip_headers(reply: Reply) -> None:
         reply.write(b"X")
 
 
-@pytest.mark.parametrize("behaviour", [drip, drip_headers])
+def burst_then_drip(reply: Reply) -> None:
+    reply.head(200, {})
+    reply.write(b"x" * 100_000)
+    while not reply.closing.wait(0.02):
+        reply.write(b"x")
+
+
+@pytest.mark.parametrize("behaviour", [drip, drip_headers, burst_then_drip])
 def test_a_dripping_server_is_given_up(http_server: HttpServer, behaviour: Behaviour) -> None:
     url = http_server.answer("/disk", behaviour)
     with pytest.raises(SourceUnavailable, match=r"came at \d+ B a second, less than 1.0 KiB") as caught:
