@@ -182,15 +182,28 @@ class Shell:
         raise AssertionError(f"the shell ended, or hung, in: {command}\n{printed}")
 
 
-def play(page: Path, folder: Path, environment: Mapping[str, str] | None = None) -> None:
-    """Do everything that *page* says, in *folder*, and compare what is printed with what it shows."""
+def play(
+    page: Path,
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    stand_ins: Mapping[str, str] | None = None,
+) -> None:
+    """Do everything that *page* says, in *folder*, and compare what is printed with what it shows.
+
+    *stand_ins* are texts of the page, such as addresses of servers, and what takes their place here.
+    """
     port = free_port()
+    replaced = {PORT: port, HOME: str(folder)} | dict(stand_ins or {})
 
     def here(text: str) -> str:
-        return text.replace(PORT, port).replace(HOME, str(folder))
+        for on_page, on_disk in replaced.items():
+            text = text.replace(on_page, on_disk)
+        return text
 
     def there(text: str) -> str:
-        return text.replace(str(folder), HOME).replace(port, PORT)
+        for on_page, on_disk in reversed(replaced.items()):
+            text = text.replace(on_disk, on_page)
+        return text
 
     with Shell(folder, environment) as shell:
         for block in blocks_of(page):
