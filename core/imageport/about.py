@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from imageport.catalogue import InstalledPlugin, hooks_of
 from imageport.configure import PLACES, fits
+from imageport.placing import Role
 
 
 def about(installed: InstalledPlugin) -> dict[str, Any]:
