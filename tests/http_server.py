@@ -76,11 +76,11 @@ def content(body: bytes, *, headers: Mapping[str, str] | None = None, length: st
     return behave
 
 
-def chunked(*pieces: bytes, complete: bool = True) -> Behaviour:
+def chunked(*pieces: bytes, complete: bool = True, headers: Mapping[str, str] | None = None) -> Behaviour:
     """Answer with *pieces* in chunks, without a Content-Length."""
 
     def behave(reply: Reply) -> None:
-        reply.head(200, {"Transfer-Encoding": "chunked"})
+        reply.head(200, {"Transfer-Encoding": "chunked", **(headers or {})})
         for piece in pieces:
             reply.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
         if complete:

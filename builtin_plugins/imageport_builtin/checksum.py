@@ -14,6 +14,7 @@ from imageport import (
     ImageData,
     Plugin,
     PluginConfig,
+    Url,
     VerificationFailed,
     hookimpl,
 )
@@ -76,7 +77,7 @@ def published_digest(url: str, filename: str | None, ctx: Context) -> Digest:
 
     Raises ``VerificationFailed``, and what ``ctx.http.get_text`` raises.
     """
-    return find_digest(ctx.http.get_text(url), filename, origin=url)
+    return find_digest(ctx.http.get_text(url), filename, origin=Url.parse(url).shown)
 
 
 def verified(data: ImageData, expected: Digest, ctx: Context) -> ImageData:

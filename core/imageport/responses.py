@@ -80,6 +80,7 @@ class HttpResponse:
         self._watch = watch
         self.closed = False
         self._position = 0
+        self._total = self.length
         self._breaks = 0
 
     @property
@@ -127,15 +128,22 @@ class HttpResponse:
                 # A closed connection looks like the end of the body.
                 raise RuntimeError(f"the answer of {self._name} was closed")
             self._watch.check()
+            if self._total is not None:
+                limit = min(limit, self._total - self._position)
+            if limit == 0:
+                return b""
             try:
                 part = self._exchange.answer.read1(limit, decode_content=False)
             except CONNECTION_ERRORS as error:
                 self._resume(error)
-            else:
-                if part:
-                    self._position += len(part)
-                    self._breaks = 0
-                return part
+                continue
+            if part:
+                self._position += len(part)
+                self._breaks = 0
+            elif self._total is not None:
+                self._resume(http.client.IncompleteRead(b""))
+                continue
+            return part
 
     def _resume(self, cause: Exception) -> None:
         """Ask for the rest of the body on a new connection."""
@@ -173,18 +181,19 @@ class HttpResponse:
             problem = f"instead of the rest the server answered {answer.status}"
         elif int(found[1]) != self._position or (found[3] != "*" and int(found[2]) + 1 != int(found[3])):
             problem = f"asked for everything from byte {self._position} the server sent '{found[0]}'"
-        elif self.length is not None and found[3] not in ("*", str(self.length)):
-            problem = f"its size was {self.length} bytes and is now {found[3]}"
+        elif self._total is not None and found[3] not in ("*", str(self._total)):
+            problem = f"its size was {self._total} bytes and is now {found[3]}"
         elif etag is not None and answer.headers.get("ETag", etag) != etag:
             problem = f"its ETag was {etag!a} and is now {answer.headers['ETag']!a}"
         else:
+            if found[3] != "*":
+                self._total = int(found[3])
             return
         self._fail(f"the connection broke after {self._progress}, and then {problem}", "import it again")
 
     @property
     def _progress(self) -> str:
-        total = "an unknown number of" if self.length is None else str(self.length)
-        return f"{self._position} of {total} bytes"
+        return f"{self._position} of {'an unknown number of' if self._total is None else self._total} bytes"
 
     def _fail(self, problem: str, hint: str) -> NoReturn:
         self.close()

@@ -85,21 +85,22 @@ class HttpTransport:
 
         Raises what ``get`` raises, and ``SourceUnavailable`` when the document is anything else.
         """
+        shown = Url.parse(url).shown
         with self.get(url) as response:
             text = b""
             for piece in response.chunks():
                 text += piece
                 if len(text) > limit:
                     raise SourceUnavailable(
-                        f"{response.url} is larger than {format_size(limit)}",
+                        f"{shown} is larger than {format_size(limit)}",
                         hint="check that the url is that of a small text file",
                     )
         try:
             return text.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise SourceUnavailable(
-                f"{response.url} is not text in UTF-8: {error.reason} at byte {error.start}",
-                hint="check that the url is that of a text file, not of a compressed or signed one",
+                f"{shown} is not text in UTF-8: {error.reason} at byte {error.start}",
+                hint="check that the url is that of a text file, not of a compressed or binary one",
             ) from None
 
     def post_json(self, url: str, payload: Any) -> None:

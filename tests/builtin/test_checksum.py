@@ -212,12 +212,6 @@ def ctx(tmp_path: Path, events: list[Event]) -> Context:
     return make_context(make_transport(), tmp_path, events)
 
 
-@pytest.fixture
-def http_server() -> Iterator[HttpServer]:
-    with HttpServer() as server:
-        yield server
-
-
 def transform(data: ImageData, ctx: Context, **options: Any) -> Image:
     return Checksum(ChecksumConfig(**options)).transform(image=Image(ImageRecord(id="x"), data), ctx=ctx)
 

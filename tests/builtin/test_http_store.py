@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,12 +10,6 @@ from imageport import Context, Location, NoConfig, SourceRejected, StoreFailed
 from imageport_builtin.http_store import HttpStore
 
 BODY = bytes(range(256)) * 8192
-
-
-@pytest.fixture
-def http_server() -> Iterator[HttpServer]:
-    with HttpServer() as server:
-        yield server
 
 
 @pytest.fixture

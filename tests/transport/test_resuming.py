@@ -165,6 +165,24 @@ def test_a_file_that_changed_meanwhile_is_never_spliced(
     assert str(caught.value).isprintable()
 
 
+@pytest.mark.parametrize(
+    "first", [stored(BODY, break_after=7), chunked(BODY[:7], complete=False, headers={"ETag": '"1"'})]
+)
+def test_a_rest_of_unannounced_length_must_be_whole_and_is_cut_at_the_end(
+    http_server: HttpServer, first: Behaviour
+) -> None:
+    def rest(start: int, stop: int) -> Behaviour:
+        def behave(reply: Reply) -> None:
+            reply.head(206, {"Content-Range": f"bytes {start}-{len(BODY) - 1}/{len(BODY)}"})
+            reply.write((BODY + b"and more")[start:stop])
+
+        return behave
+
+    url = http_server.answer("/disk", first, rest(7, 2_000_000), rest(2_000_000, len(BODY) + 8))
+    assert download(url) == BODY
+    assert [asked for asked, _ in ranges(http_server)] == [None, "bytes=7-", "bytes=2000000-"]
+
+
 def test_a_server_that_says_it_has_no_ranges_is_believed(http_server: HttpServer) -> None:
     url = http_server.answer("/disk", stored(BODY, break_after=7, headers={"Accept-Ranges": "none"}))
     with pytest.raises(SourceUnavailable, match="after 7 of 3500000 bytes"):
