@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 import time
 
@@ -117,3 +119,19 @@ def test_nothing_is_asked_for_once_cancelled(http_server: HttpServer) -> None:
     with pytest.raises(Cancelled):
         next(chunks)
     assert response.closed
+
+
+def test_a_machine_that_does_not_answer_is_given_up_and_cancelling_ends_the_wait() -> None:
+    """A listener whose queue is full drops further connections, as a firewall does."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as queue:
+        for _ in range(4):
+            waiting = queue.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        url = f"http://127.0.0.1:{full.getsockname()[1]}/disk"
+        with pytest.raises(SourceUnavailable, match=r"Connection timed out \(127"):
+            make_transport(limits=Limits(connect_timeout=0.3)).post_json(url, {})
+        cancelled = threading.Event()
+        threading.Timer(0.3, cancelled.set).start()
+        with pytest.raises(Cancelled):
+            make_transport(cancelled=cancelled, limits=Limits(connect_timeout=60)).get(url)
