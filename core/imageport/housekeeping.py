@@ -97,7 +97,9 @@ class Housekeeping:
     def _expired_tasks(self) -> Iterator[Finding]:
         now = datetime.now(UTC)
         for task in self._catalog.list_tasks():
-            if task.finished and task.expires_at is not None and task.expires_at <= now:
+            expired = task.finished and task.expires_at is not None and task.expires_at <= now
+            # A task that still owes the removal of a copy is remembered until that is done.
+            if expired and not self._catalog.pending_locations(task.id):
                 yield Finding(kind="task", name=task.id, image_id=task.image_id)
         if not self._dry_run:
             self._catalog.remove_expired_tasks(now)

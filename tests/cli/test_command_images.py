@@ -68,6 +68,7 @@ def test_a_record_is_made_and_changed(cli: CommandLine) -> None:
         (["create", "--visibility", "secret"], "unknown visibility 'secret'"),
         (["create", "--property", "os_glance_x=1"], "property os_glance_x is reserved"),
         (["show", "nobody"], "no image 'nobody'"),
+        (["list", "--status", "activ"], "unknown status 'activ' (did you mean 'active'?)"),
         (["create", "--min-disk", "-1"], "--min-disk"),
     ],
 )

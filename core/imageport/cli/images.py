@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -57,7 +57,11 @@ def list_images(
     json: Json = False,
 ) -> None:
     """List images, the newest first."""
+    from imageport.admission import require_known
     from imageport.limits import format_size
+    from imageport.values import ImageStatus
+
+    require_known("status", status, get_args(ImageStatus))
 
     session: Session = ctx.obj
     images = session.catalog.list_images(status=status, name=name)

@@ -34,6 +34,9 @@ def list_tasks(
     json: Json = False,
 ) -> None:
     """List tasks, the newest first. Finished ones are kept for 48 hours."""
+    from imageport.admission import require_known
+
+    require_known("status", status, ("pending", "processing", "success", "failure"))
     session: Session = ctx.obj
     image_id = session.catalog.find_image(image).id if image else None
     tasks = session.catalog.list_tasks(image_id=image_id, status=status)
