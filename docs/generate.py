@@ -16,7 +16,7 @@ from reference_pages.plugins import plugin_index_page, plugin_page
 from reference_pages.reports import report_page
 from ruamel.yaml import YAML
 
-from imageport.catalogue import Catalogue
+from imageport.plugins.catalogue import Catalogue
 
 FOLDER = Path(__file__).parent / "reference"
 EXAMPLES = FOLDER / "plugins" / "examples.yaml"

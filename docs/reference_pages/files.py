@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from imageport.about import options_of
-from imageport.entries import Pipeline, SourceEntry, StepEntry
-from imageport.site import Site
+from imageport.configuration.entries import Pipeline, SourceEntry, StepEntry
+from imageport.configuration.site import Site
+from imageport.plugins.about import options_of
 from reference_pages.writing import markdown, prose, required, table
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from imageport.about import about
-from imageport.catalogue import InstalledPlugin
+from imageport.plugins.about import about
+from imageport.plugins.catalogue import InstalledPlugin
 from reference_pages.files import options_table
 from reference_pages.writing import fenced, markdown, required, table
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import get_type_hints
 
 import imageport
-from imageport import errors, report
+from imageport import errors
+from imageport.importing import report
 from reference_pages.writing import plain_type, prose, table
 
 #: What the fields of the report mean; a field that is missing here, or here alone, is an error.
