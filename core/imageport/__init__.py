@@ -3,6 +3,7 @@
 Everything a plugin author needs is importable from here and listed in ``__all__``.
 """
 
+from imageport.configuration.positions import printable
 from imageport.context import Context
 from imageport.data import CHUNK_SIZE, ZERO_CHUNK, Chunks, ImageData, write_sparse
 from imageport.errors import (
@@ -18,13 +19,12 @@ from imageport.errors import (
     VerificationFailed,
 )
 from imageport.hookspecs import hookimpl
+from imageport.http.network import unwrap_address
+from imageport.http.transport import HttpResponse, HttpTransport
+from imageport.http.urls import Url
 from imageport.inspection import FormatInspection, ImageFormat, check_declared, inspect_file
 from imageport.limits import ByteSize, format_size
-from imageport.network import unwrap_address
 from imageport.plugin import NoConfig, Plugin, PluginConfig
-from imageport.positions import printable
-from imageport.transport import HttpResponse, HttpTransport
-from imageport.urls import Url
 from imageport.values import (
     RESERVED_PREFIX,
     Caller,

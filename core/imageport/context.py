@@ -19,7 +19,7 @@ from imageport.limits import Limits, format_size
 from imageport.values import Caller, Event, Location
 
 if TYPE_CHECKING:
-    from imageport.transport import HttpTransport
+    from imageport.http.transport import HttpTransport
 
 _numbers = itertools.count(1)
 

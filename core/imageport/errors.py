@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from imageport.positions import Problem
+    from imageport.configuration.positions import Problem
 
 
 class ExitCode(IntEnum):

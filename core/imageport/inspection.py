@@ -221,7 +221,9 @@ def check_declared(found: ImageFormat, declared: str | None) -> str:
 def _new_inspectors() -> list[Any]:
     from oslo_utils.imageutils import format_inspector  # noqa: PLC0415 - needed by few commands, slow to import
 
-    inspectors: list[Any] = [inspector() for name, inspector in format_inspector.ALL_FORMATS.items() if name != "raw"]
+    inspectors: list[Any] = [
+        inspector() for name, inspector in format_inspector.ALL_FORMATS.items() if name != "raw"
+    ]
     for inspector in inspectors:
         if inspector.NAME == "qcow2":
             inspector.I_FEATURES_MAX_BIT = _QCOW2_KNOWN_FEATURES

@@ -14,16 +14,16 @@ from typing import TypeVar
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from imageport.admission import ImportRequest
 from imageport.catalog import Catalog
-from imageport.catalogue import Catalogue
+from imageport.configuration.pipeline import load_pipeline
+from imageport.configuration.site import Site
 from imageport.data import ImageData
-from imageport.fanout import Consumer, fan_out
-from imageport.interruption import Interruption
-from imageport.pipeline import load_pipeline
-from imageport.plan import make_plan
-from imageport.runner import Importer
-from imageport.site import Site
+from imageport.importing.admission import ImportRequest
+from imageport.importing.fanout import Consumer, fan_out
+from imageport.importing.interruption import Interruption
+from imageport.importing.plan import make_plan
+from imageport.importing.runner import Importer
+from imageport.plugins.catalogue import Catalogue
 from imageport.values import Caller
 
 T = TypeVar("T")

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from imageport import Caller, Context, Event, HttpTransport, ImageRecord
+from imageport.http.network import NetworkRules
 from imageport.limits import Limits
-from imageport.network import NetworkRules
 
 RECORD = ImageRecord(
     id="3f4a",

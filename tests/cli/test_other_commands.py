@@ -14,9 +14,9 @@ import pytest
 import typer
 from tests.cli.command_line import CommandLine
 
-from imageport.about import about
-from imageport.catalogue import Catalogue
 from imageport.cli.app import app
+from imageport.plugins.about import about
+from imageport.plugins.catalogue import Catalogue
 
 BROKEN = "import no_such_library\n"
 SHOUT = '''

@@ -9,8 +9,8 @@ import inspect
 from pathlib import Path
 
 import imageport
-from imageport.catalogue import GROUP
 from imageport.hookspecs import NAMESPACE, ImportHooks
+from imageport.plugins.catalogue import GROUP
 
 FROZEN = Path(__file__).with_name("hooks.txt")
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from imageport.catalogue import Catalogue, InstalledPlugin, hooks_of
 from imageport.errors import PluginBroken, UsageError
+from imageport.plugins.catalogue import Catalogue, InstalledPlugin, hooks_of
 
 if TYPE_CHECKING:
     from tests.core.conftest import PluginFolder
@@ -188,7 +188,7 @@ def test_broken_metadata_of_one_distribution_does_not_hide_the_others(acme: Plug
 
 def test_a_listing_does_not_import_heavy_libraries(acme: PluginFolder) -> None:
     script = (
-        "import json, sys\nfrom imageport.catalogue import Catalogue\nCatalogue.installed().names()\n"
+        "import json, sys\nfrom imageport.plugins.catalogue import Catalogue\nCatalogue.installed().names()\n"
         "print(json.dumps(sorted({'py7zr', 'rich', 'sqlalchemy', 'imageport_builtin'} & set(sys.modules))))"
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True)

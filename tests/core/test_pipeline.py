@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imageport.catalogue import Catalogue
+from imageport.configuration.pipeline import ConfiguredPipeline, load_pipeline
+from imageport.configuration.site import load_site
 from imageport.errors import PipelineInvalid
-from imageport.pipeline import ConfiguredPipeline, load_pipeline
-from imageport.site import load_site
+from imageport.plugins.catalogue import Catalogue
 
 if TYPE_CHECKING:
     from tests.core.conftest import PluginFolder

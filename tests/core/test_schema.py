@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imageport.catalogue import Catalogue
-from imageport.schema import pipeline_schema, site_schema, with_variables
-from imageport.yamlfile import YamlFile
+from imageport.configuration.schema import pipeline_schema, site_schema, with_variables
+from imageport.configuration.yamlfile import YamlFile
+from imageport.plugins.catalogue import Catalogue
 
 if TYPE_CHECKING:
     from tests.core.conftest import PluginFolder

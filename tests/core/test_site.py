@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from imageport.configuration.site import Site, load_site
 from imageport.errors import PipelineInvalid
-from imageport.site import Site, load_site
 
 
 def load(text: str, folder: Path, environ: Mapping[str, str] | None = None) -> Site:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imageport.positions import Problem
-from imageport.templating import MAX_SECRET_SIZE, Variables, expand_tree, redact
-from imageport.yamlfile import YamlFile
+from imageport.configuration.positions import Problem
+from imageport.configuration.templating import MAX_SECRET_SIZE, Variables, expand_tree, redact
+from imageport.configuration.yamlfile import YamlFile
 
 URI = "https://user@images.example:8443/debian/12%2B1/disk%20image.qcow2?token=a/b#part"
 

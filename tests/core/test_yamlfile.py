@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imageport.configuration.yamlfile import MAX_FILE_SIZE, MAX_VALUES, YamlFile
 from imageport.errors import PipelineInvalid
-from imageport.yamlfile import MAX_FILE_SIZE, MAX_VALUES, YamlFile
 
 
 def refusal(text: str) -> str:

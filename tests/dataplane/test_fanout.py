@@ -9,8 +9,8 @@ import pytest
 
 from imageport.data import CHUNK_SIZE, ImageData
 from imageport.errors import StoreFailed
-from imageport.fanout import Consumer, fan_out
-from imageport.pipe import CAPACITY
+from imageport.importing.fanout import Consumer, fan_out
+from imageport.importing.pipe import CAPACITY
 
 
 def _keep(data: ImageData) -> bytes:

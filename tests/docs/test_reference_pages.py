@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from imageport.catalogue import Catalogue
+from imageport.plugins.catalogue import Catalogue
 
 REPOSITORY = Path(__file__).parents[2]
 EXAMPLES: dict[str, str] = YAML(typ="safe").load(REPOSITORY / "docs/reference/plugins/examples.yaml")

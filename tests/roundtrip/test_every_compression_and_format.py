@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from imageport.admission import ImportRequest
 from imageport.catalog import Catalog
-from imageport.catalogue import Catalogue
-from imageport.interruption import Interruption
-from imageport.pipeline import load_pipeline
-from imageport.plan import make_plan
-from imageport.runner import Importer
-from imageport.site import Site
+from imageport.configuration.pipeline import load_pipeline
+from imageport.configuration.site import Site
+from imageport.importing.admission import ImportRequest
+from imageport.importing.interruption import Interruption
+from imageport.importing.plan import make_plan
+from imageport.importing.runner import Importer
+from imageport.plugins.catalogue import Catalogue
 from imageport.values import Caller
 
 DISK_SIZE = 5 << 20

@@ -7,7 +7,7 @@ import pytest
 from tests.runner.desk import Desk
 
 from imageport.catalog import Catalog
-from imageport.site import Site
+from imageport.configuration.site import Site
 
 
 @pytest.fixture

@@ -20,15 +20,15 @@ from imageport import (
     Written,
     hookimpl,
 )
-from imageport.admission import ImportRequest
-from imageport.binding import BoundStep
 from imageport.catalog import Catalog
-from imageport.catalogue import Catalogue
-from imageport.interruption import Interruption
-from imageport.plan import Plan
-from imageport.report import Report
-from imageport.runner import Importer
-from imageport.site import Site
+from imageport.configuration.site import Site
+from imageport.importing.admission import ImportRequest
+from imageport.importing.interruption import Interruption
+from imageport.importing.plan import Plan
+from imageport.importing.report import Report
+from imageport.importing.runner import Importer
+from imageport.plugins.binding import BoundStep
+from imageport.plugins.catalogue import Catalogue
 from imageport.values import Caller, Source
 
 

@@ -8,8 +8,8 @@ import pytest
 from tests.runner.desk import Bytes, Desk, Shelf
 
 from imageport import Caller, Context, ImageData, NoConfig, Plugin, hookimpl
-from imageport.admission import ImportRequest
 from imageport.errors import ExitCode
+from imageport.importing.admission import ImportRequest
 from imageport_builtin.copy_image import CopyImage
 
 CONTENT = os.urandom(2 << 20)

@@ -25,9 +25,9 @@ from imageport import (
     VerificationFailed,
     hookimpl,
 )
-from imageport.admission import ImportRequest
 from imageport.errors import ExitCode
-from imageport.report import Report
+from imageport.importing.admission import ImportRequest
+from imageport.importing.report import Report
 from imageport.values import ImageRecord
 
 CONTENT = os.urandom(3 << 20)

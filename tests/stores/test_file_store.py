@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from imageport import Caller, Context, Image, ImageData, ImageRecord, Location, StoreFailed
+from imageport.http.network import NetworkRules
+from imageport.http.transport import HttpTransport
 from imageport.limits import Limits
-from imageport.network import NetworkRules
-from imageport.transport import HttpTransport
 from imageport_builtin.file_store import FileStore, FileStoreConfig
 
 RECORD = ImageRecord(id="8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a01")

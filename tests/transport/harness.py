@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from imageport import Caller, Context, Event, ImageData, Location
+from imageport.http.transport import HttpTransport, NetworkRules
 from imageport.limits import Limits
-from imageport.transport import HttpTransport, NetworkRules
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from imageport import SourceRejected, unwrap_address
-from imageport.transport import NetworkRules
+from imageport.http.transport import NetworkRules
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tests.transport.harness import make_transport, names
 from imageport import SourceRejected, SourceUnavailable
 from imageport.data import CHUNK_SIZE
 from imageport.errors import ImageportError
-from imageport.names import system_resolver
+from imageport.http.names import system_resolver
 
 BODY = bytes(range(256)) * 12000
 

@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, sel
 from sqlalchemy.exc import IntegrityError
 
 from imageport.catalog.tables import image_locations, image_properties, images, tasks
+from imageport.configuration.positions import did_you_mean
 from imageport.errors import Conflict, UsageError
-from imageport.positions import did_you_mean
 from imageport.values import ImageRecord, Location
 
 MIN_PREFIX = 4

@@ -8,8 +8,8 @@ import traceback
 
 import typer
 
+from imageport.configuration.positions import printable
 from imageport.errors import ImageportError, PipelineInvalid
-from imageport.positions import printable
 
 
 def show_error(error: ImageportError) -> None:

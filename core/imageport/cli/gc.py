@@ -12,7 +12,7 @@ from imageport.cli.output import print_json, say
 from imageport.cli.session import Session
 
 if TYPE_CHECKING:
-    from imageport.housekeeping import Finding
+    from imageport.upkeep.housekeeping import Finding
 
 _DONE = {
     "import": "rolled back the dead import {name} of image {image_id}",
@@ -38,8 +38,8 @@ def gc(
     Running imports and staged images are left alone. It is safe to run this at any time, from cron for instance.
     """
     from imageport.errors import ExitCode
-    from imageport.housekeeping import Housekeeping
     from imageport.limits import format_size
+    from imageport.upkeep.housekeeping import Housekeeping
 
     session: Session = ctx.obj
     housekeeping = Housekeeping(session.site, session.catalog, session.catalogue, dry_run=dry_run)

@@ -22,10 +22,10 @@ def stage_image(
     file: Annotated[str, typer.Argument(metavar="FILE", help="File with the data, or - for standard input.")],
 ) -> None:
     """Put data in staging for a queued image, to be imported later with the method glance-direct."""
-    from imageport.handover import stage
-    from imageport.housekeeping import maintenance_context
+    from imageport.importing.staging import Staging
     from imageport.limits import format_size
-    from imageport.staging import Staging
+    from imageport.upkeep.handover import stage
+    from imageport.upkeep.housekeeping import maintenance_context
 
     session: Session = ctx.obj
     record = session.catalog.find_image(image)
@@ -47,9 +47,9 @@ def export_image(
 ) -> None:
     """Write the data of an image to a file, verifying every byte against the record."""
     from imageport.errors import UsageError
-    from imageport.handover import export, verified
-    from imageport.housekeeping import maintenance_context
-    from imageport.stores import Stores
+    from imageport.importing.stores import Stores
+    from imageport.upkeep.handover import export, verified
+    from imageport.upkeep.housekeeping import maintenance_context
 
     session: Session = ctx.obj
     record = session.catalog.find_image(image)

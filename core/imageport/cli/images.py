@@ -57,7 +57,7 @@ def list_images(
     json: Json = False,
 ) -> None:
     """List images, the newest first."""
-    from imageport.admission import require_known
+    from imageport.importing.admission import require_known
     from imageport.limits import format_size
     from imageport.values import ImageStatus
 
@@ -106,7 +106,7 @@ def create_image(  # noqa: PLR0917 - the options of a command are its parameters
     json: Json = False,
 ) -> None:
     """Make a record without data, to be imported into later."""
-    from imageport.records import create_record
+    from imageport.upkeep.records import create_record
 
     session: Session = ctx.obj
     fields = _given(
@@ -148,7 +148,7 @@ def set_image(  # noqa: PLR0917 - the options of a command are its parameters
     json: Json = False,
 ) -> None:
     """Change fields and properties of an image. Its formats can change only while it is queued."""
-    from imageport.records import change_record
+    from imageport.upkeep.records import change_record
 
     session: Session = ctx.obj
     record = session.catalog.find_image(image)
@@ -180,11 +180,11 @@ def delete_image(
     import sys
 
     from imageport.cli.summary import readable_location
-    from imageport.housekeeping import maintenance_context
-    from imageport.positions import printable
-    from imageport.records import delete_record
-    from imageport.staging import Staging
-    from imageport.stores import Stores
+    from imageport.configuration.positions import printable
+    from imageport.importing.staging import Staging
+    from imageport.importing.stores import Stores
+    from imageport.upkeep.housekeeping import maintenance_context
+    from imageport.upkeep.records import delete_record
 
     session: Session = ctx.obj
     record = session.catalog.find_image(image)

@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from imageport.positions import printable
+from imageport.configuration.positions import printable
 
 #: Columns of a table that goes into a pipe: nothing is wrapped there.
 _ENDLESS = 10_000

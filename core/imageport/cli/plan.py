@@ -12,7 +12,7 @@ from imageport.cli.output import option_text, pairs, print_fields, print_json, s
 from imageport.cli.session import Session
 
 if TYPE_CHECKING:
-    from imageport.configure import ConfiguredStep
+    from imageport.configuration.configure import ConfiguredStep
     from imageport.limits import Limits
 
 
@@ -24,9 +24,9 @@ def plan(
     json: Json = False,
 ) -> None:
     """Show what a pipeline would do, without doing it: steps, options, stores, staging and limits."""
-    from imageport.pipeline import load_pipeline
-    from imageport.plan import make_plan
-    from imageport.templating import redact_tree
+    from imageport.configuration.pipeline import load_pipeline
+    from imageport.configuration.templating import redact_tree
+    from imageport.importing.plan import make_plan
 
     session: Session = ctx.obj
     configured = load_pipeline(

@@ -11,7 +11,7 @@ from imageport.cli.output import option_text, print_fields, print_json, print_ta
 from imageport.cli.session import Session
 
 if TYPE_CHECKING:
-    from imageport.catalogue import InstalledPlugin
+    from imageport.plugins.catalogue import InstalledPlugin
 
 app = typer.Typer(help="Show installed plugins.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -42,7 +42,7 @@ def show_plugin(
     json: Json = False,
 ) -> None:
     """Show what a plugin does, its hooks and needs, its options, and how to use it."""
-    from imageport.about import about
+    from imageport.plugins.about import about
 
     session: Session = ctx.obj
     described = about(session.catalogue.find(name))
@@ -95,8 +95,8 @@ def _prose(text: str) -> str:
 
 
 def _summary(plugin: InstalledPlugin) -> dict[str, Any]:
-    from imageport.catalogue import hooks_of
     from imageport.errors import PluginBroken
+    from imageport.plugins.catalogue import hooks_of
 
     described: dict[str, Any] = {"name": plugin.name, "distribution": plugin.distribution}
     try:

@@ -9,12 +9,12 @@ from typing import Any, TextIO
 
 import typer
 
-from imageport.binding import BoundStep
-from imageport.catalogue import Catalogue
+from imageport.configuration.templating import redact_tree
 from imageport.errors import UsageError
 from imageport.hookspecs import hookimpl
 from imageport.plugin import NoConfig, Plugin
-from imageport.templating import redact_tree
+from imageport.plugins.binding import BoundStep
+from imageport.plugins.catalogue import Catalogue
 from imageport.values import Event
 
 log = logging.getLogger(__name__)

@@ -15,9 +15,9 @@ from imageport.cli.output import login_name, pairs
 from imageport.cli.session import Session
 
 if TYPE_CHECKING:
-    from imageport.admission import ImportRequest
-    from imageport.plan import Plan
-    from imageport.report import Report
+    from imageport.importing.admission import ImportRequest
+    from imageport.importing.plan import Plan
+    from imageport.importing.report import Report
 
 
 def run(  # noqa: PLR0917 - the options of a command are its parameters
@@ -70,7 +70,7 @@ def run(  # noqa: PLR0917 - the options of a command are its parameters
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
     """Import an image through a pipeline into one or more stores."""
-    from imageport.admission import ImportRequest
+    from imageport.importing.admission import ImportRequest
     from imageport.values import Caller
 
     if stores and all_stores:
@@ -98,8 +98,8 @@ def run(  # noqa: PLR0917 - the options of a command are its parameters
 def _plan(
     session: Session, path: str, source: str | None, variables: dict[str, str], request: ImportRequest
 ) -> Plan:
-    from imageport.pipeline import load_pipeline
-    from imageport.plan import make_plan
+    from imageport.configuration.pipeline import load_pipeline
+    from imageport.importing.plan import make_plan
 
     return make_plan(
         load_pipeline(
@@ -116,8 +116,8 @@ def _plan(
 
 def _import(session: Session, plan: Plan, request: ImportRequest, *, json: bool, quiet: bool) -> Report:
     from imageport.cli.progress import json_lines, named_observer
-    from imageport.interruption import Interruption
-    from imageport.runner import Importer
+    from imageport.importing.interruption import Interruption
+    from imageport.importing.runner import Importer
 
     if json:
         plan = replace(plan, observers=(*plan.observers, json_lines(plan.secrets, sys.stdout)))

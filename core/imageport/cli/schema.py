@@ -15,7 +15,7 @@ def schema(
     site: Annotated[bool, typer.Option("--site", help="The schema of the site file instead.")] = False,
 ) -> None:
     """Print the JSON Schema of pipeline files, with the options of every installed plugin, for editors."""
-    from imageport.schema import pipeline_schema, site_schema
+    from imageport.configuration.schema import pipeline_schema, site_schema
 
     session: Session = ctx.obj
     print_json(site_schema(session.catalogue) if site else pipeline_schema(session.catalogue))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from imageport.catalog import Catalog
-    from imageport.catalogue import Catalogue
-    from imageport.site import Site
+    from imageport.configuration.site import Site
+    from imageport.plugins.catalogue import Catalogue
 
 
 class Session:
@@ -23,14 +23,14 @@ class Session:
     @cached_property
     def site(self) -> Site:
         """The site file, or the defaults."""
-        from imageport.site import load_site
+        from imageport.configuration.site import load_site
 
         return load_site(self.config, environ=os.environ, cwd=Path.cwd())
 
     @cached_property
     def catalogue(self) -> Catalogue:
         """The installed plugins."""
-        from imageport.catalogue import Catalogue
+        from imageport.plugins.catalogue import Catalogue
 
         return Catalogue.installed(disabled=self.site.disabled_plugins)
 

@@ -11,7 +11,7 @@ from imageport.cli.output import option_text, print_fields, print_json, print_ta
 from imageport.cli.session import Session
 
 if TYPE_CHECKING:
-    from imageport.configure import ConfiguredStep
+    from imageport.configuration.configure import ConfiguredStep
 
 app = typer.Typer(help="Show the stores that images go to.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -51,8 +51,8 @@ def show_store(
     json: Json = False,
 ) -> None:
     """Show one store with its options."""
+    from imageport.configuration.positions import did_you_mean
     from imageport.errors import UsageError
-    from imageport.positions import did_you_mean
 
     stores = {found["id"]: found for found in _stores(ctx.obj, pipeline)}
     if store not in stores:
@@ -75,9 +75,9 @@ def show_store(
 
 
 def _stores(session: Session, pipeline: str | None) -> list[dict[str, Any]]:
-    from imageport.configure import configure_stores
-    from imageport.pipeline import load_pipeline
-    from imageport.templating import redact_tree
+    from imageport.configuration.configure import configure_stores
+    from imageport.configuration.pipeline import load_pipeline
+    from imageport.configuration.templating import redact_tree
 
     site, catalogue = session.site, session.catalogue
     if pipeline is None:
@@ -92,7 +92,7 @@ def _stores(session: Session, pipeline: str | None) -> list[dict[str, Any]]:
 
 
 def _describe(store: ConfiguredStep, default: str | None) -> dict[str, Any]:
-    from imageport.catalogue import hooks_of
+    from imageport.plugins.catalogue import hooks_of
 
     hooks = hooks_of(store.plugin_class)
     return {

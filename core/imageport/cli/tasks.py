@@ -34,7 +34,7 @@ def list_tasks(
     json: Json = False,
 ) -> None:
     """List tasks, the newest first. Finished ones are kept for 48 hours."""
-    from imageport.admission import require_known
+    from imageport.importing.admission import require_known
 
     require_known("status", status, ("pending", "processing", "success", "failure"))
     session: Session = ctx.obj

@@ -14,7 +14,7 @@ from imageport.cli.output import print_json, say
 from imageport.cli.session import Session
 
 if TYPE_CHECKING:
-    from imageport.positions import Problem
+    from imageport.configuration.positions import Problem
 
 
 def validate(
@@ -48,8 +48,8 @@ def validate(
 
 
 def _files(paths: Sequence[str]) -> Iterator[str]:
+    from imageport.configuration.site import FILE_NAME
     from imageport.errors import UsageError
-    from imageport.site import FILE_NAME
 
     for path in paths:
         if not Path(path).is_dir():
@@ -62,10 +62,10 @@ def _files(paths: Sequence[str]) -> Iterator[str]:
 
 
 def _problems(path: str, session: Session) -> list[Problem]:
+    from imageport.configuration.pipeline import load_pipeline
+    from imageport.configuration.positions import Problem
     from imageport.errors import ImageportError, PipelineInvalid
-    from imageport.pipeline import load_pipeline
-    from imageport.plan import make_plan
-    from imageport.positions import Problem
+    from imageport.importing.plan import make_plan
 
     site, catalogue = session.site, session.catalogue
     try:

@@ -1,0 +1,77 @@
+"""Mistakes that show only when the entries of a pipeline are looked at together."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from imageport.configuration.positions import Problem
+from imageport.plugins.catalogue import hooks_of
+
+if TYPE_CHECKING:
+    from imageport.configuration.configure import ConfiguredStep
+    from imageport.configuration.site import Site
+    from imageport.configuration.yamlfile import YamlFile
+
+#: Debian packages of programs that plugins are known to need.
+_PACKAGES = (("qemu-img", "qemu-utils"), ("prlimit", "util-linux"), ("rbd", "ceph-common"), ("gpgv", "gpgv"))
+
+
+def source_problems(source: ConfiguredStep, file: YamlFile, site: Site) -> Iterator[Problem]:
+    """Find a method that is not enabled, and steps below one that copies stored bytes as they are."""
+    name = source.installed.name
+    if not site.allows_method(name):
+        enabled = ", ".join(site.enabled_methods or ()) or "none"
+        message = (
+            f"import method '{name}' is not enabled: see enabled_methods in {site.file.path} ({enabled})"
+        )
+        yield source.file.problem((*source.key_path, "use"), message)
+    if source.plugin_class.starts_from == {"active"} and file.data.get("steps"):
+        message = f"'{name}' copies the stored bytes as they are, so no steps run: remove them"
+        yield file.problem(("steps",), message)
+
+
+def order_problems(steps: Sequence[ConfiguredStep]) -> Iterator[Problem]:
+    """Find steps in an order that the plugins rule out."""
+    for upper, lower in combinations(steps, 2):
+        after = lower.installed.name in upper.plugin_class.runs_after
+        if after or upper.installed.name in lower.plugin_class.runs_before:
+            message = f"'{upper.label}' stands before '{lower.label}': move it below"
+            yield upper.file.problem(upper.key_path, message)
+
+
+def staging_problems(steps: Iterable[ConfiguredStep], staging: str, file: YamlFile) -> Iterator[Problem]:
+    """Find steps that cannot stream although the pipeline asks for it."""
+    needing = [step.label for step in steps if step.plugin_class.reads == "file"]
+    if staging == "stream" and needing:
+        message = f"the data cannot be streamed: {', '.join(needing)} needs a file; write 'auto' or 'file'"
+        yield file.problem(("staging",), message)
+
+
+def store_problems(stores: Sequence[ConfiguredStep], file: YamlFile) -> Iterator[Problem]:
+    """Find stores that write to one place, and pipelines whose stores can all only be read."""
+    for first, second in combinations(stores, 2):
+        same = (first.plugin_class, first.config) == (second.plugin_class, second.config)
+        # Two of one label were told already.
+        if same and first.label != second.label:
+            message = (
+                f"'{second.label}' has the same options as '{first.label}': both would write to one place"
+            )
+            yield second.file.problem(second.key_path, message)
+    if stores and not any("store_write" in hooks_of(store.plugin_class) for store in stores):
+        yield file.problem(("stores",), "every store here is read-only: add one that can be written")
+
+
+def binary_problems(steps: Iterable[ConfiguredStep]) -> Iterator[Problem]:
+    """Find plugins that need a program which is not on the PATH."""
+    packages = dict(_PACKAGES)
+    for step in steps:
+        for binary in step.plugin_class.binaries:
+            if shutil.which(binary) is None:
+                package = f" ({packages[binary]} on Debian and Ubuntu)" if binary in packages else ""
+                message = (
+                    f"needs the program '{binary}', which is not on the PATH: install its package{package}"
+                )
+                yield step.file.problem((*step.key_path, "use"), message)

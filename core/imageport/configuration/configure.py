@@ -1,0 +1,109 @@
+"""One entry of a pipeline or site file, with its plugin found and its options checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from imageport.configuration.optionerrors import add_untold, model_problems
+from imageport.configuration.paths import anchored
+from imageport.configuration.placing import PlacedEntry, Role, shared_stores
+from imageport.configuration.positions import Problem
+from imageport.configuration.templating import redact_problems
+from imageport.configuration.yamlfile import KeyPath, YamlFile
+from imageport.errors import PipelineInvalid, UsageError
+from imageport.plugin import Plugin, PluginConfig
+from imageport.plugins.catalogue import Catalogue, InstalledPlugin, hooks_of
+
+if TYPE_CHECKING:
+    from imageport.configuration.site import Site
+
+_STORE_HOOKS = frozenset({"store_write", "store_read"})
+_PASSIVE_HOOKS = frozenset({"validate_source", "on_progress"})
+#: Where in a pipeline each role is written.
+PLACES: Mapping[Role, str] = {"source": "source", "step": "steps", "store": "stores", "observer": "observers"}
+
+
+@dataclass(frozen=True)
+class ConfiguredStep:
+    """One entry whose plugin exists and whose options are valid; the plugin is not instantiated yet.
+
+    ``label`` names it in this import; ``key_path`` and ``file`` say where it was written.
+    """
+
+    label: str
+    role: Role
+    installed: InstalledPlugin
+    plugin_class: type[Plugin[Any]]
+    config: PluginConfig = field(repr=False)
+    key_path: KeyPath
+    file: YamlFile
+
+
+def configure(
+    placed: PlacedEntry, label: str, catalogue: Catalogue, problems: list[Problem]
+) -> ConfiguredStep | None:
+    """Find the plugin of *placed* and check its options; return None after adding to *problems*."""
+    use, file, key_path = placed.use, placed.file, placed.key_path
+    try:
+        installed = catalogue.find(use)
+        plugin_class = installed.load()
+    except UsageError as error:
+        problems.append(file.problem((*key_path, "use"), f"{error.message}: {error.hint}"))
+        return None
+    hooks = frozenset(hooks_of(plugin_class))
+    if not fits(hooks, placed.role):
+        problems.append(file.problem((*key_path, "use"), _misplaced(use, hooks, placed.role)))
+        return None
+    config = _options(placed, plugin_class, problems)
+    if config is None:
+        return None
+    return ConfiguredStep(label, placed.role, installed, plugin_class, config, key_path, file)
+
+
+def configure_stores(site: Site, catalogue: Catalogue) -> list[ConfiguredStep]:
+    """Return the stores of *site*, ready to be opened. Raises ``PipelineInvalid`` with every mistake."""
+    problems: list[Problem] = []
+    placed = zip(shared_stores(site), site.store_ids(), strict=True)
+    stores = [configure(entry, label, catalogue, problems) for entry, label in placed]
+    if problems:
+        raise PipelineInvalid(sorted(redact_problems(problems, site.secrets)))
+    return [store for store in stores if store is not None]
+
+
+def fits(hooks: frozenset[str], role: Role) -> bool:
+    """Return whether a plugin with *hooks* may play *role*."""
+    match role:
+        case "source":
+            return "stage" in hooks
+        case "store":
+            return bool(hooks & _STORE_HOOKS)
+        case "observer":
+            return "on_progress" in hooks
+        case "step":
+            # Methods and stores may have a passive hook beside their own; below steps they would do nothing.
+            return "transform" in hooks or (bool(hooks) and hooks <= _PASSIVE_HOOKS)
+
+
+def _misplaced(use: str, hooks: frozenset[str], role: Role) -> str:
+    places = [place for other, place in PLACES.items() if fits(hooks, other)]
+    advice = f"it belongs under '{places[0]}'" if places else "it has no hook that imports call"
+    return f"plugin '{use}' cannot stand under '{PLACES[role]}': {advice}"
+
+
+def _options(
+    placed: PlacedEntry, plugin_class: type[Plugin[Any]], problems: list[Problem]
+) -> PluginConfig | None:
+    file, key_path = placed.file, (*placed.key_path, "with")
+    model = plugin_class.config_model
+    try:
+        return anchored(model.model_validate(placed.options), placed.folder)
+    except ValidationError as error:
+        add_untold(problems, model_problems(file, error, model, key_path))
+    except Exception as error:  # noqa: BLE001 - a stranger's validator may raise anything
+        message = f"plugin '{placed.use}' failed to check its options: {type(error).__name__}: {error}"
+        problems.append(file.problem(key_path, message))
+    return None

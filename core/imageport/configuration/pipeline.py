@@ -1,0 +1,162 @@
+"""A pipeline file, read and checked as a whole: every mistake is told at once, by its position."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from imageport.configuration import checks
+from imageport.configuration.configure import ConfiguredStep, configure
+from imageport.configuration.entries import Pipeline, SourceEntry, StepEntry
+from imageport.configuration.optionerrors import add_untold, model_problems
+from imageport.configuration.placing import Role, labels_of, placed_entries
+from imageport.configuration.positions import Problem, did_you_mean
+from imageport.configuration.site import Site
+from imageport.configuration.templating import Variables, expand_tree, redact_problems
+from imageport.configuration.yamlfile import YamlFile
+from imageport.errors import PipelineInvalid
+from imageport.plugins.catalogue import Catalogue
+
+__all__ = [
+    "ConfiguredPipeline",
+    "ConfiguredStep",
+    "Pipeline",
+    "SourceEntry",
+    "StepEntry",
+    "load_pipeline",
+]
+
+#: Stands in for the source where a pipeline is only looked at. The domain is reserved by RFC 2606.
+PLACEHOLDER_SOURCE = "https://source.invalid/image"
+
+
+@dataclass
+class ConfiguredPipeline:
+    """A pipeline whose plugins exist and whose options are valid; nothing is instantiated yet.
+
+    ``secrets`` are the values that came from the environment or from files, to be kept out of messages.
+    """
+
+    name: str
+    path: str
+    source: ConfiguredStep
+    source_uri: str | None
+    steps: list[ConfiguredStep]
+    stores: list[ConfiguredStep]
+    observers: list[ConfiguredStep]
+    all_stores_must_succeed: bool
+    staging: Literal["auto", "file", "stream"]
+    secrets: frozenset[str] = field(repr=False)
+
+
+def load_pipeline(
+    path: str | Path,
+    *,
+    site: Site,
+    catalogue: Catalogue,
+    source_uri: str | None = None,
+    variables: Mapping[str, str] = MappingProxyType({}),
+    require_source: bool = False,
+    more_stores: Collection[str] = (),
+) -> ConfiguredPipeline:
+    """Read the pipeline at *path* and check everything that can be checked without running it.
+
+    *source_uri* comes before ``source.uri`` of the file. Where neither is given, ``{source.dir}`` and its
+    like are a mistake with *require_source*; without it a placeholder stands for them, so that a pipeline can
+    be looked at before there is a source. *more_stores* are ids of stores of the site file that come on top
+    of those of the pipeline. Raises ``PipelineInvalid`` with every mistake, sorted by position.
+    """
+    file = YamlFile.load(path)
+    names = Variables(None, variables, _defaults(file.data), os.environ)
+    problems: list[Problem] = []
+    uri = _source_uri(file, source_uri, names, problems)
+    names.source_uri = uri if uri is not None or require_source else PLACEHOLDER_SOURCE
+    tree = _expanded(file, names, problems)
+    problems += _unused(file, names)
+
+    pipeline = None
+    try:
+        pipeline = Pipeline.model_validate(tree)
+    except ValidationError as error:
+        add_untold(problems, model_problems(file, error, Pipeline))
+
+    placed = placed_entries(file, tree, site, problems, more_stores)
+    labels = labels_of(placed, problems)
+    configured = [
+        configure(entry, label, catalogue, problems) for entry, label in zip(placed, labels, strict=True)
+    ]
+    roles: dict[Role, list[ConfiguredStep]] = {"source": [], "step": [], "store": [], "observer": []}
+    for step in configured:
+        if step is not None:
+            roles[step.role].append(step)
+    sources, steps, stores, observers = roles.values()
+    for source in sources:
+        problems += checks.source_problems(source, file, site)
+    problems += checks.order_problems(steps)
+    problems += checks.staging_problems(steps, tree.get("staging", "auto"), file)
+    problems += checks.store_problems(stores, file)
+    problems += checks.binary_problems(step for step in configured if step is not None)
+
+    secrets = frozenset(names.secrets | site.secrets | _passwords(uri))
+    if problems or pipeline is None:
+        raise PipelineInvalid(sorted(redact_problems(problems, secrets)))
+    return ConfiguredPipeline(
+        name=pipeline.name,
+        path=file.path,
+        source=sources[0],
+        source_uri=uri,
+        steps=steps,
+        stores=stores,
+        observers=observers,
+        all_stores_must_succeed=pipeline.all_stores_must_succeed,
+        staging=pipeline.staging,
+        secrets=secrets,
+    )
+
+
+def _defaults(data: Mapping[str, Any]) -> dict[str, str]:
+    declared = data.get("vars")
+    declared = declared if isinstance(declared, dict) else {}
+    return {name: value for name, value in declared.items() if isinstance(value, str)}
+
+
+def _source_uri(file: YamlFile, given: str | None, names: Variables, problems: list[Problem]) -> str | None:
+    source = file.data.get("source")
+    if given is not None or not isinstance(source, dict):
+        return given
+    uri = expand_tree(file, source.get("uri"), names, problems, ("source", "uri"))
+    return uri if isinstance(uri, str) else None
+
+
+def _passwords(uri: str | None) -> set[str]:
+    """Return the password written in *uri*, as it stands there."""
+    authority = (uri or "").partition("://")[2].partition("/")[0]
+    user, at, _ = authority.rpartition("@")
+    return {user.partition(":")[2]} - {""} if at else set()
+
+
+def _expanded(file: YamlFile, names: Variables, problems: list[Problem]) -> dict[str, Any]:
+    """Expand everything but ``vars`` and ``source.uri``, on which the rest depends."""
+    data = dict(file.data)
+    kept = {"vars": data.pop("vars")} if "vars" in data else {}
+    source = data.get("source")
+    if isinstance(source, dict) and "uri" in source:
+        kept["source"] = source
+        data["source"] = {key: value for key, value in source.items() if key != "uri"}
+    tree = expand_tree(file, data, names, problems)
+    if "source" in kept:
+        kept["source"] = {**tree["source"], "uri": kept["source"]["uri"]}
+    return {**tree, **kept}
+
+
+def _unused(file: YamlFile, names: Variables) -> Iterator[Problem]:
+    known = {*names.defaults, *names.used}
+    for name in sorted(set(names.values) - known):
+        message = f"--set {name}: no variable of this pipeline has that name{did_you_mean(name, known)}"
+        yield file.problem(("vars",), message)

@@ -1,0 +1,258 @@
+"""The site file: what all pipelines of one machine share. None is needed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from imageport.configuration.entries import StepEntry
+from imageport.configuration.optionerrors import add_untold, model_problems
+from imageport.configuration.paths import anchored, config_home, data_home
+from imageport.configuration.positions import Problem, did_you_mean
+from imageport.configuration.templating import Variables, expand_tree, redact_problems
+from imageport.configuration.yamlfile import YamlFile
+from imageport.errors import PipelineInvalid
+from imageport.http.network import NetworkRules
+from imageport.importing.policy import RULE
+from imageport.limits import Limits
+
+CONFIG_VARIABLE = "IMAGEPORT_CONFIG"
+FILE_NAME = "imageport.yaml"
+SYSTEM_FILE = Path("/etc/imageport") / FILE_NAME
+
+_SQLITE_FILE = re.compile(r"(sqlite(?:\+\w+)?:///)(?!:memory:|file:)(.+)", re.DOTALL)
+
+
+class StagingRules(BaseModel):
+    """``staging:`` of the site file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    directory: Path = Field(
+        default_factory=lambda: _default_staging(os.environ), description="Folder for work files."
+    )
+
+
+class Policy(BaseModel):
+    """``policy:`` of the site file: who may do what."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    copy_image: str = Field(
+        default="role:admin",
+        description="Who may copy images of other owners to further stores: '@' everybody, '!' nobody, "
+        "or 'role:A or role:B'.",
+    )
+
+    @field_validator("copy_image")
+    @classmethod
+    def _is_rule(cls, rule: str) -> str:
+        if not RULE.fullmatch(rule):
+            raise ValueError("must be '@' (everybody), '!' (nobody) or 'role:NAME', several joined by ' or '")
+        return rule
+
+
+class Site(BaseModel):
+    """What all pipelines of one machine share; every field has a default that works."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    catalog: str = Field(
+        default_factory=lambda: _default_catalog(os.environ),
+        description="Database of images and tasks: sqlite:////absolute/path.db or postgresql+psycopg://...",
+    )
+    staging: StagingRules = Field(default_factory=StagingRules, description="The scratch area.")
+    enabled_methods: list[str] | None = Field(
+        default=None, description="Import methods that may be used; without a list, every installed one."
+    )
+    network: NetworkRules = Field(default_factory=NetworkRules, description="What may be connected to.")
+    digests: list[str] = Field(
+        default_factory=lambda: ["md5", "sha512"],
+        min_length=1,
+        description="Digests of the stored bytes, as hashlib names them. "
+        "md5 becomes checksum, the last one os_hash_value.",
+    )
+    limits: Limits = Field(default_factory=Limits, description="Caps on everything that grows.")
+    stores: list[StepEntry] = Field(
+        default_factory=list, description="Stores that pipelines name by id; without any, one file store."
+    )
+    default_store: str | None = Field(
+        default=None,
+        description="Store of pipelines that name none; a single store is the default by itself.",
+    )
+    observers: list[StepEntry] = Field(
+        default_factory=list, description="Who is told how every import of this machine goes."
+    )
+    policy: Policy = Field(default_factory=Policy, description="Who may do what.")
+    disabled_plugins: list[str] = Field(
+        default_factory=list, description="Installed plugins to treat as not installed."
+    )
+    require_image_format_match: bool = Field(
+        default=True, description="Refuse images whose bytes are not of the disk_format that was declared."
+    )
+
+    _file: YamlFile = PrivateAttr()
+    _folder: Path = PrivateAttr(default_factory=Path.cwd)
+    _secrets: frozenset[str] = PrivateAttr(default=frozenset())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_store(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        stores = data.get("stores", [])
+        if stores == []:
+            stores = [_default_store(os.environ)]
+        only = stores[0] if isinstance(stores, list) and len(stores) == 1 else None
+        return {"default_store": _id_of(only), **data, "stores": stores}
+
+    @field_validator("digests")
+    @classmethod
+    def _are_digests(cls, names: list[str]) -> list[str]:
+        known = sorted(hashlib.algorithms_available)
+        for name in names:
+            if name not in known or hashlib.new(name, usedforsecurity=False).digest_size == 0:
+                raise ValueError(
+                    f"'{name}' is no digest of fixed length in hashlib{did_you_mean(name, known)}"
+                )
+        if len(set(names)) < len(names):
+            raise ValueError("a digest is listed twice")
+        return names
+
+    def model_post_init(self, _: Any) -> None:
+        """Let entries of a site without file be found where those of a file are."""
+        self._file = YamlFile("built-in site", self.model_dump(by_alias=True), {})
+
+    @property
+    def file(self) -> YamlFile:
+        """The file this came from."""
+        return self._file
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Values that came from the environment or from files, to be kept out of messages."""
+        return self._secrets
+
+    @property
+    def folder(self) -> Path:
+        """The folder to which relative paths in the site file belong."""
+        return self._folder
+
+    def store_ids(self) -> list[str]:
+        """Return the ids of the shared stores, in the order of the file."""
+        return [store.id or store.use for store in self.stores]
+
+    def allows_method(self, name: str) -> bool:
+        """Return whether the import method called *name* may be used here."""
+        return self.enabled_methods is None or name in self.enabled_methods
+
+
+def load_site(explicit: str | None, *, environ: Mapping[str, str], cwd: Path) -> Site:
+    """Read the site file and return it, or the defaults when there is none.
+
+    The first of these counts: *explicit* (``--config``), ``IMAGEPORT_CONFIG``, ``imageport.yaml`` in *cwd*,
+    in the user's configuration folder, in ``/etc/imageport``. Raises ``PipelineInvalid`` with every mistake.
+    """
+    defaults = {
+        "catalog": _default_catalog(environ),
+        "staging": {"directory": _default_staging(environ)},
+        "stores": [_default_store(environ)],
+    }
+    name = explicit or environ.get(CONFIG_VARIABLE) or _first_found(environ, cwd)
+    if name is None:
+        return Site.model_validate(defaults)
+    return _site_of(YamlFile.load(cwd / name, name=name), cwd, defaults, environ)
+
+
+def _site_of(file: YamlFile, cwd: Path, defaults: Mapping[str, Any], environ: Mapping[str, str]) -> Site:
+    folder = (cwd / file.path).parent
+    problems: list[Problem] = []
+    variables = Variables(None, {}, {}, environ, folder, scopes=("env", "file"))
+    tree = expand_tree(file, file.data, variables, problems)
+    # A key with nothing behind it, ``stores:``, means the same as none at all.
+    tree = {**defaults, **{key: value for key, value in tree.items() if value is not None}}
+    if tree["stores"] == []:
+        tree["stores"] = defaults["stores"]
+    add_untold(problems, _store_problems(file, tree))
+    try:
+        site = Site.model_validate(tree)
+        site = site.model_copy(
+            update={
+                "catalog": _anchored_catalog(site.catalog, folder),
+                "staging": anchored(site.staging, folder),
+                "network": anchored(site.network, folder),
+            }
+        )
+    except ValidationError as error:
+        add_untold(problems, model_problems(file, error, Site))
+    except ValueError as error:
+        problems.append(file.problem((), str(error)))
+    if problems:
+        raise PipelineInvalid(sorted(redact_problems(problems, variables.secrets)))
+    site._file = YamlFile(
+        file.path, {**file.data, "stores": file.data.get("stores") or tree["stores"]}, file.positions
+    )
+    site._folder = folder
+    site._secrets = frozenset(variables.secrets)
+    return site
+
+
+def _store_problems(file: YamlFile, tree: Mapping[str, Any]) -> Iterator[Problem]:
+    """Find ids that are not unique, whatever else is wrong with the file."""
+    stores, ids = tree["stores"], []
+    for index, store in enumerate(stores if isinstance(stores, list) else []):
+        name = _id_of(store)
+        if name in ids:
+            yield file.problem(
+                ("stores", index), f"there is a store '{name}' already: give this one another id"
+            )
+        ids.append(name)
+    default = tree.get("default_store")
+    if isinstance(default, str) and default not in ids:
+        known = [name for name in dict.fromkeys(ids) if name]
+        near = did_you_mean(default, known) or f" (there are: {', '.join(known)})"
+        yield file.problem(("default_store",), f"no store has the id '{default}'{near}")
+
+
+def _id_of(store: Any) -> str | None:
+    """Return the id of a store entry that may be anything."""
+    if isinstance(store, StepEntry):
+        return store.id or store.use
+    name = store.get("id") or store.get("use") if isinstance(store, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _first_found(environ: Mapping[str, str], cwd: Path) -> str | None:
+    candidates = (FILE_NAME, str(config_home(environ) / FILE_NAME), str(SYSTEM_FILE))
+    return next((name for name in candidates if (cwd / name).exists()), None)
+
+
+def _default_catalog(environ: Mapping[str, str]) -> str:
+    return f"sqlite:///{data_home(environ) / 'catalog.db'}"
+
+
+def _default_staging(environ: Mapping[str, str]) -> Path:
+    return data_home(environ) / "staging"
+
+
+def _default_store(environ: Mapping[str, str]) -> dict[str, Any]:
+    return {"use": "file", "id": "default", "with": {"directory": str(data_home(environ) / "images")}}
+
+
+def _anchored_catalog(url: str, folder: Path) -> str:
+    found = _SQLITE_FILE.fullmatch(url)
+    return f"{found[1]}{folder / Path(found[2]).expanduser()}" if found else url

@@ -1,0 +1,210 @@
+"""Variables in the YAML files: ``{source.dir}``, ``{var.release}``, ``{env.TOKEN}``, ``{file.key.txt}``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from imageport.configuration.positions import Problem, did_you_mean
+
+if TYPE_CHECKING:
+    from imageport.configuration.yamlfile import KeyPath, YamlFile
+
+#: Bytes of the largest file that ``{file.PATH}`` stands for.
+MAX_SECRET_SIZE = 64 << 10
+
+#: Characters of the longest text that variables may make.
+MAX_TEXT_LENGTH = 1 << 20
+
+#: Shorter secrets are not hidden: they would blank out half of every message.
+MIN_SECRET_LENGTH = 4
+
+_FORMS: Mapping[str, str] = MappingProxyType(
+    {
+        "source": "{source.uri}, {source.dir}, {source.name}",
+        "var": "{var.NAME}",
+        "env": "{env.NAME}",
+        "file": "{file.PATH}",
+    }
+)
+_PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+
+
+class Variables:
+    """What stands for each ``{name}`` in one file.
+
+    *values* come from ``--set`` and are taken as they are; *defaults* are ``vars:`` of the pipeline and may
+    use variables themselves. ``secrets`` collects every value that came from the environment or from a file,
+    and ``used`` the names of the ``{var.NAME}`` that were asked for. Paths of files are relative to *folder*.
+    *scopes* are the kinds of variables that may be used here: ``source``, ``var``, ``env``, ``file``.
+    """
+
+    def __init__(
+        self,
+        source_uri: str | None,
+        values: Mapping[str, str],
+        defaults: Mapping[str, str],
+        environ: Mapping[str, str],
+        folder: Path = Path(),
+        *,
+        scopes: Collection[str] = tuple(_FORMS),
+    ) -> None:
+        self.source_uri = source_uri
+        self.values = values
+        self.defaults = defaults
+        self.environ = environ
+        self.folder = folder
+        self.scopes = scopes
+        self.secrets: set[str] = set()
+        self.used: set[str] = set()
+        self._open: list[str] = []
+        self._expanded: dict[str, str] = {}
+
+    def expand(self, text: str) -> str:
+        """Return *text* with every variable replaced; ``{{`` and ``}}`` are braces. Raises ``ValueError``."""
+        expanded = _PIECE.sub(self._replacement, text)
+        if len(expanded) > MAX_TEXT_LENGTH:
+            raise ValueError(f"longer than {MAX_TEXT_LENGTH} characters when its variables are filled in")
+        return expanded
+
+    def _replacement(self, found: re.Match[str]) -> str:
+        piece = found[0]
+        if piece in ("{{", "}}"):
+            return piece[0]
+        if found[1] is None:
+            raise ValueError(f"a single '{piece}': write '{piece * 2}' for the character itself")
+        scope, _, name = found[1].partition(".")
+        match scope if scope in self.scopes else None:
+            case "source":
+                return self._source(name)
+            case "var" if name:
+                return self._variable(name)
+            case "env" if name:
+                return self._environment(name)
+            case "file" if name:
+                return self._file(name)
+        known = ", ".join(_FORMS[scope] for scope in self.scopes)
+        raise ValueError(
+            f"unknown variable '{piece}' (there are {known}); write '{{{{' and '}}}}' for the characters themselves"
+        )
+
+    def _source(self, name: str) -> str:
+        parts: dict[str, Callable[[str], str]] = {"uri": str, "dir": _folder_of, "name": _name_of}
+        if name not in parts:
+            raise ValueError(f"unknown variable '{{source.{name}}}'{did_you_mean(name, parts)}")
+        if self.source_uri is None:
+            raise ValueError(f"'{{source.{name}}}' needs a source: give its address on the command line")
+        return parts[name](self.source_uri)
+
+    def _variable(self, name: str) -> str:
+        self.used.add(name)
+        if name in self.values:
+            return self.values[name]
+        if name not in self.defaults:
+            near = did_you_mean(name, {*self.values, *self.defaults})
+            raise ValueError(
+                f"no variable '{name}'{near}: pass --set {name}=VALUE or give a default under 'vars'"
+            )
+        if name in self._open:
+            raise ValueError(f"variable '{name}' is defined by itself")
+        if name not in self._expanded:
+            self._open.append(name)
+            try:
+                self._expanded[name] = self.expand(self.defaults[name])
+            finally:
+                self._open.pop()
+        return self._expanded[name]
+
+    def _environment(self, name: str) -> str:
+        if name not in self.environ:
+            raise ValueError(f"environment variable '{name}' is not set{did_you_mean(name, self.environ)}")
+        return self._secret(self.environ[name])
+
+    def _file(self, name: str) -> str:
+        try:
+            path = self.folder / Path(name).expanduser()
+            if not path.is_file():
+                raise ValueError(f"'{{file.{name}}}': there is no such file")
+            with path.open("rb") as file:
+                content = file.read(MAX_SECRET_SIZE + 1)
+            if len(content) > MAX_SECRET_SIZE:
+                raise ValueError(f"'{{file.{name}}}': the file is larger than {MAX_SECRET_SIZE} bytes")
+            return self._secret(content.decode().strip())
+        except UnicodeDecodeError as error:
+            raise ValueError(f"'{{file.{name}}}': the file is not UTF-8 text") from error
+        except (OSError, RuntimeError) as error:
+            raise ValueError(f"'{{file.{name}}}' cannot be read: {error}") from error
+
+    def _secret(self, value: str) -> str:
+        if value:
+            self.secrets.add(value)
+        return value
+
+
+def expand_tree(
+    file: YamlFile, tree: Any, variables: Variables, problems: list[Problem], key_path: KeyPath = ()
+) -> Any:
+    """Return *tree*, which stands at *key_path* of *file*, with all its strings expanded.
+
+    A string that cannot be expanded stays as it is, and a problem is added to *problems*.
+    """
+    if isinstance(tree, dict):
+        return {
+            key: expand_tree(file, value, variables, problems, (*key_path, key))
+            for key, value in tree.items()
+        }
+    if isinstance(tree, list):
+        return [
+            expand_tree(file, value, variables, problems, (*key_path, index))
+            for index, value in enumerate(tree)
+        ]
+    if not isinstance(tree, str):
+        return tree
+    try:
+        return variables.expand(tree)
+    except ValueError as error:
+        problems.append(file.problem(key_path, str(error)))
+        return tree
+
+
+def redact(text: str, secrets: Collection[str]) -> str:
+    """Return *text* with each of *secrets* replaced by ``***``."""
+    # Messages may write a secret of several lines in one, so each of its lines counts by itself.
+    pieces = {piece for secret in secrets for piece in (secret, *secret.splitlines())}
+    # The longest first: a secret may be part of another one.
+    for piece in sorted(pieces, key=len, reverse=True):
+        if len(piece) >= MIN_SECRET_LENGTH:
+            text = text.replace(piece, "***")
+    return text
+
+
+def redact_tree(tree: Any, secrets: Collection[str]) -> Any:
+    """Return *tree*, made of mappings, lists and plain values, with each of *secrets* replaced in its strings."""
+    if isinstance(tree, Mapping):
+        return {key: redact_tree(value, secrets) for key, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return [redact_tree(value, secrets) for value in tree]
+    return redact(tree, secrets) if isinstance(tree, str) else tree
+
+
+def redact_problems(problems: Iterable[Problem], secrets: Collection[str]) -> list[Problem]:
+    """Return *problems* with each of *secrets* replaced by ``***`` in their messages."""
+    return [replace(problem, message=redact(problem.message, secrets)) for problem in problems]
+
+
+def _folder_of(uri: str) -> str:
+    if "://" not in uri:
+        return uri.rpartition("/")[0] or ("/" if uri.startswith("/") else ".")
+    parts = urlsplit(uri)
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rpartition('/')[0]}"
+
+
+def _name_of(uri: str) -> str:
+    if "://" not in uri:
+        return uri.rpartition("/")[2]
+    return unquote(urlsplit(uri).path.rpartition("/")[2])

@@ -1,0 +1,193 @@
+"""Connections that go to checked addresses only, and that no server can keep waiting for ever."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from imageport.errors import Cancelled, SourceUnavailable, UsageError
+from imageport.limits import Limits, format_size
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from imageport.http.network import IPAddress
+
+#: Seconds after which a wait for the network looks whether the import was cancelled.
+SLICE: Final = 0.2
+
+
+class Watch:
+    """The patience of one download: cancellation, deadline, silence and minimum rate.
+
+    The rate is measured over ``read_timeout`` seconds, counting only the time spent waiting for the server:
+    that the stores are slow is not the server's fault.
+    """
+
+    def __init__(self, name: str, limits: Limits, cancelled: threading.Event) -> None:
+        self.limits = limits
+        self._name = name
+        self._cancelled = cancelled
+        self._deadline = time.monotonic() + limits.download_deadline
+        self._waited = 0.0
+        self._received = 0
+
+    def check(self) -> None:
+        """Raise ``Cancelled`` or, after the deadline, ``SourceUnavailable``."""
+        if self._cancelled.is_set():
+            raise Cancelled("the import was interrupted")
+        if time.monotonic() > self._deadline:
+            raise SourceUnavailable(
+                f"{self._name} was not complete after {self.limits.download_deadline:g} s",
+                hint="use a nearer mirror, or raise the limits in the site file",
+            )
+
+    def pause(self, seconds: float) -> None:
+        """Wait before another try, unless the import is cancelled or out of time."""
+        self._cancelled.wait(seconds)
+        self.check()
+
+    def receive(self, read: Callable[[], int]) -> int:
+        """Call *read*, which gives up after ``SLICE`` seconds, until it returns; keep account of the rate.
+
+        Raises ``TimeoutError`` when the server says nothing for ``read_timeout`` seconds.
+        """
+        started = time.monotonic()
+        while True:
+            self.check()
+            try:
+                count = read()
+            except TimeoutError:
+                if time.monotonic() - started > self.limits.read_timeout:
+                    raise TimeoutError(
+                        f"the server sent nothing for {self.limits.read_timeout:g} s"
+                    ) from None
+            else:
+                self._account(count, time.monotonic() - started)
+                return count
+
+    def _account(self, count: int, seconds: float) -> None:
+        self._received += count
+        self._waited += seconds
+        if self._waited > self.limits.read_timeout:
+            rate = self._received / self._waited
+            if rate < self.limits.minimum_rate:
+                raise SourceUnavailable(
+                    f"{self._name} came at {format_size(rate)} a second, "
+                    f"less than {format_size(self.limits.minimum_rate)}",
+                    hint="use another mirror, or lower limits.minimum_rate in the site file",
+                    retry=True,
+                )
+            self._received, self._waited = 0, 0.0
+
+
+class WatchedSocket(socket.socket):
+    """A TCP socket whose reads end when its watch says so."""
+
+    watch: Watch
+
+    def recv_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
+        """Receive into *buffer*. Raises what ``Watch.receive`` raises."""
+        return self.watch.receive(lambda: super(WatchedSocket, self).recv_into(buffer, nbytes, flags))
+
+
+class WatchedTlsSocket(ssl.SSLSocket):
+    """A TLS socket whose reads end when its watch says so."""
+
+    watch: Watch
+
+    def recv_into(self, buffer: Buffer, nbytes: int | None = None, flags: int = 0) -> int:
+        """Receive into *buffer*. Raises what ``Watch.receive`` raises."""
+        return self.watch.receive(lambda: super(WatchedTlsSocket, self).recv_into(buffer, nbytes, flags))
+
+
+class PinnedHTTPConnection(HTTPConnection):
+    """A connection to addresses that were checked before; ``host`` is only a name on it."""
+
+    addresses: Sequence[IPAddress]
+    watch: Watch
+
+    def _new_conn(self) -> socket.socket:
+        return _connect(self.addresses, self.port, self.watch)
+
+
+class PinnedHTTPSConnection(HTTPSConnection):
+    """The same with TLS; the certificate is verified for ``host``."""
+
+    addresses: Sequence[IPAddress]
+    watch: Watch
+
+    def _new_conn(self) -> socket.socket:
+        return _connect(self.addresses, self.port, self.watch)
+
+    def connect(self) -> None:
+        """Connect and shake hands, then put the watch on the TLS socket that replaced the plain one."""
+        super().connect()
+        cast(WatchedTlsSocket, self.sock).watch = self.watch
+
+
+def tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
+    """Return what verifies servers, by *ca_bundle* (PEM) or else by the system's certificates.
+
+    Raises ``UsageError`` when *ca_bundle* cannot be used.
+    """
+    try:
+        context = ssl.create_default_context(cafile=ca_bundle)
+    except OSError as error:
+        raise UsageError(
+            f"the certificates in {ca_bundle} cannot be used: {error}",
+            hint="network.ca_bundle in the site file must be a readable PEM file",
+        ) from error
+    context.sslsocket_class = WatchedTlsSocket
+    return context
+
+
+def _connect(addresses: Sequence[IPAddress], port: int, watch: Watch) -> WatchedSocket:
+    """Connect to the first of *addresses* that answers. Raises the last ``OSError`` when none does."""
+    failure = OSError("there is no address to connect to")
+    for address in addresses:
+        try:
+            return _connect_to(address, port, watch)
+        except OSError as error:
+            failure = error
+    raise failure
+
+
+def _connect_to(address: IPAddress, port: int, watch: Watch) -> WatchedSocket:
+    connection = WatchedSocket(socket.AF_INET if address.version == 4 else socket.AF_INET6)
+    connection.watch = watch
+    try:
+        connection.setblocking(False)
+        code = connection.connect_ex((str(address), port))
+        if code == errno.EINPROGRESS:
+            code = _await_connection(connection, watch)
+        if code:
+            raise OSError(code, f"{os.strerror(code)} ({address} port {port})")  # noqa: TRY301
+        connection.settimeout(watch.limits.connect_timeout)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _await_connection(connection: socket.socket, watch: Watch) -> int:
+    """Return the error number with which the attempt to connect ends, 0 for success."""
+    give_up = time.monotonic() + watch.limits.connect_timeout
+    poll = select.poll()
+    poll.register(connection, select.POLLOUT)
+    while not poll.poll(SLICE * 1000):
+        watch.check()
+        if time.monotonic() > give_up:
+            return errno.ETIMEDOUT
+    return connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

@@ -1,0 +1,214 @@
+"""An answer on its way in, resumed when its connection breaks."""
+
+from __future__ import annotations
+
+import http.client
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import urllib3.exceptions
+
+from imageport.data import CHUNK_SIZE, Chunks
+from imageport.errors import SourceUnavailable
+
+if TYPE_CHECKING:
+    from urllib3.connection import HTTPConnection
+    from urllib3.response import BaseHTTPResponse
+
+    from imageport.http.connections import Watch
+
+#: What a broken connection looks like, wherever it breaks.
+CONNECTION_ERRORS: Final = (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError)
+
+#: Statuses of a server in passing trouble.
+TRANSIENT: Final = frozenset({408, 425, 429, *range(500, 600)})
+
+#: Times a connection may break without any byte having come in between.
+RESUMES: Final = 3
+
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+|\*)", re.ASCII)
+
+
+def plain(error: Exception) -> str:
+    """Return in a few printable words why a connection broke."""
+    root = error.__cause__ or error
+    if isinstance(root, http.client.IncompleteRead):
+        return "the server hung up"
+    text = getattr(root, "strerror", None) or str(root) or type(root).__name__
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A request that was sent, and the beginning of its answer."""
+
+    connection: HTTPConnection
+    answer: BaseHTTPResponse
+
+    def close(self) -> None:
+        """Hang up."""
+        self.answer.close()
+        self.connection.close()
+
+
+class HttpResponse:
+    """An open answer. Close it, or use it in a ``with`` statement; ``closed`` tells whether that was done.
+
+    ``url`` is the address after all redirects, without credentials. ``headers`` does not care about case. The
+    body is passed on as it was sent and never decoded: servers label files that are published compressed with
+    a Content-Encoding, although ``identity`` was asked for, and it is the published bytes that are checked.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        exchange: Exchange,
+        *,
+        name: str,
+        reopen: Callable[[Mapping[str, str]], Exchange],
+        watch: Watch,
+    ) -> None:
+        self.url = url
+        self.status: int = exchange.answer.status
+        self.headers: Mapping[str, str] = exchange.answer.headers
+        self._exchange = exchange
+        self._name = name
+        self._reopen = reopen
+        self._watch = watch
+        self.closed = False
+        self._position = 0
+        self._total = self.length
+        self._breaks = 0
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of the body as announced, or None when the server does not say or does not make sense."""
+        text = self.headers.get("Content-Length", "")
+        sized = re.fullmatch("[0-9]{1,18}", text) and "Transfer-Encoding" not in self.headers
+        return int(text) if sized else None
+
+    def chunks(self) -> Chunks:
+        """Iterate once over the body in pieces of 1 MiB, resuming when the connection breaks.
+
+        Raises ``Cancelled``, or ``SourceUnavailable`` when the body is not what was announced, changed on the
+        server, or cannot be had in time.
+        """
+        try:
+            parts: list[bytes] = []
+            have = 0
+            while part := self._receive(CHUNK_SIZE - have):
+                parts.append(part)
+                have += len(part)
+                if have == CHUNK_SIZE:
+                    yield b"".join(parts)
+                    parts, have = [], 0
+            if parts:
+                yield b"".join(parts)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Hang up; nothing can be read afterwards."""
+        self.closed = True
+        self._exchange.close()
+
+    def __enter__(self) -> HttpResponse:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _receive(self, limit: int) -> bytes:
+        """Return what came in, at most *limit* bytes, or nothing at the end of the body."""
+        while True:
+            if self.closed:
+                # A closed connection looks like the end of the body.
+                raise RuntimeError(f"the answer of {self._name} was closed")
+            self._watch.check()
+            if self._total is not None:
+                limit = min(limit, self._total - self._position)
+            if limit == 0:
+                return b""
+            try:
+                part = self._exchange.answer.read1(limit, decode_content=False)
+            except CONNECTION_ERRORS as error:
+                self._resume(error)
+                continue
+            if part:
+                self._position += len(part)
+                self._breaks = 0
+            elif self._total is not None:
+                self._resume(http.client.IncompleteRead(b""))
+                continue
+            return part
+
+    def _resume(self, cause: Exception) -> None:
+        """Ask for the rest of the body on a new connection."""
+        self._exchange.close()
+        validator = strong_validator(self.headers)
+        if validator is None or self.headers.get("Accept-Ranges", "").lower() == "none":
+            self._fail(f"the connection broke after {self._progress}: {plain(cause)}", "import it again")
+        headers = {"Range": f"bytes={self._position}-", "If-Range": validator}
+        while True:
+            self._breaks += 1
+            if self._breaks > RESUMES:
+                self._fail(
+                    f"the connection broke after {self._progress} and could not be resumed: {plain(cause)}",
+                    "import it again, or use another mirror",
+                )
+            self._watch.pause(0.1 * 2**self._breaks)
+            try:
+                exchange = self._reopen(headers)
+            except SourceUnavailable as error:
+                if not error.retry:
+                    raise
+                continue
+            if exchange.answer.status in TRANSIENT:
+                exchange.close()
+                continue
+            self._exchange = exchange
+            self._check_continuation(exchange.answer)
+            return
+
+    def _check_continuation(self, answer: BaseHTTPResponse) -> None:
+        """Refuse to splice what is not the rest of the very same body."""
+        found = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+        etag = self.headers.get("ETag")
+        if answer.status != 206 or found is None:
+            problem = f"instead of the rest the server answered {answer.status}"
+        elif int(found[1]) != self._position or (found[3] != "*" and int(found[2]) + 1 != int(found[3])):
+            problem = f"asked for everything from byte {self._position} the server sent '{found[0]}'"
+        elif self._total is not None and found[3] not in ("*", str(self._total)):
+            problem = f"its size was {self._total} bytes and is now {found[3]}"
+        elif etag is not None and answer.headers.get("ETag", etag) != etag:
+            problem = f"its ETag was {etag!a} and is now {answer.headers['ETag']!a}"
+        else:
+            if found[3] != "*":
+                self._total = int(found[3])
+            return
+        self._fail(f"the connection broke after {self._progress}, and then {problem}", "import it again")
+
+    @property
+    def _progress(self) -> str:
+        return f"{self._position} of {'an unknown number of' if self._total is None else self._total} bytes"
+
+    def _fail(self, problem: str, hint: str) -> NoReturn:
+        self.close()
+        raise SourceUnavailable(f"{self._name}: {problem}", hint=hint, retry=True)
+
+
+def strong_validator(headers: Mapping[str, str]) -> str | None:
+    """Return what ``If-Range`` may hold (RFC 9110, 13.1.5), a strong ETag or a past date; else None."""
+    etag = headers.get("ETag", "")
+    if etag.startswith('"'):
+        return etag
+    try:
+        modified = parsedate_to_datetime(headers["Last-Modified"])
+        if modified < parsedate_to_datetime(headers["Date"]):
+            return headers["Last-Modified"]
+    except (KeyError, ValueError, TypeError):
+        return None
+    return None

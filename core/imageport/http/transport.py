@@ -1,0 +1,283 @@
+"""The one way to the network: every url, redirect and address is checked here."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import ssl
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from http import HTTPStatus
+from typing import Any, Final
+
+from urllib3 import HTTPHeaderDict
+
+from imageport.errors import SourceRejected, SourceUnavailable
+from imageport.http.connections import SLICE, PinnedHTTPConnection, PinnedHTTPSConnection, Watch, tls_context
+from imageport.http.names import Names, system_resolver
+from imageport.http.network import IPAddress, NetworkRules
+from imageport.http.responses import CONNECTION_ERRORS, TRANSIENT, Exchange, HttpResponse, plain
+from imageport.http.urls import Url, as_address, normal_host
+from imageport.limits import Limits, format_size
+
+__all__ = ["HttpResponse", "HttpTransport", "IPAddress", "NetworkRules"]
+
+MAX_REDIRECTS: Final = 10
+ATTEMPTS: Final = 3
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_HINTS: Final = {
+    401: "the server wants credentials: give web-download a header, or write user:password@ in the url",
+    403: "the server does not let this address or these credentials in",
+    404: "check the url; mirrors remove old images",
+    410: "the image was removed; look for a newer one",
+}
+
+
+class HttpTransport:
+    """What ``ctx.http`` offers: HTTP and HTTPS to places that every rule permits.
+
+    *validate* is called with each url before anything is resolved or connected to, and with the page that
+    redirected to it. Names are resolved once; every address found must pass *rules*, and exactly these are
+    connected to, so that a name cannot change its meaning in between. With a proxy in *rules* it is the proxy
+    that resolves names: then only urls, and addresses written in them, can be judged here.
+
+    Credentials and headers given for one origin (scheme, host and port) are never sent to another.
+    """
+
+    def __init__(
+        self,
+        *,
+        rules: NetworkRules,
+        limits: Limits,
+        validate: Callable[[str, str | None], None],
+        cancelled: threading.Event,
+        resolver: Callable[[str], Sequence[str]] = system_resolver,
+    ) -> None:
+        self._rules = rules
+        self._limits = limits
+        self._validate = validate
+        self._cancelled = cancelled
+        self._names = Names(rules, resolver)
+        self._lock = threading.Lock()
+        self._open: list[HttpResponse] = []
+        self._agent = f"imageport/{importlib.metadata.version('imageport')}"
+
+    def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> HttpResponse:
+        """Open *url*, following redirects, and return the answer with its body unread.
+
+        Passing trouble (no connection, 5xx, 429) is tried again a few times. Raises ``SourceRejected`` when a
+        url, redirect or address is not permitted, ``SourceUnavailable`` when no answer has the status 200.
+        """
+        first = Url.parse(url)
+        watch = Watch(first.shown, self._limits, self._cancelled)
+        for attempt in range(1, ATTEMPTS):
+            try:
+                return self._follow(first, headers or {}, watch)
+            except SourceUnavailable as error:
+                if not error.retry:
+                    raise
+            watch.pause(0.25 * 2**attempt)
+        return self._follow(first, headers or {}, watch)
+
+    def get_text(self, url: str, *, limit: int = 1 << 20) -> str:
+        """Return the document at *url*, which is text in UTF-8 of at most *limit* bytes.
+
+        Raises what ``get`` raises, and ``SourceUnavailable`` when the document is anything else.
+        """
+        shown = Url.parse(url).shown
+        with self.get(url) as response:
+            text = b""
+            for piece in response.chunks():
+                text += piece
+                if len(text) > limit:
+                    raise SourceUnavailable(
+                        f"{shown} is larger than {format_size(limit)}",
+                        hint="check that the url is that of a small text file",
+                    )
+        try:
+            return text.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise SourceUnavailable(
+                f"{shown} is not text in UTF-8: {error.reason} at byte {error.start}",
+                hint="check that the url is that of a text file, not of a compressed or binary one",
+            ) from None
+
+    def post_json(self, url: str, payload: Any) -> None:
+        """Send *payload* as JSON to *url*, once, without following redirects, within ``limits.read_timeout``.
+
+        Works for a cancelled import too: others may want to know of it. Raises ``SourceRejected`` or, unless the
+        answer has a status of 2xx, ``SourceUnavailable``.
+        """
+        target = Url.parse(url)
+        limits = self._limits.model_copy(update={"download_deadline": self._limits.read_timeout})
+        watch = Watch(target.shown, limits, threading.Event())
+        headers = self._headers(target)
+        headers["Content-Type"] = "application/json"
+        exchange = self._exchange("POST", target, headers, watch, body=json.dumps(payload).encode())
+        exchange.close()
+        if not 200 <= exchange.answer.status < 300:
+            raise _unavailable(target, exchange)
+
+    def resolve(self, host: str) -> tuple[IPAddress, ...]:
+        """Return the checked addresses of *host*, the preferred one first: those that are connected to.
+
+        They are looked up once in an import. With a proxy the addresses of a name are not known: the answer
+        is empty. Raises ``SourceRejected`` when one of the addresses is not permitted or there is none, and
+        ``SourceUnavailable`` when no name server answers.
+        """
+        name = normal_host(host)
+        return () if self._proxy and not as_address(name) else self._names.checked(name)
+
+    def close(self) -> None:
+        """Hang up on every answer that is still open."""
+        with self._lock:
+            still_open, self._open = self._open, []
+        for response in still_open:
+            response.close()
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return tls_context(self._rules.ca_bundle)
+
+    @cached_property
+    def _proxy(self) -> Url | None:
+        return Url.parse(self._rules.proxy) if self._rules.proxy else None
+
+    def _follow(self, first: Url, headers: Mapping[str, str], watch: Watch) -> HttpResponse:
+        """Go from redirect to redirect until there is an answer with status 200."""
+        url, page, at_home = first, None, True
+        seen = {str(first)}
+        for _ in range(MAX_REDIRECTS + 1):
+            sent = self._headers(url)
+            if at_home:
+                if first.basic_authorization:
+                    sent["Authorization"] = first.basic_authorization
+                sent.update(headers)
+            exchange = self._exchange("GET", url, sent, watch, redirected_from=page)
+            if exchange.answer.status not in _REDIRECTS:
+                return self._opened(url, exchange, sent, watch, page)
+            exchange.close()
+            page = str(url)
+            url = self._redirected(url, exchange)
+            # Once another site had a say in where to go, what was meant for the first is not sent any more.
+            at_home = at_home and url.origin == first.origin
+            if str(url) in seen:
+                raise SourceUnavailable(
+                    f"{first.shown} redirects in a circle, back to {url.shown}",
+                    hint="open the url in a browser; the site may ask for a login",
+                )
+            seen.add(str(url))
+        raise SourceUnavailable(
+            f"{first.shown} redirects more than {MAX_REDIRECTS} times", hint="use the url that it leads to"
+        )
+
+    def _redirected(self, page: Url, exchange: Exchange) -> Url:
+        location = exchange.answer.headers.get("Location")
+        if not location:
+            raise SourceUnavailable(
+                f"{page.shown} redirects without saying where to",
+                hint="report this to the site, or use another",
+            )
+        target = page.join(location)
+        if page.scheme == "https" and target.scheme == "http" and not self._rules.allow_downgrade:
+            raise SourceRejected(
+                f"{page.shown} redirects from https to {target.shown}",
+                hint="use that url itself if it can be trusted, or set network.allow_downgrade",
+            )
+        return target
+
+    def _opened(
+        self, url: Url, exchange: Exchange, sent: Mapping[str, str], watch: Watch, page: str | None
+    ) -> HttpResponse:
+        if exchange.answer.status != HTTPStatus.OK:
+            exchange.close()
+            raise _unavailable(url, exchange)
+
+        def reopen(extra: Mapping[str, str]) -> Exchange:
+            return self._exchange("GET", url, {**sent, **extra}, watch, redirected_from=page)
+
+        response = HttpResponse(str(url), exchange, name=url.shown, reopen=reopen, watch=watch)
+        with self._lock:
+            self._open = [other for other in self._open if not other.closed] + [response]
+        return response
+
+    def _exchange(
+        self,
+        method: str,
+        url: Url,
+        headers: Mapping[str, str],
+        watch: Watch,
+        *,
+        body: bytes | None = None,
+        redirected_from: str | None = None,
+    ) -> Exchange:
+        """Have *url* checked, connect, send the request and read the head of the answer."""
+        self._validate(str(url), redirected_from)
+        if url.scheme not in ("http", "https"):
+            raise SourceRejected(
+                f"{url.shown} cannot be fetched: its scheme is {url.scheme}", hint="use http or https"
+            )
+        connection = self._connection(url, self.resolve(url.host), watch)
+        try:
+            connection.connect()
+            forwarded = self._proxy and url.scheme == "http"
+            connection.request(
+                method, str(url) if forwarded else url.target, body, headers, preload_content=False
+            )
+            connection.timeout = SLICE
+            return Exchange(connection, connection.getresponse())
+        except ssl.SSLCertVerificationError as error:
+            connection.close()
+            raise SourceUnavailable(
+                f"the certificate of {url.shown} is not trusted: {error.verify_message}",
+                hint="name the certificate authority under network.ca_bundle in the site file",
+            ) from error
+        except CONNECTION_ERRORS as error:
+            connection.close()
+            raise SourceUnavailable(
+                f"{url.shown} could not be reached: {plain(error)}",
+                hint="check the url and the network between here and there",
+                retry=True,
+            ) from error
+        except BaseException:
+            connection.close()
+            raise
+
+    def _connection(
+        self, url: Url, addresses: Sequence[IPAddress], watch: Watch
+    ) -> PinnedHTTPConnection | PinnedHTTPSConnection:
+        via = self._proxy or url
+        connection: PinnedHTTPConnection | PinnedHTTPSConnection
+        if url.scheme == "https":
+            connection = PinnedHTTPSConnection(via.host, via.effective_port, ssl_context=self._tls)
+            if self._proxy:
+                connection.set_tunnel(url.host, url.effective_port, headers=self._proxy_headers())
+        else:
+            connection = PinnedHTTPConnection(via.host, via.effective_port)
+        connection.timeout = self._limits.read_timeout
+        connection.addresses = self._names.look_up(via.host) if self._proxy else addresses
+        connection.watch = watch
+        return connection
+
+    def _headers(self, url: Url) -> HTTPHeaderDict:
+        headers = HTTPHeaderDict({"User-Agent": self._agent, "Accept-Encoding": "identity"})
+        if self._proxy and url.scheme == "http":
+            headers.update(self._proxy_headers())
+        if url.basic_authorization:
+            headers["Authorization"] = url.basic_authorization
+        return headers
+
+    def _proxy_headers(self) -> dict[str, str]:
+        authorization = self._proxy.basic_authorization if self._proxy else None
+        return {"Proxy-Authorization": authorization} if authorization else {}
+
+
+def _unavailable(url: Url, exchange: Exchange) -> SourceUnavailable:
+    status = exchange.answer.status
+    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "(an unknown status)"
+    return SourceUnavailable(
+        f"{url.shown} answered {status} {phrase}",
+        hint=_HINTS.get(status, "try again later, or use another mirror"),
+        retry=status in TRANSIENT,
+    )

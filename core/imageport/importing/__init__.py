@@ -1,0 +1,1 @@
+"""One import: planned, admitted, staged, transformed, written everywhere, settled."""

@@ -1,0 +1,320 @@
+"""The journey of one import: admit, stage, transform, write, settle, finish."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from imageport.catalog import Catalog
+from imageport.configuration.site import Site
+from imageport.configuration.templating import redact, redact_tree
+from imageport.context import Context
+from imageport.errors import ImageportError, ImportFailed, LockLost
+from imageport.importing import policy
+from imageport.importing.admission import ImportRequest, admit_record, choose_targets
+from imageport.importing.interruption import Interruption
+from imageport.importing.lease import LEASE_SECONDS, LeaseKeeper
+from imageport.importing.metering import Meter
+from imageport.importing.observing import Observers
+from imageport.importing.plan import Plan
+from imageport.importing.recovery import recover_dead_import, remove_copies
+from imageport.importing.report import Report, StageReport, StoreReport
+from imageport.importing.services import build_context
+from imageport.importing.settling import discard_all, settle_all, settle_any
+from imageport.importing.staging import Staging
+from imageport.importing.stores import Stores, with_definition
+from imageport.importing.verdict import changes_between, compare_with_record, digests_to_make, judge
+from imageport.importing.writing import Copy, WrittenImage, store_report, write_everywhere
+from imageport.plugins.binding import BoundStep
+from imageport.plugins.catalogue import Catalogue
+from imageport.values import Event, Image, ImageRecord, Location
+
+log = logging.getLogger("imageport")
+
+T = TypeVar("T")
+
+
+class Importer:
+    """Runs imports with the catalog, plugins and rules of one site."""
+
+    def __init__(
+        self, site: Site, catalog: Catalog, catalogue: Catalogue, interruption: Interruption
+    ) -> None:
+        self.site = site
+        self.catalog = catalog
+        self.catalogue = catalogue
+        self.interruption = interruption
+
+    def run(self, plan: Plan, request: ImportRequest) -> Report:
+        """Run one import and return its report; a failed one is rolled back, and its error is in the report."""
+        run = _Import(self, plan, request)
+        try:
+            run.admit()
+        except ImageportError as error:
+            run.report.error = error
+        except Exception as error:
+            log.exception("internal error")
+            run.report.error = _internal(error)
+        return run.conclude()
+
+
+class _Import:
+    """The state of one import."""
+
+    def __init__(self, importer: Importer, plan: Plan, request: ImportRequest) -> None:
+        self.site = importer.site
+        self.catalog = importer.catalog
+        self.interruption = importer.interruption
+        self.plan = plan
+        self.request = request
+        self.stores = Stores(importer.catalogue, plan.stores)
+        self.staging = Staging(importer.site.staging.directory)
+        self.started = time.monotonic()
+        self.report = Report(plan=plan.describe())
+        self.report.source.uri = plan.source.uri
+        self.ctx: Context | None = None
+        self.record: ImageRecord | None = None
+        self.meters: list[Meter] = []
+        self.progress: dict[str, Any] = {}
+        self.written = WrittenImage()
+        self.publishing: set[str] = set()
+        self.published: dict[str, Location] = {}
+
+    # ------------------------------------------------------------------------------------- before any byte
+
+    def admit(self) -> None:
+        """Make sure that this import may start, take the lock, and go."""
+        plan = self.plan
+        self.record, is_new = record, _ = admit_record(self.request, plan, self.catalog)
+        if plan.copies:
+            policy.require("copy_image", self.site.policy.copy_image, self.request.caller)
+        targets = choose_targets(self.request, plan, record)
+        writable = [store.label for store in plan.stores if "store_write" in store.answers]
+        self.report.stores = {label: StoreReport() for label in writable}
+        if not targets:
+            self.report.status = "success"
+            return
+        self.ctx = ctx = build_context(
+            self.site, plan, record, self.request.caller,
+            stores=self.stores,
+            observers=Observers([*plan.observers, *plan.steps]),
+            interruption=self.interruption,
+            announce=self._announce,
+            note=self._note,
+        )  # fmt: skip
+        for step in (plan.method, *plan.steps, *targets):
+            step.validate_source(plan.source, record, ctx)
+        if is_new:
+            self.catalog.create_image(record)
+        elif (dead := self.catalog.dead_import(record.id)) is not None:
+            recover_dead_import(dead, self.catalog, self.stores, self.staging, ctx)
+        self.lease = self.catalog.begin_import(
+            record.id,
+            starts_from=plan.method.plugin.starts_from,
+            request=redact_tree(
+                {"pipeline": plan.name, "source": plan.source.uri, "method": plan.source.method}, plan.secrets
+            ),
+            owner=self.request.caller.user,
+            targets=[store.label for store in targets],
+            lease_seconds=LEASE_SECONDS,
+        )
+        self.report.task_id = self.lease.task_id
+        self._run_locked(record, targets, replace(ctx, task_id=self.lease.task_id))
+
+    # -------------------------------------------------------------------------------------- under the lock
+
+    def _run_locked(self, record: ImageRecord, targets: Sequence[BoundStep], ctx: Context) -> None:
+        keeper = LeaseKeeper(self.catalog, self.lease, self.interruption.event, self.progress)
+        with ExitStack() as cleaning:
+            try:
+                cleaning.enter_context(keeper)
+                folder = cleaning.enter_context(self.staging.work_folder(record.id, self.lease.task_id))
+                ctx = replace(ctx, work_folder=folder)
+                ctx.report("task.create")
+                ctx.report("task.processing")
+                ctx.report("image.update", record=self._current())
+                with self.interruption.raising():
+                    image = self._bring(record, ctx)
+                    self._write(image, targets, ctx)
+                keeper.check()
+                self._settle(self._judged(image), ctx)
+                self._finish(ctx)
+            except BaseException as error:
+                cause = keeper.reason or (error if isinstance(error, ImageportError) else _internal(error))
+                cleaning.close()
+                self._roll_back(cause, targets, ctx)
+                raise cause from error
+
+    def _bring(self, record: ImageRecord, ctx: Context) -> Image:
+        """Stage the image and send it through the steps; most of its bytes are still to be read afterwards."""
+        method = self.plan.method
+        data = self._timed(
+            method, "stage", ctx, lambda meter: meter.measure(method.stage(self.plan.source, record, ctx))
+        )
+        image = Image(record, ctx.spool(data) if self.plan.spool_first else data)
+        for step in self.plan.steps:
+            if "transform" in step.answers:
+                image = self._transformed(step, image, ctx)
+        return image
+
+    def _transformed(self, step: BoundStep, image: Image, ctx: Context) -> Image:
+        def transform(meter: Meter) -> Image:
+            changed = step.transform(image, ctx)
+            if changed.data is image.data:
+                meter.bytes_out = meter.bytes_in
+                return changed
+            return changed.evolve(data=meter.measure(changed.data))
+
+        return self._timed(step, "transform", ctx, transform)
+
+    def _timed(self, step: BoundStep, hook: str, ctx: Context, call: Callable[[Meter], T]) -> T:
+        meter = Meter(step, hook, ctx.for_step(step.label).progress, self.meters[-1] if self.meters else None)
+        self.meters.append(meter)
+        ctx.report("step.start", step=step.label, message=hook)
+        started = time.monotonic()
+        result = call(meter)
+        meter.inclusive += time.monotonic() - started
+        ctx.report("step.end", step=step.label, message=hook)
+        return result
+
+    def _write(self, image: Image, targets: Sequence[BoundStep], ctx: Context) -> None:
+        write_everywhere(
+            image, targets, ctx,
+            digests=digests_to_make(self.lease.before, self.site),
+            inspect=not self.plan.copies and image.record.container_format == "bare",
+            all_must_succeed=self.plan.all_stores_must_succeed,
+            written=self.written,
+            prepare=lambda label: ctx.report("image.prepare", store=label, record=self._current()),
+        )  # fmt: skip
+
+    def _judged(self, image: Image) -> ImageRecord:
+        for meter in self.meters:
+            meter.check_drained()
+        if self.plan.copies:
+            compare_with_record(image.record, self.written)
+            return image.record
+        return judge(image, self.written, self.site)
+
+    # ----------------------------------------------------------------------------------------- the verdict
+
+    def _settle(self, record: ImageRecord, ctx: Context) -> None:
+        copies = self.written.copies
+
+        def publish(copy: Copy) -> None:
+            self._publish(copy, record, ctx)
+
+        def failed(copy: Copy) -> None:
+            self.catalog.store_failed(self.lease, copy.label)
+            ctx.report("image.upload", store=copy.label, error=str(copy.error), record=self._current())
+
+        if self.plan.all_stores_must_succeed:
+            settle_all(copies, publish)
+        else:
+            settle_any(copies, publish, failed, self.interruption.check)
+            self.report.orphans = remove_copies(self.lease.task_id, self.catalog, self.stores, ctx)
+
+    def _publish(self, copy: Copy, record: ImageRecord, ctx: Context) -> None:
+        pending = copy.outcome()
+        store = next(store for store in self.plan.stores if store.label == copy.label)
+        self.publishing.add(copy.label)
+        try:
+            pending.publish()
+        except Exception as error:
+            copy.error = store.blamed(error, "publish")
+            raise copy.error from error
+        location = self._kept(pending.location, copy.label)
+        try:
+            self.catalog.publish(self.lease, location)
+        except ImageportError:
+            # The image was deleted or taken over: nobody else knows of the copy that is visible now.
+            self.stores.delete(location, ctx)
+            raise
+        self.published[copy.label] = location
+        needed = len(self.written.copies) if self.plan.all_stores_must_succeed else 1
+        activates = len(self.published) == needed and not self.plan.copies
+        if activates:
+            changes = changes_between(self.lease.before, record)
+            self.catalog.update_image(record.id, fence=self.lease.fence, status="active", **changes)
+        current = self._current()
+        ctx.report("image.upload", store=copy.label, record=current)
+        if activates:
+            ctx.report("image.activate", record=current)
+
+    def _finish(self, ctx: Context) -> None:
+        self.record = self.catalog.finish(self.lease, result={"image_id": self.lease.image_id})
+        self.staging.remove(self.lease.image_id)
+        self.report.status = "success"
+        ctx.report("image.update", record=self.record)
+        ctx.report("task.success")
+
+    def _roll_back(self, error: ImageportError, targets: Sequence[BoundStep], ctx: Context) -> None:
+        """Undo everything; no error in here may keep the rest from being undone."""
+        copies = self.written.copies
+        discard_all(copy for label, copy in copies.items() if label not in self.publishing)
+        failed = [label for label, copy in copies.items() if copy.failed]
+        if not failed and not self.plan.copies:
+            failed = [store.label for store in targets]
+        if not isinstance(error, LockLost):
+            for location in self.published.values():
+                self.catalog.unpublish(self.lease, location)
+            if not self.plan.copies:
+                self.staging.remove(self.lease.image_id)
+        self.report.orphans = remove_copies(self.lease.task_id, self.catalog, self.stores, ctx)
+        self.published.clear()
+        message = redact(": ".join(filter(None, (error.where(), error.message))), self.plan.secrets)
+        self.record = self.catalog.fail(self.lease, message=message, failed_stores=failed, result={})
+        for copy in copies.values():
+            if copy.failed:
+                ctx.report("image.upload", store=copy.label, error=str(copy.error), record=self.record)
+        ctx.report("image.update", record=self.record)
+        ctx.report("task.failure", step=error.step, store=error.store, error=message)
+
+    # ------------------------------------------------------------------------------------------ the report
+
+    def conclude(self) -> Report:
+        """Complete the report and show it to the observers."""
+        report = self.report
+        report.image = self.record
+        for label, copy in self.written.copies.items():
+            report.stores[label] = store_report(copy, published=label in self.published)
+        report.stages = [
+            StageReport(
+                meter.step.label, meter.hook, round(meter.seconds, 3), meter.bytes_in, meter.bytes_out
+            )
+            for meter in self.meters
+        ]
+        report.source.bytes_read = self.meters[0].bytes_out if self.meters else 0
+        report.source.digests = self.written.digests
+        report.seconds = time.monotonic() - self.started
+        if self.ctx is not None:
+            replace(self.ctx, task_id=report.task_id or "").report("report", detail=report.as_dict())
+            self.ctx.http.close()
+        return report
+
+    def _note(self, event: Event) -> None:
+        if event.kind == "progress" and event.lane:
+            self.progress[event.lane] = event.done
+        elif event.kind == "check":
+            self.report.source.checks.append({"name": event.message, "verdict": event.verdict or ""})
+
+    def _announce(self, label: str, location: Location) -> None:
+        self.catalog.announce(self.lease, self._kept(location, label))
+
+    def _kept(self, location: Location, label: str) -> Location:
+        return with_definition(location, label, self.plan.definitions.get(label))
+
+    def _current(self) -> ImageRecord:
+        return self.catalog.get_image(self.lease.image_id)
+
+
+def _internal(error: BaseException) -> ImportFailed:
+    failed = ImportFailed(
+        f"internal error: {type(error).__name__}: {error}",
+        hint="this is a defect of Imageport: please report it with the log",
+    )
+    failed.__cause__ = error
+    return failed

@@ -1,0 +1,88 @@
+"""The end of the copies: published together, or removed without a trace."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+
+from imageport.context import Context
+from imageport.errors import ImageportError, StoreFailed
+from imageport.importing.stores import Stores
+from imageport.importing.writing import Copy
+from imageport.values import Location
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks at stores that are still finishing.
+_PATIENCE = 0.05
+
+
+def settle_all(copies: Mapping[str, Copy], publish: Callable[[Copy], None]) -> None:
+    """Publish every copy, once all are written; raise before the first when one store has failed."""
+    for copy in copies.values():
+        copy.outcome()
+    for copy in copies.values():
+        publish(copy)
+
+
+def settle_any(
+    copies: Mapping[str, Copy],
+    publish: Callable[[Copy], None],
+    failed: Callable[[Copy], None],
+    check: Callable[[], None],
+) -> None:
+    """Publish each copy as soon as its store is done; raise ``StoreFailed`` when none could be published.
+
+    *check* is called while waiting, and may raise to give up.
+    """
+    waiting = list(copies.values())
+    published = 0
+    while waiting:
+        check()
+        for copy in waiting:
+            copy.wait(_PATIENCE)
+        for copy in [copy for copy in waiting if not copy.running]:
+            waiting.remove(copy)
+            try:
+                publish(copy)
+            except ImageportError as error:
+                copy.error = copy.error or error
+                log.warning("store %s: %s", copy.label, error)
+                failed(copy)
+            else:
+                published += 1
+    if not published:
+        raise StoreFailed(
+            "no store took the image: "
+            + "; ".join(f"{copy.label}: {copy.error}" for copy in copies.values()),
+            hint=next(
+                (copy.error.hint for copy in copies.values() if isinstance(copy.error, ImageportError)), ""
+            ),
+        )
+
+
+def discard_all(copies: Iterable[Copy]) -> None:
+    """Throw away the copies that are written and not published."""
+    for copy in copies:
+        copy.wait()
+        if copy.error is None:
+            try:
+                copy.outcome().discard()
+            except Exception:  # the deletion by location that follows has the last word
+                log.warning("store %s could not discard its copy", copy.label, exc_info=True)
+
+
+def remove_locations(
+    locations: Iterable[Location], stores: Stores, ctx: Context, forget: Callable[[Location], None]
+) -> list[str]:
+    """Delete what an import wrote, and return the urls of what could not be deleted (for a later ``gc``)."""
+    orphans = []
+    for location in locations:
+        try:
+            stores.delete(location, ctx)
+        except ImageportError as error:
+            log.warning("left behind in store %s: %s (%s)", location.store, location.url, error)
+            orphans.append(location.url)
+        else:
+            forget(location)
+    return orphans

@@ -1,0 +1,89 @@
+"""What the bytes have shown, held against what was promised."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from imageport.configuration.site import Site
+from imageport.errors import VerificationFailed
+from imageport.importing.writing import WrittenImage
+from imageport.inspection import check_declared
+from imageport.values import RESERVED_PREFIX, Image, ImageRecord
+
+log = logging.getLogger("imageport")
+
+#: Fields of a record that an import may change.
+_OWNED_FIELDS = (
+    "name", "disk_format", "container_format", "size", "virtual_size", "checksum",
+    "os_hash_algo", "os_hash_value", "min_disk", "min_ram", "tags",
+)  # fmt: skip
+
+
+def judge(image: Image, written: WrittenImage, site: Site) -> ImageRecord:
+    """Return the record of *image* with what its bytes have shown.
+
+    Raises ``VerificationFailed`` when there are none, or when they are unsafe or not in the declared format.
+    """
+    _refuse_empty(written)
+    record = image.record.evolve(size=written.size, checksum=written.digests.get("md5"))
+    if written.format is not None:
+        declared = record.disk_format if site.require_image_format_match else None
+        found = check_declared(written.format, declared)
+        if declared or not record.disk_format:
+            record = record.evolve(disk_format=found)
+        known = record.disk_format == written.format.disk_format
+        record = record.evolve(virtual_size=written.format.virtual_size if known else None)
+    secure = [name for name in site.digests if name != "md5"]
+    if secure:
+        record = record.evolve(os_hash_algo=secure[-1], os_hash_value=written.digests[secure[-1]])
+    return record
+
+
+def compare_with_record(record: ImageRecord, written: WrittenImage) -> None:
+    """Raise ``VerificationFailed`` unless the bytes of a copy are those that *record* describes."""
+    _refuse_empty(written)
+    expected: dict[str, tuple[Any, Any]] = {
+        "size": (record.size, written.size),
+        "checksum (md5)": (record.checksum, written.digests.get("md5")),
+    }
+    if record.os_hash_algo:
+        found = written.digests[record.os_hash_algo]
+        expected[f"os_hash_value ({record.os_hash_algo})"] = (record.os_hash_value, found)
+    for name, (wanted, found) in expected.items():
+        if wanted is not None and found is not None and wanted != found:
+            raise VerificationFailed(
+                f"the copy that was read has {name} {found}, the record says {wanted}",
+                hint="that copy is damaged: remove it, and copy from another store",
+            )
+
+
+def digests_to_make(record: ImageRecord, site: Site) -> list[str]:
+    """Return the digests of the site, and that of a record which was made under other rules."""
+    wanted = [*site.digests, record.os_hash_algo] if record.os_hash_algo else site.digests
+    return list(dict.fromkeys(wanted))
+
+
+def changes_between(before: ImageRecord, after: ImageRecord) -> dict[str, Any]:
+    """Return the fields and properties that an import changed, so that a user's edit in the meantime survives.
+
+    A property that is None was removed. Reserved properties that a step set are left out.
+    """
+    changed: dict[str, Any] = {
+        name: getattr(after, name) for name in _OWNED_FIELDS if getattr(after, name) != getattr(before, name)
+    }
+    properties: dict[str, str | None] = {
+        name: None for name in before.properties if name not in after.properties
+    }
+    for name, value in after.properties.items():
+        if before.properties.get(name) != value:
+            properties[name] = value
+    for name in [name for name in properties if name.startswith(RESERVED_PREFIX)]:
+        if properties.pop(name) is not None:
+            log.warning("property %s is reserved and was not set", name)
+    return changed | {"properties": properties}
+
+
+def _refuse_empty(written: WrittenImage) -> None:
+    if written.size == 0:
+        raise VerificationFailed("the image is empty", hint="check the source: it delivered no bytes")

@@ -1,0 +1,1 @@
+"""Installed plugins: found by name, imported when used, called through typed methods."""

@@ -1,0 +1,135 @@
+"""What imports that died have left behind: found, and removed by ``imageport gc``."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, NoReturn
+
+from imageport.catalog import Catalog
+from imageport.configuration.site import Site
+from imageport.context import Context
+from imageport.errors import ImageportError, UsageError
+from imageport.http.transport import HttpTransport
+from imageport.importing.recovery import recover_dead_import
+from imageport.importing.staging import Staging, remove_leftover, size_on_disk
+from imageport.importing.stores import Stores
+from imageport.plugins.catalogue import Catalogue
+from imageport.values import Caller
+
+log = logging.getLogger(__name__)
+
+#: Images in these statuses may have data in staging.
+_STAGED_STATUSES = frozenset({"uploading", "importing"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that a dead import left behind, and what became of it.
+
+    ``freed`` counts the bytes of staging that were freed, or would be; ``error`` says why it is still there.
+    """
+
+    kind: Literal["import", "copy", "staging", "task"]
+    name: str
+    image_id: str | None = None
+    freed: int = 0
+    error: str | None = None
+
+
+class Housekeeping:
+    """Cleans up after the imports of one site; with *dry_run* it only looks."""
+
+    def __init__(self, site: Site, catalog: Catalog, catalogue: Catalogue, *, dry_run: bool) -> None:
+        self._site = site
+        self._catalog = catalog
+        self._stores = Stores(catalogue)
+        self._staging = Staging(site.staging.directory)
+        self._dry_run = dry_run
+
+    def findings(self) -> Iterator[Finding]:
+        """Deal with each thing, one after the other, and tell of it."""
+        with maintenance_context(self._site) as ctx:
+            yield from self._dead_imports(ctx)
+            yield from self._copies(ctx)
+            yield from self._leftovers()
+            yield from self._expired_tasks()
+
+    def _dead_imports(self, ctx: Context) -> Iterator[Finding]:
+        for dead in self._catalog.dead_imports():
+            if self._dry_run:
+                yield Finding(kind="import", name=dead.id, image_id=dead.image_id)
+            elif (task := self._catalog.take_over(dead)) is not None:
+                recover_dead_import(task, self._catalog, self._stores, self._staging, ctx)
+                yield Finding(kind="import", name=task.id, image_id=task.image_id)
+
+    def _copies(self, ctx: Context) -> Iterator[Finding]:
+        """Remove copies that their import could not remove, because a store was away for instance."""
+        for task in self._catalog.list_tasks():
+            if not task.finished:
+                continue
+            for location in self._catalog.pending_locations(task.id):
+                error = None
+                try:
+                    if not self._dry_run:
+                        self._stores.delete(location, ctx)
+                        self._catalog.forget(task.id, location)
+                except ImageportError as failure:
+                    error = failure.message
+                yield Finding(kind="copy", name=location.url, image_id=task.image_id, error=error)
+
+    def _leftovers(self) -> Iterator[Finding]:
+        for path in self._staging.leftovers(self._is_in_use):
+            freed = size_on_disk(path) if self._dry_run else remove_leftover(path)
+            yield Finding(kind="staging", name=str(path), image_id=path.name.partition(".")[0], freed=freed)
+
+    def _is_in_use(self, image_id: str) -> bool:
+        try:
+            status = self._catalog.get_image(image_id).status
+        except UsageError:
+            return False
+        return status in _STAGED_STATUSES or self._catalog.is_locked(image_id)
+
+    def _expired_tasks(self) -> Iterator[Finding]:
+        now = datetime.now(UTC)
+        for task in self._catalog.list_tasks():
+            expired = task.finished and task.expires_at is not None and task.expires_at <= now
+            # A task that still owes the removal of a copy is remembered until that is done.
+            if expired and not self._catalog.pending_locations(task.id):
+                yield Finding(kind="task", name=task.id, image_id=task.image_id)
+        if not self._dry_run:
+            self._catalog.remove_expired_tasks(now)
+
+
+@contextmanager
+def maintenance_context(site: Site) -> Iterator[Context]:
+    """Give stores what they need to read and delete copies outside of an import."""
+    stopped = threading.Event()
+
+    def only_imports(*_: object) -> NoReturn:
+        raise RuntimeError("only an import reads replicas and announces copies")
+
+    http = HttpTransport(
+        rules=site.network, limits=site.limits, validate=lambda _url, _page: None, cancelled=stopped
+    )
+    try:
+        yield Context(
+            caller=Caller(user="imageport"),
+            image_id="",
+            task_id="",
+            step="",
+            limits=site.limits,
+            http=http,
+            log=log,
+            work_folder=site.staging.directory,
+            emit=lambda _event: None,
+            read_replica=only_imports,
+            announce_location=only_imports,
+            cancelled=stopped,
+        )
+    finally:
+        http.close()

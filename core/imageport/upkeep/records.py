@@ -1,0 +1,90 @@
+"""Making, changing and deleting image records by hand."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from imageport.catalog import Catalog
+from imageport.context import Context
+from imageport.errors import Conflict, ImageportError, StoreFailed, UsageError
+from imageport.importing.admission import CONTAINER_FORMATS, DISK_FORMATS, require_known
+from imageport.importing.staging import Staging
+from imageport.importing.stores import Stores
+from imageport.values import RESERVED_PREFIX, ImageRecord
+
+VISIBILITIES = ("private", "shared", "community", "public")
+
+#: A record gets its formats before its data; afterwards they describe bytes that are there.
+_FORMATS = frozenset({"disk_format", "container_format"})
+
+
+def create_record(
+    catalog: Catalog, *, owner: str, properties: Mapping[str, str], **fields: Any
+) -> ImageRecord:
+    """Add a queued image with *fields* of ``ImageRecord``. Raises ``UsageError`` for values that are not allowed."""
+    _check(fields, properties)
+    record = ImageRecord(id=str(uuid.uuid4()), owner=owner, properties=properties, **fields)
+    return catalog.create_image(record)
+
+
+def change_record(
+    catalog: Catalog, record: ImageRecord, *, properties: Mapping[str, str | None], **fields: Any
+) -> ImageRecord:
+    """Set *fields* and *properties* (None removes one) of *record*.
+
+    Raises ``UsageError`` for values that are not allowed, ``Conflict`` for formats of an image that has data.
+    """
+    _check(fields, properties)
+    for name, value in properties.items():
+        if value is None and name not in record.properties:
+            raise UsageError(
+                f"image {record.id} has no property '{name}'",
+                hint=f"it has: {', '.join(record.properties) or 'none'}",
+            )
+    if (formats := _FORMATS & set(fields)) and record.status != "queued":
+        raise Conflict(
+            f"{' and '.join(sorted(formats))} of image {record.id} cannot change: it is {record.status}",
+            hint="formats are set before the data comes; import into a new image instead",
+        )
+    return catalog.update_image(record.id, properties=properties, **fields)
+
+
+def delete_record(
+    record: ImageRecord, catalog: Catalog, stores: Stores, staging: Staging, ctx: Context
+) -> list[str]:
+    """Remove the image, its copies in all stores and its data in staging; return the urls of the copies.
+
+    An import of the image that runs at this moment loses its lock and takes its own copies back. Raises ``Conflict``
+    for a protected image, ``StoreFailed`` when a copy could not be removed: the record stays then, to try again.
+    """
+    if record.protected:
+        raise Conflict(
+            f"image {record.id} is protected", hint=f"first: imageport images set {record.id} --unprotected"
+        )
+    failures = []
+    for location in record.locations:
+        try:
+            stores.delete(location, ctx)
+        except ImageportError as error:
+            failures.append(f"{location.url}: {error.message}")
+    if failures:
+        raise StoreFailed(
+            f"image {record.id} is not deleted, some copies cannot be removed: {'; '.join(failures)}",
+            hint="repair the stores, then delete the image again",
+        )
+    catalog.delete_image(record.id)
+    staging.remove(record.id)
+    return [location.url for location in record.locations]
+
+
+def _check(fields: Mapping[str, Any], properties: Iterable[str]) -> None:
+    require_known("disk format", fields.get("disk_format"), DISK_FORMATS)
+    require_known("container format", fields.get("container_format"), CONTAINER_FORMATS)
+    require_known("visibility", fields.get("visibility"), VISIBILITIES)
+    for name in properties:
+        if name.startswith(RESERVED_PREFIX):
+            raise UsageError(
+                f"property {name} is reserved", hint=f"names beginning {RESERVED_PREFIX} are Imageport's own"
+            )
