@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import shutil
 import ssl
 import subprocess
@@ -41,15 +42,14 @@ def _make_environment(folder: Path) -> None:
     Path(sysconfig.get_path("purelib", vars=ours), "below.pth").write_text(
         f"import site; site.addsitedir({below!r})\n"
     )
-    for program in Path(sys.executable).parent.iterdir():
-        here = folder / "bin" / program.name
-        if here.exists() or program.is_dir():
-            continue
-        if program.read_bytes().startswith(f"#!{sys.executable}\n".encode()):
-            here.write_text(program.read_text().replace(sys.executable, str(folder / "bin/python"), 1))
-            here.chmod(0o755)
-        else:
-            here.symlink_to(program)
+    for script in importlib.metadata.entry_points(group="console_scripts"):
+        program = folder / "bin" / script.name
+        program.write_text(
+            f"#!{folder}/bin/python\nimport sys\nfrom {script.module} import {script.attr}\nsys.exit({script.attr}())\n"
+        )
+        program.chmod(0o755)
+    # The one program that is not written in Python.
+    (folder / "bin/ruff").symlink_to(Path(sys.executable).with_name("ruff"))
 
 
 @pytest.fixture
