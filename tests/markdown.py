@@ -117,10 +117,13 @@ def matches(expected: str, printed: str) -> bool:
 
 
 def steady(text: str) -> str:
-    """Return *text* with what changes from run to run replaced by its kind."""
+    """Return *text* with what changes from run to run replaced by its kind.
+
+    Columns are as wide as what else is installed makes them, so that more than one space counts as two.
+    """
     for pattern, kind in _CHANGING:
         text = re.sub(pattern, kind, text, flags=re.MULTILINE)
-    return "\n".join(line.rstrip() for line in text.strip("\n").splitlines())
+    return "\n".join(re.sub(" {2,}", "  ", line.rstrip()) for line in text.strip("\n").splitlines())
 
 
 class Shell:

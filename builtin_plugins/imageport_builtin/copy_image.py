@@ -30,7 +30,7 @@ class CopyImage(Plugin[NoConfig]):
     @hookimpl
     def validate_source(self, source: Source) -> None:
         """Refuse a url or path: the source is the image itself."""
-        if source.uri is not None and not source.fetched:
+        if source.uri is not None:
             raise SourceRejected(
                 f"copy-image copies a stored image and cannot read {source.uri}",
                 hint="leave the source out and name the image with --image",

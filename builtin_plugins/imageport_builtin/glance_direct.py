@@ -36,7 +36,7 @@ class GlanceDirect(Plugin[NoConfig]):
     @hookimpl
     def validate_source(self, source: Source) -> None:
         """Accept paths, ``-`` and nothing; a url belongs to another method."""
-        if "://" in (source.uri or "") and not source.fetched:
+        if "://" in (source.uri or ""):
             raise SourceRejected(
                 f"glance-direct reads files, and {source.uri} is a url",
                 hint="use web-download as the source of this pipeline, or give a path",

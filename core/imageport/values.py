@@ -36,14 +36,12 @@ class Source:
 
     ``uri`` is a url, a path, ``-`` for standard input, or None when the method needs no address (a copy of a stored
     image, or data that was staged before). For a redirect, ``uri`` is the target and ``redirected_from`` the page
-    that named it. ``fetched`` is true for a url that is about to be opened: the source itself, a redirect, or
-    whatever else a plugin reads from the network, such as a list of checksums.
+    that named it. Steps and stores see every other url that a plugin fetches as well, such as a list of checksums.
     """
 
     method: str
     uri: str | None = None
     redirected_from: str | None = None
-    fetched: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,12 +21,6 @@ def test_a_copy_takes_no_source() -> None:
         CopyImage(NoConfig()).validate_source(Source(method="copy-image", uri="disk.raw"))
 
 
-@pytest.mark.parametrize("method", [GlanceDirect, CopyImage])
-def test_urls_that_other_plugins_fetch_pass(method: type[GlanceDirect | CopyImage]) -> None:
-    list_of_checksums = Source(method="glance-direct", uri="https://example.org/SHA256SUMS", fetched=True)
-    method(NoConfig()).validate_source(list_of_checksums)
-
-
 def test_errors_carry_advice_even_when_none_was_given() -> None:
     assert SourceUnavailable("gone").hint
     assert Conflict("taken").hint

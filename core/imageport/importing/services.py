@@ -9,7 +9,9 @@ from dataclasses import replace
 from imageport.configuration.site import Site
 from imageport.configuration.templating import redact, redact_tree
 from imageport.context import Context
+from imageport.errors import SourceRejected
 from imageport.http.transport import HttpTransport
+from imageport.http.urls import Url
 from imageport.importing.interruption import Interruption
 from imageport.importing.observing import Observers
 from imageport.importing.plan import Plan
@@ -31,7 +33,8 @@ def build_context(
     """Return the context of an import of *record*, before its task and work folder exist.
 
     *note* sees every event before the observers do, and none of them sees a secret. Every url that any plugin
-    fetches goes through ``validate_source`` of every step and store of *plan*, and of the method if it reads a url.
+    fetches goes through ``validate_source`` of every step and store of *plan*, the source and its redirects through
+    that of the method as well.
     """
 
     def emit(event: Event) -> None:
@@ -44,11 +47,14 @@ def build_context(
         note(event)
         observers.emit(event, context)
 
-    # A method that reads no url would refuse every one, also those that other plugins fetch.
-    judges = plan.everybody if "://" in (plan.source.uri or "") else (*plan.steps, *plan.stores)
+    journey = _start(plan.source.uri)
 
     def validate(url: str, redirected_from: str | None) -> None:
-        source = Source(method=plan.source.method, uri=url, redirected_from=redirected_from, fetched=True)
+        # The method knows its own source and where that redirects to; it would refuse what other plugins fetch.
+        if (redirected_from or url) in journey:
+            journey.add(url)
+        judges = plan.everybody if url in journey else (*plan.steps, *plan.stores)
+        source = Source(method=plan.source.method, uri=url, redirected_from=redirected_from)
         for step in judges:
             step.validate_source(source, record, context)
 
@@ -73,3 +79,11 @@ def build_context(
         cancelled=interruption.event,
     )
     return context
+
+
+def _start(uri: str | None) -> set[str]:
+    """Return the url of the source as the transport writes it, or nothing when it is no url."""
+    try:
+        return {str(Url.parse(uri or ""))}
+    except SourceRejected:
+        return set()
