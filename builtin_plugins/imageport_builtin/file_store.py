@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,11 +29,19 @@ from imageport import (
 )
 
 
+_PARTIAL = ".partial"
+
+
 class FileStoreConfig(PluginConfig):
     """Options of the file store."""
 
     directory: Path = Field(description="Folder that receives the images; made when missing.")
-    mode: int = Field(default=0o640, ge=0, le=0o777, description="Permissions of the files, such as 0o640.")
+    mode: str = Field(
+        default="0640",
+        pattern="^0?[0-7]{3}$",
+        coerce_numbers_to_str=True,
+        description="Permissions of the files in octal digits, as for chmod.",
+    )
 
     @field_validator("directory")
     @classmethod
@@ -44,7 +54,7 @@ class FileStore(Plugin[FileStoreConfig]):
 
     A copy has no name in the directory until it is published, so that a reader of the directory never sees half an
     image and a killed import leaves nothing. Where the file system has no nameless files (NFS), a hidden
-    ``.<id>.partial`` takes their place.
+    ``.<id>.*.partial`` takes their place.
     """
 
     stability = "stable"
@@ -62,7 +72,7 @@ class FileStore(Plugin[FileStoreConfig]):
                     hint="remove or rename that file, then import again",
                 )
             ctx.announce(location)
-            partial = _Partial.create(final, self.config.mode)
+            partial = _Partial.create(final, int(self.config.mode, 8))
         try:
             total = 0
             for piece in image.data.chunks():
@@ -95,7 +105,8 @@ class FileStore(Plugin[FileStoreConfig]):
         path = self._path(location)
         with self._explaining(path):
             path.unlink(missing_ok=True)
-            _partial_name(path).unlink(missing_ok=True)
+            for partial in path.parent.glob(f".{glob.escape(path.name)}.*{_PARTIAL}"):
+                partial.unlink(missing_ok=True)
 
     def _path(self, location: Location) -> Path:
         """Return the path behind a location; only files directly in the directory are ours."""
@@ -145,15 +156,17 @@ class _Partial:
 
     @classmethod
     def create(cls, final: Path, mode: int) -> _Partial:
+        named = None
         try:
             descriptor = os.open(final.parent, os.O_TMPFILE | os.O_WRONLY, mode)
-            return cls(descriptor, final, None)
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
                 raise
-        named = _partial_name(final)
-        named.unlink(missing_ok=True)
-        return cls(os.open(named, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), final, named)
+            named = final.with_name(f".{final.name}.{secrets.token_hex(4)}{_PARTIAL}")
+            descriptor = os.open(named, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
+        # What the option says holds, whatever the umask.
+        os.fchmod(descriptor, mode)
+        return cls(descriptor, final, named)
 
     def publish(self) -> None:
         """Give the file its name, which must be free, and make the name durable."""
@@ -179,10 +192,6 @@ class _Partial:
         os.close(self.descriptor)
         if self._named:
             self._named.unlink(missing_ok=True)
-
-
-def _partial_name(final: Path) -> Path:
-    return final.with_name(f".{final.name}.partial")
 
 
 def _sync_directory(directory: Path) -> None:

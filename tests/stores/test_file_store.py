@@ -135,7 +135,7 @@ def test_only_files_of_the_directory_are_touched(store: FileStore, name: str) ->
 
 
 def test_the_file_has_the_permissions_of_the_option(tmp_path: Path, ctx: Context) -> None:
-    store = FileStore(FileStoreConfig(directory=tmp_path / "images", mode=0o600))
+    store = FileStore(FileStoreConfig(directory=tmp_path / "images", mode="0600"))
     store.store_write(_image(CONTENT), ctx).publish()
     [path] = store.config.directory.iterdir()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600

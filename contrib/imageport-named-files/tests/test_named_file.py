@@ -25,7 +25,7 @@ def test_the_file_is_named_after_the_image_and_its_format(site: Site) -> None:
 
 
 def test_holes_stay_holes_and_the_mode_is_that_of_the_option(site: Site) -> None:
-    site.run([], [{"use": "named_file", "with": {"directory": "./library", "mode": 0o600}}], site.disk())
+    site.run([], [{"use": "named_file", "with": {"directory": "./library", "mode": "0600"}}], site.disk())
     status = (site.folder / "library" / "disk.raw").stat()
     assert status.st_size == 3 << 20
     assert status.st_blocks * 512 <= 128 << 10
@@ -59,7 +59,7 @@ def test_a_dangling_link_counts_as_a_file_that_is_there(site: Site) -> None:
 
 
 def test_two_stores_that_want_one_name_leave_nothing(site: Site) -> None:
-    other = {"use": "named_file", "id": "other", "with": {"directory": "./library", "mode": 0o600}}
+    other = {"use": "named_file", "id": "other", "with": {"directory": "./library", "mode": "0600"}}
     report = site.run([], [STORE, other], site.disk())
     assert report["error"]["code"] == "store-failed"
     assert site.library() == []

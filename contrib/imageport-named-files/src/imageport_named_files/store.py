@@ -38,7 +38,12 @@ class NamedFileConfig(PluginConfig):
     """Options of ``named_file``."""
 
     directory: Path = Field(description="Folder that receives the images; made when missing.")
-    mode: int = Field(default=0o644, ge=0, le=0o777, description="Permissions of the files, such as 0o644.")
+    mode: str = Field(
+        default="0644",
+        pattern="^0?[0-7]{3}$",
+        coerce_numbers_to_str=True,
+        description="Permissions of the files in octal digits, as for chmod.",
+    )
 
 
 class NamedFileStore(Plugin[NamedFileConfig]):
@@ -97,7 +102,7 @@ class NamedFileStore(Plugin[NamedFileConfig]):
                 total += len(piece)
             with _explaining(partial):
                 os.ftruncate(descriptor, total)
-                os.fchmod(descriptor, self.config.mode)
+                os.fchmod(descriptor, int(self.config.mode, 8))
                 os.utime(descriptor, ns=(stamp, stamp))
                 os.fsync(descriptor)
             if os.fstat(descriptor).st_mtime_ns != stamp:
