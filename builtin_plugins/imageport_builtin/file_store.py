@@ -28,7 +28,6 @@ from imageport import (
     write_sparse,
 )
 
-
 _PARTIAL = ".partial"
 
 
