@@ -58,8 +58,10 @@ def _aftermath(report: Report, retry: str | None) -> Iterator[str]:
     yield f"task: {report.task_id}"
     if report.orphans:
         yield f"left behind: {', '.join(report.orphans)} ('imageport gc' tries again to remove them)"
-    else:
+    if report.rolled_back:
         yield "rolled back: no copy and no scratch data of this import is left"
+    elif not report.orphans:
+        yield "not everything could be rolled back: see the log, then run 'imageport gc'"
     if retry:
         yield f"retry: {retry}"
 

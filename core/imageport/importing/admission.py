@@ -53,17 +53,23 @@ def admit_record(request: ImportRequest, plan: Plan, catalog: Catalog) -> tuple[
     record = existing or ImageRecord(
         id=str(uuid.uuid4()), name=request.name or _name_of(plan), owner=request.caller.user
     )
-    changes = {
-        "name": request.name or record.name,
-        "disk_format": request.disk_format or record.disk_format,
-        "container_format": request.container_format or record.container_format or "bare",
-        "properties": {**record.properties, **request.properties},
-    }
     if plan.copies and (
         request.disk_format or request.container_format or request.properties or request.name
     ):
         raise UsageError("a copy changes nothing on the record", hint="use 'imageport images set' for that")
-    return record if plan.copies else record.evolve(**changes), existing is None
+    return as_requested(record, request, plan), existing is None
+
+
+def as_requested(record: ImageRecord, request: ImportRequest, plan: Plan) -> ImageRecord:
+    """Return *record* with what the caller wants it to be; a copy leaves it as it is."""
+    if plan.copies:
+        return record
+    return record.evolve(
+        name=request.name or record.name,
+        disk_format=request.disk_format or record.disk_format,
+        container_format=request.container_format or record.container_format or "bare",
+        properties={**record.properties, **request.properties},
+    )
 
 
 def choose_targets(request: ImportRequest, plan: Plan, record: ImageRecord) -> tuple[BoundStep, ...]:

@@ -15,6 +15,9 @@ T = TypeVar("T")
 #: Seconds between two looks at how far the consumers are.
 REPORT_INTERVAL = 0.2
 
+#: Seconds that consumers have to notice that the data ended with an error; a store that is stuck is left behind.
+LAST_WAIT = 30.0
+
 
 class Consumer(Generic[T]):
     """One reader of the stream, in a thread of its own.
@@ -60,9 +63,14 @@ class Consumer(Generic[T]):
         return self.error is not None and not self.pipe.broken
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait for the end of the work."""
-        if self._thread is not None:
+        """Wait for the end of the work, if it was begun."""
+        if self._thread is not None and self._thread.ident is not None:
             self._thread.join(timeout)
+
+    @property
+    def result(self) -> T | None:
+        """What the work returned; None while it goes on, and when it failed."""
+        return self._result
 
     def outcome(self) -> T:
         """Return the result. Raises what the work raised."""
@@ -83,36 +91,39 @@ def fan_out(
     *,
     size: int | None,
     report: Callable[[int, str | None], None],
+    give_up: bool = True,
 ) -> int:
     """Read *chunks* once, hand every piece to all *consumers*, and return the number of bytes.
 
     Returns at the end of the data, when consumers may still be at work. A consumer that fails drops out alone if it
-    is ``optional``; when a needed one has failed, or no optional one is left, the rest of the data is not read.
-    Whatever *chunks* raises is raised here and in every consumer. *report* is called about five times a second with
-    the bytes so far and the label that the stream waited for longest (None: for its source).
+    is ``optional``; when a needed one has failed, the rest of the data is not read, nor when no optional one is left
+    (unless *give_up* is false). Whatever *chunks* raises is raised here and in every consumer. *report* is called
+    about five times a second with the bytes so far and the label that the stream waited for longest (None: for its
+    source).
     """
-    for consumer in consumers:
-        consumer.start(size)
     stores = [consumer for consumer in consumers if consumer.optional]
     total = 0
     pace = _Pace(consumers, report)
     try:
+        for consumer in consumers:
+            consumer.start(size)
         for piece in pace.timed(chunks):
             for consumer in consumers:
                 if not consumer.pipe.put(piece) and not consumer.optional:
                     consumer.raise_for_leaving()
-            if stores and all(store.failed for store in stores):
+            if give_up and stores and all(store.failed for store in stores):
                 stores[0].outcome()
             total += len(piece)
             pace.tell(total)
+        for consumer in consumers:
+            consumer.pipe.close()
     except BaseException as error:
         for consumer in consumers:
             consumer.pipe.close(error)
+        deadline = time.monotonic() + LAST_WAIT
         for consumer in consumers:
-            consumer.wait()
+            consumer.wait(max(0.0, deadline - time.monotonic()))
         raise
-    for consumer in consumers:
-        consumer.pipe.close()
     return total
 
 

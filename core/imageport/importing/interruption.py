@@ -14,8 +14,15 @@ from imageport.errors import Cancelled
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+class _Interrupt(BaseException):
+    """What a signal raises: no ``except Exception`` of a plugin or library keeps it from ending the import."""
+
+
 class Interruption:
-    """Sets ``event`` on a signal. While data flows it raises as well, so that a stalled read ends at once."""
+    """Sets ``event`` on a signal. While data flows it raises as well, so that a stalled read ends at once.
+
+    A signal that is ignored (``nohup``, jobs in the background) stays ignored.
+    """
 
     def __init__(self) -> None:
         self.event = threading.Event()
@@ -24,7 +31,10 @@ class Interruption:
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._arrived) for number in SIGNALS}
+            for number in SIGNALS:
+                if (previous := signal.getsignal(number)) != signal.SIG_IGN:
+                    self._previous[number] = previous
+                    signal.signal(number, self._arrived)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -38,6 +48,8 @@ class Interruption:
         self._raising = True
         try:
             yield
+        except _Interrupt:
+            raise self._error() from None
         finally:
             self._raising = False
         self.check()
@@ -47,11 +59,19 @@ class Interruption:
         if self.event.is_set():
             raise self._error()
 
-    def _arrived(self, _number: int, _frame: FrameType | None) -> None:
-        first = not self.event.is_set()
+    def interrupt(self) -> None:
+        """Do as if a signal had come; for other threads."""
         self.event.set()
-        if self._raising and first:
-            raise self._error()
+        if self._previous:
+            # Only a real signal ends a read that stalls in the main thread.
+            signal.pthread_kill(threading.main_thread().ident or 0, next(iter(self._previous)))
+
+    def _arrived(self, _number: int, _frame: FrameType | None) -> None:
+        self.event.set()
+        if self._raising:
+            # Once: what cleans up after this must not be disturbed by a second signal.
+            self._raising = False
+            raise _Interrupt
 
     @staticmethod
     def _error() -> Cancelled:

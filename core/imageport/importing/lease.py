@@ -8,6 +8,7 @@ from typing import Any
 
 from imageport.catalog import Catalog, Lease
 from imageport.errors import Cancelled, ImageportError, LockLost
+from imageport.importing.interruption import Interruption
 
 log = logging.getLogger(__name__)
 
@@ -17,25 +18,29 @@ RENEW_EVERY = 5.0
 
 
 class LeaseKeeper:
-    """Renews a lease in a thread of its own; sets ``stop`` when the import has to end."""
+    """Renews a lease in a thread of its own until it is stopped; interrupts the import that has to end."""
 
     def __init__(
-        self, catalog: Catalog, lease: Lease, stop: threading.Event, progress: dict[str, Any]
+        self, catalog: Catalog, lease: Lease, interruption: Interruption, progress: dict[str, Any]
     ) -> None:
         self._catalog = catalog
         self._lease = lease
-        self._stop = stop
+        self._interruption = interruption
         self._progress = progress
         self._over = threading.Event()
         #: Why the import has to end, once it has.
         self.reason: ImageportError | None = None
-        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
 
     def __enter__(self) -> LeaseKeeper:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Renew no more: the import is about to give its lease back."""
         self._over.set()
         self._thread.join()
 
@@ -44,21 +49,25 @@ class LeaseKeeper:
         if self.reason is not None:
             raise self.reason
 
+    def _run(self) -> None:
+        # Goes on after a cancellation: rolling back needs the lease as well.
+        while not isinstance(self.reason, LockLost) and not self._over.wait(RENEW_EVERY):
+            before = self.reason
+            self._renew()
+            if self.reason is not before:
+                self._interruption.interrupt()
+
     def _renew(self) -> None:
-        while not self._over.wait(RENEW_EVERY):
-            try:
-                if self._catalog.renew(
-                    self._lease, lease_seconds=LEASE_SECONDS, progress=dict(self._progress)
-                ):
-                    self.reason = Cancelled(
-                        f"task {self._lease.task_id} was cancelled", hint="run the import again to start over"
-                    )
-            except LockLost as error:
-                self.reason = error
-            except (
-                Exception
-            ):  # a catalog that is away for a moment must not end an import; the fence protects
-                log.warning("could not renew the lease of task %s", self._lease.task_id, exc_info=True)
-            if self.reason is not None:
-                self._stop.set()
-                return
+        try:
+            cancel = self._catalog.renew(
+                self._lease, lease_seconds=LEASE_SECONDS, progress=dict(self._progress)
+            )
+        except LockLost as error:
+            self.reason = error
+        except Exception:  # a catalog that is away for a moment must not end an import; the fence protects
+            log.warning("could not renew the lease of task %s", self._lease.task_id, exc_info=True)
+        else:
+            if cancel and self.reason is None:
+                self.reason = Cancelled(
+                    f"task {self._lease.task_id} was cancelled", hint="run the import again to start over"
+                )

@@ -58,6 +58,7 @@ class Report:
     stages: list[StageReport] = field(default_factory=list)
     error: ImageportError | None = None
     orphans: list[str] = field(default_factory=list)
+    rolled_back: bool | None = None
 
     @property
     def exit_code(self) -> ExitCode:
@@ -77,6 +78,7 @@ class Report:
             "seconds": round(self.seconds, 3),
             "stages": [asdict(stage) for stage in self.stages],
             "orphans": self.orphans,
+            "rolled_back": self.rolled_back,
             "error": error_dict(self.error) if self.error else None,
         }
 

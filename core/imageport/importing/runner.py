@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from imageport.catalog import Catalog
@@ -15,7 +15,7 @@ from imageport.configuration.templating import redact, redact_tree
 from imageport.context import Context
 from imageport.errors import ImageportError, ImportFailed, LockLost
 from imageport.importing import policy
-from imageport.importing.admission import ImportRequest, admit_record, choose_targets
+from imageport.importing.admission import ImportRequest, admit_record, as_requested, choose_targets
 from imageport.importing.interruption import Interruption
 from imageport.importing.lease import LEASE_SECONDS, LeaseKeeper
 from imageport.importing.metering import Meter
@@ -23,7 +23,7 @@ from imageport.importing.observing import Observers
 from imageport.importing.plan import Plan
 from imageport.importing.recovery import recover_dead_import, remove_copies
 from imageport.importing.report import Report, StageReport, StoreReport
-from imageport.importing.services import build_context
+from imageport.importing.services import build_context, for_cleaning
 from imageport.importing.settling import discard_all, settle_all, settle_any
 from imageport.importing.staging import Staging
 from imageport.importing.stores import Stores, with_definition
@@ -83,6 +83,8 @@ class _Import:
         self.written = WrittenImage()
         self.publishing: set[str] = set()
         self.published: dict[str, Location] = {}
+        self.active = False
+        self.clean = True
 
     # ------------------------------------------------------------------------------------- before any byte
 
@@ -112,6 +114,7 @@ class _Import:
             self.catalog.create_image(record)
         elif (dead := self.catalog.dead_import(record.id)) is not None:
             recover_dead_import(dead, self.catalog, self.stores, self.staging, ctx)
+            ctx = replace(ctx, staged=self.staging.staged(record.id))
         self.lease = self.catalog.begin_import(
             record.id,
             starts_from=plan.method.plugin.starts_from,
@@ -123,31 +126,35 @@ class _Import:
             lease_seconds=LEASE_SECONDS,
         )
         self.report.task_id = self.lease.task_id
+        # A user may have changed the record while the source was judged, and a recovery has.
+        record = as_requested(self.lease.before, self.request, plan)
         self._run_locked(record, targets, replace(ctx, task_id=self.lease.task_id))
 
     # -------------------------------------------------------------------------------------- under the lock
 
     def _run_locked(self, record: ImageRecord, targets: Sequence[BoundStep], ctx: Context) -> None:
-        keeper = LeaseKeeper(self.catalog, self.lease, self.interruption.event, self.progress)
-        with ExitStack() as cleaning:
+        self.keeper = LeaseKeeper(self.catalog, self.lease, self.interruption, self.progress)
+        with self.keeper:
             try:
-                cleaning.enter_context(keeper)
-                folder = cleaning.enter_context(self.staging.work_folder(record.id, self.lease.task_id))
-                ctx = replace(ctx, work_folder=folder)
-                ctx.report("task.create")
-                ctx.report("task.processing")
-                ctx.report("image.update", record=self._current())
-                with self.interruption.raising():
-                    image = self._bring(record, ctx)
-                    self._write(image, targets, ctx)
-                keeper.check()
-                self._settle(self._judged(image), ctx)
-                self._finish(ctx)
+                with self.staging.work_folder(record.id, self.lease.task_id) as folder:
+                    self._run_to_the_end(record, targets, replace(ctx, work_folder=folder))
             except BaseException as error:
-                cause = keeper.reason or (error if isinstance(error, ImageportError) else _internal(error))
-                cleaning.close()
+                cause = self.keeper.reason or (
+                    error if isinstance(error, ImageportError) else _internal(error)
+                )
                 self._roll_back(cause, targets, ctx)
                 raise cause from error
+
+    def _run_to_the_end(self, record: ImageRecord, targets: Sequence[BoundStep], ctx: Context) -> None:
+        ctx.report("task.create")
+        ctx.report("task.processing")
+        ctx.report("image.update", record=self._current())
+        with self.interruption.raising():
+            image = self._bring(record, ctx)
+            self._write(image, targets, ctx)
+        self.keeper.check()
+        self._settle(self._judged(image), ctx)
+        self._finish(ctx)
 
     def _bring(self, record: ImageRecord, ctx: Context) -> Image:
         """Stage the image and send it through the steps; most of its bytes are still to be read afterwards."""
@@ -215,11 +222,12 @@ class _Import:
             settle_all(copies, publish)
         else:
             settle_any(copies, publish, failed, self.interruption.check)
-            self.report.orphans = remove_copies(self.lease.task_id, self.catalog, self.stores, ctx)
+            self._attempt("copies of failed stores", lambda: self._remove_copies(ctx))
 
     def _publish(self, copy: Copy, record: ImageRecord, ctx: Context) -> None:
         pending = copy.outcome()
         store = next(store for store in self.plan.stores if store.label == copy.label)
+        self.catalog.renew(self.lease, lease_seconds=LEASE_SECONDS, progress=dict(self.progress))
         self.publishing.add(copy.label)
         try:
             pending.publish()
@@ -234,44 +242,66 @@ class _Import:
             self.stores.delete(location, ctx)
             raise
         self.published[copy.label] = location
-        needed = len(self.written.copies) if self.plan.all_stores_must_succeed else 1
-        activates = len(self.published) == needed and not self.plan.copies
+        enough = len(self.published) == len(self.written.copies) or not self.plan.all_stores_must_succeed
+        activates = enough and not self.plan.copies and not self.active
         if activates:
             changes = changes_between(self.lease.before, record)
             self.catalog.update_image(record.id, fence=self.lease.fence, status="active", **changes)
+            self.active = True
         current = self._current()
         ctx.report("image.upload", store=copy.label, record=current)
         if activates:
             ctx.report("image.activate", record=current)
 
     def _finish(self, ctx: Context) -> None:
+        self.keeper.stop()
         self.record = self.catalog.finish(self.lease, result={"image_id": self.lease.image_id})
-        self.staging.remove(self.lease.image_id)
         self.report.status = "success"
+        self._attempt("staged data", lambda: self.staging.remove(self.lease.image_id))
         ctx.report("image.update", record=self.record)
         ctx.report("task.success")
 
     def _roll_back(self, error: ImageportError, targets: Sequence[BoundStep], ctx: Context) -> None:
-        """Undo everything; no error in here may keep the rest from being undone."""
+        """Undo everything; no error in here keeps the rest from being undone."""
         copies = self.written.copies
-        discard_all(copy for label, copy in copies.items() if label not in self.publishing)
+        self._attempt(
+            "copies that wait",
+            lambda: discard_all(copy for label, copy in copies.items() if label not in self.publishing),
+        )
         failed = [label for label, copy in copies.items() if copy.failed]
         if not failed and not self.plan.copies:
             failed = [store.label for store in targets]
         if not isinstance(error, LockLost):
             for location in self.published.values():
-                self.catalog.unpublish(self.lease, location)
+                self._attempt(location.url, partial(self.catalog.unpublish, self.lease, location))
             if not self.plan.copies:
-                self.staging.remove(self.lease.image_id)
-        self.report.orphans = remove_copies(self.lease.task_id, self.catalog, self.stores, ctx)
+                self._attempt("staged data", lambda: self.staging.remove(self.lease.image_id))
         self.published.clear()
+        self._attempt("copies", lambda: self._remove_copies(ctx))
         message = redact(": ".join(filter(None, (error.where(), error.message))), self.plan.secrets)
-        self.record = self.catalog.fail(self.lease, message=message, failed_stores=failed, result={})
+        self.keeper.stop()
+        self._attempt("the record", lambda: self._fail(message, failed))
+        self.report.rolled_back = self.clean and not self.report.orphans
         for copy in copies.values():
             if copy.failed:
                 ctx.report("image.upload", store=copy.label, error=str(copy.error), record=self.record)
         ctx.report("image.update", record=self.record)
         ctx.report("task.failure", step=error.step, store=error.store, error=message)
+
+    def _remove_copies(self, ctx: Context) -> None:
+        with for_cleaning(ctx, self.site) as cleaning:
+            self.report.orphans = remove_copies(self.lease.task_id, self.catalog, self.stores, cleaning)
+
+    def _fail(self, message: str, failed: Sequence[str]) -> None:
+        self.record = self.catalog.fail(self.lease, message=message, failed_stores=failed, result={})
+
+    def _attempt(self, what: str, action: Callable[[], None]) -> None:
+        """Do *action*; that it failed is told in the log and the report, where 'imageport gc' is the way on."""
+        try:
+            action()
+        except Exception:
+            self.clean = False
+            log.exception("could not clean up %s; run 'imageport gc'", what)
 
     # ------------------------------------------------------------------------------------------ the report
 

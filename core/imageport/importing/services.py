@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from imageport.configuration.site import Site
@@ -79,6 +81,19 @@ def build_context(
         cancelled=interruption.event,
     )
     return context
+
+
+@contextmanager
+def for_cleaning(ctx: Context, site: Site) -> Iterator[Context]:
+    """Give *ctx* as stores need it to take copies back, also after the import was interrupted."""
+    going_on = threading.Event()
+    http = HttpTransport(
+        rules=site.network, limits=site.limits, validate=lambda url, page: None, cancelled=going_on
+    )
+    try:
+        yield replace(ctx, http=http, cancelled=going_on)
+    finally:
+        http.close()
 
 
 def _start(uri: str | None) -> set[str]:

@@ -6,7 +6,8 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from imageport.context import Context
-from imageport.errors import ImageportError, StoreFailed
+from imageport.errors import Cancelled, ImageportError, StoreFailed
+from imageport.importing.fanout import LAST_WAIT
 from imageport.importing.stores import Stores
 from imageport.importing.writing import Copy
 from imageport.values import Location
@@ -33,20 +34,31 @@ def settle_any(
 ) -> None:
     """Publish each copy as soon as its store is done; raise ``StoreFailed`` when none could be published.
 
-    *check* is called while waiting, and may raise to give up.
+    *check* is called while waiting, and may raise to give up. Once users have the image it is not taken away from
+    them again: then stores that are not done count as failed.
     """
     waiting = list(copies.values())
     published = 0
     while waiting:
-        check()
+        try:
+            check()
+        except Cancelled as error:
+            if not published:
+                raise
+            for copy in waiting:
+                copy.error = StoreFailed(f"{error.message} before this store was done")
+                failed(copy)
+            return
         for copy in waiting:
             copy.wait(_PATIENCE)
         for copy in [copy for copy in waiting if not copy.running]:
             waiting.remove(copy)
             try:
                 publish(copy)
-            except ImageportError as error:
-                copy.error = copy.error or error
+            except Exception as error:
+                # Only what the store itself has raised is its fault; anything else ends the import.
+                if copy.error is None:
+                    raise
                 log.warning("store %s: %s", copy.label, error)
                 failed(copy)
             else:
@@ -64,10 +76,10 @@ def settle_any(
 def discard_all(copies: Iterable[Copy]) -> None:
     """Throw away the copies that are written and not published."""
     for copy in copies:
-        copy.wait()
-        if copy.error is None:
+        copy.wait(LAST_WAIT)
+        if copy.result is not None:
             try:
-                copy.outcome().discard()
+                copy.result.discard()
             except Exception:  # the deletion by location that follows has the last word
                 log.warning("store %s could not discard its copy", copy.label, exc_info=True)
 

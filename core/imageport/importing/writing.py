@@ -58,13 +58,16 @@ def write_everywhere(
             [*hashes, *looks, *copies],
             size=data.size,
             report=_reporter(ctx, copies, data.size),
+            give_up=len(batches) == 1,
         )
         if number == 0:
             written.size = size
             written.digests = {consumer.label: consumer.outcome() for consumer in hashes}
             written.format = looks[0].outcome() if looks else None
-        if len(batches) > 1 or all_must_succeed:
-            for copy in copies:
+        for copy in copies:
+            if all_must_succeed:
+                copy.outcome()
+            elif len(batches) > 1:
                 copy.wait()
 
 
