@@ -73,6 +73,22 @@ def test_the_next_import_of_the_image_takes_over_without_gc(bench: Bench, disk: 
     assert statuses == {"failure", "success"}
 
 
+def test_killed_with_staged_data_the_image_takes_new_data(bench: Bench, disk: Path) -> None:
+    image = _create(bench)
+    assert bench.run("images", "stage", image, disk).returncode == 0
+    process = bench.start("run", "pipeline.yaml", "--image", image, "--json")
+    _wait_for_event(process, "task.processing")
+    process.kill()
+    process.communicate()
+    code, report = bench.importing("--image", image)
+    assert code == 7
+    assert "nothing is staged" in report["error"]["message"]
+    assert "images stage" in report["error"]["hint"]
+    assert bench.run("images", "stage", image, disk).returncode == 0
+    code, report = bench.importing("--image", image)
+    assert code == 0, report["error"]
+
+
 def _wait_for_event(process: subprocess.Popen[str], kind: str) -> None:
     assert process.stdout is not None
     for line in process.stdout:
