@@ -8,8 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imageport.configuration.positions import Problem
-from imageport.configuration.templating import MAX_SECRET_SIZE, Variables, expand_tree, redact
+from imageport.configuration.templating import (
+    MAX_SECRET_SIZE,
+    LastingVariables,
+    Variables,
+    expand_tree,
+    redact,
+)
 from imageport.configuration.yamlfile import YamlFile
+from imageport.errors import PipelineInvalid
 
 URI = "https://user@images.example:8443/debian/12%2B1/disk%20image.qcow2?token=a/b#part"
 
@@ -134,7 +141,48 @@ def test_variables_that_multiply_each_other_are_stopped() -> None:
     assert variables(defaults=defaults | {"v0": ""}).expand("{var.v99}") == ""
     with pytest.raises(ValueError) as caught:
         variables(defaults=defaults | {"v0": "x"}).expand("{var.v99}")
-    assert str(caught.value) == "longer than 1048576 characters when its variables are filled in"
+    assert str(caught.value) == "the file has more than 4194304 characters with its variables filled in"
+
+
+@pytest.mark.parametrize("text", ["a: {large}\nb: [{uses}]\n", "a: &x '{{{{{large}'\nb: [{aliases}]\n"])
+def test_all_texts_of_a_file_share_one_limit_and_passing_it_ends_the_reading(text: str) -> None:
+    large = "x" * 10_000
+    content = text.format(large=large, uses="'{var.v}', " * 1000, aliases="*x, " * 1000)
+    file = YamlFile.parse(content, "p.yaml")
+    with pytest.raises(PipelineInvalid) as caught:
+        expand_tree(file, file.data, variables(values={"v": large}), [])
+    [problem] = caught.value.problems
+    assert problem.message == "the file has more than 4194304 characters with its variables filled in"
+
+
+def lasting(values: dict[str, str], defaults: dict[str, str]) -> LastingVariables:
+    return LastingVariables(URI, values, defaults, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("{source.name}/{env.A}", "disk image.qcow2/{env.A}"),
+        ("{file.key}{{env.A}}", "{file.key}{{env.A}}"),
+        ("{var.given}", "{{env.B}}"),
+        ("{var.default}", "{{env.B}}-{env.C}-{{}}"),
+    ],
+)
+def test_what_lasts_are_references_to_the_environment_and_files(text: str, kept: str) -> None:
+    names = lasting({"given": "{env.B}"}, {"default": "{var.given}-{env.C}-{{}}"})
+    assert names.expand(text) == kept
+
+
+@given(
+    st.lists(st.sampled_from(["{var.a}", "{var.b}", "{env.A}", "{source.name}", "{{", "}}", "x"])).map(
+        "".join
+    )
+)
+def test_what_lasts_is_expanded_later_to_the_same(text: str) -> None:
+    values, defaults, environ = {"a": "{env.A}{{"}, {"b": "{{env.A}}{env.A}{var.a}"}, {"A": "{}"}
+    now = variables(values=values, defaults=defaults, environ=environ).expand(text)
+    later = Variables(None, {}, {}, environ, scopes=("env", "file"))
+    assert later.expand(lasting(values, defaults).expand(text)) == now
 
 
 def test_a_tree_is_expanded_and_every_mistake_has_its_position() -> None:

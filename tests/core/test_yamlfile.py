@@ -36,6 +36,10 @@ def test_dates_and_keys_stay_as_they_were_written() -> None:
     assert YamlFile.parse("2024: 2024-01-01\ntrue: !!str 12\n").data == {"2024": "2024-01-01", "true": "12"}
 
 
+def test_a_file_may_say_that_it_is_yaml_1_2() -> None:
+    assert YamlFile.parse("%YAML 1.2\n---\na: 1:59\n").data == {"a": "1:59"}
+
+
 def test_positions_of_keys_and_items_count_from_one() -> None:
     file = YamlFile.parse("a: 1\nb:\n  - x\n  - {c: 1, d: 2}\n")
     assert file.position(()) == (1, 1)
@@ -95,6 +99,7 @@ def test_control_characters_in_a_problem_are_escaped() -> None:
             "%YAML 1.3\n---\na: 1\n",
             "1:1: not valid YAML: version minor part can only be 2 or 1, got (1, 3)",
         ),
+        ("%YAML 1.1\n---\na: 1:59:59\n", "1:1: only YAML 1.2 is supported: remove the %YAML line"),
         ("a:\n  [1]: 2\n", "2:3: a: a key must be text"),
         ("a: &x {b: 1}\nc:\n  <<: *x\n", "3:3: c.<<: merge keys are not supported"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -31,7 +32,9 @@ PLACES: Mapping[Role, str] = {"source": "source", "step": "steps", "store": "sto
 class ConfiguredStep:
     """One entry whose plugin exists and whose options are valid; the plugin is not instantiated yet.
 
-    ``label`` names it in this import; ``key_path`` and ``file`` say where it was written.
+    ``label`` names it in this import; ``key_path`` and ``file`` say where it was written, and ``folder`` to which
+    folder its relative paths belong. The texts in ``file`` still hold references to the environment and to files,
+    and no other variables.
     """
 
     label: str
@@ -41,6 +44,7 @@ class ConfiguredStep:
     config: PluginConfig = field(repr=False)
     key_path: KeyPath
     file: YamlFile
+    folder: Path
 
 
 def configure(
@@ -61,7 +65,7 @@ def configure(
     config = _options(placed, plugin_class, problems)
     if config is None:
         return None
-    return ConfiguredStep(label, placed.role, installed, plugin_class, config, key_path, file)
+    return ConfiguredStep(label, placed.role, installed, plugin_class, config, key_path, file, placed.folder)
 
 
 def configure_stores(site: Site, catalogue: Catalogue) -> list[ConfiguredStep]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
+from urllib.parse import unquote
 
 from pydantic import ValidationError
 
@@ -18,7 +20,7 @@ from imageport.configuration.optionerrors import add_untold, model_problems
 from imageport.configuration.placing import Role, labels_of, placed_entries
 from imageport.configuration.positions import Problem, did_you_mean
 from imageport.configuration.site import Site
-from imageport.configuration.templating import Variables, expand_tree, redact_problems
+from imageport.configuration.templating import LastingVariables, Variables, expand_tree, redact_problems
 from imageport.configuration.yamlfile import YamlFile
 from imageport.errors import PipelineInvalid
 from imageport.plugins.catalogue import Catalogue
@@ -35,12 +37,15 @@ __all__ = [
 #: Stands in for the source where a pipeline is only looked at. The domain is reserved by RFC 2606.
 PLACEHOLDER_SOURCE = "https://source.invalid/image"
 
+_CONFIDENTIAL = re.compile(r"://(?:([^/?#]*)@)?[^?#]*(\?[^#]*)?")
+
 
 @dataclass
 class ConfiguredPipeline:
     """A pipeline whose plugins exist and whose options are valid; nothing is instantiated yet.
 
-    ``secrets`` are the values that came from the environment or from files, to be kept out of messages.
+    ``secrets`` are the values that came from the environment or from files, and what the address of the source has
+    beside the address; they are kept out of messages.
     """
 
     name: str
@@ -79,6 +84,8 @@ def load_pipeline(
     names.source_uri = uri if uri is not None or require_source else PLACEHOLDER_SOURCE
     tree = _expanded(file, names, problems)
     problems += _unused(file, names)
+    lasting = LastingVariables(names.source_uri, variables, names.defaults, os.environ)
+    file = replace(file, data=_expanded(file, lasting, []))
 
     pipeline = None
     try:
@@ -103,7 +110,7 @@ def load_pipeline(
     problems += checks.store_problems(stores, file)
     problems += checks.binary_problems(step for step in configured if step is not None)
 
-    secrets = frozenset(names.secrets | site.secrets | _passwords(uri))
+    secrets = frozenset(names.secrets | site.secrets | _confidential(uri))
     if problems or pipeline is None:
         raise PipelineInvalid(sorted(redact_problems(problems, secrets)))
     return ConfiguredPipeline(
@@ -134,11 +141,14 @@ def _source_uri(file: YamlFile, given: str | None, names: Variables, problems: l
     return uri if isinstance(uri, str) else None
 
 
-def _passwords(uri: str | None) -> set[str]:
-    """Return the password written in *uri*, as it stands there."""
-    authority = (uri or "").partition("://")[2].partition("/")[0]
-    user, at, _ = authority.rpartition("@")
-    return {user.partition(":")[2]} - {""} if at else set()
+def _confidential(uri: str | None) -> set[str]:
+    """Return what *uri* has beside the address: user and password, and the query, which may hold a signature."""
+    found = _CONFIDENTIAL.search(uri or "")
+    userinfo, query = found.groups("") if found else ("", "")
+    user, _, password = userinfo.partition(":")
+    # A user without a password is a token.
+    parts = {userinfo, password or user, query}
+    return {*parts, *map(unquote, parts)} - {""}
 
 
 def _expanded(file: YamlFile, names: Variables, problems: list[Problem]) -> dict[str, Any]:

@@ -23,7 +23,13 @@ from imageport.configuration.entries import StepEntry
 from imageport.configuration.optionerrors import add_untold, model_problems
 from imageport.configuration.paths import anchored, config_home, data_home
 from imageport.configuration.positions import Problem, did_you_mean
-from imageport.configuration.templating import Variables, expand_tree, redact_problems
+from imageport.configuration.templating import (
+    Variables,
+    expand_tree,
+    literal,
+    map_texts,
+    redact_problems,
+)
 from imageport.configuration.yamlfile import YamlFile
 from imageport.errors import PipelineInvalid
 from imageport.http.network import NetworkRules
@@ -135,7 +141,7 @@ class Site(BaseModel):
 
     def model_post_init(self, _: Any) -> None:
         """Let entries of a site without file be found where those of a file are."""
-        self._file = YamlFile("built-in site", self.model_dump(by_alias=True), {})
+        self._file = YamlFile("built-in site", map_texts(self.model_dump(by_alias=True), literal), {})
 
     @property
     def file(self) -> YamlFile:
@@ -204,7 +210,9 @@ def _site_of(file: YamlFile, cwd: Path, defaults: Mapping[str, Any], environ: Ma
     if problems:
         raise PipelineInvalid(sorted(redact_problems(problems, variables.secrets)))
     site._file = YamlFile(
-        file.path, {**file.data, "stores": file.data.get("stores") or tree["stores"]}, file.positions
+        file.path,
+        {**file.data, "stores": file.data.get("stores") or map_texts(tree["stores"], literal)},
+        file.positions,
     )
     site._folder = folder
     site._secrets = frozenset(variables.secrets)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from imageport.configuration.positions import Problem, did_you_mean
+from imageport.errors import PipelineInvalid
 
 if TYPE_CHECKING:
     from imageport.configuration.yamlfile import KeyPath, YamlFile
+    from imageport.values import ImageRecord
 
 #: Bytes of the largest file that ``{file.PATH}`` stands for.
 MAX_SECRET_SIZE = 64 << 10
 
-#: Characters of the longest text that variables may make.
-MAX_TEXT_LENGTH = 1 << 20
+#: Characters of all texts of one file together, and of what stands for their variables.
+MAX_EXPANDED = 4 << 20
 
 #: Shorter secrets are not hidden: they would blank out half of every message.
 MIN_SECRET_LENGTH = 4
@@ -33,6 +35,10 @@ _FORMS: Mapping[str, str] = MappingProxyType(
     }
 )
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+
+
+class TooLarge(ValueError):
+    """The texts of a file are larger than ``MAX_EXPANDED`` when their variables are filled in."""
 
 
 class Variables:
@@ -64,13 +70,19 @@ class Variables:
         self.used: set[str] = set()
         self._open: list[str] = []
         self._expanded: dict[str, str] = {}
+        self._budget = MAX_EXPANDED
 
     def expand(self, text: str) -> str:
         """Return *text* with every variable replaced; ``{{`` and ``}}`` are braces. Raises ``ValueError``."""
-        expanded = _PIECE.sub(self._replacement, text)
-        if len(expanded) > MAX_TEXT_LENGTH:
-            raise ValueError(f"longer than {MAX_TEXT_LENGTH} characters when its variables are filled in")
-        return expanded
+        self._spend(text)
+        return _PIECE.sub(lambda found: self._spend(self._replacement(found)), text)
+
+    def _spend(self, text: str) -> str:
+        # Counted before a text is put together: a small file can stand for more than the memory holds.
+        self._budget -= len(text)
+        if self._budget < 0:
+            raise TooLarge(f"the file has more than {MAX_EXPANDED} characters with its variables filled in")
+        return text
 
     def _replacement(self, found: re.Match[str]) -> str:
         piece = found[0]
@@ -146,12 +158,26 @@ class Variables:
         return value
 
 
+class LastingVariables(Variables):
+    """Fills in what only this run knows, and leaves references to the environment and to files as they are.
+
+    What comes out is text for ``Variables`` again: a later command expands it to what it stands for now.
+    """
+
+    def _replacement(self, found: re.Match[str]) -> str:
+        scope, _, name = (found[1] or "").partition(".")
+        if scope == "source" or (scope == "var" and name in self.values):
+            return literal(super()._replacement(found))
+        return super()._replacement(found) if scope == "var" else found[0]
+
+
 def expand_tree(
     file: YamlFile, tree: Any, variables: Variables, problems: list[Problem], key_path: KeyPath = ()
 ) -> Any:
     """Return *tree*, which stands at *key_path* of *file*, with all its strings expanded.
 
-    A string that cannot be expanded stays as it is, and a problem is added to *problems*.
+    A string that cannot be expanded stays as it is, and a problem is added to *problems*. Raises
+    ``PipelineInvalid`` at once when all of it together is too large.
     """
     if isinstance(tree, dict):
         return {
@@ -167,9 +193,41 @@ def expand_tree(
         return tree
     try:
         return variables.expand(tree)
+    except TooLarge as error:
+        raise PipelineInvalid([file.problem(key_path, str(error))]) from error
     except ValueError as error:
         problems.append(file.problem(key_path, str(error)))
         return tree
+
+
+def literal(text: str) -> str:
+    """Return what has to be written for *text* where variables are expanded."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def has_reference(text: str) -> bool:
+    """Return whether *text* names a variable."""
+    return any(found[1] is not None for found in _PIECE.finditer(text))
+
+
+def texts_of(tree: Any) -> Iterator[str]:
+    """Give every text in *tree*, made of mappings, lists and plain values."""
+    if isinstance(tree, Mapping):
+        tree = list(tree.values())
+    if isinstance(tree, (list, tuple)):
+        for value in tree:
+            yield from texts_of(value)
+    elif isinstance(tree, str):
+        yield tree
+
+
+def map_texts(tree: Any, change: Callable[[str], str]) -> Any:
+    """Return *tree*, made of mappings, lists and plain values, with *change* made to its texts."""
+    if isinstance(tree, Mapping):
+        return {key: map_texts(value, change) for key, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return [map_texts(value, change) for value in tree]
+    return change(tree) if isinstance(tree, str) else tree
 
 
 def redact(text: str, secrets: Collection[str]) -> str:
@@ -185,11 +243,24 @@ def redact(text: str, secrets: Collection[str]) -> str:
 
 def redact_tree(tree: Any, secrets: Collection[str]) -> Any:
     """Return *tree*, made of mappings, lists and plain values, with each of *secrets* replaced in its strings."""
-    if isinstance(tree, Mapping):
-        return {key: redact_tree(value, secrets) for key, value in tree.items()}
-    if isinstance(tree, (list, tuple)):
-        return [redact_tree(value, secrets) for value in tree]
-    return redact(tree, secrets) if isinstance(tree, str) else tree
+    return map_texts(tree, lambda text: redact(text, secrets))
+
+
+def redact_record(record: ImageRecord, secrets: Collection[str]) -> ImageRecord:
+    """Return *record* with each of *secrets* replaced in what users, plugins and stores have written into it."""
+    return record.evolve(
+        name=redact_tree(record.name, secrets),
+        tags=tuple(redact_tree(record.tags, secrets)),
+        properties=redact_tree(record.properties, secrets),
+        locations=tuple(
+            replace(
+                location,
+                url=redact(location.url, secrets),
+                metadata=redact_tree(location.metadata, secrets),
+            )
+            for location in record.locations
+        ),
+    )
 
 
 def redact_problems(problems: Iterable[Problem], secrets: Collection[str]) -> list[Problem]:

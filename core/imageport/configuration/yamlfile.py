@@ -26,6 +26,7 @@ MAX_VALUES = 100_000
 #: Mappings and lists inside one another.
 MAX_DEPTH = 50
 
+_VERSION = (1, 2)
 _TAG = "tag:yaml.org,2002:"
 _TYPED = frozenset(_TAG + name for name in ("int", "float", "bool", "null"))
 # A date is text here: no option is a date, and a version such as 2024-01-01 is to stay as it was written.
@@ -93,6 +94,9 @@ class YamlFile:
             raise _invalid(path, f"nested more than {MAX_DEPTH} levels deep") from error
         except Exception as error:  # the library trips over bad directives and escapes in many ways
             raise _invalid(path, f"not valid YAML: {error}") from error
+        if yaml.resolver.processing_version != _VERSION:
+            # Its numbers of base 60 take time that grows with the square of their length.
+            raise _invalid(path, "only YAML 1.2 is supported: remove the %YAML line")
         if root is None:
             raise _invalid(path, "the file is empty")
         if not isinstance(root, MappingNode):

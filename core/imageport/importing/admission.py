@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from imageport.catalog import Catalog
 from imageport.configuration.positions import did_you_mean
-from imageport.configuration.templating import redact
 from imageport.errors import Conflict, UsageError
 from imageport.importing.plan import Plan
 from imageport.plugins.binding import BoundStep
@@ -16,6 +16,9 @@ from imageport.values import RESERVED_PREFIX, Caller, ImageRecord
 
 DISK_FORMATS = ("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop")
 CONTAINER_FORMATS = ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed")
+
+# Lone surrogates are what the command line makes of bytes that are not UTF-8.
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +41,18 @@ class ImportRequest:
 def admit_record(request: ImportRequest, plan: Plan, catalog: Catalog) -> tuple[ImageRecord, bool]:
     """Return the record to import, and whether it has to be created.
 
-    Raises ``UsageError`` for an unknown image, format or reserved property.
+    Raises ``UsageError`` for an unknown image, format or reserved property, and for what no database can keep.
     """
+    caller = request.caller
+    for what, texts in (
+        ("name", [request.name]),
+        ("property", [*request.properties, *request.properties.values()]),
+        ("user", [caller.user]),
+        ("project", [caller.project]),
+        ("role", caller.roles),
+    ):
+        for text in texts:
+            require_text(what, text)
     require_known("disk format", request.disk_format, DISK_FORMATS)
     require_known("container format", request.container_format, CONTAINER_FORMATS)
     if reserved := [name for name in request.properties if name.startswith(RESERVED_PREFIX)]:
@@ -100,6 +113,12 @@ def choose_targets(request: ImportRequest, plan: Plan, record: ImageRecord) -> t
     return tuple(store for store in writable if store.label not in holding)
 
 
+def require_text(what: str, given: str | None) -> None:
+    """Raise ``UsageError`` unless *given* is None or text that every database can keep."""
+    if given is not None and _NO_TEXT.search(given):
+        raise UsageError(f"{what} {given!a} is no text", hint="write it in UTF-8, without null characters")
+
+
 def require_known(what: str, given: str | None, known: Sequence[str]) -> None:
     """Raise ``UsageError`` unless *given* is None or one of *known*."""
     if given is not None and given not in known:
@@ -109,6 +128,6 @@ def require_known(what: str, given: str | None, known: Sequence[str]) -> None:
 
 
 def _name_of(plan: Plan) -> str:
-    uri = redact(plan.source.uri or "", plan.secrets)
-    last = uri.rstrip("/").rpartition("/")[2].partition("?")[0] if uri and uri != "-" else ""
-    return last or plan.name
+    source = plan.shown_source or ""
+    path = source.partition("://")[2].partition("/")[2] if "://" in source else source.removeprefix("-")
+    return path.rstrip("/").rpartition("/")[2] or plan.name

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import SecretBytes, SecretStr
-
 from imageport.configuration.pipeline import ConfiguredPipeline, ConfiguredStep
-from imageport.errors import ImageportError, PluginBroken
+from imageport.configuration.positions import printable
+from imageport.configuration.templating import redact
+from imageport.errors import ImageportError, PluginBroken, SourceRejected
+from imageport.http.urls import Url
+from imageport.importing.definitions import Definition, definition_of
 from imageport.plugins.binding import BoundStep
 from imageport.values import Source
 
@@ -33,13 +35,24 @@ class Plan:
     staging_reason: str
     spool_first: bool
     stream_only: bool
-    definitions: dict[str, dict[str, Any] | None]
+    definitions: dict[str, Definition | None]
     secrets: frozenset[str] = frozenset()
 
     @property
     def copies(self) -> bool:
         """Whether this copies an active image to further stores."""
         return "active" in self.method.plugin.starts_from
+
+    @property
+    def shown_source(self) -> str | None:
+        """The source for people and records: a url without user, password and query, or a path."""
+        shown = self.source.uri
+        if shown and "://" in shown:
+            try:
+                shown = Url.parse(shown).shown
+            except SourceRejected:
+                shown = shown.partition("?")[0]
+        return shown and printable(redact(shown, self.secrets))
 
     @property
     def everybody(self) -> tuple[BoundStep, ...]:
@@ -51,7 +64,7 @@ class Plan:
         return {
             "pipeline": self.name,
             "method": self.method.label,
-            "source": self.source.uri,
+            "source": self.shown_source,
             "steps": [_describe(step) for step in self.steps],
             "stores": [_describe(store) for store in self.stores],
             "all_stores_must_succeed": self.all_stores_must_succeed,
@@ -119,40 +132,3 @@ def _choose_staging(asked: str, steps: Sequence[BoundStep]) -> tuple[Literal["fi
 
 def _describe(step: BoundStep) -> dict[str, Any]:
     return {"label": step.label, "plugin": type(step.plugin).__name__, "distribution": step.distribution}
-
-
-def definition_of(store: ConfiguredStep) -> dict[str, Any] | None:
-    """Return what it takes to open this store again from another command: ``use`` and ``with``.
-
-    Options come from the checked model, so that paths are absolute; those that were written as references to the
-    environment or a file stay references. None when a secret stands in the YAML itself: it is not kept anywhere.
-    """
-    written: Any = store.file.data
-    for key in store.key_path:
-        written = written[key]
-    written = written.get("with", {}) if isinstance(written, dict) else {}
-    options = {}
-    for name, value in store.config.model_dump(mode="json").items():
-        if name in written and _has_reference(written[name]):
-            options[name] = written[name]
-        elif _holds_secret(getattr(store.config, name)):
-            return None
-        else:
-            options[name] = value
-    return {"use": store.installed.name, "with": options}
-
-
-def _has_reference(written: Any) -> bool:
-    if isinstance(written, dict):
-        return any(_has_reference(value) for value in written.values())
-    if isinstance(written, list):
-        return any(_has_reference(value) for value in written)
-    return isinstance(written, str) and ("{env." in written or "{file." in written)
-
-
-def _holds_secret(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return any(_holds_secret(item) for item in value.values())
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return any(_holds_secret(item) for item in value)
-    return isinstance(value, (SecretStr, SecretBytes))

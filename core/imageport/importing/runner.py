@@ -71,11 +71,11 @@ class _Import:
         self.interruption = importer.interruption
         self.plan = plan
         self.request = request
-        self.stores = Stores(importer.catalogue, plan.stores)
+        self.stores = Stores(importer.catalogue, plan.stores, plan.definitions)
         self.staging = Staging(importer.site.staging.directory)
         self.started = time.monotonic()
         self.report = Report(plan=plan.describe())
-        self.report.source.uri = plan.source.uri
+        self.report.source.uri = plan.shown_source
         self.ctx: Context | None = None
         self.record: ImageRecord | None = None
         self.meters: list[Meter] = []
@@ -119,7 +119,8 @@ class _Import:
             record.id,
             starts_from=plan.method.plugin.starts_from,
             request=redact_tree(
-                {"pipeline": plan.name, "source": plan.source.uri, "method": plan.source.method}, plan.secrets
+                {"pipeline": plan.name, "source": plan.shown_source, "method": plan.source.method},
+                plan.secrets,
             ),
             owner=self.request.caller.user,
             targets=[store.label for store in targets],

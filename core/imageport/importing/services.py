@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from imageport.configuration.site import Site
-from imageport.configuration.templating import redact, redact_tree
+from imageport.configuration.templating import redact, redact_record, redact_tree
 from imageport.context import Context
 from imageport.errors import SourceRejected
 from imageport.http.transport import HttpTransport
@@ -44,6 +44,7 @@ def build_context(
             event,
             message=redact(event.message, plan.secrets),
             error=event.error and redact(event.error, plan.secrets),
+            record=event.record and redact_record(event.record, plan.secrets),
             detail=redact_tree(event.detail, plan.secrets),
         )
         note(event)

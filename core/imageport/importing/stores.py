@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from imageport.configuration.templating import Variables
 from imageport.errors import StoreFailed
+from imageport.importing.definitions import Definition, open_again
 from imageport.plugins.binding import BoundStep
 from imageport.plugins.catalogue import Catalogue
 from imageport.values import Location
@@ -25,25 +23,36 @@ DEFINITION = "definition"
 
 
 class Stores:
-    """Opens the store behind a location."""
+    """Opens the store behind a location.
 
-    def __init__(self, catalogue: Catalogue, known: Iterable[BoundStep] = ()) -> None:
+    Stores that are *known* are open; *definitions* says by label how each of them was opened.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        known: Iterable[BoundStep] = (),
+        definitions: Mapping[str, Definition | None] = MappingProxyType({}),
+    ) -> None:
         self._catalogue = catalogue
         self._known = {store.label: store for store in known}
+        self._definitions = definitions
 
     def holding(self, location: Location) -> BoundStep:
         """Return the store that holds *location*.
 
-        The definition kept with the location comes first: a store id may mean another directory in another pipeline.
-        Raises ``StoreFailed`` when the store cannot be opened here.
+        A known store that is defined otherwise than the location says does not count: an id may mean another
+        directory in another pipeline. Raises ``StoreFailed`` when the store cannot be opened here.
         """
-        definition = location.metadata.get(DEFINITION)
+        label = location.store
+        kept = location.metadata.get(DEFINITION)
+        definition: Definition | None = None if kept is None else json.loads(kept)
+        if label in self._known and definition in (None, self._definitions.get(label)):
+            return self._known[label]
         if definition is not None:
-            return self._open(location.store, json.loads(definition))
-        if location.store in self._known:
-            return self._known[location.store]
+            return open_again(label, definition, self._catalogue)
         raise StoreFailed(
-            f"nobody says how to reach store '{location.store}' of {location.url}",
+            f"nobody says how to reach store '{label}' of {location.url}",
             hint="add the store to the site file",
         )
 
@@ -60,22 +69,8 @@ class Stores:
             )
         store.store_delete(_for_the_store(location), ctx)
 
-    def _open(self, label: str, definition: Mapping[str, Any]) -> BoundStep:
-        installed = self._catalogue.find(definition["use"])
-        plugin_class = installed.load()
-        variables = Variables(source_uri=None, values={}, defaults={}, environ=os.environ)
-        try:
-            config = plugin_class.config_model.model_validate(_expanded(definition["with"], variables))
-            plugin = plugin_class(config)
-        except (ValidationError, ValueError) as error:
-            raise StoreFailed(
-                f"store '{label}' cannot be opened as it was when the copy was written: {error}",
-                hint="set the environment variables and files that its options refer to",
-            ) from error
-        return BoundStep.bind(label, installed.distribution, plugin, is_store=True)
 
-
-def with_definition(location: Location, store: str, definition: Mapping[str, Any] | None) -> Location:
+def with_definition(location: Location, store: str, definition: Definition | None) -> Location:
     """Return *location* as the catalog keeps it: with its store, and how that is opened if it is known."""
     kept = {} if definition is None else {DEFINITION: json.dumps(definition, sort_keys=True)}
     return replace(location, store=store, metadata={**location.metadata, **kept})
@@ -84,11 +79,3 @@ def with_definition(location: Location, store: str, definition: Mapping[str, Any
 def _for_the_store(location: Location) -> Location:
     metadata = {name: value for name, value in location.metadata.items() if name != DEFINITION}
     return replace(location, metadata=metadata)
-
-
-def _expanded(value: Any, variables: Variables) -> Any:
-    if isinstance(value, dict):
-        return {name: _expanded(item, variables) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_expanded(item, variables) for item in value]
-    return variables.expand(value) if isinstance(value, str) else value
