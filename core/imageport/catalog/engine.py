@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
@@ -127,7 +128,9 @@ def _postgresql(url: URL) -> Engine:
 
 
 def _sqlite(url: URL) -> Engine:
-    Path(url.database or "").absolute().parent.mkdir(parents=True, exist_ok=True)
+    database = url.database or ""
+    if not database.startswith("file:"):  # the URIs of SQLite say themselves what may be made
+        _make_private(Path(database).absolute())
     engine = create_engine(url, json_serializer=_to_json, connect_args={"timeout": BUSY_SECONDS})
 
     @event.listens_for(engine, "connect")
@@ -143,6 +146,12 @@ def _sqlite(url: URL) -> Engine:
         connection.execute(text("BEGIN IMMEDIATE" if write else "BEGIN"))
 
     return engine
+
+
+def _make_private(path: Path) -> None:
+    """Make the file and its folder for their owner alone, unless they exist. SQLite's other files follow this one."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
