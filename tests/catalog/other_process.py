@@ -34,6 +34,9 @@ def obey(catalog: Catalog, order: str, image_id: str) -> str:
             catalog.announce(lease, Location(url=f"file:///{store}/{image_id}", store=store))
         catalog.publish(lease, Location(url=f"file:///fast/{image_id}", store="fast"))
         return lease.task_id
+    if order == "claim":
+        [hidden] = catalog.hidden_copies()
+        return str(catalog.claim_removal(hidden.task_id, hidden.location))
     task = catalog.dead_import(image_id)
     return task.id if task else "none"
 

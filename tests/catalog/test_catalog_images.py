@@ -86,12 +86,35 @@ def test_the_lock_cannot_be_set_or_removed_by_hand(catalog: Catalog, image: Imag
 
 
 def test_deleting_removes_the_image_with_all_that_belongs_to_it(catalog: Catalog) -> None:
-    record = ImageRecord(id=str(uuid.uuid4()), **EVERYTHING)
+    record = ImageRecord(id=str(uuid.uuid4()), **(EVERYTHING | {"protected": False}))
     catalog.create_image(record)
-    catalog.delete_image(record.id)
+    copies = catalog.delete_image(record.id)
+    assert [copy.location for copy in copies] == list(record.locations)
+    assert catalog.hidden_copies() == copies
     assert catalog.list_images() == []
     bare = ImageRecord(id=record.id)
     assert catalog.create_image(bare).evolve(created_at=None, updated_at=None) == bare
+
+
+def test_a_protected_image_cannot_be_deleted(catalog: Catalog) -> None:
+    record = catalog.create_image(ImageRecord(id=str(uuid.uuid4()), **EVERYTHING))
+    with pytest.raises(Conflict, match="is protected"):
+        catalog.delete_image(record.id)
+    assert catalog.list_images() == [record]
+
+
+def test_a_status_changes_from_what_it_was_expected_to_be_or_not_at_all(
+    catalog: Catalog, image: ImageRecord
+) -> None:
+    with catalog.changing_status(image.id, of=["queued", "uploading"], to="uploading"):
+        pass
+    wrong = catalog.changing_status(image.id, of=["queued"], to="active")
+    with pytest.raises(Conflict, match="is uploading; putting data in staging needs it queued"), wrong:
+        pytest.fail("the block must not be entered")
+    broken = catalog.changing_status(image.id, of=["uploading"], to="queued")
+    with pytest.raises(OSError, match="full"), broken:
+        raise OSError("full")
+    assert catalog.get_image(image.id).status == "uploading"
 
 
 @pytest.mark.parametrize("call", ["get_image", "update_image", "delete_image", "find_image"])

@@ -25,6 +25,7 @@ FENCED: dict[str, Callable[[Catalog, Lease], object]] = {
         lease.image_id, fence=lease.fence, name="robbed"
     ),
     "renew": lambda catalog, lease: catalog.renew(lease, lease_seconds=60, progress={"robbed": 1}),
+    "require": lambda catalog, lease: catalog.require(lease),
     "announce": lambda catalog, lease: catalog.announce(lease, COPY),
     "publish": lambda catalog, lease: catalog.publish(lease, COPY),
     "unpublish": lambda catalog, lease: catalog.unpublish(lease, COPY),

@@ -93,13 +93,17 @@ def test_a_finished_task_is_forgotten_after_two_days(
     assert catalog.list_tasks() == []
 
 
-def test_a_task_that_still_owes_the_removal_of_bytes_is_not_forgotten(
+def test_bytes_that_have_to_go_are_known_after_their_task_is_forgotten(
     catalog: Catalog, begin: Begin, image: ImageRecord
 ) -> None:
     lease = begin(image)
     copy = Location(url="file:///fast/image", store="fast")
     catalog.announce(lease, copy)
+    assert catalog.hidden_copies() == []
     catalog.fail(lease, message="", failed_stores=[], result={})
-    assert catalog.remove_expired_tasks(datetime.now(UTC) + LATER) == 0
-    catalog.forget(lease.task_id, copy)
     assert catalog.remove_expired_tasks(datetime.now(UTC) + LATER) == 1
+    [hidden] = catalog.hidden_copies()
+    assert (hidden.task_id, hidden.image_id, hidden.location) == (lease.task_id, image.id, copy)
+    assert catalog.claim_removal(hidden.task_id, hidden.location)
+    catalog.forget(hidden.task_id, hidden.location)
+    assert catalog.hidden_copies() == []

@@ -6,19 +6,22 @@ change nothing once the import no longer holds the lock of its image.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
 from imageport.catalog import images, imports, locations, locks, tables, tasks
 from imageport.catalog.engine import Database, current_time
+from imageport.catalog.locations import HiddenCopy
 from imageport.catalog.locks import Lease
 from imageport.catalog.processes import this_process
 from imageport.catalog.tasks import TaskRow
+from imageport.errors import Conflict
 from imageport.values import ImageRecord, Location
 
-__all__ = ["Catalog", "Lease", "TaskRow", "this_process"]
+__all__ = ["Catalog", "HiddenCopy", "Lease", "TaskRow", "this_process"]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -89,18 +92,38 @@ class Catalog:
                 imports.update_fenced(connection, image_id, fence, fields=fields, properties=properties)
             return images.get(connection, image_id)
 
-    def delete_image(self, image_id: str) -> None:
-        """Remove the image; an import that writes it loses its lock and has to take its copies back.
+    def delete_image(self, image_id: str) -> list[HiddenCopy]:
+        """Remove the image and return its copies, which are hidden now, so that the caller removes their bytes.
 
-        The caller removes the bytes of the visible copies. Raises ``UsageError`` for an unknown image.
+        An import that writes the image loses its lock and takes its own copies back. Raises ``UsageError`` for an
+        unknown image, ``Conflict`` for a protected one.
+        """
+        of_image = tables.image_locations.c.image_id == image_id
+        with self._database.writing() as connection:
+            images.lock_row(connection, image_id)
+            if images.get(connection, image_id).protected:
+                raise Conflict(
+                    f"image {image_id} is protected",
+                    hint=f"first: imageport images set {image_id} --unprotected",
+                )
+            locations.hide(connection, of_image)
+            images.remove(connection, image_id)
+            return locations.hidden(connection, current_time(connection), of_image)
+
+    @contextmanager
+    def changing_status(self, image_id: str, *, of: Collection[str], to: str) -> Iterator[None]:
+        """Give the image the status *to* when the block has ended well; until then no import of it can begin.
+
+        Raises ``Conflict`` when an import holds the image or its status is none of *of*, ``UsageError`` for an unknown
+        image.
         """
         with self._database.writing() as connection:
             images.lock_row(connection, image_id)
-            task_id = locks.holder(connection, image_id)
-            if task_id is not None:
-                locations.hide(connection, task_id)
-            locations.remove_visible(connection, image_id)
-            images.remove(connection, image_id)
+            now = current_time(connection)
+            locks.make_free(connection, image_id, now)
+            images.require_status(images.get(connection, image_id), of, "putting data in staging")
+            images.write(connection, image_id, now, fields={"status": to}, properties={})
+            yield
 
     def is_locked(self, image_id: str) -> bool:
         """Say whether an import holds the lock of the image."""
@@ -140,19 +163,19 @@ class Catalog:
         with self._database.writing() as connection:
             return imports.renew(connection, lease, lease_seconds=lease_seconds, progress=progress)
 
+    def require(self, lease: Lease) -> None:
+        """Prolong the lease from now on. Raises ``LockLost`` when it is not this import's any more."""
+        with self._database.writing() as connection:
+            imports.require(connection, lease)
+
     def announce(self, lease: Lease, location: Location) -> None:
         """Note where a copy is going to be, before its first byte is written.
 
-        Raises ``LockLost``, or ``Conflict`` when an earlier import left a visible copy there.
+        Raises ``LockLost``, or ``Conflict`` when a visible copy is there or an earlier one is just being removed.
         """
         with self._database.writing() as connection:
             locks.require(connection, lease.image_id, lease.fence)
             locations.put(connection, lease.image_id, lease.task_id, location, "pending")
-
-    def forget(self, task_id: str, location: Location) -> None:
-        """Drop the note of a copy whose bytes are gone."""
-        with self._database.writing() as connection:
-            locations.forget(connection, task_id, location)
 
     def pending_locations(self, task_id: str) -> list[Location]:
         """Return the copies announced by the import that are neither published nor forgotten."""
@@ -214,6 +237,32 @@ class Catalog:
             found = images.select_records(connection, tables.images.c.id == lease.image_id)
         return found[0] if found else lease.before.evolve(status="deleted")
 
+    # ------------------------------------------------------------------------------------- removal of copies
+
+    def hidden_copies(self) -> list[HiddenCopy]:
+        """Return the copies that have to be removed and that no import or process cares for any more."""
+        with self._database.reading() as connection:
+            return locations.hidden(connection, current_time(connection))
+
+    def claim_removal(self, task_id: str | None, location: Location) -> bool:
+        """Make this process the only one that removes the bytes of a copy, and keep imports from writing there.
+
+        False when the copy is not that task's any more, can be seen, or is just being removed by another process.
+        To be followed by ``forget`` or ``release_removal``.
+        """
+        with self._database.writing() as connection:
+            return locations.claim_removal(connection, task_id, location, current_time(connection))
+
+    def release_removal(self, task_id: str | None, location: Location) -> None:
+        """Give up a claimed removal that did not succeed, so that others can try."""
+        with self._database.writing() as connection:
+            locations.release_removal(connection, task_id, location)
+
+    def forget(self, task_id: str | None, location: Location) -> None:
+        """Drop the note of a copy whose bytes are gone."""
+        with self._database.writing() as connection:
+            locations.forget(connection, task_id, location)
+
     # ------------------------------------------------------------------------------------------- dead imports
 
     def dead_import(self, image_id: str) -> TaskRow | None:
@@ -273,9 +322,6 @@ class Catalog:
             return tasks.request_cancel(connection, task_id, current_time(connection))
 
     def remove_expired_tasks(self, now: datetime) -> int:
-        """Forget tasks that ended long ago (``expires_at`` is before *now*) and return how many.
-
-        Tasks with ``pending_locations`` stay: they alone know where bytes are left.
-        """
+        """Forget tasks that ended long ago (``expires_at`` is before *now*) and return how many."""
         with self._database.writing() as connection:
             return tasks.remove_expired(connection, now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +20,13 @@ _SHOWN_CANDIDATES = 5
 
 _KEPT_BY_CATALOG = frozenset({"id", "fence", "created_at", "updated_at"})
 SETTABLE = frozenset(images.c.keys()) - _KEPT_BY_CATALOG
+
+_WHAT_TO_DO = {
+    "queued": "put its data in staging with 'imageport images stage', or use a method that fetches the data",
+    "uploading": "its data is in staging: import it with the method glance-direct",
+    "importing": "'imageport gc' rolls back imports whose process has died",
+    "active": "import into a new image, or copy this one to further stores with the method copy-image",
+}
 
 
 def create(connection: Connection, record: ImageRecord, now: datetime) -> None:
@@ -65,6 +72,15 @@ def get(connection: Connection, image_id: str) -> ImageRecord:
 def no_image(image_id: str) -> UsageError:
     """Return the error for an id that no image has."""
     return UsageError(f"no image {image_id}", hint="'imageport images list' shows what there is")
+
+
+def require_status(record: ImageRecord, allowed: Collection[str], purpose: str) -> None:
+    """Make sure that the status of *record* is one of *allowed*. Raises ``Conflict`` naming the *purpose*."""
+    if record.status not in allowed:
+        raise Conflict(
+            f"image {record.id} is {record.status}; {purpose} needs it {' or '.join(sorted(allowed))}",
+            hint=_WHAT_TO_DO.get(record.status, "choose another image"),
+        )
 
 
 def find(connection: Connection, name_or_id: str) -> ImageRecord:

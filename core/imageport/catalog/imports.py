@@ -17,7 +17,6 @@ from imageport.catalog.engine import current_time
 from imageport.catalog.locks import LOCK, Lease
 from imageport.catalog.processes import this_process
 from imageport.catalog.tasks import TaskRow
-from imageport.errors import Conflict
 from imageport.values import ImageRecord
 
 IMPORTING = "os_glance_importing_to_stores"
@@ -27,12 +26,6 @@ FAILED = "os_glance_failed_import"
 TAKE_OVER_TIME = timedelta(minutes=10)
 
 _NEW = frozenset({"queued", "uploading"})
-_WHAT_TO_DO = {
-    "queued": "put its data in staging with 'imageport images stage', or use a method that fetches the data",
-    "uploading": "its data is in staging: import it with the method glance-direct",
-    "importing": "'imageport gc' rolls back imports whose process has died",
-    "active": "import into a new image, or copy this one to further stores with the method copy-image",
-}
 
 
 def begin(
@@ -50,11 +43,7 @@ def begin(
     now = current_time(connection)
     locks.make_free(connection, image_id, now)
     before = images.get(connection, image_id)
-    if before.status not in starts_from:
-        raise Conflict(
-            f"image {image_id} is {before.status}; this import needs it {' or '.join(sorted(starts_from))}",
-            hint=_WHAT_TO_DO.get(before.status, "choose another image"),
-        )
+    images.require_status(before, starts_from, "this import")
     task_id = str(uuid.uuid4())
     connection.execute(
         insert(tables.tasks),
@@ -88,21 +77,25 @@ def begin(
         fields={} if before.status == "active" else {"status": "importing"},
         properties={LOCK: task_id, IMPORTING: _joined(importing), FAILED: _joined(failed)},
     )
-    return Lease(task_id=task_id, image_id=image_id, fence=fence, before=before)
+    return Lease(task_id=task_id, image_id=image_id, fence=fence, seconds=lease_seconds, before=before)
 
 
 def renew(connection: Connection, lease: Lease, *, lease_seconds: float, progress: Mapping[str, Any]) -> bool:
     """Prolong the lease and note the progress; return whether somebody wants the import to stop."""
+    _prolong(connection, lease, lease_seconds, progress=progress)
+    return tasks.get(connection, lease.task_id).cancel_requested
+
+
+def require(connection: Connection, lease: Lease) -> None:
+    """Prolong the lease. Raises ``LockLost`` when somebody took it over."""
+    _prolong(connection, lease, lease.seconds)
+
+
+def _prolong(connection: Connection, lease: Lease, seconds: float, **columns: Any) -> None:
     locks.require(connection, lease.image_id, lease.fence)
     now = current_time(connection)
-    tasks.write(
-        connection,
-        lease.task_id,
-        now,
-        progress=progress,
-        lease_expires_at=now + timedelta(seconds=lease_seconds),
-    )
-    return tasks.get(connection, lease.task_id).cancel_requested
+    expires = now + timedelta(seconds=seconds)
+    tasks.write(connection, lease.task_id, now, lease_expires_at=expires, **columns)
 
 
 def update_fenced(
@@ -174,7 +167,7 @@ def fail(
     if locks.holder(connection, image_id) == task_id:
         fields, properties = _undone(connection, image_id, task_id, failed_stores)
         images.write(connection, image_id, now, fields=fields, properties=properties)
-    locations.hide(connection, task_id)
+    locations.hide(connection, tables.image_locations.c.task_id == task_id)
     tasks.close(connection, task_id, now, status="failure", message=message, result=result)
 
 
@@ -192,7 +185,7 @@ def take_over(connection: Connection, task: TaskRow) -> TaskRow | None:
     if locks.holder(connection, task.image_id) == task.id:
         images.set_fence(connection, task.image_id, fence)
     if not _made_active(connection, task):
-        locations.hide(connection, task.id)
+        locations.hide(connection, tables.image_locations.c.task_id == task.id)
     tasks.write(
         connection,
         task.id,

@@ -1,71 +1,155 @@
-"""Rows of locations: pending while an import may still take the copy back, active once it can be seen."""
+"""Rows of locations, each of a copy in a store.
+
+A row is ``pending`` while its import may still take the copy back, and ``active`` once it can be seen. Whoever
+removes the bytes marks it ``removing`` first and drops it last: until then nobody else removes them, and no import
+writes there.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, or_, select, update
 
 from imageport.catalog.images import to_location
-from imageport.catalog.tables import image_locations
+from imageport.catalog.processes import is_gone, this_process
+from imageport.catalog.tables import image_locations, tasks
+from imageport.catalog.tasks import UNFINISHED
 from imageport.errors import Conflict
 from imageport.values import Location
 
 LocationStatus = Literal["pending", "active"]
 
+#: How long a removal may take until others may try it too; one whose process is seen to be gone ends at once.
+REMOVAL_TIME = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HiddenCopy:
+    """A copy that nobody can see and no import takes back: its bytes have to be removed.
+
+    ``task_id`` is the import that wrote it, which may be forgotten by now.
+    """
+
+    task_id: str | None
+    image_id: str
+    location: Location
+
 
 def put(
     connection: Connection, image_id: str, task_id: str, location: Location, status: LocationStatus
 ) -> None:
-    """Record the copy of an import with *status*, whatever was recorded of it before."""
+    """Record the copy of an import with *status*. Raises ``Conflict`` when another copy is there, or just removed."""
     values = {"metadata": dict(location.metadata), "status": status, "task_id": task_id}
     at = {"image_id": image_id, "store": location.store, "url": location.url}
     same = and_(*(image_locations.c[name] == value for name, value in at.items()))
     # A pending row that an earlier import left there now describes bytes of this one, hence is taken over.
-    mine = or_(image_locations.c.task_id == task_id, image_locations.c.status == "pending")
-    if connection.execute(select(image_locations.c.number).where(same)).first() is None:
+    mine = or_(
+        image_locations.c.status == "pending",
+        and_(image_locations.c.status == "active", image_locations.c.task_id == task_id),
+    )
+    if connection.execute(update(image_locations).where(same, mine).values(values)).rowcount:
+        return
+    found = connection.execute(select(image_locations.c.status).where(same)).scalar_one_or_none()
+    if found is None:
         connection.execute(insert(image_locations), at | values)
-    elif not connection.execute(update(image_locations).where(same, mine).values(values)).rowcount:
+    elif found == "removing":
+        raise Conflict(
+            f"store '{location.store}' is just removing an earlier copy of image {image_id} at {location.url}",
+            hint="try again in a moment; if that process was killed, run 'imageport gc' first",
+        )
+    else:
         raise Conflict(
             f"store '{location.store}' holds a copy of image {image_id} at {location.url} already",
             hint="leave this store out",
         )
 
 
-def forget(connection: Connection, task_id: str, location: Location) -> None:
-    """Remove the row of a copy whose bytes are gone."""
-    connection.execute(
-        delete(image_locations).where(
-            _pending(task_id),
-            image_locations.c.store == location.store,
-            image_locations.c.url == location.url,
-        )
-    )
-
-
 def pending(connection: Connection, task_id: str) -> list[Location]:
     """Return the copies that the import has to publish or take back."""
     rows = connection.execute(
-        select(image_locations).where(_pending(task_id)).order_by(image_locations.c.number)
+        select(image_locations)
+        .where(image_locations.c.task_id == task_id, image_locations.c.status != "active")
+        .order_by(image_locations.c.number)
     )
     return [to_location(row) for row in rows]
 
 
-def hide(connection: Connection, task_id: str) -> None:
-    """Make every copy of the import pending again."""
+def hidden(connection: Connection, now: datetime, *conditions: ColumnElement[bool]) -> list[HiddenCopy]:
+    """Return the hidden copies that meet all *conditions* and that nobody is about to remove."""
+    unfinished = exists().where(tasks.c.id == image_locations.c.task_id, tasks.c.status.in_(UNFINISHED))
+    rows = connection.execute(
+        select(image_locations)
+        .where(image_locations.c.status != "active", ~unfinished, *conditions)
+        .order_by(image_locations.c.number)
+    )
+    return [
+        HiddenCopy(task_id=row.task_id, image_id=row.image_id, location=to_location(row))
+        for row in rows
+        if _is_free(row, now)
+    ]
+
+
+def hide(connection: Connection, condition: ColumnElement[bool]) -> None:
+    """Make the copies that can be seen pending again, if they meet the *condition*."""
     connection.execute(
-        update(image_locations).where(image_locations.c.task_id == task_id).values(status="pending")
+        update(image_locations)
+        .where(image_locations.c.status == "active", condition)
+        .values(status="pending")
     )
 
 
-def remove_visible(connection: Connection, image_id: str) -> None:
-    """Remove the rows of the copies that can be seen."""
+def claim_removal(connection: Connection, task_id: str | None, location: Location, now: datetime) -> bool:
+    """Make this process the one that removes the bytes; False unless they are the task's and nobody is at it."""
+    row = connection.execute(
+        select(image_locations)
+        .where(_of(task_id, location), image_locations.c.status != "active")
+        .with_for_update()
+    ).first()
+    if row is None or not _is_free(row, now):
+        return False
+    connection.execute(
+        update(image_locations)
+        .where(image_locations.c.number == row.number)
+        .values(status="removing", remover=this_process(), removal_expires_at=now + REMOVAL_TIME)
+    )
+    return True
+
+
+def release_removal(connection: Connection, task_id: str | None, location: Location) -> None:
+    """Let others remove the bytes that this process could not remove."""
+    connection.execute(
+        update(image_locations)
+        .where(_of(task_id, location), image_locations.c.remover == this_process())
+        .values(status="pending", remover=None, removal_expires_at=None)
+    )
+
+
+def forget(connection: Connection, task_id: str | None, location: Location) -> None:
+    """Remove the row of a hidden copy whose bytes are gone, unless another process removes them just now."""
     connection.execute(
         delete(image_locations).where(
-            image_locations.c.image_id == image_id, image_locations.c.status == "active"
+            _of(task_id, location),
+            image_locations.c.status != "active",
+            or_(image_locations.c.remover.is_(None), image_locations.c.remover == this_process()),
         )
     )
 
 
-def _pending(task_id: str) -> ColumnElement[bool]:
-    return and_(image_locations.c.task_id == task_id, image_locations.c.status == "pending")
+def _of(task_id: str | None, location: Location) -> ColumnElement[bool]:
+    return and_(
+        image_locations.c.task_id == task_id,
+        image_locations.c.store == location.store,
+        image_locations.c.url == location.url,
+    )
+
+
+def _is_free(row: Any, now: datetime) -> bool:
+    return (
+        row.status == "pending"
+        or row.remover == this_process()
+        or row.removal_expires_at < now
+        or is_gone(row.remover)
+    )

@@ -26,12 +26,13 @@ class Lease:
     """What an import holds while it writes an image.
 
     ``fence`` grows with each lock of the image; ``before`` is the record as it was when the lease was taken.
-    A lease that is not renewed in time stays good until somebody takes it over.
+    A lease that is not renewed within ``seconds`` stays good until somebody takes it over.
     """
 
     task_id: str
     image_id: str
     fence: int
+    seconds: float
     before: ImageRecord
 
 

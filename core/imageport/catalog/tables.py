@@ -78,6 +78,7 @@ image_properties = Table(
 )
 
 #: No foreign key: a pending row is the only trace of bytes in a store and must outlive its image.
+#: ``remover`` is the process that removes the bytes, see ``locations.py``.
 image_locations = Table(
     "image_locations",
     metadata,
@@ -88,6 +89,8 @@ image_locations = Table(
     Column("metadata", JSON, nullable=False),
     Column("status", String(16), nullable=False),
     Column("task_id", String(64), index=True),
+    Column("remover", Text),
+    Column("removal_expires_at", Utc),
     UniqueConstraint("image_id", "store", "url"),
 )
 

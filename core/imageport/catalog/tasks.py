@@ -7,11 +7,11 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, select, update
+from sqlalchemy import ColumnElement, Connection, delete, select, update
 
 from imageport.catalog.images import MIN_PREFIX
 from imageport.catalog.processes import is_gone
-from imageport.catalog.tables import image_locations, tasks
+from imageport.catalog.tables import tasks
 from imageport.errors import Conflict, UsageError
 
 TaskStatus = Literal["pending", "processing", "success", "failure"]
@@ -149,8 +149,7 @@ def request_cancel(connection: Connection, task_id: str, now: datetime) -> TaskR
 
 
 def remove_expired(connection: Connection, now: datetime) -> int:
-    """Forget finished tasks whose time has come, but none that still owes the removal of bytes."""
-    owes = exists().where(image_locations.c.task_id == tasks.c.id, image_locations.c.status == "pending")
+    """Forget finished tasks whose time has come."""
     return connection.execute(
-        delete(tasks).where(tasks.c.status.not_in(UNFINISHED), tasks.c.expires_at <= now, ~owes)
+        delete(tasks).where(tasks.c.status.not_in(UNFINISHED), tasks.c.expires_at <= now)
     ).rowcount

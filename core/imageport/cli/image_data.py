@@ -22,6 +22,7 @@ def stage_image(
     file: Annotated[str, typer.Argument(metavar="FILE", help="File with the data, or - for standard input.")],
 ) -> None:
     """Put data in staging for a queued image, to be imported later with the method glance-direct."""
+    from imageport.importing.interruption import Interruption
     from imageport.importing.staging import Staging
     from imageport.limits import format_size
     from imageport.upkeep.handover import stage
@@ -29,8 +30,9 @@ def stage_image(
 
     session: Session = ctx.obj
     record = session.catalog.find_image(image)
-    with maintenance_context(session.site) as context:
-        count = stage(record, file, session.catalog, Staging(session.site.staging.directory), context)
+    staging = Staging(session.site.staging.directory)
+    with Interruption() as interruption, maintenance_context(session.site) as context:
+        count = stage(record.id, file, session.catalog, staging, context, interruption=interruption)
     say(f"staged {format_size(count)} ({count} bytes) for image {record.id}")
 
 
@@ -47,6 +49,7 @@ def export_image(
 ) -> None:
     """Write the data of an image to a file, verifying every byte against the record."""
     from imageport.errors import UsageError
+    from imageport.importing.interruption import Interruption
     from imageport.importing.stores import Stores
     from imageport.upkeep.handover import export, verified
     from imageport.upkeep.housekeeping import maintenance_context
@@ -63,7 +66,8 @@ def export_image(
                 sys.stdout.buffer.write(piece)
             sys.stdout.buffer.flush()
             return
-        export(record, data, Path(file), overwrite=force)
+        with Interruption() as interruption:
+            export(record, data, Path(file), interruption=interruption, overwrite=force)
     say(f"exported image {record.id} from store {location.store} to {file}, size and digests verified")
 
 

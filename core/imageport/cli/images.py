@@ -193,7 +193,7 @@ def delete_image(
         typer.confirm(f"delete image {record.id} ({printable(record.name or '')}) with {copies}?", abort=True)
     with maintenance_context(session.site) as context:
         removed = delete_record(
-            record,
+            record.id,
             session.catalog,
             Stores(session.catalogue),
             Staging(session.site.staging.directory),

@@ -6,21 +6,41 @@ import logging
 
 from imageport.catalog import Catalog, TaskRow
 from imageport.context import Context
-from imageport.importing.settling import remove_locations
-from imageport.importing.staging import Staging, remove_leftover
+from imageport.importing.staging import Staging
 from imageport.importing.stores import Stores
 from imageport.values import Location
 
 log = logging.getLogger(__name__)
 
 
+def remove_copy(
+    task_id: str | None, location: Location, catalog: Catalog, stores: Stores, ctx: Context
+) -> bool:
+    """Remove the bytes and the row of a hidden copy; False when they are not, or no longer, that task's to remove.
+
+    Raises what the store raises; the row stays then, for a later ``gc``.
+    """
+    if not catalog.claim_removal(task_id, location):
+        return False
+    try:
+        stores.delete(location, ctx)
+    except BaseException:
+        catalog.release_removal(task_id, location)
+        raise
+    catalog.forget(task_id, location)
+    return True
+
+
 def remove_copies(task_id: str, catalog: Catalog, stores: Stores, ctx: Context) -> list[str]:
     """Remove the copies that a task did not publish, and return the urls of those that could not be removed."""
-
-    def forget(location: Location) -> None:
-        catalog.forget(task_id, location)
-
-    return remove_locations(catalog.pending_locations(task_id), stores, ctx, forget)
+    orphans = []
+    for location in catalog.pending_locations(task_id):
+        try:
+            remove_copy(task_id, location, catalog, stores, ctx)
+        except Exception as error:  # noqa: BLE001 - whatever a store raises, the other copies have to go
+            log.warning("left behind in store %s: %s (%s)", location.store, location.url, error)
+            orphans.append(location.url)
+    return orphans
 
 
 def recover_dead_import(
@@ -28,8 +48,11 @@ def recover_dead_import(
 ) -> list[str]:
     """Roll back an import whose process died, from its task row alone, and return what could not be removed."""
     log.warning("task %s of image %s died; rolling it back", task.id, task.image_id)
+    try:
+        # Before the image is unlocked: what is in staging afterwards may belong to somebody else.
+        staging.remove_all_of(task.image_id, task.id)
+    except OSError as error:
+        log.warning("left behind in %s: %s", staging.directory, error)
     orphans = remove_copies(task.id, catalog, stores, ctx)
     catalog.recover(task)
-    for leftover in staging.leftovers(lambda image_id: image_id != task.image_id):
-        remove_leftover(leftover)
     return orphans

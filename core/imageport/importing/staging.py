@@ -9,16 +9,42 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from imageport.data import Chunks, write_sparse
 from imageport.errors import Conflict, ImageportError, UsageError
 
-#: Ends the names of files that ``put`` is writing; it holds a lock on each.
+#: Ends the names of files with incoming data; who writes one holds a lock on it.
 _HALF_STAGED = ".staging"
+#: Seconds to wait for the lock, which ``gc`` holds for a moment to see whether a file is in use.
+_PATIENCE = 1.0
+
+
+class Incoming:
+    """A file with data that is being put in staging."""
+
+    def __init__(self, descriptor: int, path: Path, final: Path) -> None:
+        self.path = path
+        self._descriptor = descriptor
+        self._final = final
+
+    def write(self, chunks: Chunks) -> int:
+        """Write *chunks* to the disk and return the bytes."""
+        position = 0
+        for piece in chunks:
+            write_sparse(self._descriptor, piece, position)
+            position += len(piece)
+        os.ftruncate(self._descriptor, position)
+        os.fsync(self._descriptor)
+        return position
+
+    def keep(self) -> None:
+        """Make this the staged data of the image."""
+        self.path = self.path.rename(self._final)
 
 
 class Staging:
@@ -32,49 +58,46 @@ class Staging:
         path = self.directory / image_id
         return path if path.is_file() else None
 
-    def put(self, image_id: str, chunks: Chunks) -> int:
-        """Write *chunks* as the staged data of an image and return the bytes. A failure leaves no file."""
+    @contextmanager
+    def incoming(self, image_id: str) -> Iterator[Incoming]:
+        """Give the file for the data of an image to one command alone; it is gone when the block fails.
+
+        Raises ``Conflict`` while another command has it.
+        """
+        partial = self.directory / f"{image_id}{_HALF_STAGED}"
         with _usable(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
-            path = self.directory / image_id
-            partial = self.directory / f"{image_id}{_HALF_STAGED}"
-            try:
-                descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except FileExistsError:
-                raise Conflict(
-                    f"data for image {image_id} is being staged already",
-                    hint="wait for the other command; if it was killed, 'imageport gc' cleans up after it",
-                ) from None
-            try:
-                position = 0
-                for piece in chunks:
-                    write_sparse(descriptor, piece, position)
-                    position += len(piece)
-                os.ftruncate(descriptor, position)
-                os.fsync(descriptor)
-                partial.rename(path)
-            except BaseException:
-                partial.unlink()
-                raise
-            finally:
-                os.close(descriptor)
-        return position
+            with _locked(partial) as descriptor:
+                incoming = Incoming(descriptor, partial, self.directory / image_id)
+                try:
+                    yield incoming
+                except BaseException:
+                    incoming.path.unlink(missing_ok=True)
+                    raise
 
     def remove(self, image_id: str) -> None:
         """Remove the staged data of an image, if any."""
         (self.directory / image_id).unlink(missing_ok=True)
 
+    def remove_all_of(self, image_id: str, task_id: str) -> None:
+        """Remove the staged data of an image and the work folder of its import. Raises ``OSError``."""
+        self.remove(image_id)
+        if (folder := self._work_folder(image_id, task_id)).exists():
+            shutil.rmtree(folder)
+
     @contextmanager
     def work_folder(self, image_id: str, task_id: str) -> Iterator[Path]:
         """Make a folder for the scratch files of one import, and remove it afterwards."""
-        folder = self.directory / f"{image_id}.{task_id}"
+        folder = self._work_folder(image_id, task_id)
         with _usable(self.directory):
             folder.mkdir(mode=0o700, parents=True)
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _work_folder(self, image_id: str, task_id: str) -> Path:
+        return self.directory / f"{image_id}.{task_id}"
 
     def leftovers(self, in_use: Callable[[str], bool]) -> list[Path]:
         """Return what belongs to no image for which ``in_use(image_id)`` holds; files of others are not ours.
@@ -93,18 +116,58 @@ class Staging:
 
 def size_on_disk(path: Path) -> int:
     """Return the bytes that a leftover file or folder takes on disk."""
-    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return sum(file.lstat().st_blocks * 512 for file in files)
-
-
-def remove_leftover(path: Path) -> int:
-    """Remove a leftover file or folder and return the bytes that it took on disk."""
-    taken = size_on_disk(path)
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    taken = 0
+    for file in (path, *path.rglob("*")):
+        with suppress(FileNotFoundError):
+            taken += file.lstat().st_blocks * 512
     return taken
+
+
+def remove_leftover(path: Path) -> bool:
+    """Remove a leftover file or folder; False when somebody else did. Raises ``OSError``, ``Conflict`` when in use."""
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name.endswith(_HALF_STAGED):
+            with _locked(path):
+                path.unlink()
+        else:
+            path.unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[int]:
+    """Open an empty file that nobody else writes, be it new or left over from a command that was killed."""
+    descriptor = _open_locked(path)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _open_locked(path: Path) -> int:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Who had the lock before may have removed or renamed the file by now.
+            if os.path.samestat(os.fstat(descriptor), path.lstat()):
+                os.ftruncate(descriptor, 0)
+                return descriptor
+        except FileNotFoundError:
+            pass
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                os.close(descriptor)
+                raise Conflict(
+                    f"data for image {path.stem} is being staged already", hint="wait for the other command"
+                ) from None
+            time.sleep(_PATIENCE / 20)
+        os.close(descriptor)
 
 
 def _is_unlocked(path: Path) -> bool:

@@ -13,57 +13,62 @@ from typing import BinaryIO
 from imageport.catalog import Catalog
 from imageport.context import Context
 from imageport.data import CHUNK_SIZE, Chunks, ImageData, write_sparse
-from imageport.errors import Conflict, SourceUnavailable, UsageError, VerificationFailed
+from imageport.errors import Conflict, ImageportError, SourceUnavailable, UsageError, VerificationFailed
+from imageport.importing.interruption import Interruption
 from imageport.importing.staging import Staging
+from imageport.upkeep.new_file import new_file
 from imageport.values import ImageRecord
 
 
-def stage(record: ImageRecord, file: str, catalog: Catalog, staging: Staging, ctx: Context) -> int:
+def stage(
+    image_id: str, file: str, catalog: Catalog, staging: Staging, ctx: Context, *, interruption: Interruption
+) -> int:
     """Put *file* (``-`` is standard input) in staging for an image, which becomes ``uploading``; return the bytes.
 
-    Raises ``Conflict`` when the image has data already. After any failure the image is queued again.
+    Raises ``Conflict`` when the image has data already, or gets some meanwhile. After a failure it is queued again.
     """
-    # An uploading image without data is left over from a command that was killed.
-    is_empty = record.status in ("queued", "uploading") and staging.staged(record.id) is None
-    if not is_empty or catalog.is_locked(record.id):
-        raise Conflict(
-            f"image {record.id} is {record.status} and takes no data"
-            + (": data is staged already" if staging.staged(record.id) else ""),
-            hint="import what is staged, or create another image",
-        )
-    catalog.update_image(record.id, status="uploading")
-    try:
-        return staging.put(record.id, ctx.capped(_pieces(file)))
-    except Conflict:
-        raise  # another command is staging data for this image: the status is its affair
-    except BaseException:
-        with suppress(UsageError):  # the image may be gone by now
-            catalog.update_image(record.id, status="queued")
-        raise
+    with staging.incoming(image_id) as incoming:
+        # An uploading image without data is left over from a command that was killed.
+        with catalog.changing_status(image_id, of=("queued", "uploading"), to="uploading"):
+            if staging.staged(image_id):
+                raise Conflict(
+                    f"image {image_id} takes no data: data is staged already",
+                    hint="import what is staged, or create another image",
+                )
+        try:
+            with interruption.raising():
+                count = incoming.write(ctx.capped(_pieces(file)))
+            with catalog.changing_status(image_id, of=("uploading",), to="uploading"):
+                incoming.keep()
+        except BaseException:
+            # An image that was deleted or imported meanwhile stays what it is.
+            with (
+                suppress(ImageportError),
+                catalog.changing_status(image_id, of=("uploading",), to="queued"),
+            ):
+                pass
+            raise
+    return count
 
 
-def export(record: ImageRecord, data: ImageData, target: Path, *, overwrite: bool) -> None:
+def export(
+    record: ImageRecord, data: ImageData, target: Path, *, interruption: Interruption, overwrite: bool
+) -> None:
     """Write *data*, a copy of *record*, to the file *target*, which appears once every byte is verified.
 
     Zeros become holes. Raises ``Conflict`` when the file is there, ``VerificationFailed`` when the copy is damaged.
     """
     _refuse_existing(target, overwrite=overwrite)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
-        descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-        try:
+        with new_file(target, overwrite=overwrite) as descriptor, interruption.raising():
             position = 0
             for piece in verified(record, data.chunks()):
                 write_sparse(descriptor, piece, position)
                 position += len(piece)
             os.ftruncate(descriptor, position)
-            _refuse_existing(target, overwrite=overwrite)
-            partial.rename(target)
-        except BaseException:
-            partial.unlink()
-            raise
-        finally:
-            os.close(descriptor)
+            os.fsync(descriptor)
+    except FileExistsError as error:
+        raise _is_there(target) from error
     except OSError as error:
         raise UsageError(
             f"cannot write {target}: {error.strerror}", hint="check the folder, its permissions and its space"
@@ -117,7 +122,11 @@ def _read(file: BinaryIO) -> Chunks:
 
 
 def _refuse_existing(target: Path, *, overwrite: bool) -> None:
-    if target.is_dir():
-        raise UsageError(f"{target} is a folder", hint="name the file to write")
+    if target.exists() and not target.is_file():
+        raise UsageError(f"{target} is no regular file", hint="name the file to write")
     if target.exists() and not overwrite:
-        raise Conflict(f"{target} is there already", hint="choose another name, or overwrite it with --force")
+        raise _is_there(target)
+
+
+def _is_there(target: Path) -> Conflict:
+    return Conflict(f"{target} is there already", hint="choose another name, or overwrite it with --force")

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal, NoReturn
 
-from imageport.catalog import Catalog
+from imageport.catalog import Catalog, TaskRow
 from imageport.configuration.site import Site
 from imageport.context import Context
-from imageport.errors import ImageportError, UsageError
+from imageport.errors import UsageError
 from imageport.http.transport import HttpTransport
-from imageport.importing.recovery import recover_dead_import
+from imageport.importing.recovery import recover_dead_import, remove_copy
 from imageport.importing.staging import Staging, remove_leftover, size_on_disk
 from imageport.importing.stores import Stores
 from imageport.plugins.catalogue import Catalogue
@@ -60,32 +61,43 @@ class Housekeeping:
             yield from self._expired_tasks()
 
     def _dead_imports(self, ctx: Context) -> Iterator[Finding]:
-        for dead in self._catalog.dead_imports():
-            if self._dry_run:
-                yield Finding(kind="import", name=dead.id, image_id=dead.image_id)
-            elif (task := self._catalog.take_over(dead)) is not None:
+        def recover(dead: TaskRow) -> bool:
+            task = self._catalog.take_over(dead)
+            if task is not None:
                 recover_dead_import(task, self._catalog, self._stores, self._staging, ctx)
-                yield Finding(kind="import", name=task.id, image_id=task.image_id)
+            return task is not None
+
+        for dead in self._catalog.dead_imports():
+            finding = Finding(kind="import", name=dead.id, image_id=dead.image_id)
+            yield from self._dealt_with(finding, partial(recover, dead))
 
     def _copies(self, ctx: Context) -> Iterator[Finding]:
         """Remove copies that their import could not remove, because a store was away for instance."""
-        for task in self._catalog.list_tasks():
-            if not task.finished:
-                continue
-            for location in self._catalog.pending_locations(task.id):
-                error = None
-                try:
-                    if not self._dry_run:
-                        self._stores.delete(location, ctx)
-                        self._catalog.forget(task.id, location)
-                except ImageportError as failure:
-                    error = failure.message
-                yield Finding(kind="copy", name=location.url, image_id=task.image_id, error=error)
+        for copy in self._catalog.hidden_copies():
+            yield from self._dealt_with(
+                Finding(kind="copy", name=copy.location.url, image_id=copy.image_id),
+                partial(remove_copy, copy.task_id, copy.location, self._catalog, self._stores, ctx),
+            )
 
     def _leftovers(self) -> Iterator[Finding]:
         for path in self._staging.leftovers(self._is_in_use):
-            freed = size_on_disk(path) if self._dry_run else remove_leftover(path)
-            yield Finding(kind="staging", name=str(path), image_id=path.name.partition(".")[0], freed=freed)
+            image_id = path.name.partition(".")[0]
+            yield from self._dealt_with(
+                Finding(kind="staging", name=str(path), image_id=image_id, freed=size_on_disk(path)),
+                partial(remove_leftover, path),
+            )
+
+    def _dealt_with(self, finding: Finding, remove: Callable[[], bool]) -> Iterator[Finding]:
+        """Call *remove*, unless this only looks. Whatever goes wrong there, the other findings are dealt with.
+
+        When it returns False, somebody else was faster, and there is nothing to tell.
+        """
+        try:
+            if self._dry_run or remove():
+                yield finding
+        except Exception as error:
+            log.debug("could not remove %s", finding.name, exc_info=True)
+            yield replace(finding, freed=0, error=str(error))
 
     def _is_in_use(self, image_id: str) -> bool:
         try:
@@ -97,9 +109,7 @@ class Housekeeping:
     def _expired_tasks(self) -> Iterator[Finding]:
         now = datetime.now(UTC)
         for task in self._catalog.list_tasks():
-            expired = task.finished and task.expires_at is not None and task.expires_at <= now
-            # A task that still owes the removal of a copy is remembered until that is done.
-            if expired and not self._catalog.pending_locations(task.id):
+            if task.finished and task.expires_at is not None and task.expires_at <= now:
                 yield Finding(kind="task", name=task.id, image_id=task.image_id)
         if not self._dry_run:
             self._catalog.remove_expired_tasks(now)

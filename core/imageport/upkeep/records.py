@@ -8,8 +8,9 @@ from typing import Any
 
 from imageport.catalog import Catalog
 from imageport.context import Context
-from imageport.errors import Conflict, ImageportError, StoreFailed, UsageError
+from imageport.errors import Conflict, StoreFailed, UsageError
 from imageport.importing.admission import CONTAINER_FORMATS, DISK_FORMATS, require_known
+from imageport.importing.recovery import remove_copy
 from imageport.importing.staging import Staging
 from imageport.importing.stores import Stores
 from imageport.values import RESERVED_PREFIX, ImageRecord
@@ -52,31 +53,29 @@ def change_record(
 
 
 def delete_record(
-    record: ImageRecord, catalog: Catalog, stores: Stores, staging: Staging, ctx: Context
+    image_id: str, catalog: Catalog, stores: Stores, staging: Staging, ctx: Context
 ) -> list[str]:
     """Remove the image, its copies in all stores and its data in staging; return the urls of the copies.
 
     An import of the image that runs at this moment loses its lock and takes its own copies back. Raises ``Conflict``
-    for a protected image, ``StoreFailed`` when a copy could not be removed: the record stays then, to try again.
+    for a protected image, ``StoreFailed`` when a copy could not be removed: the image is gone then, and ``gc`` tries
+    again.
     """
-    if record.protected:
-        raise Conflict(
-            f"image {record.id} is protected", hint=f"first: imageport images set {record.id} --unprotected"
-        )
-    failures = []
-    for location in record.locations:
+    removed, failures = [], []
+    for copy in catalog.delete_image(image_id):
+        url = copy.location.url
         try:
-            stores.delete(location, ctx)
-        except ImageportError as error:
-            failures.append(f"{location.url}: {error.message}")
+            if remove_copy(copy.task_id, copy.location, catalog, stores, ctx):
+                removed.append(url)
+        except Exception as error:  # noqa: BLE001 - whatever a store raises, the other copies have to go
+            failures.append(f"{url}: {error}")
+    staging.remove(image_id)
     if failures:
         raise StoreFailed(
-            f"image {record.id} is not deleted, some copies cannot be removed: {'; '.join(failures)}",
-            hint="repair the stores, then delete the image again",
+            f"image {image_id} is deleted, but some copies cannot be removed: {'; '.join(failures)}",
+            hint="repair the stores, then run 'imageport gc', which removes these copies",
         )
-    catalog.delete_image(record.id)
-    staging.remove(record.id)
-    return [location.url for location in record.locations]
+    return removed
 
 
 def _check(fields: Mapping[str, Any], properties: Iterable[str]) -> None:
