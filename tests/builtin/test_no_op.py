@@ -33,7 +33,7 @@ def test_it_leaves_the_image_alone_and_logs_one_line(
     )
     image = Image(ImageRecord(id="image-1"), ImageData.from_chunks(unused))
 
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG, logger="imageport"):
         assert NoOp(NoConfig()).transform(image, ctx) is None
 
     assert caplog.messages == ["no_op saw image image-1"]
