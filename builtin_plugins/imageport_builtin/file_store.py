@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import glob
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,8 +25,7 @@ from imageport import (
     hookimpl,
     write_sparse,
 )
-
-_PARTIAL = ".partial"
+from imageport_builtin.partial_file import PartialFile, has_mark, hidden_name, new_mark
 
 
 class FileStoreConfig(PluginConfig):
@@ -54,6 +51,9 @@ class FileStore(Plugin[FileStoreConfig]):
     A copy has no name in the directory until it is published, so that a reader of the directory never sees half an
     image and a killed import leaves nothing. Where the file system has no nameless files (NFS), a hidden
     ``.<id>.*.partial`` takes their place.
+
+    Each file bears a mark, its modification time and an extended attribute. What has lost both is somebody else's,
+    and is never deleted.
     """
 
     stability = "stable"
@@ -62,16 +62,18 @@ class FileStore(Plugin[FileStoreConfig]):
     def store_write(self, image: Image, ctx: Context) -> PendingCopy:
         """Write the image to a nameless file on the directory's file system."""
         final = self.config.directory / image.record.id
-        location = Location(url=_url(final))
+        mark = new_mark()
+        location = Location(url=_url(final), metadata={"mark": mark})
         with self._explaining(final):
             self.config.directory.mkdir(parents=True, exist_ok=True)
-            if final.exists():
+            if os.path.lexists(final):
                 raise StoreFailed(
-                    f"{final} is already there and belongs to no image of this catalog",
-                    hint="remove or rename that file, then import again",
+                    f"{final} is already there",
+                    hint="run 'imageport gc', which removes what failed imports left; "
+                    "if the file stays, it is somebody else's: move it away",
                 )
             ctx.announce(location)
-            partial = _Partial.create(final, int(self.config.mode, 8))
+            partial = PartialFile(final, mark)
         try:
             total = 0
             for piece in image.data.chunks():
@@ -79,8 +81,7 @@ class FileStore(Plugin[FileStoreConfig]):
                     write_sparse(partial.descriptor, piece, total)
                 total += len(piece)
             with self._explaining(final):
-                os.ftruncate(partial.descriptor, total)
-                os.fsync(partial.descriptor)
+                partial.finish(total, int(self.config.mode, 8))
         except BaseException:
             partial.discard()
             raise
@@ -100,12 +101,13 @@ class FileStore(Plugin[FileStoreConfig]):
 
     @hookimpl
     def store_delete(self, location: Location) -> None:
-        """Remove the file of a copy, finished or not."""
+        """Remove the file of a copy, finished or not; another file that took its name stays."""
         path = self._path(location)
+        mark = location.metadata["mark"]
         with self._explaining(path):
-            path.unlink(missing_ok=True)
-            for partial in path.parent.glob(f".{glob.escape(path.name)}.*{_PARTIAL}"):
-                partial.unlink(missing_ok=True)
+            if has_mark(path, mark):
+                path.unlink(missing_ok=True)
+            hidden_name(path, mark).unlink(missing_ok=True)
 
     def _path(self, location: Location) -> Path:
         """Return the path behind a location; only files directly in the directory are ours."""
@@ -143,62 +145,6 @@ class FileStore(Plugin[FileStoreConfig]):
             errno.ENOENT: "the copy was removed behind our back; import the image again",
         }
         return remedies.get(error.errno or 0, f"check the disk and file system of {directory}")
-
-
-class _Partial:
-    """A file being written, without a name where the file system can do that."""
-
-    def __init__(self, descriptor: int, final: Path, named: Path | None) -> None:
-        self.descriptor = descriptor
-        self._final = final
-        self._named = named
-
-    @classmethod
-    def create(cls, final: Path, mode: int) -> _Partial:
-        named = None
-        try:
-            descriptor = os.open(final.parent, os.O_TMPFILE | os.O_WRONLY, mode)
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
-                raise
-            named = final.with_name(f".{final.name}.{secrets.token_hex(4)}{_PARTIAL}")
-            descriptor = os.open(named, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
-        # What the option says holds, whatever the umask.
-        os.fchmod(descriptor, mode)
-        return cls(descriptor, final, named)
-
-    def publish(self) -> None:
-        """Give the file its name, which must be free, and make the name durable."""
-        try:
-            if self._named:
-                os.link(self._named, self._final)
-            else:
-                self._link_nameless()
-            _sync_directory(self._final.parent)
-        finally:
-            self.discard()
-
-    def _link_nameless(self) -> None:
-        """Call linkat(2) with AT_SYMLINK_FOLLOW, which Python does only when a directory is given by descriptor."""
-        descriptors = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.link(str(self.descriptor), self._final, src_dir_fd=descriptors, follow_symlinks=True)
-        finally:
-            os.close(descriptors)
-
-    def discard(self) -> None:
-        """Close the file and remove its provisional name."""
-        os.close(self.descriptor)
-        if self._named:
-            self._named.unlink(missing_ok=True)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _url(path: Path) -> str:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,14 +114,76 @@ def test_a_foreign_file_is_never_overwritten(store: FileStore, ctx: Context) -> 
     store.config.directory.mkdir()
     foreign = store.config.directory / RECORD.id
     foreign.write_text("mine")
-    with pytest.raises(StoreFailed, match="already there"):
+    with pytest.raises(StoreFailed, match="already there") as caught:
         store.store_write(_image(CONTENT), ctx)
+    assert "imageport gc" in caught.value.hint
     foreign.unlink()
     copy = store.store_write(_image(CONTENT), ctx)
     foreign.write_text("mine")
     with pytest.raises(StoreFailed, match="File exists"):
         copy.publish()
     assert foreign.read_text() == "mine"
+
+
+def test_a_foreign_file_is_never_deleted(store: FileStore, ctx: Context) -> None:
+    copy = store.store_write(_image(CONTENT), ctx)
+    foreign = store.config.directory / RECORD.id
+    foreign.write_text("mine")
+    with pytest.raises(StoreFailed, match="File exists"):
+        copy.publish()
+    store.store_delete(copy.location)
+    assert foreign.read_text() == "mine"
+    foreign.unlink()
+    foreign.symlink_to("elsewhere")
+    store.store_delete(copy.location)
+    assert foreign.is_symlink()
+
+
+def test_a_file_that_took_the_place_of_a_copy_is_not_deleted(store: FileStore, ctx: Context) -> None:
+    copy = store.store_write(_image(CONTENT), ctx)
+    copy.publish()
+    [path] = store.config.directory.iterdir()
+    path.unlink()
+    path.write_bytes(CONTENT)
+    store.store_delete(copy.location)
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_copy_is_known_as_such_after_a_change_and_after_a_move_to_another_disk(
+    store: FileStore, ctx: Context
+) -> None:
+    for happens in ("a change", "a move"):
+        copy = store.store_write(_image(CONTENT), ctx)
+        copy.publish()
+        [path] = store.config.directory.iterdir()
+        if happens == "a change":
+            path.write_text("a machine ran here")
+        else:
+            os.removexattr(path, "user.imageport.mark")
+        store.store_delete(copy.location)
+        assert list(store.config.directory.iterdir()) == []
+
+
+def test_deleting_a_copy_leaves_another_one_that_is_being_written(store: FileStore, ctx: Context) -> None:
+    failed = store.store_write(_image(CONTENT), ctx)
+    failed.discard()
+    other = store.store_write(_image(CONTENT), ctx)
+    store.store_delete(failed.location)
+    other.publish()
+    [path] = store.config.directory.iterdir()
+    assert path.read_bytes() == CONTENT
+    store.store_delete(failed.location)
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_copy_is_announced_with_all_it_takes_to_delete_it(store: FileStore, ctx: Context) -> None:
+    announced: list[Location] = []
+    watching = replace(ctx, announce_location=lambda step, location: announced.append(location))
+    copy = store.store_write(_image(CONTENT), watching)
+    copy.publish()
+    assert announced == [copy.location]
+    store.store_delete(announced[0])
+    assert list(store.config.directory.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["../secret", ".hidden", "/etc/passwd", "%2e%2e/secret", "a/b"])
