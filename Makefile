@@ -4,7 +4,7 @@ demo: ## import a bootable disk from a local server into two stores
 	@.ci/prepare demo && .venv/bin/python docs/demo/demo.py
 
 test: lint ## check and test everything
-	@.venv/bin/python -m pytest
+	@.venv/bin/python -m pytest --numprocesses auto --dist worksteal
 
 lint: ## check style and types
 	@.ci/prepare test

@@ -214,7 +214,7 @@ def check_declared(found: ImageFormat, declared: str | None) -> str:
         return str(declared)
     raise VerificationFailed(
         f"disk_format is {declared}, but the image is {found.disk_format}",
-        hint=f"declare disk_format {found.disk_format} if that is what you want to import, or leave it out",
+        hint=f"say --disk-format {found.disk_format} if that is what you want to import",
     )
 
 

@@ -273,7 +273,7 @@ def test_a_format_that_is_not_true_is_refused(found: str, declared: str) -> None
         VerificationFailed, match=f"disk_format is {declared}, but the image is {found}"
     ) as refusal:
         check_declared(ImageFormat(found, 1), declared)
-    assert f"declare disk_format {found}" in refusal.value.hint
+    assert f"--disk-format {found}" in refusal.value.hint
 
 
 @pytest.mark.parametrize("declared", [None, "qcow2"])

@@ -143,11 +143,12 @@ class Desk:
         request: ImportRequest | None = None,
         spool_first: bool = False,
         stream_only: bool = False,
+        uri: str | None = None,
     ) -> Report:
         """Import from *method* through *steps* into *stores*."""
         plan = Plan(
             name="test",
-            source=Source(method="bytes"),
+            source=Source(method="bytes", uri=uri),
             method=_bound("bytes", method),
             steps=tuple(_bound(type(step).__name__.lower(), step) for step in steps),
             stores=tuple(_bound(store.name, store, is_store=True) for store in stores),

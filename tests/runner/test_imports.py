@@ -145,6 +145,10 @@ def _true(value: bool) -> None:
     assert value
 
 
+def _ignore(value: object) -> None:
+    """Drop *value*."""
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
@@ -328,7 +332,7 @@ def test_two_imports_of_one_image_exclude_each_other(desk: Desk) -> None:
 
 def test_an_image_that_is_deleted_meanwhile_leaves_no_bytes(desk: Desk) -> None:
     record = desk.catalog.create_image(ImageRecord(id="8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a03"))
-    shelf = Shelf("a", after=lambda: desk.catalog.delete_image(record.id))
+    shelf = Shelf("a", after=lambda: _ignore(desk.catalog.delete_image(record.id)))
     report = desk.run(Bytes(CONTENT), shelf, request=ImportRequest(caller=ME, image=record.id))
     assert report.status == "failure"
     assert report.exit_code == ExitCode.CONFLICT

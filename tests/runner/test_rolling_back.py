@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from tests.runner.desk import Bytes, Desk, Shelf
@@ -229,3 +231,67 @@ def test_a_thread_that_cannot_be_started_leaves_no_other_waiting() -> None:
     with pytest.raises(RuntimeError, match="new thread"):
         fan_out(iter([CONTENT]), [waiting, late], size=None, report=lambda done, waits: None)
     assert not waiting.running
+
+
+def test_data_that_is_staged_is_not_lost_to_another_source(desk: Desk) -> None:
+    record = desk.catalog.create_image(ImageRecord(id="8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a06"))
+    staged = desk.site.staging.directory / record.id
+    staged.parent.mkdir(parents=True)
+    staged.write_bytes(CONTENT)
+    report = desk.run(
+        Bytes(CONTENT), Shelf("one"), request=ImportRequest(caller=ME, image=record.id), uri="other.raw"
+    )
+    assert report.exit_code == ExitCode.CONFLICT
+    assert staged.read_bytes() == CONTENT
+
+
+def test_a_step_cannot_make_another_image_of_it(desk: Desk) -> None:
+    class Renames(Plugin[NoConfig]):
+        """Change the id."""
+
+        @hookimpl
+        def transform(self, image: Image) -> Image:
+            return image.evolve(id="x")
+
+    shelf = Shelf("one")
+    report = desk.run(Bytes(CONTENT), shelf, steps=[Renames(NoConfig())])
+    assert report.error is not None
+    assert "an image with the same id" in report.error.message
+    assert not (shelf.visible or shelf.pending)
+
+
+def test_a_stream_that_is_no_bytes_is_blamed_on_its_step(desk: Desk) -> None:
+    class Words(Plugin[NoConfig]):
+        """Deliver text."""
+
+        @hookimpl
+        def transform(self, image: Image) -> Image:
+            def chunks(source: Iterator[bytes]) -> Iterator[Any]:
+                return (str(piece) for piece in source)
+
+            return image.evolve(data=image.data.through(chunks))
+
+    report = desk.run(Bytes(CONTENT), Shelf("one"), steps=[Words(NoConfig())])
+    assert report.error is not None
+    assert (report.error.code, report.error.step) == ("step-crashed", "words")
+    assert "str where bytes is expected" in report.error.message
+
+
+def test_an_image_that_is_deleted_late_is_told_as_such(desk: Desk) -> None:
+    record = desk.catalog.create_image(ImageRecord(id="8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a07"))
+
+    class Deletes(Plugin[NoConfig]):
+        """Delete the image when its store is asked to prepare."""
+
+        @hookimpl
+        def transform(self, image: Image) -> None:
+            desk.catalog.delete_image(image.record.id)
+
+    report = desk.run(
+        Bytes(CONTENT),
+        Shelf("one"),
+        steps=[Deletes(NoConfig())],
+        request=ImportRequest(caller=ME, image=record.id),
+    )
+    assert report.exit_code == ExitCode.CONFLICT
+    assert "deleted" in (report.error.message if report.error else "")

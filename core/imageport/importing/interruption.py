@@ -75,4 +75,4 @@ class Interruption:
 
     @staticmethod
     def _error() -> Cancelled:
-        return Cancelled("the import was interrupted", hint="run the same command again to start over")
+        return Cancelled("the import was interrupted", hint="import the image again to start over")

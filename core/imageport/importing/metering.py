@@ -62,6 +62,8 @@ class Meter:
         try:
             while (piece := next(guarded, None)) is not None:
                 self.inclusive += time.monotonic() - started
+                if not isinstance(piece, bytes):
+                    raise self.step.wrong_answer("its stream", piece, "bytes")
                 self.bytes_out += len(piece)
                 self.tell(self.bytes_out, self.stream.size if self.stream else None)
                 yield piece

@@ -13,7 +13,7 @@ from imageport.catalog import Catalog
 from imageport.configuration.site import Site
 from imageport.configuration.templating import redact, redact_tree
 from imageport.context import Context
-from imageport.errors import ImageportError, ImportFailed, LockLost
+from imageport.errors import Conflict, ImageportError, ImportFailed, LockLost, UsageError
 from imageport.importing import policy
 from imageport.importing.admission import ImportRequest, admit_record, as_requested, choose_targets
 from imageport.importing.interruption import Interruption
@@ -94,6 +94,11 @@ class _Import:
         self.record, is_new = record, _ = admit_record(self.request, plan, self.catalog)
         if plan.copies:
             policy.require("copy_image", self.site.policy.copy_image, self.request.caller)
+        elif plan.source.uri is not None and self.staging.staged(record.id) is not None:
+            raise Conflict(
+                f"data is staged for image {record.id}, and another source is given",
+                hint="leave the source out to import what is staged, or import into a new image",
+            )
         targets = choose_targets(self.request, plan, record)
         writable = [store.label for store in plan.stores if "store_write" in store.answers]
         self.report.stores = {label: StoreReport() for label in writable}
@@ -228,7 +233,7 @@ class _Import:
     def _publish(self, copy: Copy, record: ImageRecord, ctx: Context) -> None:
         pending = copy.outcome()
         store = next(store for store in self.plan.stores if store.label == copy.label)
-        self.catalog.renew(self.lease, lease_seconds=LEASE_SECONDS, progress=dict(self.progress))
+        self.catalog.require(self.lease)
         self.publishing.add(copy.label)
         try:
             pending.publish()
@@ -339,7 +344,13 @@ class _Import:
         return with_definition(location, label, self.plan.definitions.get(label))
 
     def _current(self) -> ImageRecord:
-        return self.catalog.get_image(self.lease.image_id)
+        try:
+            return self.catalog.get_image(self.lease.image_id)
+        except UsageError as error:
+            raise LockLost(
+                f"image {self.lease.image_id} was deleted while it was imported",
+                hint="import it again if it is still wanted",
+            ) from error
 
 
 def _internal(error: BaseException) -> ImportFailed:

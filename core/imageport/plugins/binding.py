@@ -64,14 +64,18 @@ class BoundStep:
         """Return the changed image, or *image* when the step leaves it alone."""
         if "transform" not in self.answers:
             return image
-        changed = self._call("transform", image=image, ctx=ctx.for_step(self.label))
-        return image if changed is None else self._checked(changed, Image, "transform")
+        changed: Image | None = self._call("transform", image=image, ctx=ctx.for_step(self.label))
+        if changed is None:
+            return image
+        if self._checked(changed, Image, "transform").record.id != image.record.id:
+            raise self.wrong_answer("transform", changed, "an image with the same id")
+        return changed
 
     def store_write(self, image: Image, ctx: Context) -> PendingCopy:
         """Write the image and return the copy that nobody can see yet."""
         copy: PendingCopy = self._call("store_write", image=image, ctx=ctx.for_step(self.label))
         if not all(hasattr(copy, name) for name in ("location", "bytes_written", "publish", "discard")):
-            raise self._wrong_answer("store_write", copy, "a pending copy")
+            raise self.wrong_answer("store_write", copy, "a pending copy")
         return copy
 
     def store_read(self, location: Location, ctx: Context) -> ImageData:
@@ -127,9 +131,10 @@ class BoundStep:
     def _checked(self, answer: Any, expected: type[T], hook: str) -> T:
         if isinstance(answer, expected):
             return answer
-        raise self._wrong_answer(hook, answer, f"{expected.__name__}")
+        raise self.wrong_answer(hook, answer, f"{expected.__name__}")
 
-    def _wrong_answer(self, hook: str, answer: Any, expected: str) -> ImageportError:
+    def wrong_answer(self, hook: str, answer: Any, expected: str) -> ImageportError:
+        """Return the error for an *answer* of this step that is not what is *expected* of *hook*."""
         return self.blamed(
             StepCrashed(
                 f"{hook} returned {type(answer).__name__} where {expected} is expected",
