@@ -104,7 +104,7 @@ def _options(
     file, key_path = placed.file, (*placed.key_path, "with")
     model = plugin_class.config_model
     try:
-        return anchored(model.model_validate(placed.options), placed.folder)
+        return model.model_validate(anchored(placed.options, model, placed.folder))
     except ValidationError as error:
         add_untold(problems, model_problems(file, error, model, key_path))
     except Exception as error:  # noqa: BLE001 - a stranger's validator may raise anything

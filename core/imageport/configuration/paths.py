@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, get_args
 
 from pydantic import BaseModel
-
-ModelT = TypeVar("ModelT", bound=BaseModel)
+from pydantic.fields import FieldInfo
 
 
 def data_home(environ: Mapping[str, str]) -> Path:
@@ -21,20 +20,32 @@ def config_home(environ: Mapping[str, str]) -> Path:
     return _base_directory(environ, "XDG_CONFIG_HOME", ".config") / "imageport"
 
 
-def anchored(model: ModelT, folder: Path) -> ModelT:
-    """Return *model* with the paths among its fields made absolute: in the home for ``~``, else in *folder*.
+def anchored(options: Any, model: type[BaseModel], folder: Path) -> Any:
+    """Return *options* of *model* with the paths among them made absolute: in the home for ``~``, else in *folder*.
 
-    Raises ``ValueError`` when a home folder is not known.
+    This comes before the model, whose validators may look for the paths. What is no mapping stays for the model to
+    refuse. Raises ``ValueError`` when a home folder is not known.
     """
+    if not isinstance(options, dict):
+        return options
+    given = {
+        name: options.get(name, field.default)
+        for name, field in model.model_fields.items()
+        if _is_path(field)
+    }
     try:
         paths = {
-            name: folder / value.expanduser()
-            for name in type(model).model_fields
-            if isinstance(value := getattr(model, name), Path)
+            name: str(folder / Path(path).expanduser())
+            for name, path in given.items()
+            if isinstance(path, (str, Path))
         }
     except RuntimeError as error:
         raise ValueError(str(error)) from error
-    return model.model_copy(update=paths) if paths else model
+    return {**options, **paths}
+
+
+def _is_path(field: FieldInfo) -> bool:
+    return Path in (field.annotation, *get_args(field.annotation))
 
 
 def _base_directory(environ: Mapping[str, str], variable: str, below_home: str) -> Path:

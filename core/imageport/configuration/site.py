@@ -195,12 +195,12 @@ def _site_of(file: YamlFile, cwd: Path, defaults: Mapping[str, Any], environ: Ma
         tree["stores"] = defaults["stores"]
     add_untold(problems, _store_problems(file, tree))
     try:
+        for key, model in (("staging", StagingRules), ("network", NetworkRules)):
+            tree[key] = anchored(tree.get(key, {}), model, folder)
         site = Site.model_validate(tree)
         site = site.model_copy(
             update={
                 "catalog": _anchored_catalog(site.catalog, folder),
-                "staging": anchored(site.staging, folder),
-                "network": anchored(site.network, folder),
             }
         )
     except ValidationError as error:

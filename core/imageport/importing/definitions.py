@@ -43,11 +43,12 @@ def open_again(label: str, definition: Definition, catalogue: Catalogue) -> Boun
     """Return the store that *definition* tells of. Raises ``StoreFailed`` when it cannot be opened here."""
     installed = catalogue.find(definition["use"])
     plugin_class = installed.load()
+    model = plugin_class.config_model
     folder = Path(definition["folder"])
     variables = Variables(None, {}, {}, os.environ, folder, scopes=("env", "file"))
     try:
         options = map_texts(definition["with"], variables.expand)
-        plugin = plugin_class(anchored(plugin_class.config_model.model_validate(options), folder))
+        plugin = plugin_class(model.model_validate(anchored(options, model, folder)))
     except (ValidationError, ValueError) as error:
         raise StoreFailed(
             f"store '{label}' cannot be opened as it was when the copy was written: {error}",
