@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import stat
 import subprocess
 import sys
 import threading
@@ -51,6 +53,20 @@ def test_sqlite_folder_is_made_and_the_file_is_in_wal_mode(tmp_path: Path) -> No
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
+
+
+def test_what_is_made_for_sqlite_is_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "catalog.db"
+    before = os.umask(0)
+    try:
+        catalog = Catalog(f"sqlite:///{path}")
+        catalog.create_image(ImageRecord(id=str(uuid.uuid4())))
+    finally:
+        os.umask(before)
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    assert modes == {"catalog.db": 0o600, "catalog.db-shm": 0o600, "catalog.db-wal": 0o600}
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    catalog.close()
 
 
 def test_opening_waits_for_a_process_that_writes_before_wal_mode_is_on(tmp_path: Path) -> None:
