@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import os
+import pty
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from tests.cli.command_line import CommandLine
@@ -103,15 +107,41 @@ def test_a_protected_image_is_not_deleted(cli: CommandLine) -> None:
     assert cli.files("one") == [image_id]
 
 
-def test_a_copy_that_cannot_be_removed_keeps_the_record(cli: CommandLine) -> None:
+def test_a_copy_that_cannot_be_removed_is_seen_no_more_and_left_to_gc(cli: CommandLine) -> None:
     image_id = cli.imported()
-    stuck = cli.folder / "one" / image_id
-    stuck.unlink()
-    stuck.mkdir()
-    assert str(stuck) in cli("images", "delete", image_id, code=6).err
-    assert [image["id"] for image in cli.inside("images", "list", "--json").json] == [image_id]
-    stuck.rmdir()
-    cli("images", "delete", image_id)
+    one = cli.folder / "one"
+    away = one.rename(cli.folder / "away")
+    one.write_text("not a folder")
+    failed = cli("images", "delete", image_id, code=6).err
+    assert f"{one}/{image_id}" in failed
+    assert "imageport gc" in failed
+    assert cli.inside("images", "list", "--json").json == []
+    assert cli.files("two") == []
+    assert f"left behind: file://{one}/{image_id}" in cli("gc", code=6).out
+    one.unlink()
+    away.rename(one)
+    assert f"removed the unpublished copy file://{one}/{image_id}" in cli("gc").out
+    assert cli.files("one") == []
+
+
+def test_what_an_import_publishes_while_delete_asks_is_deleted_too(cli: CommandLine) -> None:
+    image_id = cli.inside("images", "create", "--name", "mine", "--json").json["id"]
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        cli.command("images", "delete", "mine"),
+        cwd=cli.folder, env=cli.environment, stdin=theirs, stdout=subprocess.PIPE,
+    ) as asking:  # fmt: skip
+        assert asking.stdout is not None
+        assert asking.stdout.read(12) == b"delete image"
+        cli("run", "p.yaml", cli.image, "--image", "mine", "-q")
+        assert cli.files("one") == [image_id]
+        os.write(ours, b"y\n")
+        asking.communicate(timeout=60)
+    os.close(ours)
+    os.close(theirs)
+    assert asking.returncode == 0
+    assert cli.inside("images", "list", "--json").json == []
+    assert (cli.files("one"), cli.files("two")) == ([], [])
 
 
 def test_staged_data_is_imported_without_a_source(cli: CommandLine) -> None:
@@ -145,26 +175,56 @@ def test_deleting_an_image_removes_what_was_staged(cli: CommandLine) -> None:
     assert cli.files(".local/share/imageport/staging") == []
 
 
-def test_staging_that_was_killed_can_be_repeated_after_gc(cli: CommandLine) -> None:
+@contextmanager
+def _staging(cli: CommandLine, image_id: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Give a command that puts data in staging and waits for more."""
+    with subprocess.Popen(
+        cli.command("images", "stage", image_id, "-"),
+        cwd=cli.folder, env=cli.environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        process.stdin.write(bytes(3 << 20))
+        process.stdin.flush()
+        while cli.inside("images", "show", image_id, "--json").json["status"] != "uploading":
+            assert process.poll() is None
+        yield process
+
+
+def test_staging_that_was_killed_can_be_repeated(cli: CommandLine) -> None:
     image_id = cli.inside("images", "create", "--name", "mine", "--json").json["id"]
-    process = subprocess.Popen(
-        cli.command("images", "stage", "mine", "-"),
-        cwd=cli.folder,
-        env=cli.environment,
-        stdin=subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    process.stdin.write(bytes(3 << 20))
-    process.stdin.flush()
-    while f"{image_id}.staging" not in cli.files(".local/share/imageport/staging"):
-        assert process.poll() is None
-    assert "being staged already" in cli("images", "stage", "mine", cli.image, code=7).err
-    assert cli("gc").out == "nothing to clean up\n"
-    process.kill()
-    process.wait()
-    process.stdin.close()
-    assert f"{image_id}.staging" in cli("gc").out
+    with _staging(cli, image_id) as process:
+        assert "being staged already" in cli("images", "stage", "mine", cli.image, code=7).err
+        assert cli("gc").out == "nothing to clean up\n"
+        process.kill()
+        process.wait()
+    assert cli.files(".local/share/imageport/staging") == [f"{image_id}.staging"]
+    assert f"{image_id}.staging" in cli("gc", "--dry-run").out
     cli("images", "stage", "mine", cli.image)
+    assert cli.files(".local/share/imageport/staging") == [image_id]
+
+
+def test_a_signal_ends_staging_cleanly(cli: CommandLine) -> None:
+    image_id = cli.inside("images", "create", "--name", "mine", "--json").json["id"]
+    with _staging(cli, image_id) as process:
+        process.terminate()
+        assert process.wait(60) == 130
+    assert cli.inside("images", "show", "mine", "--json").json["status"] == "queued"
+    assert cli.files(".local/share/imageport/staging") == []
+
+
+@pytest.mark.parametrize(("cap", "code"), [("1 TiB", 7), ("4 MiB", 1)])
+def test_an_image_that_was_imported_while_data_came_stays_active(
+    cli: CommandLine, cap: str, code: int
+) -> None:
+    (cli.folder / "imageport.yaml").write_text(f"limits: {{image_size_cap: {cap}}}\n")
+    image_id = cli.inside("images", "create", "--name", "mine", "--json").json["id"]
+    with _staging(cli, image_id) as process:
+        cli("run", "p.yaml", cli.image, "--image", "mine", "-q")
+        process.communicate(bytes(3 << 20), timeout=60)
+    assert process.returncode == code
+    assert cli.inside("images", "show", "mine", "--json").json["status"] == "active"
+    assert cli.files(".local/share/imageport/staging") == []
+    cli("images", "export", "mine", "out.raw")
 
 
 def test_export_gives_the_bytes_back_with_holes(cli: CommandLine) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -259,6 +260,28 @@ def test_gc_removes_from_staging_only_what_belongs_to_no_image_in_work(cli: Comm
     }
     assert done["bytes_freed"] >= 16384
     assert cli.files(".local/share/imageport/staging") == sorted(["foo", live, f"{live}.qcow2"])
+
+
+def test_what_cannot_be_removed_does_not_keep_gc_from_the_rest(cli: CommandLine) -> None:
+    stuck, loose = (
+        cli.folder / ".local/share/imageport/staging" / f"{number}b4e28ba-2fa1-11d2-883f-0016d3cca427.task"
+        for number in (1, 2)
+    )
+    for folder in (stuck, loose):
+        folder.mkdir(parents=True)
+        (folder / "work.raw").write_bytes(b"x")
+    stuck.chmod(0o500)
+    # Without its capabilities, root obeys permissions as well.
+    unable = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    done = subprocess.run(
+        [*unable, *cli.command("gc")], cwd=cli.folder, env=cli.environment, check=False, capture_output=True
+    )
+    stuck.chmod(0o700)
+    assert done.returncode == 6
+    assert f"left behind: {stuck}: [Errno 13] Permission denied" in done.stdout.decode()
+    assert f"removed {loose}" in done.stdout.decode()
+    assert stuck.exists()
+    assert not loose.exists()
 
 
 # ---------------------------------------------------------------------------------------------------------- doctor
