@@ -118,7 +118,8 @@ def select_records(connection: Connection, *conditions: ColumnElement[bool]) -> 
     for row in connection.execute(
         select(image_locations)
         .where(image_locations.c.image_id.in_(wanted), image_locations.c.status == "active")
-        .order_by(image_locations.c.number)
+        # Stores are written side by side: which of them was first means nothing.
+        .order_by(image_locations.c.store, image_locations.c.number)
     ):
         locations[row.image_id].append(to_location(row))
     rows = connection.execute(

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from imageport.data import Chunks, write_sparse
-from imageport.errors import Conflict, ImageportError, UsageError
+from imageport.errors import Conflict, ImageportError, ImportFailed
 
 #: Ends the names of files with incoming data; who writes one holds a lock on it.
 _HALF_STAGED = ".staging"
@@ -193,7 +193,7 @@ def _usable(directory: Path) -> Iterator[None]:
     except ImageportError:
         raise
     except OSError as error:
-        raise UsageError(
+        raise ImportFailed(
             f"cannot write to the staging directory {directory}: {error.strerror}",
             hint="make it writable or free space, or set staging.directory in the site file",
         ) from error
