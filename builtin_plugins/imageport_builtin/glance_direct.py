@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
 import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from imageport import (
-    CHUNK_SIZE,
     Chunks,
     Conflict,
     Context,
@@ -22,6 +23,7 @@ from imageport import (
     SourceUnavailable,
     hookimpl,
 )
+from imageport_builtin.patient_read import read_pieces
 
 
 class GlanceDirect(Plugin[NoConfig]):
@@ -46,7 +48,7 @@ class GlanceDirect(Plugin[NoConfig]):
     def stage(self, source: Source, image: ImageRecord, ctx: Context) -> ImageData:
         """Open the file, the staged data or standard input."""
         if source.uri == "-":
-            return ImageData.from_chunks(lambda: _pieces(sys.stdin.buffer))
+            return ImageData.from_chunks(lambda: _standard_input(ctx))
         if source.uri is None:
             if ctx.staged is None:
                 raise Conflict(
@@ -55,30 +57,43 @@ class GlanceDirect(Plugin[NoConfig]):
                 )
             return ImageData.from_file(ctx.staged)
         path = Path(source.uri).expanduser()
-        try:
-            status = path.stat()
-            kind = status.st_mode
+        with _explaining(path):
+            kind = path.stat().st_mode
             if stat.S_ISFIFO(kind) or stat.S_ISBLK(kind) or stat.S_ISCHR(kind):
-                return ImageData.from_chunks(lambda: _file_pieces(path))
+                return ImageData.from_chunks(lambda: _special_file(path, ctx))
             if not stat.S_ISREG(kind):
                 raise SourceUnavailable(
                     f"{path} is no file", hint="name an image file, or - for standard input"
                 )
             with path.open("rb"):
                 return ImageData.from_file(path)
-        except OSError as error:
-            remedy = {
-                errno.ENOENT: f"check the spelling; the path was looked up from {Path.cwd()}",
-                errno.EACCES: "let this user read the file, or run as one who may",
-            }.get(error.errno or 0, "check the disk that holds it")
-            raise SourceUnavailable(f"cannot read {path}: {error.strerror}", hint=remedy) from error
 
 
-def _file_pieces(path: Path) -> Chunks:
-    with path.open("rb") as file:
-        yield from _pieces(file)
+def _standard_input(ctx: Context) -> Chunks:
+    if sys.stdin is None:
+        raise SourceUnavailable("standard input is closed", hint="give it the image, or name a file")
+    with _explaining("standard input"):
+        yield from read_pieces(sys.stdin.fileno(), ctx)
 
 
-def _pieces(file: BinaryIO) -> Chunks:
-    while piece := file.read(CHUNK_SIZE):
-        yield piece
+def _special_file(path: Path, ctx: Context) -> Chunks:
+    with _explaining(path):
+        # Opening a pipe would wait for its writer.
+        descriptor = os.open(path, os.O_RDONLY | (os.O_NONBLOCK if path.is_fifo() else 0))
+        try:
+            os.set_blocking(descriptor, True)
+            yield from read_pieces(descriptor, ctx)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _explaining(source: Path | str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        remedy = {
+            errno.ENOENT: f"check the spelling; the path was looked up from {Path.cwd()}",
+            errno.EACCES: "let this user read the file, or run as one who may",
+        }.get(error.errno or 0, "check the disk that holds it")
+        raise SourceUnavailable(f"cannot read {source}: {error.strerror}", hint=remedy) from error

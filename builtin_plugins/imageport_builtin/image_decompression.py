@@ -18,6 +18,7 @@ from imageport import (
     TransformFailed,
     hookimpl,
 )
+from imageport_builtin.limited_process import WRAPPERS
 from imageport_builtin.unpacking.frames import (
     bzip2_codec,
     decode_frames,
@@ -94,6 +95,8 @@ class ImageDecompression(Plugin[DecompressionConfig]):
 
     reads: ClassVar[Literal["stream", "file", "either"]] = "either"
     runs_before: ClassVar[frozenset[str]] = frozenset({"image_conversion"})
+    binaries = WRAPPERS
+    stability = "stable"
 
     @hookimpl
     def transform(self, image: Image, ctx: Context) -> Image | None:

@@ -60,7 +60,7 @@ def run(command: list[str], bounds: Bounds, ctx: Context, on_output: Callable[[b
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         # One arena: each further one reserves address space, which is what the memory limit counts.
-        env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "MALLOC_ARENA_MAX": "1"},
+        env={**clean_environment(), "MALLOC_ARENA_MAX": "1"},
         # A group of its own, so that Ctrl-C reaches us alone and we decide.
         start_new_session=True,
     )
@@ -92,6 +92,27 @@ def locate(program: str) -> str:
             f"{program} is not installed", hint=f"install the package {_PACKAGES.get(program, 'util-linux')}"
         )
     return path
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the environment of programs that handle hostile data: the secrets in ours are not for them."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
+
+
+def leash(cpu_seconds: int) -> list[str]:
+    """Return the words before a command that let it neither outlive this process nor compute any longer.
+
+    Programs do this rather than ``preexec_fn``, which may deadlock when other threads run, and rather than
+    ``resource.prlimit`` from here, which comes after the start. The last word is ``prlimit`` or an option of it.
+    Raises ``TransformFailed`` when one of the programs is not installed.
+    """
+    seconds = _permitted(resource.RLIMIT_CPU, cpu_seconds)
+    return [
+        *(locate("setpriv"), "--pdeathsig", "KILL"),
+        *(locate("prlimit"), "--core=0"),
+        # At the first limit comes SIGXCPU, which can be told from other deaths; SIGKILL at the second.
+        f"--cpu={seconds}:{_permitted(resource.RLIMIT_CPU, seconds + 1)}",
+    ]
 
 
 def _follow(
@@ -137,21 +158,11 @@ def _follow(
 
 
 def _limiting(bounds: Bounds) -> list[str]:
-    """Return the words before a command that put it under limits.
-
-    Programs do this rather than ``preexec_fn``, which may deadlock when other threads run, and rather than
-    ``resource.prlimit`` from here, which comes after the start. ``setpriv`` sees to it that the command does
-    not outlive this process.
-    """
-    seconds = _permitted(resource.RLIMIT_CPU, bounds.cpu_seconds)
+    """Return the words before a command that put it under all *bounds*."""
     return [
-        *(locate("setpriv"), "--pdeathsig", "KILL"),
-        locate("prlimit"),
-        "--core=0",
+        *leash(bounds.cpu_seconds),
         f"--as={_permitted(resource.RLIMIT_AS, bounds.memory)}",
         f"--fsize={_permitted(resource.RLIMIT_FSIZE, bounds.file_size)}",
-        # At the first limit comes SIGXCPU, which can be told from other deaths; SIGKILL at the second.
-        f"--cpu={seconds}:{_permitted(resource.RLIMIT_CPU, seconds + 1)}",
     ]
 
 

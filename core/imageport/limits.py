@@ -62,6 +62,8 @@ class Limits(BaseModel):
         default=1024, description="Bytes a second below which a download counts as stalled; 0 turns this off."
     )
     conversion_deadline: float = Field(
-        default=14400.0, gt=0, description="Seconds that one conversion may take in all."
+        default=14400.0,
+        gt=0,
+        description="Seconds that one conversion may take in all, and of CPU time that unpacking a 7z or lha may take.",
     )
     conversion_memory: ByteSize = Field(default=1 << 30, description="Bytes of address space for qemu-img.")

@@ -49,7 +49,6 @@ def main() -> int:
 
 
 def _confine(memory: int) -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (_MESSAGE, _MESSAGE))
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
 

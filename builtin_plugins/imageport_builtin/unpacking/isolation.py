@@ -1,27 +1,28 @@
 """Run the decoders of 7z and LHA in a process of their own.
 
 Their libraries were not written for hostile input: lzhlib checks few of its indices, and py7zr takes the
-memory an archive asks for. Over there a crash is an error message, and memory has a limit.
+memory an archive asks for. Over there a crash is an error message, memory and processor time have limits, and
+there are no secrets in the environment.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import select
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from typing import IO
 
-from imageport import CHUNK_SIZE, Chunks, Context, LimitExceeded, TransformFailed
+from imageport import CHUNK_SIZE, Chunks, LimitExceeded, TransformFailed
+from imageport_builtin.limited_process import clean_environment, leash
+from imageport_builtin.patient_read import read_patiently
 from imageport_builtin.unpacking.job import Job
 from imageport_builtin.unpacking.members import printable
 
 _MODULE = "imageport_builtin.unpacking.decoder_process"
-#: Milliseconds between two looks at whether the import was cancelled.
-_PATIENCE = 500
 
 
 def decode_elsewhere(archive: str, task: Mapping[str, object], job: Job) -> Chunks:
@@ -30,10 +31,12 @@ def decode_elsewhere(archive: str, task: Mapping[str, object], job: Job) -> Chun
     Raises ``TransformFailed`` or ``LimitExceeded`` with the reason the process gave. The process never
     outlives the iteration.
     """
+    seconds = int(job.ctx.limits.conversion_deadline) + 1
+    decoder = [sys.executable, "-P", "-W", "ignore", "-m", _MODULE, archive, str(job.memory)]
     with (
         tempfile.TemporaryFile(dir=job.ctx.work_folder) as complaint,
         subprocess.Popen(
-            [sys.executable, "-P", "-W", "ignore", "-m", _MODULE, archive, str(job.memory), json.dumps(task)],
+            [*leash(seconds), *decoder, json.dumps(task)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=complaint,
@@ -41,26 +44,23 @@ def decode_elsewhere(archive: str, task: Mapping[str, object], job: Job) -> Chun
             # Ctrl-C is for this process, which then ends the other one.
             start_new_session=True,
             # It finds the same modules, however they were found here.
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={**clean_environment(), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         ) as process,
     ):
         assert process.stdout is not None  # noqa: S101 - asked for above
         try:
-            while piece := _read(process.stdout, job.ctx):
+            while piece := read_patiently(process.stdout.fileno(), CHUNK_SIZE, job.ctx):
                 yield piece
             process.wait()
         finally:
             process.kill()
+        if process.returncode == -signal.SIGXCPU:
+            raise LimitExceeded(
+                f"{archive}: the decoder used more than {seconds} s of CPU time",
+                hint="raise limits.conversion_deadline in the site file if images this large are expected",
+            )
         if process.returncode:
             raise _failure(archive, process.returncode, complaint)
-
-
-def _read(pipe: IO[bytes], ctx: Context) -> bytes:
-    poll = select.poll()
-    poll.register(pipe, select.POLLIN)
-    while not poll.poll(_PATIENCE):
-        ctx.check_cancelled()
-    return os.read(pipe.fileno(), CHUNK_SIZE)
 
 
 def _failure(archive: str, code: int, complaint: IO[bytes]) -> TransformFailed | LimitExceeded:

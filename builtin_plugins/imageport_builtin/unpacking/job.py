@@ -31,8 +31,11 @@ def closed_after(chunks: Chunks) -> AbstractContextManager[Chunks]:
 
 @contextmanager
 def as_file(data: ImageData, ctx: Context) -> Iterator[Path]:
-    """Give *data* as a file; one that was made for this is removed at the end."""
-    spooled = ctx.spool(data)
+    """Give *data* as a file; one that was made for this is removed at the end.
+
+    A file of the caller is read where it is: should it be exchanged meanwhile, that only shows as damage.
+    """
+    spooled = data if data.path is not None else ctx.spool(data)
     assert spooled.path is not None  # noqa: S101 - what spool() promises
     try:
         yield spooled.path
