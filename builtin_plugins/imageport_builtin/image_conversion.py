@@ -57,6 +57,9 @@ class ImageConversion(Plugin[ImageConversionConfig]):
     Before that it must prove to be what it claims to be, and to refer to no other file. Reads raw, qcow2,
     vmdk, vdi, vhd and vhdx; an iso passes unchanged. The record gets the new disk_format, the virtual size
     and container_format bare.
+
+    qemu-img never opens a file of yours: it is copied to the staging directory first, so that nobody can exchange
+    it after the inspection. A raw disk that stays raw, and an iso, are not copied.
     """
 
     reads = "either"
@@ -67,9 +70,8 @@ class ImageConversion(Plugin[ImageConversionConfig]):
     @hookimpl
     def transform(self, image: Image, ctx: Context) -> Image:
         """Return the image in the output format."""
-        # Images in other containers are not inspected in flight, so here they never pass as a stream.
-        is_stream = image.data.path is None and image.record.container_format == "bare"
-        if is_stream and (passed := self._pass_stream(image)):
+        # Images in other containers are not inspected in flight, so here they never pass unread.
+        if image.record.container_format == "bare" and (passed := self._pass(image)):
             return passed
         source = ctx.spool(image.data)
         if source.path is None:
@@ -82,8 +84,18 @@ class ImageConversion(Plugin[ImageConversionConfig]):
             if result is None or result.data is not source:
                 _remove_work_file(source.path, ctx)
 
+    def _pass(self, image: Image) -> Image | None:
+        """Return the image when it may stay as it is and needs no qemu-img; it is inspected again in flight."""
+        return self._pass_file(image, image.data.path) if image.data.path else self._pass_stream(image)
+
+    def _pass_file(self, image: Image, path: Path) -> Image | None:
+        found = inspect_file(path)
+        _check_declared(found, image.record.disk_format)
+        if found.disk_format == "iso" or found.disk_format == self.config.output_format == "raw":
+            return image.evolve(disk_format=found.disk_format, virtual_size=found.virtual_size)
+        return None
+
     def _pass_stream(self, image: Image) -> Image | None:
-        """Return the image when its head shows that it may pass; the rest is inspected in flight."""
         inspection = FormatInspection()
         inspection.feed(image.data.peek(_HEAD))
         # Whether it is safe shows later.
@@ -186,6 +198,6 @@ def _check_result(result: ImageFormat, wanted: str, size: int) -> None:
 
 
 def _remove_work_file(path: Path, ctx: Context) -> None:
-    """Remove the file at *path* if it is ours: staged data and files of the user stay."""
-    if path != ctx.staged and path.resolve().is_relative_to(ctx.work_folder.resolve()):
+    """Remove the file at *path*, unless it is what was put in staging."""
+    if path != ctx.staged:
         path.unlink()

@@ -80,12 +80,13 @@ class Context:
         self.emit(replace(event, **fields))  # type: ignore[arg-type]
 
     def spool(self, data: ImageData) -> ImageData:
-        """Return *data* as a file: itself if it is one already, else a new file in the work folder.
+        """Return *data* as a file that nobody exchanges: in the work folder or staging already, else a new one there.
 
-        Zeros become holes. Raises ``TransformFailed`` where the pipeline allows streaming only,
-        ``LimitExceeded`` at the image size cap, and whatever the stream raises.
+        A file of the caller is copied too: what was checked must be what is used. Zeros become holes. Raises
+        ``TransformFailed`` where the pipeline allows streaming only, ``LimitExceeded`` at the image size cap, and
+        whatever the stream raises.
         """
-        if data.path is not None:
+        if data.path is not None and self._is_ours(data.path):
             return data
         if self.stream_only:
             raise TransformFailed(
@@ -109,6 +110,9 @@ class Context:
         finally:
             os.close(descriptor)
         return ImageData.from_file(path)
+
+    def _is_ours(self, path: Path) -> bool:
+        return path == self.staged or path.resolve().is_relative_to(self.work_folder.resolve())
 
     def capped(self, chunks: Chunks) -> Chunks:
         """Pass *chunks* on until they exceed the image size cap; stop when the import is cancelled."""

@@ -124,11 +124,24 @@ def test_an_undeclared_raw_stream_keeps_its_bytes(bench: Bench) -> None:
     assert sha512(image) == sha512_of_file(bench.disk)
 
 
-def test_a_file_in_the_output_format_is_the_same_file_afterwards(make: Make, bench: Bench) -> None:
+def test_a_file_in_the_output_format_keeps_its_bytes(make: Make, bench: Bench) -> None:
     image = bench.convert(make("qcow2 v3"), disk_format="qcow2", output_format="qcow2")
 
-    assert image.data.path == make("qcow2 v3")
+    assert sha512(image) == sha512_of_file(make("qcow2 v3"))
     assert image.record.virtual_size == bench.disk.stat().st_size
+    assert bench.work_files() == [image.data.path]
+
+
+@pytest.mark.parametrize("name", ["disk", "iso"])
+def test_a_file_that_qemu_img_does_not_have_to_see_is_not_copied(
+    name: str, request: pytest.FixtureRequest, bench: Bench
+) -> None:
+    path: Path = request.getfixturevalue(name)
+
+    image = bench.convert(path)
+
+    assert image.data.path == path
+    assert image.record.virtual_size == path.stat().st_size
     assert bench.work_files() == []
 
 

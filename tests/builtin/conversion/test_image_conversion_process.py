@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -227,3 +228,25 @@ def test_a_missing_qemu_img_is_told_with_its_package(
     with pytest.raises(TransformFailed, match="qemu-img is not installed") as failure:
         bench.convert(image, stream=True)
     assert "qemu-utils" in failure.value.hint
+
+
+EXCHANGE_BEFORE_CONVERTING = """
+[ "$1" = convert ] && mv {evil} {image}
+exec "$real" "$@"
+"""
+
+
+def test_a_file_that_is_exchanged_after_the_inspection_is_not_converted(
+    replace_qemu_img: Replace, make: Callable[[str], Path], bench: Bench, tmp_path: Path
+) -> None:
+    secret, evil, image = (tmp_path / name for name in ("secret", "evil.qcow2", "image.qcow2"))
+    secret.write_bytes(b"the key of the host".ljust(bench.disk.stat().st_size, b"."))
+    options = ["-q", "-f", "qcow2", "-b", secret, "-F", "raw"]
+    subprocess.run(["qemu-img", "create", *options, evil], check=True)
+    shutil.copy(make("qcow2 v3"), image)
+    replace_qemu_img(EXCHANGE_BEFORE_CONVERTING.format(evil=evil, image=image))
+
+    result = bench.convert(image)
+
+    assert not evil.exists()
+    assert bench.holds_the_disk(result)

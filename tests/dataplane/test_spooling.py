@@ -1,0 +1,96 @@
+"""What a step gets as a file stays what it is, whatever the owner of the original does."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from imageport import Caller, Context, HttpTransport, ImageData, LimitExceeded, TransformFailed
+from imageport.limits import Limits
+
+CONTENT = os.urandom(3_000_000)
+
+
+def _unused(*_: object) -> Any:
+    raise AssertionError("spooling has no use for this")
+
+
+@pytest.fixture
+def ctx(tmp_path: Path) -> Context:
+    (tmp_path / "staging" / "work").mkdir(parents=True)
+    return Context(
+        caller=Caller(user="alice"),
+        image_id="image",
+        task_id="task",
+        step="step",
+        limits=Limits(),
+        http=cast("HttpTransport", None),
+        log=logging.getLogger("imageport.test"),
+        staged=tmp_path / "staging" / "image",
+        work_folder=tmp_path / "staging" / "work",
+        emit=lambda event: None,
+        read_replica=_unused,
+        announce_location=_unused,
+    )
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str], ImageData]:
+    def write_file(name: str) -> ImageData:
+        (tmp_path / name).write_bytes(CONTENT)
+        return ImageData.from_file(tmp_path / name)
+
+    return write_file
+
+
+@pytest.mark.parametrize("name", ["staging/work/made-by-a-step", "staging/image"])
+def test_files_in_the_work_folder_and_in_staging_are_used_as_they_are(
+    name: str, ctx: Context, write: Callable[[str], ImageData]
+) -> None:
+    data = write(name)
+    assert ctx.spool(data) is data
+
+
+def test_a_file_of_the_caller_is_copied(ctx: Context, write: Callable[[str], ImageData]) -> None:
+    data = write("mine")
+    spooled = ctx.spool(data)
+    assert spooled.path is not None
+    assert spooled.path.parent == ctx.work_folder
+    cast("Path", data.path).write_text("something else")
+    assert b"".join(spooled.chunks()) == CONTENT
+
+
+def test_a_link_out_of_the_work_folder_is_copied_too(ctx: Context, write: Callable[[str], ImageData]) -> None:
+    write("mine")
+    link = ctx.work_folder / "link"
+    link.symlink_to("../../mine")
+    spooled = ctx.spool(ImageData.from_file(link))
+    assert spooled.path not in (None, link)
+    assert b"".join(spooled.chunks()) == CONTENT
+
+
+def test_the_copy_of_a_file_keeps_its_holes(ctx: Context, tmp_path: Path) -> None:
+    with (tmp_path / "mine").open("wb") as file:
+        file.write(CONTENT)
+        file.truncate(1 << 30)
+    spooled = ctx.spool(ImageData.from_file(tmp_path / "mine"))
+    assert spooled.size == 1 << 30
+    assert cast("Path", spooled.path).stat().st_blocks * 512 < 2 * len(CONTENT)
+
+
+def test_the_image_size_cap_holds_for_the_copy(ctx: Context, write: Callable[[str], ImageData]) -> None:
+    small = replace(ctx, limits=Limits(image_size_cap=len(CONTENT) - 1))
+    with pytest.raises(LimitExceeded):
+        small.spool(write("mine"))
+    assert list(ctx.work_folder.iterdir()) == []
+
+
+def test_a_pipeline_that_only_streams_makes_no_copy(ctx: Context, write: Callable[[str], ImageData]) -> None:
+    with pytest.raises(TransformFailed, match="only be read from a file"):
+        replace(ctx, stream_only=True).spool(write("mine"))
