@@ -40,7 +40,7 @@ REPORT_FIELDS: Mapping[str, Mapping[str, str]] = {
         "bytes_out": "Bytes it passed on.",
     },
     "SourceReport": {
-        "uri": "Where the image came from.",
+        "uri": "Where the image came from; of a url, without credentials and query.",
         "bytes_read": "Bytes as published, before unpacking.",
         "digests": "Digests of the stored bytes, by name.",
         "checks": "Verifications that were made, each with `name` and `verdict` (`passed` or `failed`).",
