@@ -4,11 +4,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING
 
 import pytest
 
 from imageport.errors import PluginBroken, UsageError
+from imageport.hookspecs import ImportHooks
+from imageport.plugin import NoConfig
+from imageport.plugins.binding import BoundStep
 from imageport.plugins.catalogue import Catalogue, InstalledPlugin, hooks_of
 
 if TYPE_CHECKING:
@@ -26,8 +30,13 @@ PLUGIN = """
         @hookimpl
         def transform(self, image): ...
 
-        def store_write(self, image): ...
+        def store(self, image): ...
 """
+
+
+def class_with(method: str) -> str:
+    body = indent(method, "    ")
+    return f"from imageport import NoConfig, Plugin, hookimpl\nclass Bad(Plugin[NoConfig]):\n{body}\n"
 
 
 def refusal(plugin: str) -> PluginBroken:
@@ -138,6 +147,84 @@ def test_a_broken_plugin_is_refused_by_name_distribution_and_reason(
     assert error.message == f"plugin 'bad' of acme-bad 0.1 {reason}"
     assert error.hint == "update or uninstall acme-bad"
     assert error.distribution == "acme-bad 0.1"
+
+
+@pytest.mark.parametrize(
+    ("method", "reason"),
+    [
+        (
+            "def transform(self, image): ...",
+            "has a method 'transform' that is never called: mark it with @hookimpl",
+        ),
+        (
+            "@hookimpl\ndef transfrom(self, image): ...",
+            "has an unknown hook 'transfrom' (did you mean 'transform'?)",
+        ),
+        (
+            "@hookimpl\ndef begin(self, image): ...",
+            "has an unknown hook 'begin' (there are: validate_source, stage, transform, store_write, store_read, "
+            "store_delete, on_progress)",
+        ),
+        (
+            "@hookimpl(specname='stagee')\ndef begin(self, source): ...",
+            "has an unknown hook 'stagee' (did you mean 'stage'?)",
+        ),
+        (
+            "@hookimpl\ndef transform(self, image, context): ...",
+            "has a hook 'transform' with an unknown argument 'context' (did you mean 'ctx'?)",
+        ),
+        (
+            "@hookimpl\n@staticmethod\ndef store_delete(where, ctx): ...",
+            "has a hook 'store_delete' with an unknown argument 'where' (there are: location, ctx)",
+        ),
+        (
+            "@hookimpl(optionalhook=True)\ndef transform(self, picture): ...",
+            "has a hook 'transform' with an unknown argument 'picture' (there are: image, ctx)",
+        ),
+    ],
+)
+def test_a_method_that_no_import_would_call_as_it_was_meant_is_refused(
+    plugin_folder: PluginFolder, method: str, reason: str
+) -> None:
+    plugin_folder.install("acme-bad", {"bad": "acme_bad:Bad"}, {"acme_bad": class_with(method)})
+    assert refusal("bad").message == f"plugin 'bad' of acme-bad 1.0 {reason}"
+
+
+def test_a_mark_that_an_override_has_lost_is_missed(plugin_folder: PluginFolder) -> None:
+    source = class_with("@hookimpl\ndef transform(self, image): ...") + (
+        "class Worse(Bad):\n    def transform(self, image): ...\n"
+    )
+    plugin_folder.install(
+        "acme-bad", {"bad": "acme_bad:Bad", "worse": "acme_bad:Worse"}, {"acme_bad": source}
+    )
+    assert hooks_of(Catalogue.installed().find("bad").load()) == ("transform",)
+    assert refusal("worse").message.endswith("'transform' that is never called: mark it with @hookimpl")
+
+
+@pytest.mark.parametrize(
+    ("method", "hooks"),
+    [
+        ("@hookimpl(optionalhook=True)\ndef of_a_later_version(self, anything): ...", ()),
+        ("@hookimpl\ndef transform(self, image, effort=9): ...", ("transform",)),
+        ("@hookimpl\ndef transform(self): ...", ("transform",)),
+        ("@hookimpl\n@staticmethod\ndef transform(image, ctx): ...", ("transform",)),
+        ("@staticmethod\n@hookimpl\ndef transform(ctx): ...", ("transform",)),
+        ("@hookimpl\n@classmethod\ndef transform(cls, image): ...", ("transform",)),
+        ("@hookimpl(specname='transform')\ndef unpack(self, image): ...", ("transform",)),
+        ("@hookimpl\ndef transform(self, image: Unheard) -> Unheard: ...", ("transform",)),
+        ("@property\ndef stage(self): raise SystemExit(9)", ()),
+        ("stage = 'second'", ()),
+    ],
+)
+def test_hooks_may_be_written_in_every_way_that_works(
+    plugin_folder: PluginFolder, method: str, hooks: tuple[str, ...]
+) -> None:
+    source = f"from __future__ import annotations\n{class_with(method)}"
+    plugin_folder.install("acme-good", {"good": "acme_good:Bad"}, {"acme_good": source})
+    plugin_class = Catalogue.installed().find("good").load()
+    assert hooks_of(plugin_class) == hooks
+    bound = BoundStep.bind("good", "acme-good 1.0", plugin_class(NoConfig()))
+    assert set(hooks) == bound.answers & set(vars(ImportHooks))
 
 
 def test_a_plugin_whose_name_is_no_name_is_refused(plugin_folder: PluginFolder) -> None:

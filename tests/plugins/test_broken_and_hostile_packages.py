@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +43,9 @@ def test_they_are_listed_with_what_is_wrong_with_them(beset: Desk) -> None:
         "acme-twin-one 6.6",
         "acme-twin-two 6.6",
     ]
+    for name in ("misfit", "unheard_of", "unmarked"):
+        assert plugins[name]["status"] == "broken"
+        assert plugins[name]["summary"].startswith(f"plugin '{name}' of acme-hostile 6.6 {UNUSABLE[name]}")
     assert plugins["no_class"]["status"] == plugins["no_plugin"]["status"] == "broken"
 
 
@@ -61,8 +65,9 @@ UNUSABLE = {
     "twin": "is supplied by acme-twin-",
     "no_class": "is not a class but function",
     "no_plugin": "does not derive from imageport.Plugin",
-    "misfit": "money",
-    "unheard_of": "transmogrify",
+    "misfit": "has a hook 'transform' with an unknown argument 'money' (there are: image, ctx)",
+    "unheard_of": "has an unknown hook 'transmogrify' (there are: validate_source, stage, transform",
+    "unmarked": "has a method 'transform' that is never called: mark it with @hookimpl",
     "crash_at_birth": "cannot be made: LookupError: acme was here",
 }
 
@@ -79,7 +84,23 @@ def test_what_cannot_be_used_is_told_by_validate_for_each_pipeline(beset: Desk) 
         assert "acme-" in line
 
 
-@pytest.mark.parametrize("plugin", ["broken", "twin", "misfit", "crash_at_birth"])
+def test_a_mistake_in_the_hooks_is_told_where_the_plugin_is_used(beset: Desk) -> None:
+    (beset.folder / "mine.yaml").write_text(
+        "name: mine\n"
+        "source: {use: glance-direct}\n"
+        "steps:\n"
+        "  - use: stamp\n"
+        "  - use: misfit\n"
+        "stores: [{use: file, with: {directory: ./plain}}]\n"
+    )
+    done = beset.imageport("validate", "mine.yaml")
+    assert done.stdout == (
+        "mine.yaml:5:5: steps.1.use: plugin 'misfit' of acme-hostile 6.6 has a hook 'transform' with an unknown "
+        "argument 'money' (there are: image, ctx): update or uninstall acme-hostile\n"
+    )
+
+
+@pytest.mark.parametrize("plugin", ["broken", "twin", "misfit", "unmarked", "crash_at_birth"])
 def test_what_cannot_be_used_is_refused_before_anything_is_read(beset: Desk, plugin: str) -> None:
     done = beset.imageport("run", beset.pipeline(plugin), "nowhere.raw")
     assert done.returncode == 2
@@ -108,6 +129,27 @@ def test_a_step_that_misbehaves_fails_the_import_under_its_own_name(
     assert report["error"]["code"] == "step-crashed"
     assert "acme-hostile 6.6" in report["error"]["hint"]
     assert beset.files() == []
+
+
+def test_a_step_changes_those_fields_of_the_record_that_are_its_own(beset: Desk) -> None:
+    report = beset.run(beset.pipeline("overreach"), "--user", "ada")
+    assert report["status"] == "success"
+    image = report["image"]
+    disk = (beset.folder / "disk.raw").read_bytes()
+    granted = {"name": "acme", "disk_format": "vmdk", "container_format": "ovf", "virtual_size": 12}
+    granted |= {"min_disk": 3, "min_ram": 4, "tags": ["acme"]}
+    assert image == image | granted
+    assert image["properties"]["acme"] == "was here"
+    assert "os_glance_acme" not in image["properties"]
+    assert (image["status"], image["owner"], image["visibility"], image["protected"]) == (
+        "active",
+        "ada",
+        "shared",
+        False,
+    )
+    assert (image["size"], image["checksum"]) == (len(disk), hashlib.md5(disk).hexdigest())
+    assert image["os_hash_value"] == hashlib.sha512(disk).hexdigest()
+    assert [location["store"] for location in image["locations"]] == ["plain"]
 
 
 @pytest.mark.parametrize(

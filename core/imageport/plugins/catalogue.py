@@ -16,8 +16,10 @@ from typing import Any
 
 from imageport.configuration.positions import did_you_mean
 from imageport.errors import PluginBroken, UsageError
-from imageport.hookspecs import NAMESPACE, ImportHooks
 from imageport.plugin import Plugin, PluginConfig
+from imageport.plugins.hooks import hooks_of, mistake_in_hooks
+
+__all__ = ["DISABLED_VARIABLE", "GROUP", "PLUGIN_NAME", "Catalogue", "InstalledPlugin", "hooks_of"]
 
 GROUP = "imageport.plugins"
 
@@ -77,6 +79,8 @@ class InstalledPlugin:
                 raise self._broken(
                     f"declares {fact} = {getattr(found, fact)!r:.80}, which is of the wrong type"
                 )
+        if mistake := mistake_in_hooks(found):
+            raise self._broken(mistake)
         return found
 
     def check(self) -> None:
@@ -146,12 +150,6 @@ class Catalogue:
 
     def __iter__(self) -> Iterator[InstalledPlugin]:
         return iter(self._plugins.values())
-
-
-def hooks_of(plugin_class: type[Plugin[Any]]) -> tuple[str, ...]:
-    """Return the hooks that *plugin_class* answers, in the order in which an import calls them."""
-    hooks = [name for name in vars(ImportHooks) if not name.startswith("_")]
-    return tuple(name for name in hooks if hasattr(getattr(plugin_class, name, None), f"{NAMESPACE}_impl"))
 
 
 def _announced() -> Iterator[InstalledPlugin]:

@@ -98,6 +98,43 @@ class UnheardOf(Plugin[NoConfig]):
         """Never get here."""
 
 
+class Unmarked(Plugin[NoConfig]):
+    """Forget the mark on one of two hooks."""
+
+    @hookimpl
+    def validate_source(self, source: Source) -> None:
+        """Never get here."""
+
+    def transform(self, image: Image) -> None:
+        """Never get here."""
+
+
+class Overreach(Plugin[NoConfig]):
+    """Change every field of the record."""
+
+    @hookimpl
+    def transform(self, image: Image, ctx: Context) -> Image:
+        return image.evolve(
+            name="acme",
+            container_format="ovf",
+            disk_format="vmdk",
+            virtual_size=12,
+            min_disk=3,
+            min_ram=4,
+            tags=("acme",),
+            properties={"acme": "was here", "os_glance_acme": "was here"},
+            status="deactivated",
+            size=1,
+            checksum="0" * 32,
+            os_hash_algo="md5",
+            os_hash_value="0" * 32,
+            owner="acme",
+            visibility="public",
+            protected=True,
+            locations=(Location(url="acme:nowhere"),),
+        )
+
+
 class WrongStep(Plugin[NoConfig]):
     """Return a number for an image."""
 
