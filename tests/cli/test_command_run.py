@@ -4,7 +4,9 @@ import hashlib
 import signal
 import subprocess
 import time
+from pathlib import Path
 
+import pytest
 from tests.cli.command_line import CommandLine
 
 
@@ -73,6 +75,56 @@ def test_a_refusal_before_anything_starts_is_a_report_as_well(cli: CommandLine) 
     report = cli("run", "p.yaml", cli.image, "--image", "nobody", "--json", code=2).lines[-1]
     assert report["error"]["code"] == "usage"
     assert report["task_id"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        (["broken.yaml", "disk.raw"], "pipeline-invalid", 2),
+        (["missing.yaml", "disk.raw"], "pipeline-invalid", 1),
+        (["p.yaml", "disk.raw", "--store", "one", "--all-stores"], "usage", None),
+        (["p.yaml", "disk.raw", "--property", "novalue"], "usage", None),
+    ],
+)
+def test_what_cannot_be_planned_is_a_report_as_well(
+    cli: CommandLine, arguments: list[str], code: str, line: int | None
+) -> None:
+    (cli.folder / "broken.yaml").write_text("name: broken\nsource: {use: nope}\nstores: [{use: file}]\n")
+    (report,) = cli.inside("run", *arguments, "--json", code=2).lines
+    assert (report["type"], report["status"]) == ("report", "failure")
+    assert report["error"]["code"] == code
+    assert [problem["line"] for problem in report["error"]["problems"]][:1] == (
+        [] if line is None else [line]
+    )
+
+
+@pytest.mark.parametrize("option", ["--quiet", "--json"])
+def test_a_report_that_cannot_be_written_does_not_change_the_outcome(cli: CommandLine, option: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            cli.command("run", "p.yaml", cli.image, option),
+            cwd=cli.folder, env=cli.environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    (image_id,) = cli.files("one")
+    assert done.returncode == 0
+    last = done.stderr.splitlines()[-1]
+    assert (
+        last
+        == f"error: image {image_id} is active, but the report cannot be written: No space left on device"
+    )
+
+
+def test_a_reader_that_goes_away_does_not_change_the_outcome(cli: CommandLine) -> None:
+    process = subprocess.Popen(
+        cli.command("run", "p.yaml", cli.image, "--json"),
+        cwd=cli.folder, env=cli.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert b"is active, but the report cannot be written: Broken pipe" in process.stderr.read()
+    assert process.wait(timeout=30) == 0
+    process.stderr.close()
 
 
 def test_standard_input_can_be_the_source(cli: CommandLine) -> None:

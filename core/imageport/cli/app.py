@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import io
-import os
 import sys
 from typing import Annotated
 
@@ -12,6 +11,7 @@ import typer
 
 from imageport.cli import doctor, gc, images, plan, plugins, run, schema, stores, tasks, validate
 from imageport.cli.failure import set_up_logging, show_defect, show_error, show_traceback
+from imageport.cli.output import give_up_unwritten
 from imageport.cli.session import Session
 from imageport.errors import ExitCode, ImageportError
 
@@ -80,8 +80,8 @@ def main() -> int:
         show_error(error)
         return error.exit_code
     except BrokenPipeError:
-        # Whoever read the output has seen enough; Python must not complain when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read the output has seen enough.
+        give_up_unwritten(sys.stdout)
         return ExitCode.IMPORT_FAILED
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED

@@ -8,7 +8,8 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 import typer
 
@@ -54,6 +55,15 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
         console.print(table)
     for line in capture.get().splitlines():
         typer.echo(line.rstrip())
+
+
+def give_up_unwritten(stream: TextIO) -> None:
+    """Drop what *stream* holds and cannot write, so that Python does not fail on it at exit."""
+    try:
+        stream.flush()
+    except OSError:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def option_text(value: Any) -> str:

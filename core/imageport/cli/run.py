@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shlex
 import sys
-from contextlib import redirect_stdout
+from collections.abc import Collection
+from contextlib import redirect_stdout, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imageport.cli.options import PipelineFile, Settings, SourceUri
-from imageport.cli.output import login_name, pairs
+from imageport.cli.output import give_up_unwritten, login_name, pairs
 from imageport.cli.session import Session
 
 if TYPE_CHECKING:
@@ -70,28 +71,41 @@ def run(  # noqa: PLR0917 - the options of a command are its parameters
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
     """Import an image through a pipeline into one or more stores."""
+    from imageport.errors import ImageportError, UsageError
     from imageport.importing.admission import ImportRequest
+    from imageport.importing.report import Report
     from imageport.values import Caller
 
-    if stores and all_stores:
-        raise typer.BadParameter("--store and --all-stores exclude each other")
     session: Session = ctx.obj
-    caller = Caller(user=user or login_name(), project=project, roles=frozenset(roles or ["member"]))
-    request = ImportRequest(
-        caller=caller,
-        image=image,
-        name=name,
-        disk_format=disk_format,
-        container_format=container_format,
-        properties=pairs("--property", properties or ()),
-        stores=tuple(stores or ()),
-        all_stores=all_stores,
-    )
-    plan = _plan(session, pipeline, source, pairs("--set", settings or ()), request)
-    if must_succeed is not None:
-        plan = replace(plan, all_stores_must_succeed=must_succeed)
-    report = _import(session, plan, request, json=json, quiet=quiet)
-    _show(report, plan, request, json=json)
+    secrets: frozenset[str] = frozenset()
+    try:
+        if stores and all_stores:
+            raise UsageError("--store and --all-stores exclude each other", hint="give one of them")
+        caller = Caller(user=user or login_name(), project=project, roles=frozenset(roles or ["member"]))
+        request = ImportRequest(
+            caller=caller,
+            image=image,
+            name=name,
+            disk_format=disk_format,
+            container_format=container_format,
+            properties=pairs("--property", properties or ()),
+            stores=tuple(stores or ()),
+            all_stores=all_stores,
+        )
+        plan = _plan(session, pipeline, source, pairs("--set", settings or ()), request)
+        secrets = plan.secrets
+        if must_succeed is not None:
+            plan = replace(plan, all_stores_must_succeed=must_succeed)
+        report = _import(session, plan, request, json=json, quiet=quiet)
+    except ImageportError as error:
+        if not json:
+            raise
+        report = Report(error=error)
+    try:
+        _show(report, secrets, image, json=json)
+    except OSError as error:
+        # The import is over, and what became of it is what the exit code tells.
+        _tell_unwritten(report, error)
     raise typer.Exit(report.exit_code)
 
 
@@ -129,21 +143,30 @@ def _import(session: Session, plan: Plan, request: ImportRequest, *, json: bool,
         return Importer(session.site, session.catalog, session.catalogue, interruption).run(plan, request)
 
 
-def _show(report: Report, plan: Plan, request: ImportRequest, *, json: bool) -> None:
+def _show(report: Report, secrets: Collection[str], image: str | None, *, json: bool) -> None:
     from imageport.cli.progress import print_line
     from imageport.cli.summary import show_failure, show_success
 
     if json:
-        print_line(report.as_dict(), plan.secrets, sys.stdout)
+        print_line(report.as_dict(), secrets, sys.stdout)
     elif report.image is not None and report.error is None:
         show_success(report, report.image)
     elif report.error is not None:
-        show_failure(report, report.error, _same_again(report, request), plan.secrets)
+        show_failure(report, report.error, _same_again(report, image), secrets)
 
 
-def _same_again(report: Report, request: ImportRequest) -> str | None:
+def _tell_unwritten(report: Report, error: OSError) -> None:
+    image = report.image
+    outcome = f"image {image.id} is {image.status}" if image else "nothing was imported"
+    with suppress(OSError):
+        typer.echo(f"error: {outcome}, but the report cannot be written: {error.strerror}", err=True)
+    for stream in (sys.stdout, sys.stderr):
+        give_up_unwritten(stream)
+
+
+def _same_again(report: Report, image: str | None) -> str | None:
     """Return the command that tries once more, into the record that is there now."""
     if report.image is None or report.task_id is None or report.image.status != "queued":
         return None
-    image = [] if request.image else ["--image", report.image.id]
-    return shlex.join(["imageport", *sys.argv[1:], *image])
+    into = [] if image else ["--image", report.image.id]
+    return shlex.join(["imageport", *sys.argv[1:], *into])

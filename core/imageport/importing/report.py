@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from imageport.errors import ExitCode, ImageportError
+from imageport.errors import ExitCode, ImageportError, PipelineInvalid
 from imageport.values import ImageRecord
 
 StoreStatus = Literal["published", "failed", "discarded", "skipped"]
@@ -84,11 +84,13 @@ class Report:
 
 
 def error_dict(error: ImageportError) -> dict[str, Any]:
-    """Return *error* as the object under ``error`` in reports."""
+    """Return *error* as the object under ``error`` in reports; ``problems`` are the mistakes of a file."""
+    problems = error.problems if isinstance(error, PipelineInvalid) else ()
     return {
         "code": error.code,
         "step": error.step,
         "store": error.store,
         "message": error.message,
         "hint": error.hint,
+        "problems": [asdict(problem) for problem in problems],
     }
