@@ -20,6 +20,7 @@ from imageport import (
     SourceRejected,
     SourceUnavailable,
     Url,
+    UsageError,
     format_size,
     hookimpl,
 )
@@ -73,10 +74,15 @@ class WebDownload(Plugin[WebDownloadConfig]):
         """Refuse what is not an http or https url."""
         if source.method != "web-download":
             return
-        scheme = Url.parse(source.uri or "").scheme
+        if not source.uri:
+            raise UsageError(
+                "no source is given", hint="name a url after the pipeline, or write uri: under its source"
+            )
+        scheme = Url.parse(source.uri).scheme
         if scheme not in ("http", "https"):
             raise SourceRejected(
-                f"web-download cannot fetch {scheme} urls", hint="use http or https, or another import method"
+                f"web-download cannot fetch {scheme} urls",
+                hint="use http or https; a file of this machine is imported by its path, with glance-direct",
             )
 
     @hookimpl

@@ -65,6 +65,9 @@ class ImageportError(Exception):
         self.store: str | None = None
         self.distribution: str | None = None
 
+    def __str__(self) -> str:
+        return self.message
+
     def where(self) -> str:
         """Name the step or store, and who supplied it: ``step 'unpack' (acme-unpack 1.2)``."""
         label = f"store '{self.store}'" if self.store else f"step '{self.step}'" if self.step else ""

@@ -18,6 +18,7 @@ from imageport import (
     Source,
     SourceRejected,
     SourceUnavailable,
+    UsageError,
     VerificationFailed,
 )
 from imageport.limits import Limits
@@ -169,13 +170,27 @@ def test_headers_are_sent_to_the_server_of_the_url_only(http_server: HttpServer,
 
 
 @pytest.mark.parametrize(
-    "uri", [None, "", "disk.raw", "/srv/disk.raw", "-", "ftp://name/disk", "file:///disk", "http://name:0/"]
+    "uri", ["disk.raw", "/srv/disk.raw", "-", "ftp://name/disk", "file:///disk", "http://name:0/"]
 )
-def test_what_is_no_web_address_is_refused_before_anything_else(uri: str | None) -> None:
+def test_what_is_no_web_address_is_refused_before_anything_else(uri: str) -> None:
     plugin = WebDownload(WebDownloadConfig())
     with pytest.raises(SourceRejected):
         plugin.validate_source(source=Source(method="web-download", uri=uri))
     plugin.validate_source(source=Source(method="web-download", uri="https://name/disk"))
+
+
+@pytest.mark.parametrize("uri", [None, ""])
+def test_a_source_that_is_missing_is_asked_for(uri: str | None) -> None:
+    with pytest.raises(UsageError, match="no source is given") as caught:
+        WebDownload(WebDownloadConfig()).validate_source(source=Source(method="web-download", uri=uri))
+    assert "name a url" in caught.value.hint
+
+
+@pytest.mark.parametrize("uri", ["pub/disk.raw", "file:///srv/disk.raw", "file://name/disk.raw"])
+def test_whoever_names_a_file_is_told_of_the_method_for_files(uri: str) -> None:
+    with pytest.raises(SourceRejected) as caught:
+        WebDownload(WebDownloadConfig()).validate_source(source=Source(method="web-download", uri=uri))
+    assert "glance-direct" in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -57,8 +57,10 @@ def test_each_hop_is_validated_with_the_page_that_named_it(http_server: HttpServ
 def test_a_redirect_to_a_refused_place_is_refused(http_server: HttpServer, target: str) -> None:
     """Scenario 38."""
     transport = make_transport(resolver=names({"inside.example": ["192.168.0.1"]}))
-    with pytest.raises(SourceRejected):
-        transport.get(http_server.answer("/latest", redirect(target)))
+    page = http_server.answer("/latest", redirect(target))
+    with pytest.raises(SourceRejected) as caught:
+        transport.get(page)
+    assert str(caught.value).endswith(f" (redirected from {page})")
     assert http_server.paths() == ["/latest"]
 
 

@@ -44,7 +44,7 @@ class Names:
             return self._answers[host]
 
     def _ask_resolver(self, name: str) -> tuple[IPAddress, ...]:
-        hint = "check the host name for a typing mistake"
+        hint = "check the host name for a typing mistake; or this machine has no DNS or no internet"
         try:
             addresses = parse_addresses(self._resolver(name))
         except OSError as error:

@@ -6,7 +6,8 @@ import importlib.metadata
 import json
 import ssl
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any, Final
@@ -146,7 +147,8 @@ class HttpTransport:
 
     def _follow(self, first: Url, headers: Mapping[str, str], watch: Watch) -> HttpResponse:
         """Go from redirect to redirect until there is an answer with status 200."""
-        url, page, at_home = first, None, True
+        url, at_home = first, True
+        page: Url | None = None
         seen = {str(first)}
         for _ in range(MAX_REDIRECTS + 1):
             sent = self._headers(url)
@@ -154,12 +156,13 @@ class HttpTransport:
                 if first.basic_authorization:
                     sent["Authorization"] = first.basic_authorization
                 sent.update(headers)
-            exchange = self._exchange("GET", url, sent, watch, redirected_from=page)
+            redirected_from = None if page is None else str(page)
+            with _naming(page):
+                exchange = self._exchange("GET", url, sent, watch, redirected_from=redirected_from)
             if exchange.answer.status not in _REDIRECTS:
-                return self._opened(url, exchange, sent, watch, page)
+                return self._opened(url, exchange, sent, watch, redirected_from)
             exchange.close()
-            page = str(url)
-            url = self._redirected(url, exchange)
+            page, url = url, self._redirected(url, exchange)
             # Once another site had a say in where to go, what was meant for the first is not sent any more.
             at_home = at_home and url.origin == first.origin
             if str(url) in seen:
@@ -179,7 +182,8 @@ class HttpTransport:
                 f"{page.shown} redirects without saying where to",
                 hint="report this to the site, or use another",
             )
-        target = page.join(location)
+        with _naming(page):
+            target = page.join(location)
         if page.scheme == "https" and target.scheme == "http" and not self._rules.allow_downgrade:
             raise SourceRejected(
                 f"{page.shown} redirects from https to {target.shown}",
@@ -271,6 +275,17 @@ class HttpTransport:
     def _proxy_headers(self) -> dict[str, str]:
         authorization = self._proxy.basic_authorization if self._proxy else None
         return {"Proxy-Authorization": authorization} if authorization else {}
+
+
+@contextmanager
+def _naming(page: Url | None) -> Iterator[None]:
+    """Let a refusal say which *page* redirected to what is refused."""
+    try:
+        yield
+    except SourceRejected as error:
+        if page is not None:
+            error.message += f" (redirected from {page.shown})"
+        raise
 
 
 def _unavailable(url: Url, exchange: Exchange) -> SourceUnavailable:

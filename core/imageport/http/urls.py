@@ -19,6 +19,7 @@ _HOST_AND_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]*))?")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
+_LOCAL = "a file of this machine is imported by its path, with the method glance-direct"
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ftp": 21}
 
 
@@ -44,7 +45,7 @@ class Url:
             _refuse(text, "it contains a blank, a control character or a backslash", "write %20 for a blank")
         found = _PARTS.fullmatch(text)
         if found is None or not found[1]:
-            _refuse(text, "it has no scheme", "write for instance https://example.org/image.qcow2")
+            _refuse(text, "it has no scheme", f"write for instance https://example.org/image.qcow2; {_LOCAL}")
         scheme, authority, path, query = found.groups()
         userinfo, at, place = (authority or "").rpartition("@")
         split = _HOST_AND_PORT.fullmatch(place)
@@ -53,7 +54,8 @@ class Url:
                 text, "its host and port cannot be told apart", "write host:port, or [address]:port for IPv6"
             )
         if not split[1]:
-            _refuse(text, "it names no host")
+            hint = _LOCAL if scheme.lower() == "file" else "write the name of the server after the scheme"
+            _refuse(text, "it names no host", hint)
         port = int(split[2].lstrip("0")[:6] or 0) if split[2] else None
         if port is not None and not 0 < port < 65536:
             _refuse(text, f"{split[2]} is not a port number", "ports are 1 to 65535")
