@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _REFRESH = 4
 
 #: Below this many columns there is room for names and numbers only.
-_NARROW = 72
+_NARROW = 80
 
 
 @dataclass
@@ -110,14 +110,15 @@ class Terminal(Plugin[NoConfig]):
         table = Table.grid(padding=(0, 2))
         table.add_column(no_wrap=True, overflow="ellipsis", max_width=14 if narrow else 24)
         if not narrow:
-            table.add_column(width=24)
+            # The bar is what gives way where the numbers need the room.
+            table.add_column(max_width=24)
         for _ in range(2 if narrow else 3):
             table.add_column(justify="right", no_wrap=True)
         for lane in list(self._lanes.values()):
             bar = ProgressBar(
-                total=lane.total,
+                # Without a total the bar pulses over its whole width, which nothing done must not look like.
+                total=lane.total if lane.done else 1,
                 completed=lane.done,
-                pulse=lane.total is None,
                 animation_time=time.monotonic(),
             )
             numbers = [_amount(lane), f"{format_size(lane.rate())}/s"] + ([] if narrow else [_left(lane)])

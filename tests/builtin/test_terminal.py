@@ -7,6 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+from rich.console import Console
 from tests.builtin.observer_bench import event
 from tests.cli.command_line import CommandLine
 
@@ -76,3 +78,26 @@ def test_steps_that_move_no_bytes_get_no_lane() -> None:
     terminal.on_progress(event("step.end", step="inject"))
     terminal.on_progress(event("progress", lane="fetch", done=5))
     assert list(terminal._lanes) == ["fetch"]
+
+
+def _drawn(terminal: Terminal, columns: int) -> str:
+    console = Console(width=columns, force_terminal=True, color_system=None)
+    with console.capture() as capture:
+        console.print(terminal._render())
+    return capture.get()
+
+
+@pytest.mark.parametrize("total", [None, 100 << 20])
+def test_a_lane_without_a_byte_has_an_empty_bar(total: int | None) -> None:
+    terminal = Terminal(NoConfig())
+    terminal.on_progress(event("progress", lane="fetch", done=0, total=total))
+    assert "━" not in _drawn(terminal, 100)
+
+
+def test_a_terminal_of_80_columns_shows_every_number() -> None:
+    terminal = Terminal(NoConfig())
+    for done in (0, 13 << 20):
+        terminal.on_progress(event("progress", lane="image_decompression", done=done, total=100 << 20))
+    drawn = _drawn(terminal, 80)
+    for expected in ("image_decompression", "━", "13.0 MiB of 100.0 MiB", "/s", " left"):
+        assert expected in drawn
