@@ -23,7 +23,9 @@ REPORT_FIELDS: Mapping[str, Mapping[str, str]] = {
         "seconds": "Duration of the import.",
         "stages": "What each step did, in order.",
         "error": "What went wrong, or null.",
+        "rolled_back": "Whether everything was undone after a failure; null when there was nothing to undo.",
         "orphans": "Addresses of copies that could not be removed; `imageport gc` tries again.",
+        "rolled_back": "Whether everything that a failed import had begun is undone; null when there was nothing.",
     },
     "StoreReport": {
         "status": "`published`, `failed`, `discarded` (written, then taken back) or `skipped`.",

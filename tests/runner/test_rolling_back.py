@@ -295,3 +295,16 @@ def test_an_image_that_is_deleted_late_is_told_as_such(desk: Desk) -> None:
     )
     assert report.exit_code == ExitCode.CONFLICT
     assert "deleted" in (report.error.message if report.error else "")
+
+
+def test_what_an_earlier_import_left_is_removed_by_the_next_one(desk: Desk) -> None:
+    away = Unreachable("away")
+    failed = desk.run(Bytes(CONTENT), away, Shelf("broken", fails="publish"))
+    assert failed.image is not None
+    assert len(desk.catalog.hidden_copies()) == 1
+    back = Shelf("away")
+    back.pending = dict.fromkeys(away.pending or away.visible, CONTENT)
+    report = desk.run(Bytes(CONTENT), back, request=ImportRequest(caller=ME, image=failed.image.id))
+    assert report.error is None
+    assert desk.catalog.hidden_copies() == []
+    assert list(back.visible.values()) == [CONTENT]

@@ -43,6 +43,16 @@ def remove_copies(task_id: str, catalog: Catalog, stores: Stores, ctx: Context) 
     return orphans
 
 
+def remove_hidden_copies(image_id: str, catalog: Catalog, stores: Stores, ctx: Context) -> None:
+    """Remove what earlier imports of an image could not, before another one writes to the same places."""
+    for hidden in catalog.hidden_copies():
+        if hidden.image_id == image_id:
+            try:
+                remove_copy(hidden.task_id, hidden.location, catalog, stores, ctx)
+            except Exception as error:  # noqa: BLE001 - the store tells again when it is written to
+                log.warning("still in store %s: %s (%s)", hidden.location.store, hidden.location.url, error)
+
+
 def recover_dead_import(
     task: TaskRow, catalog: Catalog, stores: Stores, staging: Staging, ctx: Context
 ) -> list[str]:

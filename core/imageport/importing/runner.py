@@ -21,7 +21,7 @@ from imageport.importing.lease import LEASE_SECONDS, LeaseKeeper
 from imageport.importing.metering import Meter
 from imageport.importing.observing import Observers
 from imageport.importing.plan import Plan
-from imageport.importing.recovery import recover_dead_import, remove_copies
+from imageport.importing.recovery import recover_dead_import, remove_copies, remove_hidden_copies
 from imageport.importing.report import Report, StageReport, StoreReport
 from imageport.importing.services import build_context, for_cleaning
 from imageport.importing.settling import discard_all, settle_all, settle_any
@@ -117,9 +117,8 @@ class _Import:
             step.validate_source(plan.source, record, ctx)
         if is_new:
             self.catalog.create_image(record)
-        elif (dead := self.catalog.dead_import(record.id)) is not None:
-            recover_dead_import(dead, self.catalog, self.stores, self.staging, ctx)
-            ctx = replace(ctx, staged=self.staging.staged(record.id))
+        else:
+            ctx = self._tidied(record, ctx)
         self.lease = self.catalog.begin_import(
             record.id,
             starts_from=plan.method.plugin.starts_from,
@@ -135,6 +134,13 @@ class _Import:
         # A user may have changed the record while the source was judged, and a recovery has.
         record = as_requested(self.lease.before, self.request, plan)
         self._run_locked(record, targets, replace(ctx, task_id=self.lease.task_id))
+
+    def _tidied(self, record: ImageRecord, ctx: Context) -> Context:
+        """Remove what imports of this image that died or failed have left; staged data may go with it."""
+        if (dead := self.catalog.dead_import(record.id)) is not None:
+            recover_dead_import(dead, self.catalog, self.stores, self.staging, ctx)
+        remove_hidden_copies(record.id, self.catalog, self.stores, ctx)
+        return replace(ctx, staged=self.staging.staged(record.id))
 
     # -------------------------------------------------------------------------------------- under the lock
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 
-from imageport.context import Context
 from imageport.errors import Cancelled, ImageportError, StoreFailed
 from imageport.importing.fanout import LAST_WAIT
-from imageport.importing.stores import Stores
 from imageport.importing.writing import Copy
-from imageport.values import Location
 
 log = logging.getLogger(__name__)
 
@@ -82,19 +79,3 @@ def discard_all(copies: Iterable[Copy]) -> None:
                 copy.result.discard()
             except Exception:  # the deletion by location that follows has the last word
                 log.warning("store %s could not discard its copy", copy.label, exc_info=True)
-
-
-def remove_locations(
-    locations: Iterable[Location], stores: Stores, ctx: Context, forget: Callable[[Location], None]
-) -> list[str]:
-    """Delete what an import wrote, and return the urls of what could not be deleted (for a later ``gc``)."""
-    orphans = []
-    for location in locations:
-        try:
-            stores.delete(location, ctx)
-        except ImageportError as error:
-            log.warning("left behind in store %s: %s (%s)", location.store, location.url, error)
-            orphans.append(location.url)
-        else:
-            forget(location)
-    return orphans
