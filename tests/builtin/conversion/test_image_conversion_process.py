@@ -103,10 +103,11 @@ def test_a_failing_qemu_img_fails_the_import_and_leaves_nothing(
     make: Callable[[str], Path],
     bench: Bench,
 ) -> None:
+    image = make("qcow2 v3")
     replace_qemu_img(script)
 
     with pytest.raises(error, match=match) as failure:
-        bench.convert(make("qcow2 v3"), stream=True)
+        bench.convert(image, stream=True)
 
     assert failure.value.hint
     assert "\x1b" not in failure.value.message
