@@ -12,6 +12,10 @@ arguments it wants, in any order::
         def transform(self, image: Image) -> Image:
             return image.evolve(name=(image.record.name or "").upper())
 
+A marked method that is no hook, an argument that its hook does not have, and a method that is named like a hook and
+not marked make the plugin broken: ``imageport plugins list`` says so. Marked ``@hookimpl(optionalhook=True)``, a hook
+may be one that only other versions of Imageport have.
+
 Hooks may be called from different threads, never twice at the same time on one step. Raise the errors of
 :mod:`imageport.errors`: their class decides what happens next. Anything else is reported as a crash of the step.
 """
@@ -68,6 +72,12 @@ class ImportHooks:
         :meth:`ImageData.through`, or ask for a file with ``ctx.spool(image.data)`` and write the result to
         ``ctx.work_file(...)``. Raises :class:`~imageport.TransformFailed` (cannot do it) or
         :class:`~imageport.VerificationFailed` (the image is not what it should be).
+
+        Of the record, a step may change ``name``, ``disk_format``, ``container_format``, ``virtual_size``,
+        ``min_disk``, ``min_ram``, ``tags`` and ``properties``, but for properties whose names begin with
+        ``os_glance``. In the container ``bare``, where Imageport inspects the bytes, ``disk_format`` has to be what
+        they are and ``virtual_size`` is measured. Size and digests always are. A changed ``id`` fails the import;
+        a changed ``status``, ``owner``, ``visibility``, ``protected`` or ``locations`` has no effect.
         """
 
     # -------------------------------------------------------------------------------------------------- the stores
@@ -102,5 +112,7 @@ class ImportHooks:
     def on_progress(self, event: Event, ctx: Context) -> None:
         """Take note of *event*. Whatever is raised here is logged and never stops the import.
 
-        Called for every event on every observer, and on every step that has this hook; one call at a time.
+        Called for every event on every observer, and on every step that has this hook; one call at a time. The
+        events are those of :class:`~imageport.Event`. After three failures an observer is not called again.
+        Example: ``if event.kind == "task.failure": print(event.error)``.
         """

@@ -29,7 +29,14 @@ class Plugin(Generic[ConfigT]):
     Write ``class Mine(Plugin[MyConfig])`` for a plugin with options, which are then ``self.config``, or
     ``class Mine(Plugin[NoConfig])`` for one without. The class docstring is what ``plugins show`` prints. An instance
     belongs to one entry of a pipeline and one import; it is made before anything is fetched, so a plugin that lacks a
-    library or finds two options in conflict should say so in ``__init__``.
+    library or a program should say so in ``__init__``::
+
+        def __init__(self, config: MyConfig) -> None:
+            super().__init__(config)
+            if shutil.which(config.program) is None:
+                raise UsageError(f"{config.program} is not on the PATH", hint=f"install {config.program}")
+
+    Options that contradict each other are best refused by a validator of their model.
     """
 
     #: The model of the options; read from the type argument.

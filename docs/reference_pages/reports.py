@@ -25,7 +25,6 @@ REPORT_FIELDS: Mapping[str, Mapping[str, str]] = {
         "error": "What went wrong, or null.",
         "rolled_back": "Whether everything was undone after a failure; null when there was nothing to undo.",
         "orphans": "Addresses of copies that could not be removed; `imageport gc` tries again.",
-        "rolled_back": "Whether everything that a failed import had begun is undone; null when there was nothing.",
     },
     "StoreReport": {
         "status": "`published`, `failed`, `discarded` (written, then taken back) or `skipped`.",
@@ -54,6 +53,7 @@ ERROR_FIELDS = {
     "store": "Id of the store that failed, or null.",
     "message": "What happened.",
     "hint": "What to do about it.",
+    "problems": "Every mistake of a pipeline or site file, with `file`, `line`, `column`, `key` and `message`.",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable, Sequence
+from textwrap import dedent
 from types import ModuleType
 from typing import Any
 
@@ -36,7 +37,7 @@ def markdown(text: str) -> str:
 
 def _literal(found: re.Match[str]) -> str:
     lead = f"{found[1]}:\n\n" if found[1] else ""
-    return f"{lead}```python\n{inspect.cleandoc(found[2])}\n```\n\n"
+    return f"{lead}```python\n{dedent(found[2]).strip()}\n```\n\n"
 
 
 def signature(name: str, function: Any) -> str:
