@@ -45,6 +45,31 @@ def test_json_is_events_with_the_report_once_and_last(cli: CommandLine) -> None:
     assert report["error"] is None
 
 
+@pytest.mark.parametrize(
+    ("page", "options", "warned"),
+    [
+        (b"<html>moved</html>\n", (), True),
+        (b"<html>moved</html>\n", ("--disk-format", "raw"), False),
+        (bytes(512), (), False),
+    ],
+)
+def test_what_may_be_no_disk_is_imported_with_a_warning(
+    cli: CommandLine, page: bytes, options: tuple[str, ...], warned: bool
+) -> None:
+    cli.image.write_bytes(page)
+    done = cli("run", "p.yaml", cli.image, "-q", *options)
+    assert ("no whole number of sectors (19 bytes)" in done.err) == warned
+
+
+def test_one_unsafe_image_is_one_error(cli: CommandLine) -> None:
+    overlay = cli.folder / "overlay.qcow2"
+    subprocess.run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", cli.image, overlay], check=True
+    )
+    done = cli("run", "p.yaml", overlay, "-q", code=5)
+    assert done.err.startswith("error: the image (qcow2) is not safe")
+
+
 def test_quiet_shows_no_progress(cli: CommandLine) -> None:
     assert cli("run", "p.yaml", cli.image, "--quiet").err == ""
 
@@ -62,6 +87,13 @@ def test_a_failed_run_says_what_where_and_how_to_go_on(cli: CommandLine) -> None
     arguments = retry.removeprefix("  retry: imageport ").split()
     assert cli(*arguments).out.startswith("imported nowhere.raw")
     assert len(cli.inside("images", "list", "--json").json) == 1
+
+
+def test_after_a_failure_with_staged_data_it_has_to_be_staged_again(cli: CommandLine) -> None:
+    image = cli.inside("images", "create", "--name", "staged", "--json").json["id"]
+    cli.inside("images", "stage", image, cli.image)
+    done = cli("run", "p.yaml", "--image", image, "--disk-format", "vmdk", "-q", code=5)
+    assert f"  retry: imageport images stage {image} FILE; imageport run p.yaml --image {image}" in done.err
 
 
 def test_a_failed_run_with_json_still_ends_with_the_report(cli: CommandLine) -> None:
@@ -164,10 +196,9 @@ def test_without_either_the_stores_of_the_pipeline_are_written(cli: CommandLine)
 
 
 def test_an_unknown_store_is_refused_with_a_suggestion(cli: CommandLine) -> None:
-    assert (
-        "no store 'tow' (did you mean 'two'?)"
-        in cli.inside("run", "p.yaml", cli.image, "--store", "tow", code=2).err
-    )
+    said = cli.inside("run", "p.yaml", cli.image, "--store", "tow", code=2).err
+    assert "no store 'tow' (did you mean 'two'?)" in said
+    assert "the pipeline has one, two; 'imageport stores list' shows those of the site file" in said
 
 
 def test_store_and_all_stores_exclude_each_other(cli: CommandLine) -> None:

@@ -169,4 +169,6 @@ def _same_again(report: Report, image: str | None) -> str | None:
     if report.image is None or report.task_id is None or report.image.status != "queued":
         return None
     into = [] if image else ["--image", report.image.id]
-    return shlex.join(["imageport", *sys.argv[1:], *into])
+    again = shlex.join(["imageport", *sys.argv[1:], *into])
+    # Without a source the data was in staging, and went with the failed import.
+    return again if report.source.uri else f"imageport images stage {report.image.id} FILE; {again}"
