@@ -45,6 +45,8 @@ def set_up_logging(*, debug: bool) -> None:
     handler.setFormatter(_OneLine(debug=debug))
     logging.basicConfig(level=logging.INFO if debug else logging.WARNING, handlers=[handler])
     logging.getLogger("imageport").setLevel(logging.DEBUG if debug else logging.WARNING)
+    # The inspector of images warns of what then becomes an error of ours.
+    logging.getLogger("oslo_utils").setLevel(logging.DEBUG if debug else logging.ERROR)
 
 
 class _OneLine(logging.Formatter):

@@ -20,6 +20,10 @@ _OWNED_FIELDS = (
 )  # fmt: skip
 
 
+#: Bytes of the sector that every raw disk is a multiple of.
+_SECTOR = 512
+
+
 def judge(image: Image, written: WrittenImage, site: Site) -> ImageRecord:
     """Return the record of *image* with what its bytes have shown.
 
@@ -30,6 +34,12 @@ def judge(image: Image, written: WrittenImage, site: Site) -> ImageRecord:
     if written.format is not None:
         declared = record.disk_format if site.require_image_format_match else None
         found = check_declared(written.format, declared)
+        if found == "raw" and not record.disk_format and written.size % _SECTOR:
+            log.warning(
+                "the image has no known format and is no whole number of sectors (%d bytes): it is imported as raw, "
+                "but may be no disk at all; --disk-format raw says that it is",
+                written.size,
+            )
         if declared or not record.disk_format:
             record = record.evolve(disk_format=found)
         known = record.disk_format == written.format.disk_format
