@@ -39,15 +39,21 @@ def print_fields(fields: Mapping[str, object]) -> None:
             say(f"{'' if number else name:{width}}  {item}")
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print *rows* under *columns*. On a terminal long cells are folded; in a pipe each row is one line."""
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, cut: bool = False) -> None:
+    """Print *rows* under *columns*. In a pipe each row is one line.
+
+    On a terminal long cells are folded; with *cut* each row is one line there too, and the last column has the end
+    of it, cut where that is too short.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for number, column in enumerate(columns):
-        table.add_column(Text(column), overflow="fold", no_wrap=number == 0)
+    table = Table(box=None, pad_edge=False, header_style="bold", expand=cut)
+    for column in columns[: -1 if cut else None]:
+        table.add_column(Text(column), overflow="fold", no_wrap=cut or column == columns[0])
+    if cut:
+        table.add_column(Text(columns[-1]), overflow="ellipsis", no_wrap=True, ratio=1)
     for row in rows:
         table.add_row(*(Text("-" if cell is None else printable(str(cell))) for cell in row))
     console = Console(width=None if sys.stdout.isatty() else _ENDLESS, highlight=False, markup=False)

@@ -27,11 +27,8 @@ def list_plugins(ctx: typer.Context, json: Json = False) -> None:
         print_json(found)
         return
     print_table(
-        ("NAME", "STATUS", "HOOKS", "FROM", "SUMMARY"),
-        (
-            (row["name"], row["status"], " ".join(row["hooks"]), row["distribution"], _prose(row["summary"]))
-            for row in found
-        ),
+        ("NAME", "STATUS", "FROM", "SUMMARY"),
+        ((row["name"], row["status"], row["distribution"], _prose(row["summary"])) for row in found),
     )
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Show and cancel imports.", no_args_is_help=True, rich_markup_mode=None)
 
+#: Characters of an id that are shown where there is little room; every command finds the whole one by them.
+_ENOUGH = 8
+
 TaskId = Annotated[
     str, typer.Argument(metavar="TASK", help="Id of the task, or its first 4 or more characters.")
 ]
@@ -46,9 +49,16 @@ def list_tasks(
         print_table(
             ("ID", "STATUS", "IMAGE", "STARTED", "MESSAGE"),
             (
-                (task.id, _state(task), task.image_id, short_time(task.created_at), task.message)
+                (
+                    task.id[:_ENOUGH],
+                    _state(task),
+                    task.image_id[:_ENOUGH],
+                    short_time(task.created_at),
+                    task.message,
+                )
                 for task in tasks
             ),
+            cut=True,
         )
 
 
