@@ -137,8 +137,9 @@ def test_a_url_that_is_no_catalog_is_refused_with_an_example(url: str) -> None:
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "catalog.db").write_text("This is no database at all. " * 100)
-    with pytest.raises(UsageError, match="cannot be opened: file is not a database"):
+    with pytest.raises(UsageError, match="cannot be opened: file is not a database") as caught:
         Catalog(f"sqlite:///{tmp_path}/catalog.db")
+    assert "free space" in caught.value.hint
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +220,35 @@ def test_a_task_is_shown_while_it_runs_and_cancelled_within_seconds(cli: Command
     assert "failure already" in cli("tasks", "cancel", task["id"], code=7).err
 
 
+def test_a_task_is_one_line_of_a_terminal_however_long_its_message(cli: CommandLine) -> None:
+    cli.inside("run", "p.yaml", "nowhere" * 20, "-q", code=4)
+    listed = _on_a_terminal(cli, "tasks", "list")
+    (task,) = cli.inside("tasks", "list", "--json").json
+    _, line = listed
+    assert line.startswith(f"{task['id'][:8]} ")
+    assert f" {task['image_id'][:8]} " in line
+    assert line.endswith("…")
+    assert len(line) <= 80
+    assert cli.inside("tasks", "show", line.split()[0], "--json").json == task
+
+
+def _on_a_terminal(cli: CommandLine, *arguments: str) -> list[str]:
+    """Run a command on a terminal of 80 columns and return its lines."""
+    ours, theirs = pty.openpty()
+    cli.environ |= {"COLUMNS": "80", "TERM": "dumb"}
+    process = subprocess.Popen(
+        cli.command(*arguments), cwd=cli.folder, env=cli.environment, stdout=theirs, stderr=subprocess.DEVNULL
+    )
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # which says that the other end is closed
+        while piece := os.read(ours, 65536):
+            shown += piece
+    os.close(ours)
+    assert process.wait(timeout=30) == 0
+    return shown.decode().splitlines()
+
+
 def test_tasks_of_one_image(cli: CommandLine) -> None:
     first, _ = cli.imported(), cli.imported()
     assert [task["image_id"] for task in cli.inside("tasks", "list", "--image", first, "--json").json] == [
@@ -317,7 +348,9 @@ def test_the_doctor_tells_of_leftovers(cli: CommandLine) -> None:
     process = _running(cli)
     process.kill()
     process.communicate()
-    assert "run 'imageport gc'" in cli("doctor", code=1).out
+    said = cli("doctor", code=1).out
+    assert "left by imports that died: 1, with" in said
+    assert "run 'imageport gc'" in said
 
 
 def test_the_doctor_reads_a_site_file_that_is_wrong(cli: CommandLine) -> None:

@@ -172,8 +172,11 @@ def test_private_addresses_are_refused_by_default(host: str) -> None:
 
 def test_a_name_that_nobody_knows_is_refused() -> None:
     """Scenario 35."""
-    with pytest.raises(SourceRejected, match=r"nowhere\.example is not known: Name or service not known"):
+    with pytest.raises(
+        SourceRejected, match=r"nowhere\.example is not known: Name or service not known"
+    ) as caught:
         make_transport().get("http://nowhere.example/disk")
+    assert "this machine has no DNS or no internet" in caught.value.hint
 
 
 def test_silent_name_servers_are_no_verdict() -> None:

@@ -51,7 +51,8 @@ class Database:
         except (DBAPIError, OSError, sqlite3.Error) as error:
             raise UsageError(
                 f"the catalog {self.shown} cannot be opened: {_reason(error)}",
-                hint="check 'catalog:' in the site file, and that its folder is writable or its server runs",
+                hint="check the free space of its disk, that its folder is writable or its server runs, and 'catalog:' "
+                "in the site file",
             ) from error
 
     def close(self) -> None:

@@ -96,7 +96,7 @@ def choose_targets(request: ImportRequest, plan: Plan, record: ImageRecord) -> t
         if label not in known:
             raise UsageError(
                 f"no store '{label}'{did_you_mean(label, known)}",
-                hint=f"the stores of this pipeline are: {', '.join(known)}",
+                hint=f"the pipeline has {', '.join(known)}; 'imageport stores list' shows those of the site file",
             )
         if "store_write" not in known[label].answers:
             raise UsageError(f"store '{label}' is read-only", hint="choose another store")

@@ -143,7 +143,7 @@ def _catalog(site: Site, catalogue: Catalogue) -> Iterator[Diagnosis]:
         owed = [finding for finding in left if finding.kind != "task"]
         if owed:
             freed = format_size(sum(finding.freed for finding in owed))
-            message = f"{len(owed)} things of imports that died, {freed} of staging"
+            message = f"left by imports that died: {len(owed)}, with {freed} of staging"
             yield Diagnosis("leftovers", False, message, "run 'imageport gc'")
         else:
             yield Diagnosis("leftovers", True, "none")
