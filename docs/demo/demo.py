@@ -107,6 +107,7 @@ def _compare(disk: Path) -> int:
     if different or len(stored) != 2:
         _say("the stored files are not what they should be")
         return 1
+    _say(f"look     .venv/bin/imageport --config {_shown(FOLDER)}/imageport.yaml images show demo")
     if shutil.which("qemu-system-x86_64"):
         _say(f"boot it  qemu-system-x86_64 -m 256 -snapshot -drive format=raw,file={_shown(stored[0])}")
     return 0

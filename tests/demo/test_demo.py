@@ -41,7 +41,14 @@ def equal_copies(printed: str) -> list[str]:
 
 
 def test_the_demo_stores_the_disk_twice_unchanged(clone: Path) -> None:
-    assert equal_copies(demo(clone, {})) == ["archive", "fast"]
+    printed = demo(clone, {})
+    assert equal_copies(printed) == ["archive", "fast"]
+    (look,) = [line for line in printed.splitlines() if line.startswith("look ")]
+    program = Path(sys.executable).with_name("imageport")
+    shown = subprocess.run(
+        [program, *look.split()[2:]], cwd=clone, check=True, capture_output=True, text=True
+    )
+    assert "active" in shown.stdout
 
 
 def test_the_demo_can_be_run_again_and_needs_no_packages(clone: Path, tmp_path: Path) -> None:

@@ -43,13 +43,22 @@ def test_an_interpreter_that_is_not_there_is_named(clone: Path) -> None:
 
 def test_an_old_interpreter_is_refused(clone: Path, tmp_path: Path) -> None:
     old = tmp_path / "python"
-    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.2\nexit 1\n')
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.2 && exit\nexit 1\n')
     old.chmod(0o755)
     finished = prepare(clone, PYTHON=str(old))
     assert finished.returncode == 1
     assert finished.stderr == (
         "imageport: Python 3.9.2 is too old: name Python 3.11 or newer with PYTHON=...\n"
     )
+
+
+def test_an_interpreter_that_does_not_run_is_named(clone: Path, tmp_path: Path) -> None:
+    shim = tmp_path / "python"
+    shim.write_text("#!/bin/sh\necho 'pyenv: python: command not found' >&2\nexit 127\n")
+    shim.chmod(0o755)
+    finished = prepare(clone, PYTHON=str(shim))
+    assert finished.returncode == 1
+    assert finished.stderr == (f"imageport: {shim} does not run: name Python 3.11 or newer with PYTHON=...\n")
 
 
 def test_nothing_is_done_twice(clone: Path) -> None:
