@@ -1,4 +1,4 @@
-"""The journey of one import: admit, stage, transform, write, settle, finish."""
+"""The journey of one import: admitted, staged, transformed, written, and brought to its end."""
 
 from __future__ import annotations
 
@@ -6,29 +6,28 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, TypeVar
 
 from imageport.catalog import Catalog
 from imageport.configuration.site import Site
-from imageport.configuration.templating import redact, redact_tree
+from imageport.configuration.templating import redact_tree
 from imageport.context import Context
-from imageport.errors import Conflict, ImageportError, ImportFailed, LockLost, UsageError
+from imageport.errors import Conflict, ImageportError, ImportFailed
 from imageport.importing import policy
 from imageport.importing.admission import ImportRequest, admit_record, as_requested, choose_targets
+from imageport.importing.ending import Ending, kept
 from imageport.importing.interruption import Interruption
 from imageport.importing.lease import LEASE_SECONDS, LeaseKeeper
 from imageport.importing.metering import Meter
 from imageport.importing.observing import Observers
 from imageport.importing.plan import Plan
-from imageport.importing.recovery import recover_dead_import, remove_copies, remove_hidden_copies
+from imageport.importing.recovery import recover_dead_import, remove_hidden_copies
 from imageport.importing.report import Report, StageReport, StoreReport
-from imageport.importing.services import build_context, for_cleaning
-from imageport.importing.settling import discard_all, settle_all, settle_any
+from imageport.importing.services import build_context
 from imageport.importing.staging import Staging
-from imageport.importing.stores import Stores, with_definition
-from imageport.importing.verdict import changes_between, compare_with_record, digests_to_make, judge
-from imageport.importing.writing import Copy, WrittenImage, store_report, write_everywhere
+from imageport.importing.stores import Stores
+from imageport.importing.verdict import compare_with_record, digests_to_make, judge
+from imageport.importing.writing import WrittenImage, store_report, write_everywhere
 from imageport.plugins.binding import BoundStep
 from imageport.plugins.catalogue import Catalogue
 from imageport.values import Event, Image, ImageRecord, Location
@@ -81,10 +80,7 @@ class _Import:
         self.meters: list[Meter] = []
         self.progress: dict[str, Any] = {}
         self.written = WrittenImage()
-        self.publishing: set[str] = set()
-        self.published: dict[str, Location] = {}
-        self.active = False
-        self.clean = True
+        self.ending: Ending | None = None
 
     # ------------------------------------------------------------------------------------- before any byte
 
@@ -145,28 +141,49 @@ class _Import:
     # -------------------------------------------------------------------------------------- under the lock
 
     def _run_locked(self, record: ImageRecord, targets: Sequence[BoundStep], ctx: Context) -> None:
-        self.keeper = LeaseKeeper(self.catalog, self.lease, self.interruption, self.progress)
-        with self.keeper:
+        keeper = LeaseKeeper(self.catalog, self.lease, self.interruption, self.progress)
+        self.ending = ending = Ending(
+            site=self.site,
+            plan=self.plan,
+            catalog=self.catalog,
+            stores=self.stores,
+            staging=self.staging,
+            lease=self.lease,
+            keeper=keeper,
+            interruption=self.interruption,
+            written=self.written,
+            report=self.report,
+            record=record,
+        )
+        with keeper:
             try:
                 with self.staging.work_folder(record.id, self.lease.task_id) as folder:
-                    self._run_to_the_end(record, targets, replace(ctx, work_folder=folder))
+                    image = self._travel(record, targets, replace(ctx, work_folder=folder), ending)
+                keeper.check()
+                ending.settle(self._judged(image), ctx)
+                ending.finish(ctx)
             except BaseException as error:
-                cause = self.keeper.reason or (
-                    error if isinstance(error, ImageportError) else _internal(error)
-                )
-                self._roll_back(cause, targets, ctx)
+                cause = keeper.reason or (error if isinstance(error, ImageportError) else _internal(error))
+                ending.roll_back(cause, targets, ctx)
                 raise cause from error
 
-    def _run_to_the_end(self, record: ImageRecord, targets: Sequence[BoundStep], ctx: Context) -> None:
+    def _travel(
+        self, record: ImageRecord, targets: Sequence[BoundStep], ctx: Context, ending: Ending
+    ) -> Image:
         ctx.report("task.create")
         ctx.report("task.processing")
-        ctx.report("image.update", record=self._current())
+        ctx.report("image.update", record=ending.current())
         with self.interruption.raising():
             image = self._bring(record, ctx)
-            self._write(image, targets, ctx)
-        self.keeper.check()
-        self._settle(self._judged(image), ctx)
-        self._finish(ctx)
+            write_everywhere(
+                image, targets, ctx,
+                digests=digests_to_make(self.lease.before, self.site),
+                inspect=not self.plan.copies and image.record.container_format == "bare",
+                all_must_succeed=self.plan.all_stores_must_succeed,
+                written=self.written,
+                prepare=lambda label: ctx.report("image.prepare", store=label, record=ending.current()),
+            )  # fmt: skip
+        return image
 
     def _bring(self, record: ImageRecord, ctx: Context) -> Image:
         """Stage the image and send it through the steps; most of its bytes are still to be read afterwards."""
@@ -200,16 +217,6 @@ class _Import:
         ctx.report("step.end", step=step.label, message=hook)
         return result
 
-    def _write(self, image: Image, targets: Sequence[BoundStep], ctx: Context) -> None:
-        write_everywhere(
-            image, targets, ctx,
-            digests=digests_to_make(self.lease.before, self.site),
-            inspect=not self.plan.copies and image.record.container_format == "bare",
-            all_must_succeed=self.plan.all_stores_must_succeed,
-            written=self.written,
-            prepare=lambda label: ctx.report("image.prepare", store=label, record=self._current()),
-        )  # fmt: skip
-
     def _judged(self, image: Image) -> ImageRecord:
         for meter in self.meters:
             meter.check_drained()
@@ -218,111 +225,15 @@ class _Import:
             return image.record
         return judge(image, self.written, self.site)
 
-    # ----------------------------------------------------------------------------------------- the verdict
-
-    def _settle(self, record: ImageRecord, ctx: Context) -> None:
-        copies = self.written.copies
-
-        def publish(copy: Copy) -> None:
-            self._publish(copy, record, ctx)
-
-        def failed(copy: Copy) -> None:
-            self.catalog.store_failed(self.lease, copy.label)
-            ctx.report("image.upload", store=copy.label, error=str(copy.error), record=self._current())
-
-        if self.plan.all_stores_must_succeed:
-            settle_all(copies, publish)
-        else:
-            settle_any(copies, publish, failed, self.interruption.check)
-            self._attempt("copies of failed stores", lambda: self._remove_copies(ctx))
-
-    def _publish(self, copy: Copy, record: ImageRecord, ctx: Context) -> None:
-        pending = copy.outcome()
-        store = next(store for store in self.plan.stores if store.label == copy.label)
-        self.catalog.require(self.lease)
-        self.publishing.add(copy.label)
-        try:
-            pending.publish()
-        except Exception as error:
-            copy.error = store.blamed(error, "publish")
-            raise copy.error from error
-        location = self._kept(pending.location, copy.label)
-        try:
-            self.catalog.publish(self.lease, location)
-        except ImageportError:
-            # The image was deleted or taken over: nobody else knows of the copy that is visible now.
-            self.stores.delete(location, ctx)
-            raise
-        self.published[copy.label] = location
-        enough = len(self.published) == len(self.written.copies) or not self.plan.all_stores_must_succeed
-        activates = enough and not self.plan.copies and not self.active
-        if activates:
-            changes = changes_between(self.lease.before, record)
-            self.catalog.update_image(record.id, fence=self.lease.fence, status="active", **changes)
-            self.active = True
-        current = self._current()
-        ctx.report("image.upload", store=copy.label, record=current)
-        if activates:
-            ctx.report("image.activate", record=current)
-
-    def _finish(self, ctx: Context) -> None:
-        self.keeper.stop()
-        self.record = self.catalog.finish(self.lease, result={"image_id": self.lease.image_id})
-        self.report.status = "success"
-        self._attempt("staged data", lambda: self.staging.remove(self.lease.image_id))
-        ctx.report("image.update", record=self.record)
-        ctx.report("task.success")
-
-    def _roll_back(self, error: ImageportError, targets: Sequence[BoundStep], ctx: Context) -> None:
-        """Undo everything; no error in here keeps the rest from being undone."""
-        copies = self.written.copies
-        self._attempt(
-            "copies that wait",
-            lambda: discard_all(copy for label, copy in copies.items() if label not in self.publishing),
-        )
-        failed = [label for label, copy in copies.items() if copy.failed]
-        if not failed and not self.plan.copies:
-            failed = [store.label for store in targets]
-        if not isinstance(error, LockLost):
-            for location in self.published.values():
-                self._attempt(location.url, partial(self.catalog.unpublish, self.lease, location))
-            if not self.plan.copies:
-                self._attempt("staged data", lambda: self.staging.remove(self.lease.image_id))
-        self.published.clear()
-        self._attempt("copies", lambda: self._remove_copies(ctx))
-        message = redact(": ".join(filter(None, (error.where(), error.message))), self.plan.secrets)
-        self.keeper.stop()
-        self._attempt("the record", lambda: self._fail(message, failed))
-        self.report.rolled_back = self.clean and not self.report.orphans
-        for copy in copies.values():
-            if copy.failed:
-                ctx.report("image.upload", store=copy.label, error=str(copy.error), record=self.record)
-        ctx.report("image.update", record=self.record)
-        ctx.report("task.failure", step=error.step, store=error.store, error=message)
-
-    def _remove_copies(self, ctx: Context) -> None:
-        with for_cleaning(ctx, self.site) as cleaning:
-            self.report.orphans = remove_copies(self.lease.task_id, self.catalog, self.stores, cleaning)
-
-    def _fail(self, message: str, failed: Sequence[str]) -> None:
-        self.record = self.catalog.fail(self.lease, message=message, failed_stores=failed, result={})
-
-    def _attempt(self, what: str, action: Callable[[], None]) -> None:
-        """Do *action*; that it failed is told in the log and the report, where 'imageport gc' is the way on."""
-        try:
-            action()
-        except Exception:
-            self.clean = False
-            log.exception("could not clean up %s; run 'imageport gc'", what)
-
     # ------------------------------------------------------------------------------------------ the report
 
     def conclude(self) -> Report:
         """Complete the report and show it to the observers."""
         report = self.report
-        report.image = self.record
+        report.image = self.ending.record if self.ending else self.record
+        published = self.ending.published if self.ending else {}
         for label, copy in self.written.copies.items():
-            report.stores[label] = store_report(copy, published=label in self.published)
+            report.stores[label] = store_report(copy, published=label in published)
         report.stages = [
             StageReport(
                 meter.step.label, meter.hook, round(meter.seconds, 3), meter.bytes_in, meter.bytes_out
@@ -344,19 +255,7 @@ class _Import:
             self.report.source.checks.append({"name": event.message, "verdict": event.verdict or ""})
 
     def _announce(self, label: str, location: Location) -> None:
-        self.catalog.announce(self.lease, self._kept(location, label))
-
-    def _kept(self, location: Location, label: str) -> Location:
-        return with_definition(location, label, self.plan.definitions.get(label))
-
-    def _current(self) -> ImageRecord:
-        try:
-            return self.catalog.get_image(self.lease.image_id)
-        except UsageError as error:
-            raise LockLost(
-                f"image {self.lease.image_id} was deleted while it was imported",
-                hint="import it again if it is still wanted",
-            ) from error
+        self.catalog.announce(self.lease, kept(location, label, self.plan))
 
 
 def _internal(error: BaseException) -> ImportFailed:

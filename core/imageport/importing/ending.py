@@ -1,0 +1,162 @@
+"""How an import ends: its copies published and its lease given back, or everything taken back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from imageport.catalog import Catalog, Lease
+from imageport.configuration.site import Site
+from imageport.configuration.templating import redact
+from imageport.context import Context
+from imageport.errors import ImageportError, LockLost, UsageError
+from imageport.importing.interruption import Interruption
+from imageport.importing.lease import LeaseKeeper
+from imageport.importing.plan import Plan
+from imageport.importing.recovery import remove_copies
+from imageport.importing.report import Report
+from imageport.importing.services import for_cleaning
+from imageport.importing.settling import discard_all, settle_all, settle_any
+from imageport.importing.staging import Staging
+from imageport.importing.stores import Stores, with_definition
+from imageport.importing.verdict import changes_between
+from imageport.importing.writing import Copy, WrittenImage
+from imageport.plugins.binding import BoundStep
+from imageport.values import ImageRecord, Location
+
+log = logging.getLogger("imageport")
+
+
+@dataclass(kw_only=True)
+class Ending:
+    """The last part of one import, while it holds *lease*; ``record`` is the image as it is left."""
+
+    site: Site
+    plan: Plan
+    catalog: Catalog
+    stores: Stores
+    staging: Staging
+    lease: Lease
+    keeper: LeaseKeeper
+    interruption: Interruption
+    written: WrittenImage
+    report: Report
+    record: ImageRecord
+    published: dict[str, Location] = field(default_factory=dict)
+    _publishing: set[str] = field(default_factory=set)
+    _active: bool = False
+    _clean: bool = True
+
+    def settle(self, record: ImageRecord, ctx: Context) -> None:
+        """Publish what is written; with *record* the image becomes active."""
+        copies = self.written.copies
+
+        def publish(copy: Copy) -> None:
+            self._publish(copy, record, ctx)
+
+        def failed(copy: Copy) -> None:
+            self.catalog.store_failed(self.lease, copy.label)
+            ctx.report("image.upload", store=copy.label, error=str(copy.error), record=self.current())
+
+        if self.plan.all_stores_must_succeed:
+            settle_all(copies, publish)
+        else:
+            settle_any(copies, publish, failed, self.interruption.check)
+            self._attempt("copies of failed stores", lambda: self._remove_copies(ctx))
+
+    def _publish(self, copy: Copy, record: ImageRecord, ctx: Context) -> None:
+        pending = copy.outcome()
+        store = next(store for store in self.plan.stores if store.label == copy.label)
+        self.catalog.require(self.lease)
+        self._publishing.add(copy.label)
+        try:
+            pending.publish()
+        except Exception as error:
+            copy.error = store.blamed(error, "publish")
+            raise copy.error from error
+        location = kept(pending.location, copy.label, self.plan)
+        try:
+            self.catalog.publish(self.lease, location)
+        except ImageportError:
+            # The image was deleted or taken over: nobody else knows of the copy that is visible now.
+            self.stores.delete(location, ctx)
+            raise
+        self.published[copy.label] = location
+        enough = len(self.published) == len(self.written.copies) or not self.plan.all_stores_must_succeed
+        activates = enough and not self.plan.copies and not self._active
+        if activates:
+            changes = changes_between(self.lease.before, record)
+            self.catalog.update_image(record.id, fence=self.lease.fence, status="active", **changes)
+            self._active = True
+        current = self.current()
+        ctx.report("image.upload", store=copy.label, record=current)
+        if activates:
+            ctx.report("image.activate", record=current)
+
+    def finish(self, ctx: Context) -> None:
+        """End the task with success."""
+        self.keeper.stop()
+        self.record = self.catalog.finish(self.lease, result={"image_id": self.lease.image_id})
+        self.report.status = "success"
+        self._attempt("staged data", lambda: self.staging.remove(self.lease.image_id))
+        ctx.report("image.update", record=self.record)
+        ctx.report("task.success")
+
+    def roll_back(self, error: ImageportError, targets: Sequence[BoundStep], ctx: Context) -> None:
+        """Undo everything; no error in here keeps the rest from being undone."""
+        copies = self.written.copies
+        self._attempt(
+            "copies that wait",
+            lambda: discard_all(copy for label, copy in copies.items() if label not in self._publishing),
+        )
+        failed = [label for label, copy in copies.items() if copy.failed]
+        if not failed and not self.plan.copies:
+            failed = [store.label for store in targets]
+        if not isinstance(error, LockLost):
+            for location in self.published.values():
+                self._attempt(location.url, partial(self.catalog.unpublish, self.lease, location))
+            if not self.plan.copies:
+                self._attempt("staged data", lambda: self.staging.remove(self.lease.image_id))
+        self.published.clear()
+        self._attempt("copies", lambda: self._remove_copies(ctx))
+        message = redact(": ".join(filter(None, (error.where(), error.message))), self.plan.secrets)
+        self.keeper.stop()
+        self._attempt("the record", lambda: self._fail(message, failed))
+        self.report.rolled_back = self._clean and not self.report.orphans
+        for copy in copies.values():
+            if copy.failed:
+                ctx.report("image.upload", store=copy.label, error=str(copy.error), record=self.record)
+        ctx.report("image.update", record=self.record)
+        ctx.report("task.failure", step=error.step, store=error.store, error=message)
+
+    def _remove_copies(self, ctx: Context) -> None:
+        with for_cleaning(ctx, self.site) as cleaning:
+            self.report.orphans = remove_copies(self.lease.task_id, self.catalog, self.stores, cleaning)
+
+    def _fail(self, message: str, failed: Sequence[str]) -> None:
+        self.record = self.catalog.fail(self.lease, message=message, failed_stores=failed, result={})
+
+    def _attempt(self, what: str, action: Callable[[], None]) -> None:
+        """Do *action*; that it failed is told in the log and the report, where 'imageport gc' is the way on."""
+        try:
+            action()
+        except Exception:
+            self._clean = False
+            log.exception("could not clean up %s; run 'imageport gc'", what)
+
+    def current(self) -> ImageRecord:
+        """Return the record as it is now. Raises ``LockLost`` when it was deleted."""
+        try:
+            return self.catalog.get_image(self.lease.image_id)
+        except UsageError as error:
+            raise LockLost(
+                f"image {self.lease.image_id} was deleted while it was imported",
+                hint="import it again if it is still wanted",
+            ) from error
+
+
+def kept(location: Location, label: str, plan: Plan) -> Location:
+    """Return *location* as the catalog keeps it."""
+    return with_definition(location, label, plan.definitions.get(label))
