@@ -142,9 +142,9 @@ class Ending:
         """Do *action*; that it failed is told in the log and the report, where 'imageport gc' is the way on."""
         try:
             action()
-        except Exception:
+        except Exception as error:  # noqa: BLE001 - the rest has to be undone all the same
             self._clean = False
-            log.exception("could not clean up %s; run 'imageport gc'", what)
+            log.warning("could not clean up %s: %s; run 'imageport gc'", what, error, exc_info=True)
 
     def current(self) -> ImageRecord:
         """Return the record as it is now. Raises ``LockLost`` when it was deleted."""
