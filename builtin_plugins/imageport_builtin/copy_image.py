@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from imageport import (
+    Chunks,
     Conflict,
     Context,
     ImageData,
     ImageportError,
     ImageRecord,
+    Location,
     NoConfig,
     Plugin,
     Source,
     SourceRejected,
     StoreFailed,
+    VerificationFailed,
     hookimpl,
 )
 
@@ -20,8 +25,8 @@ from imageport import (
 class CopyImage(Plugin[NoConfig]):
     """Read an active image from a store that holds it, for the stores that lack it.
 
-    The copy in the default store is tried first, then the others in their order. The bytes must have the size and
-    digests of the record, or nothing is published.
+    The copy in the default store is tried first, then the others in their order; one of another size than the record
+    says is passed over. The bytes must have the digests of the record, or nothing is published.
     """
 
     stability = "stable"
@@ -42,7 +47,7 @@ class CopyImage(Plugin[NoConfig]):
         failures = []
         for location in ctx.replicas:
             try:
-                return ctx.read_replica(location)
+                return _verified(ctx.read_replica(location), location, image)
             except ImageportError as error:
                 ctx.log.warning("copy in store %s cannot be read: %s", location.store, error)
                 failures.append(f"{location.store}: {error.message}")
@@ -55,3 +60,28 @@ class CopyImage(Plugin[NoConfig]):
             f"no copy of image {image.id} can be read ({'; '.join(failures)})",
             hint="bring one of these stores back, or import the image again under a new id",
         )
+
+
+def _verified(data: ImageData, location: Location, image: ImageRecord) -> ImageData:
+    """Return *data* with a comparison at its end: only here it is known which copy is read."""
+    if data.size is not None and image.size not in (None, data.size):
+        raise _damaged(location, image, f"{data.size} bytes", f"{image.size} bytes")
+    algorithm, expected = image.os_hash_algo or "md5", image.os_hash_value or image.checksum
+
+    def compare(chunks: Chunks) -> Chunks:
+        digest = hashlib.new(algorithm, usedforsecurity=False)
+        for piece in chunks:
+            digest.update(piece)
+            yield piece
+        if expected not in (None, digest.hexdigest()):
+            raise _damaged(location, image, f"{algorithm} {digest.hexdigest()}", expected)
+
+    return data.through(compare, size=data.size)
+
+
+def _damaged(location: Location, image: ImageRecord, found: str, expected: str | None) -> VerificationFailed:
+    return VerificationFailed(
+        f"the copy in store {location.store} is damaged: it has {found}, the record says {expected}",
+        hint=f"if another store holds the image, remove this copy with 'imageport images delete {image.id} "
+        f"--store {location.store}' and copy again",
+    )

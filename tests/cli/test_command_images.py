@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -261,8 +262,53 @@ def test_a_damaged_copy_is_not_exported(cli: CommandLine) -> None:
     with (cli.folder / "one" / image_id).open("r+b") as copy:
         copy.write(b"rotten")
     before = set(cli.files("."))
-    assert "the copy is damaged: its md5 is" in cli("images", "export", image_id, "out.raw", code=5).err
+    said = cli("images", "export", image_id, "out.raw", code=5).err
+    assert "the copy in store one is damaged: its md5 is" in said
+    assert f"imageport images delete {image_id} --store one" in said
     assert set(cli.files(".")) == before
+
+
+def _copying(cli: CommandLine, image_id: str) -> list[str]:
+    """Return the arguments that copy an image to the stores ``one``, ``two`` and ``three``."""
+    stores = (cli.folder / "p.yaml").read_text().partition("stores:")[2]
+    third = "  - {use: file, id: three, with: {directory: three}}\n"
+    (cli.folder / "copy.yaml").write_text(f"name: copy\nsource: {{use: copy-image}}\nstores:{stores}{third}")
+    return ["run", "copy.yaml", "--image", image_id, "--role", "admin", "-q"]
+
+
+def test_another_copy_serves_when_the_first_is_cut_short(cli: CommandLine) -> None:
+    image_id = cli.imported()
+    os.truncate(cli.folder / "one" / image_id, 4096)
+    assert "the copy in store one is damaged: it has 4096 bytes" in cli(*_copying(cli, image_id)).err
+    assert (cli.folder / "three" / image_id).read_bytes() == cli.image.read_bytes()
+
+
+def test_a_damaged_copy_is_removed_and_made_anew(cli: CommandLine) -> None:
+    image_id = cli.imported()
+    copy = _copying(cli, image_id)
+    with (cli.folder / "one" / image_id).open("r+b") as damaged:
+        damaged.write(b"rotten")
+    said = cli.inside(*copy, code=5).err
+    assert "the copy in store one is damaged: it has sha512 " in said
+    assert cli.files("three") == []
+    (command,) = re.findall(r"'imageport (images delete [^']*)'", said)
+    assert "has no copy in one now" in cli.inside(*command.split()).out
+    assert cli.files("one") == []
+    cli.inside(*copy)
+    for store in ("one", "two", "three"):
+        assert (cli.folder / store / image_id).read_bytes() == cli.image.read_bytes()
+    assert cli.inside("gc").out == "nothing to clean up\n"
+
+
+def test_neither_the_last_copy_nor_one_of_a_protected_image_is_removed(cli: CommandLine) -> None:
+    image_id = cli.imported()
+    cli.inside("images", "set", image_id, "--protected")
+    assert "is protected" in cli.inside("images", "delete", image_id, "--store", "one", code=7).err
+    cli.inside("images", "set", image_id, "--unprotected")
+    assert "did you mean 'one'" in cli.inside("images", "delete", image_id, "--store", "oen", code=2).err
+    cli.inside("images", "delete", image_id, "--store", "one")
+    assert "has the last copy" in cli.inside("images", "delete", image_id, "--store", "two", code=7).err
+    assert cli.files("two") == [image_id]
 
 
 def test_an_image_without_copies_cannot_be_exported(cli: CommandLine) -> None:

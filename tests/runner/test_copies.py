@@ -116,6 +116,7 @@ def test_a_damaged_copy_is_not_spread(desk: Desk) -> None:
     one.visible[url] = CONTENT[:-1] + bytes([CONTENT[-1] ^ 1])
     report = desk.run(_method(), one, two, request=_copy(image=image_id))
     assert report.exit_code == ExitCode.VERIFICATION_FAILED
+    assert "the copy in store one is damaged" in (report.error.message if report.error else "")
     assert not two.visible
     assert not two.pending
 

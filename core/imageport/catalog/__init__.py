@@ -12,13 +12,14 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
+from sqlalchemy import and_
+
 from imageport.catalog import images, imports, locations, locks, tables, tasks
 from imageport.catalog.engine import Database, current_time
 from imageport.catalog.locations import HiddenCopy
 from imageport.catalog.locks import Lease
 from imageport.catalog.processes import this_process
 from imageport.catalog.tasks import TaskRow
-from imageport.errors import Conflict
 from imageport.values import ImageRecord, Location
 
 __all__ = ["Catalog", "HiddenCopy", "Lease", "TaskRow", "this_process"]
@@ -101,14 +102,30 @@ class Catalog:
         of_image = tables.image_locations.c.image_id == image_id
         with self._database.writing() as connection:
             images.lock_row(connection, image_id)
-            if images.get(connection, image_id).protected:
-                raise Conflict(
-                    f"image {image_id} is protected",
-                    hint=f"first: imageport images set {image_id} --unprotected",
-                )
+            images.require_unprotected(images.get(connection, image_id))
             locations.hide(connection, of_image)
             images.remove(connection, image_id)
             return locations.hidden(connection, current_time(connection), of_image)
+
+    def hide_copy(self, image_id: str, store: str) -> list[HiddenCopy]:
+        """Hide the copy in *store*, and return what the caller then has to remove there.
+
+        Raises ``UsageError`` when there is no such copy, ``Conflict`` for the last copy and for an image that is
+        protected, not active or locked by an import.
+        """
+        of_store = and_(
+            tables.image_locations.c.image_id == image_id, tables.image_locations.c.store == store
+        )
+        with self._database.writing() as connection:
+            images.lock_row(connection, image_id)
+            now = current_time(connection)
+            locks.make_free(connection, image_id, now)
+            record = images.get(connection, image_id)
+            images.require_status(record, ("active",), "removing a copy")
+            images.require_unprotected(record)
+            locations.require_another(record, store)
+            locations.hide(connection, of_store)
+            return locations.hidden(connection, now, of_store)
 
     @contextmanager
     def changing_status(self, image_id: str, *, of: Collection[str], to: str) -> Iterator[None]:

@@ -83,6 +83,14 @@ def require_status(record: ImageRecord, allowed: Collection[str], purpose: str) 
         )
 
 
+def require_unprotected(record: ImageRecord) -> None:
+    """Raise ``Conflict`` when *record* is protected."""
+    if record.protected:
+        raise Conflict(
+            f"image {record.id} is protected", hint=f"first: imageport images set {record.id} --unprotected"
+        )
+
+
 def find(connection: Connection, name_or_id: str) -> ImageRecord:
     """Return the one image with this id, name or beginning of an id. Raises ``UsageError``."""
     exact = select_records(connection, images.c.id == name_or_id)

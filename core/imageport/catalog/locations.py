@@ -17,8 +17,9 @@ from imageport.catalog.images import to_location
 from imageport.catalog.processes import is_gone, this_process
 from imageport.catalog.tables import image_locations, tasks
 from imageport.catalog.tasks import UNFINISHED
-from imageport.errors import Conflict
-from imageport.values import Location
+from imageport.configuration.positions import did_you_mean
+from imageport.errors import Conflict, UsageError
+from imageport.values import ImageRecord, Location
 
 LocationStatus = Literal["pending", "active"]
 
@@ -90,6 +91,21 @@ def hidden(connection: Connection, now: datetime, *conditions: ColumnElement[boo
         for row in rows
         if _is_free(row, now)
     ]
+
+
+def require_another(record: ImageRecord, store: str) -> None:
+    """Make sure that *record* has a copy in *store* and one elsewhere. Raises ``UsageError`` and ``Conflict``."""
+    holding = {location.store for location in record.locations}
+    if store not in holding:
+        raise UsageError(
+            f"store '{store}' has no copy of image {record.id}{did_you_mean(store, holding)}",
+            hint=f"copies are in: {', '.join(sorted(holding))}",
+        )
+    if holding == {store}:
+        raise Conflict(
+            f"store '{store}' has the last copy of image {record.id}",
+            hint="copy the image to another store first, or delete the image",
+        )
 
 
 def hide(connection: Connection, condition: ColumnElement[bool]) -> None:

@@ -62,12 +62,12 @@ def export_image(
     with maintenance_context(session.site) as context:
         data = Stores(session.catalogue).read(location, context)
         if file == "-":
-            for piece in verified(record, data.chunks()):
+            for piece in verified(record, location.store, data.chunks()):
                 sys.stdout.buffer.write(piece)
             sys.stdout.buffer.flush()
             return
         with Interruption() as interruption:
-            export(record, data, Path(file), interruption=interruption, overwrite=force)
+            export(record, location.store, data, Path(file), interruption=interruption, overwrite=force)
     say(f"exported image {record.id} from store {location.store} to {file}, size and digests verified")
 
 

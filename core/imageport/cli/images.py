@@ -174,6 +174,10 @@ def set_image(  # noqa: PLR0917 - the options of a command are its parameters
 def delete_image(
     ctx: typer.Context,
     image: ImageName,
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Remove only the copy in this store; the last one stays."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask on a terminal.")] = False,
 ) -> None:
     """Delete an image: its copies in all stores, its data in staging and its record."""
@@ -184,24 +188,25 @@ def delete_image(
     from imageport.importing.staging import Staging
     from imageport.importing.stores import Stores
     from imageport.upkeep.housekeeping import maintenance_context
-    from imageport.upkeep.records import delete_record
+    from imageport.upkeep.records import delete_copy, delete_record
 
     session: Session = ctx.obj
     record = session.catalog.find_image(image)
     if not yes and sys.stdin.isatty():
         copies = f"{len(record.locations)} {'copy' if len(record.locations) == 1 else 'copies'}"
-        typer.confirm(f"delete image {record.id} ({printable(record.name or '')}) with {copies}?", abort=True)
+        named = f"image {record.id} ({printable(record.name or '')})"
+        asked = f"{named} with {copies}" if store is None else f"the copy in {printable(store)} of {named}"
+        typer.confirm(f"delete {asked}?", abort=True)
+    catalog, stores = session.catalog, Stores(session.catalogue)
     with maintenance_context(session.site) as context:
-        removed = delete_record(
-            record.id,
-            session.catalog,
-            Stores(session.catalogue),
-            Staging(session.site.staging.directory),
-            context,
-        )
+        if store is None:
+            staging = Staging(session.site.staging.directory)
+            removed = delete_record(record.id, catalog, stores, staging, context)
+        else:
+            removed = delete_copy(record.id, store, catalog, stores, context)
     for url in removed:
         say(f"removed {readable_location(url)}")
-    say(f"deleted image {record.id}")
+    say(f"deleted image {record.id}" if store is None else f"image {record.id} has no copy in {store} now")
 
 
 def _given(**fields: Any) -> dict[str, Any]:

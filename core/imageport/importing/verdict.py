@@ -64,7 +64,7 @@ def compare_with_record(record: ImageRecord, written: WrittenImage) -> None:
         if wanted is not None and found is not None and wanted != found:
             raise VerificationFailed(
                 f"the copy that was read has {name} {found}, the record says {wanted}",
-                hint="that copy is damaged: remove it, and copy from another store",
+                hint="that copy is damaged: remove it with 'imageport images delete', --store, and copy from another",
             )
 
 

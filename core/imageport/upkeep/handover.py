@@ -52,9 +52,15 @@ def stage(
 
 
 def export(
-    record: ImageRecord, data: ImageData, target: Path, *, interruption: Interruption, overwrite: bool
+    record: ImageRecord,
+    store: str,
+    data: ImageData,
+    target: Path,
+    *,
+    interruption: Interruption,
+    overwrite: bool,
 ) -> None:
-    """Write *data*, a copy of *record*, to the file *target*, which appears once every byte is verified.
+    """Write *data*, the copy of *record* in *store*, to the file *target*, which appears once every byte is verified.
 
     Zeros become holes. Raises ``Conflict`` when the file is there, ``VerificationFailed`` when the copy is damaged.
     """
@@ -62,7 +68,7 @@ def export(
     try:
         with new_file(target, overwrite=overwrite) as descriptor, interruption.raising():
             position = 0
-            for piece in verified(record, data.chunks()):
+            for piece in verified(record, store, data.chunks()):
                 write_sparse(descriptor, piece, position)
                 position += len(piece)
             os.ftruncate(descriptor, position)
@@ -75,8 +81,8 @@ def export(
         ) from error
 
 
-def verified(record: ImageRecord, chunks: Chunks) -> Chunks:
-    """Pass *chunks* on, and raise ``VerificationFailed`` at their end unless they are what *record* says."""
+def verified(record: ImageRecord, store: str, chunks: Chunks) -> Chunks:
+    """Pass on *chunks*, the copy in *store*; raise ``VerificationFailed`` at their end unless they are *record*'s."""
     names = {"md5": record.checksum}
     if record.os_hash_algo:
         names[record.os_hash_algo] = record.os_hash_value
@@ -95,8 +101,9 @@ def verified(record: ImageRecord, chunks: Chunks) -> Chunks:
     for name, value in found.items():
         if expected[name] is not None and value != expected[name]:
             raise VerificationFailed(
-                f"the copy is damaged: its {name} is {value}, the record says {expected[name]}",
-                hint="export another copy with --store, and copy the image anew to this store",
+                f"the copy in store {store} is damaged: its {name} is {value}, the record says {expected[name]}",
+                hint="export another copy with --store; then remove this one with "
+                f"'imageport images delete {record.id} --store {store}', and copy the image anew",
             )
 
 

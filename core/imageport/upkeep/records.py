@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from imageport.catalog import Catalog
+from imageport.catalog import Catalog, HiddenCopy
 from imageport.context import Context
 from imageport.errors import Conflict, StoreFailed, UsageError
 from imageport.importing.admission import CONTAINER_FORMATS, DISK_FORMATS, require_known
@@ -61,18 +61,37 @@ def delete_record(
     for a protected image, ``StoreFailed`` when a copy could not be removed: the image is gone then, and ``gc`` tries
     again.
     """
+    copies = catalog.delete_image(image_id)
+    try:
+        return _remove(copies, f"image {image_id} is deleted", catalog, stores, ctx)
+    finally:
+        staging.remove(image_id)
+
+
+def delete_copy(image_id: str, store: str, catalog: Catalog, stores: Stores, ctx: Context) -> list[str]:
+    """Remove the copy in *store* from the record and the store; return its url.
+
+    Raises what ``Catalog.hide_copy`` raises, and ``StoreFailed`` when the bytes could not be removed: the record no
+    longer has the copy then, and ``gc`` tries again.
+    """
+    copies = catalog.hide_copy(image_id, store)
+    return _remove(copies, f"image {image_id} has no copy in {store} any more", catalog, stores, ctx)
+
+
+def _remove(
+    copies: Iterable[HiddenCopy], outcome: str, catalog: Catalog, stores: Stores, ctx: Context
+) -> list[str]:
     removed, failures = [], []
-    for copy in catalog.delete_image(image_id):
+    for copy in copies:
         url = copy.location.url
         try:
             if remove_copy(copy.task_id, copy.location, catalog, stores, ctx):
                 removed.append(url)
         except Exception as error:  # noqa: BLE001 - whatever a store raises, the other copies have to go
             failures.append(f"{url}: {error}")
-    staging.remove(image_id)
     if failures:
         raise StoreFailed(
-            f"image {image_id} is deleted, but some copies cannot be removed: {'; '.join(failures)}",
+            f"{outcome}, but some copies cannot be removed: {'; '.join(failures)}",
             hint="repair the stores, then run 'imageport gc', which removes these copies",
         )
     return removed
