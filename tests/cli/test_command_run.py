@@ -43,6 +43,11 @@ def test_json_is_events_with_the_report_once_and_last(cli: CommandLine) -> None:
     assert report["image"]["properties"] | {"a": "b", "os_distro": "debian"} == report["image"]["properties"]
     assert {store["status"] for store in report["stores"].values()} == {"published"}
     assert report["error"] is None
+    assert [step["plugin"] for step in report["plan"]["steps"]] == ["inject_image_metadata"]
+    assert [(store["label"], store["plugin"]) for store in report["plan"]["stores"]] == [
+        ("one", "file"),
+        ("two", "file"),
+    ]
 
 
 @pytest.mark.parametrize(

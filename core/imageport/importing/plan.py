@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from imageport.configuration.pipeline import ConfiguredPipeline, ConfiguredStep
@@ -21,7 +21,8 @@ class Plan:
     """One pipeline, bound and ready to run.
 
     ``staging`` is ``file`` when the bytes are written to the staging directory before the stores see them, and
-    ``stream`` when they pass without touching it; ``staging_reason`` says why.
+    ``stream`` when they pass without touching it; ``staging_reason`` says why. ``plugins`` are the names of the
+    plugins by label.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Plan:
     spool_first: bool
     stream_only: bool
     definitions: dict[str, Definition | None]
+    plugins: Mapping[str, str] = field(default_factory=dict)
     secrets: frozenset[str] = frozenset()
 
     @property
@@ -65,12 +67,16 @@ class Plan:
             "pipeline": self.name,
             "method": self.method.label,
             "source": self.shown_source,
-            "steps": [_describe(step) for step in self.steps],
-            "stores": [_describe(store) for store in self.stores],
+            "steps": [self._describe(step) for step in self.steps],
+            "stores": [self._describe(store) for store in self.stores],
             "all_stores_must_succeed": self.all_stores_must_succeed,
             "staging": self.staging,
             "staging_reason": self.staging_reason,
         }
+
+    def _describe(self, step: BoundStep) -> dict[str, Any]:
+        plugin = self.plugins.get(step.label, step.label)
+        return {"label": step.label, "plugin": plugin, "distribution": step.distribution}
 
 
 def make_plan(pipeline: ConfiguredPipeline) -> Plan:
@@ -93,6 +99,7 @@ def make_plan(pipeline: ConfiguredPipeline) -> Plan:
         spool_first=pipeline.staging == "file",
         stream_only=pipeline.staging == "stream",
         definitions={store.label: definition_of(store) for store in pipeline.stores},
+        plugins={step.label: step.installed.name for step in (*pipeline.steps, *pipeline.stores)},
         secrets=pipeline.secrets,
     )
 
@@ -128,7 +135,3 @@ def _choose_staging(asked: str, steps: Sequence[BoundStep]) -> tuple[Literal["fi
             )
         return "stream", f"a file is written only where {', '.join(sometimes)} meets data that needs one"
     return "stream", "every step can stream"
-
-
-def _describe(step: BoundStep) -> dict[str, Any]:
-    return {"label": step.label, "plugin": type(step.plugin).__name__, "distribution": step.distribution}
