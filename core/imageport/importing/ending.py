@@ -142,7 +142,7 @@ class Ending:
         """Do *action*; that it failed is told in the log and the report, where 'imageport gc' is the way on."""
         try:
             action()
-        except Exception as error:  # noqa: BLE001 - the rest has to be undone all the same
+        except Exception as error:
             self._clean = False
             log.warning("could not clean up %s: %s; run 'imageport gc'", what, error, exc_info=True)
 

@@ -242,7 +242,7 @@ def test_a_file_that_is_exchanged_after_the_inspection_is_not_converted(
 ) -> None:
     secret, evil, image = (tmp_path / name for name in ("secret", "evil.qcow2", "image.qcow2"))
     secret.write_bytes(b"the key of the host".ljust(bench.disk.stat().st_size, b"."))
-    options = ["-q", "-f", "qcow2", "-b", secret, "-F", "raw"]
+    options: list[str | Path] = ["-q", "-f", "qcow2", "-b", secret, "-F", "raw"]
     subprocess.run(["qemu-img", "create", *options, evil], check=True)
     shutil.copy(make("qcow2 v3"), image)
     replace_qemu_img(EXCHANGE_BEFORE_CONVERTING.format(evil=evil, image=image))
