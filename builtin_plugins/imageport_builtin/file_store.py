@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from imageport import (
     Context,
@@ -38,11 +38,6 @@ class FileStoreConfig(PluginConfig):
         coerce_numbers_to_str=True,
         description="Permissions of the files in octal digits, as for chmod.",
     )
-
-    @field_validator("directory")
-    @classmethod
-    def _absolute(cls, directory: Path) -> Path:
-        return Path(os.path.abspath(directory.expanduser()))  # noqa: PTH100 - links stay as the operator wrote them
 
 
 class FileStore(Plugin[FileStoreConfig]):
