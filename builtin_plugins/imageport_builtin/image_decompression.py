@@ -68,10 +68,10 @@ class DecompressionConfig(PluginConfig):
         description="Most bytes of output, zeros left out, for a byte of the archive; from 256 MiB on.",
     )
     decoder_memory: ByteSize = Field(
-        default=256 << 20,
+        default=216 << 20,
         ge=1 << 20,
-        description="Most bytes a decoder may take for its dictionary or window; "
-        "7z and lha run in a process that may take 256 MiB more.",
+        description="Most bytes a decoder may take for its dictionary or window; for 7z and lha, which are unpacked "
+        "in a process of their own, the most that all of it may take (96 MiB at least).",
     )
     member: str | None = Field(
         default=None,

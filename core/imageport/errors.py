@@ -79,6 +79,7 @@ class Refused(ImageportError):
 
     code = "refused"
     exit_code = ExitCode.USAGE
+    advice = "look at 'imageport --help' and the reference"
 
 
 class UsageError(Refused):
@@ -91,6 +92,7 @@ class PipelineInvalid(UsageError):
     """A YAML file has mistakes; ``problems`` lists every one of them."""
 
     code = "pipeline-invalid"
+    advice = "correct the file where the message says; 'imageport validate' checks it without running it"
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))

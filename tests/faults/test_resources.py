@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -140,6 +142,41 @@ code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)
 sys.exit(code)
 """
+
+
+@pytest.mark.parametrize("dictionary", ["64m", "128m"])
+def test_memory_of_all_processes_together_stays_below_300_mib(
+    bench: Bench, tmp_path: Path, dictionary: str
+) -> None:
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes(os.urandom(4 << 20) * 60)
+    packed = tmp_path / "disk.7z"
+    subprocess.run(["7z", "a", "-bso0", "-bd", "-mx=1", f"-md={dictionary}", packed, disk], check=True)
+    process = bench.start("run", "pipeline.yaml", packed, "--disk-format", "raw", "--quiet")
+    peak = 0
+    while process.poll() is None:
+        peak = max(peak, sum(map(_memory, _family(process.pid))))
+        time.sleep(0.05)
+    process.communicate()
+    assert process.returncode == 0
+    assert 100 << 20 < peak < 300 << 20
+
+
+def _family(pid: int) -> list[int]:
+    """Return a process and all that come from it."""
+    with contextlib.suppress(OSError):
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [pid, *(one for child in children for one in _family(int(child)))]
+    return []
+
+
+def _memory(pid: int) -> int:
+    """Return the bytes that a process takes, its share of what is shared included."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) << 10
+    return 0
 
 
 @pytest.mark.parametrize("size", [64 << 20, 1536 << 20])

@@ -15,8 +15,8 @@ from imageport import ImageportError, LimitExceeded, TransformFailed
 from imageport_builtin.unpacking.lha_decoder import decode_lha
 from imageport_builtin.unpacking.seven_zip_decoder import decode_seven_zip
 
-#: Memory beside the dictionary: Python, the libraries, and pieces of output, of which py7zr makes large ones.
-_OVERHEAD = 256 << 20
+#: What Python, the libraries and pieces of output take in any case; py7zr makes large ones.
+_LEAST_MEMORY = 96 << 20
 #: All that may be written to files: the message on standard error.
 _MESSAGE = 64 << 10
 
@@ -26,7 +26,7 @@ _DECODERS: Mapping[str, Callable[..., None]] = {"7z": decode_seven_zip, "lha": d
 def main() -> int:
     """Do what the arguments say and return the exit status."""
     archive, memory, task = sys.argv[1:]
-    _confine(int(memory) + _OVERHEAD)
+    _confine(max(int(memory), _LEAST_MEMORY))
     try:
         _DECODERS[archive](**json.loads(task))
     except ImageportError as error:

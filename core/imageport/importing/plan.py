@@ -129,9 +129,10 @@ def _choose_staging(asked: str, steps: Sequence[BoundStep]) -> tuple[Literal["fi
         return "file", f"{', '.join(always)} needs a file"
     if sometimes := [step.label for step in steps if step.plugin.reads == "either"]:
         if asked == "stream":
-            return (
-                "stream",
-                f"the pipeline asks for it; {', '.join(sometimes)} fails on data that needs a file",
-            )
-        return "stream", f"a file is written only where {', '.join(sometimes)} meets data that needs one"
+            return "stream", f"the pipeline asks for it; data that needs a file fails in {_either(sometimes)}"
+        return "stream", f"a file is written only for data that needs one in {_either(sometimes)}"
     return "stream", "every step can stream"
+
+
+def _either(labels: Sequence[str]) -> str:
+    return " or ".join(labels)
