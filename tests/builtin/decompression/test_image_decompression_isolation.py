@@ -55,7 +55,7 @@ def test_the_decoder_has_limits(decoder: Path) -> None:
     limits = {line[:25].strip(): line[25:].split() for line in (decoder / "limits").read_text().splitlines()}
     assert limits["Max cpu time"][0] == "14401"
     assert limits["Max core file size"][0] == "0"
-    assert int(limits["Max data size"][0]) == 256 << 20
+    assert int(limits["Max data size"][0]) == 216 << 20
     assert int(limits["Max file size"][0]) < 1 << 20
 
 
