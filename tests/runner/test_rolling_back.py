@@ -308,3 +308,22 @@ def test_what_an_earlier_import_left_is_removed_by_the_next_one(desk: Desk) -> N
     assert report.error is None
     assert desk.catalog.hidden_copies() == []
     assert list(back.visible.values()) == [CONTENT]
+
+
+def test_a_copy_that_nobody_knows_of_is_told_without_hiding_why_it_came_to_be(desk: Desk) -> None:
+    record = desk.catalog.create_image(ImageRecord(id="8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a08"))
+
+    class Deleting(Unreachable):
+        @hookimpl
+        def store_write(self, image: Image, ctx: Context) -> PendingCopy:
+            copy = super().store_write(image, ctx)
+
+            def and_delete() -> None:
+                copy.publish()
+                desk.catalog.delete_image(record.id)
+
+            return Written(copy.location, copy.bytes_written, and_delete, copy.discard)
+
+    report = desk.run(Bytes(CONTENT), Deleting("far"), request=ImportRequest(caller=ME, image=record.id))
+    assert report.exit_code == ExitCode.CONFLICT
+    assert report.rolled_back is False

@@ -81,7 +81,7 @@ class Ending:
             self.catalog.publish(self.lease, location)
         except ImageportError:
             # The image was deleted or taken over: nobody else knows of the copy that is visible now.
-            self.stores.delete(location, ctx)
+            self._attempt(location.url, lambda: self._delete(location, ctx))
             raise
         self.published[copy.label] = location
         enough = len(self.published) == len(self.written.copies) or not self.plan.all_stores_must_succeed
@@ -130,6 +130,10 @@ class Ending:
                 ctx.report("image.upload", store=copy.label, error=str(copy.error), record=self.record)
         ctx.report("image.update", record=self.record)
         ctx.report("task.failure", step=error.step, store=error.store, error=message)
+
+    def _delete(self, location: Location, ctx: Context) -> None:
+        with for_cleaning(ctx, self.site) as cleaning:
+            self.stores.delete(location, cleaning)
 
     def _remove_copies(self, ctx: Context) -> None:
         with for_cleaning(ctx, self.site) as cleaning:
