@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import unquote, urlsplit
+
+from imageport.cli.app import main
 
 IMAGEPORT = Path(sys.executable).with_name("imageport")
 
@@ -75,3 +81,19 @@ class RunImageport:
             timeout=120,
         )
         return Finished(result.returncode, result.stdout.decode(), result.stderr.decode())
+
+    def inside(self, *arguments: str | Path) -> Finished:
+        """Run the command in this process, where a process of its own would only take time."""
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            patch.dict(os.environ, self.environment, clear=True),
+            patch.object(sys, "argv", ["imageport", *map(str, arguments)]),
+            chdir(self.folder),
+            redirect_stdout(out),
+            redirect_stderr(err),
+        ):
+            try:
+                code = int(main())
+            except SystemExit as end:
+                code = int(end.code or 0)
+        return Finished(code, out.getvalue(), err.getvalue())
