@@ -9,7 +9,8 @@
     │   │   ├── PluginBroken    exit 2   an installed plugin cannot be used
     │   │   └── NotAllowed      exit 2   the caller's roles do not permit it
     │   ├── SourceRejected      exit 3   the url, redirect or input is not permitted
-    │   └── Conflict            exit 7   wrong status, image locked, copy already there
+    │   ├── Conflict            exit 7   wrong status, image locked, copy already there
+    │   └── OverQuota           exit 7   the owner has, or would have, more than allowed
     ├── SourceUnavailable       exit 4   the source could not be read; ``retry`` says if another try may help
     └── ImportFailed            exit 1   the import ran and is rolled back
         ├── TransformFailed     exit 1   a step could not do its work on this image
@@ -127,16 +128,30 @@ class Conflict(Refused):
     advice = "look at the image with 'imageport images show'"
 
 
+class OverQuota(Refused):
+    """The owner of the image has, or would have, more than a quota allows."""
+
+    code = "over-quota"
+    exit_code = ExitCode.CONFLICT
+    advice = "delete what nobody needs, or raise the quota in the site file"
+
+
 class SourceUnavailable(ImageportError):
-    """The source could not be read; ``retry`` is true when another try may succeed."""
+    """The source could not be read; ``retry`` is true when another try may succeed.
+
+    ``status`` is what an HTTP server answered, or None when there was no answer or no such server.
+    """
 
     code = "source-unavailable"
     exit_code = ExitCode.SOURCE_UNAVAILABLE
     advice = "check the address and the network, then run the command again"
 
-    def __init__(self, message: str, *, hint: str = "", retry: bool = False) -> None:
+    def __init__(
+        self, message: str, *, hint: str = "", retry: bool = False, status: int | None = None
+    ) -> None:
         super().__init__(message, hint=hint)
         self.retry = retry
+        self.status = status
 
 
 class ImportFailed(ImageportError):

@@ -68,7 +68,8 @@ class ImportHooks:
     def transform(self, image: Image, ctx: Context) -> Image | None:
         """Return a new image, or None to leave *image* as it is.
 
-        Called on each entry of ``steps:``, top to bottom. To change bytes, wrap the stream with
+        Called on the step under ``source:`` when it has this hook, for what the source says of the image, and then on
+        each entry of ``steps:``, top to bottom. To change bytes, wrap the stream with
         :meth:`ImageData.through`, or ask for a file with ``ctx.spool(image.data)`` and write the result to
         ``ctx.work_file(...)``. Raises :class:`~imageport.TransformFailed` (cannot do it) or
         :class:`~imageport.VerificationFailed` (the image is not what it should be).

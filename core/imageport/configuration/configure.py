@@ -88,8 +88,8 @@ def fits(hooks: frozenset[str], role: Role) -> bool:
         case "observer":
             return "on_progress" in hooks
         case "step":
-            # Methods and stores may have a passive hook beside their own; below steps they would do nothing.
-            return "transform" in hooks or (bool(hooks) and hooks <= _PASSIVE_HOOKS)
+            # Methods and stores may have other hooks beside their own; below steps they would do nothing.
+            return ("transform" in hooks and "stage" not in hooks) or (bool(hooks) and hooks <= _PASSIVE_HOOKS)
 
 
 def _misplaced(use: str, hooks: frozenset[str], role: Role) -> str:

@@ -13,6 +13,7 @@ import urllib3.exceptions
 
 from imageport.data import CHUNK_SIZE, Chunks
 from imageport.errors import SourceUnavailable
+from imageport.limits import format_size
 
 if TYPE_CHECKING:
     from urllib3.connection import HTTPConnection
@@ -109,6 +110,28 @@ class HttpResponse:
                 yield b"".join(parts)
         finally:
             self.close()
+
+    def text(self, *, limit: int = 1 << 20) -> str:
+        """Return the body, which is text in UTF-8 of at most *limit* bytes.
+
+        Raises what ``chunks`` raises, and ``SourceUnavailable`` when the body is anything else.
+        """
+        body = b""
+        for piece in self.chunks():
+            body += piece
+            if len(body) > limit:
+                self.close()
+                raise SourceUnavailable(
+                    f"{self._name} is larger than {format_size(limit)}",
+                    hint="check that the url is that of a small text file",
+                )
+        try:
+            return body.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise SourceUnavailable(
+                f"{self._name} is not text in UTF-8: {error.reason} at byte {error.start}",
+                hint="check that the url is that of a text file, not of a compressed or binary one",
+            ) from None
 
     def close(self) -> None:
         """Hang up; nothing can be read afterwards."""

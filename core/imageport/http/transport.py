@@ -20,7 +20,7 @@ from imageport.http.names import Names, system_resolver
 from imageport.http.network import IPAddress, NetworkRules
 from imageport.http.responses import CONNECTION_ERRORS, TRANSIENT, Exchange, HttpResponse, plain
 from imageport.http.urls import Url, as_address, normal_host
-from imageport.limits import Limits, format_size
+from imageport.limits import Limits
 
 __all__ = ["HttpResponse", "HttpTransport", "IPAddress", "NetworkRules"]
 
@@ -86,23 +86,25 @@ class HttpTransport:
 
         Raises what ``get`` raises, and ``SourceUnavailable`` when the document is anything else.
         """
-        shown = Url.parse(url).shown
         with self.get(url) as response:
-            text = b""
-            for piece in response.chunks():
-                text += piece
-                if len(text) > limit:
-                    raise SourceUnavailable(
-                        f"{shown} is larger than {format_size(limit)}",
-                        hint="check that the url is that of a small text file",
-                    )
-        try:
-            return text.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
+            return response.text(limit=limit)
+
+    def post(self, url: str, payload: Any) -> HttpResponse:
+        """Send *payload* as JSON to *url*, once, and return the answer, whose body is unread.
+
+        Redirects are not followed: what is sent this way, such as a password, is meant for this address alone.
+        Raises ``SourceRejected`` or, unless the answer has a status of 2xx, ``SourceUnavailable``.
+        """
+        target = Url.parse(url)
+        watch = Watch(target.shown, self._limits, self._cancelled)
+        exchange = self._post(target, payload, watch)
+
+        def reopen(extra: Mapping[str, str]) -> Exchange:
             raise SourceUnavailable(
-                f"{shown} is not text in UTF-8: {error.reason} at byte {error.start}",
-                hint="check that the url is that of a text file, not of a compressed or binary one",
-            ) from None
+                f"the answer of {target.shown} broke off", hint="try again: a request is not sent twice"
+            )
+
+        return self._noted(HttpResponse(str(target), exchange, name=target.shown, reopen=reopen, watch=watch))
 
     def post_json(self, url: str, payload: Any) -> None:
         """Send *payload* as JSON to *url*, once, without following redirects, within ``limits.read_timeout``.
@@ -113,12 +115,7 @@ class HttpTransport:
         target = Url.parse(url)
         limits = self._limits.model_copy(update={"download_deadline": self._limits.read_timeout})
         watch = Watch(target.shown, limits, threading.Event())
-        headers = self._headers(target)
-        headers["Content-Type"] = "application/json"
-        exchange = self._exchange("POST", target, headers, watch, body=json.dumps(payload).encode())
-        exchange.close()
-        if not 200 <= exchange.answer.status < 300:
-            raise _unavailable(target, exchange)
+        self._post(target, payload, watch).close()
 
     def resolve(self, host: str) -> tuple[IPAddress, ...]:
         """Return the checked addresses of *host*, the preferred one first: those that are connected to.
@@ -201,7 +198,10 @@ class HttpTransport:
         def reopen(extra: Mapping[str, str]) -> Exchange:
             return self._exchange("GET", url, {**sent, **extra}, watch, redirected_from=page)
 
-        response = HttpResponse(str(url), exchange, name=url.shown, reopen=reopen, watch=watch)
+        return self._noted(HttpResponse(str(url), exchange, name=url.shown, reopen=reopen, watch=watch))
+
+    def _noted(self, response: HttpResponse) -> HttpResponse:
+        """Return *response*, which ``close`` will close if nobody else does."""
         with self._lock:
             self._open = [other for other in self._open if not other.closed] + [response]
         return response
@@ -247,6 +247,15 @@ class HttpTransport:
         except BaseException:
             connection.close()
             raise
+
+    def _post(self, target: Url, payload: Any, watch: Watch) -> Exchange:
+        headers = self._headers(target)
+        headers["Content-Type"] = "application/json"
+        exchange = self._exchange("POST", target, headers, watch, body=json.dumps(payload).encode())
+        if not 200 <= exchange.answer.status < 300:
+            exchange.close()
+            raise _unavailable(target, exchange)
+        return exchange
 
     def _connection(
         self, url: Url, addresses: Sequence[IPAddress], watch: Watch
@@ -295,4 +304,5 @@ def _unavailable(url: Url, exchange: Exchange) -> SourceUnavailable:
         f"{url.shown} answered {status} {phrase}",
         hint=_HINTS.get(status, "try again later, or use another mirror"),
         retry=status in TRANSIENT,
+        status=status,
     )
