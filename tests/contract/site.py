@@ -20,9 +20,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -148,6 +149,28 @@ class Site:
         """Return when stores in trouble began and ended writing: ``begin s1``, ``end s1``."""
         path = self.folder / "journal"
         return path.read_text().splitlines() if path.exists() else []
+
+    def program(self, name: str, script: str) -> None:
+        """Let a shell script take the place of a program; ``$real`` in it is that program."""
+        real = shutil.which(name, path=self.path)
+        folder = self.folder / "programs"
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text(f"#!/bin/sh\nreal={real}\n{script}\n")
+        (folder / name).chmod(0o755)
+        self.path = f"{folder}{os.pathsep}{self.path}"
+
+    def without_programs(self) -> None:
+        """Let no program be found."""
+        self.path = str(self.folder / "no-programs")
+
+    @property
+    def path(self) -> str:
+        """Where programs are looked for."""
+        return self.command.environment["PATH"]
+
+    @path.setter
+    def path(self, folders: str) -> None:
+        self.command = replace(self.command, environment={**self.command.environment, "PATH": folders})
 
     # --------------------------------------------------------------------------------------------- the command
 
