@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -109,6 +109,11 @@ class Site(BaseModel):
     )
     require_image_format_match: bool = Field(
         default=True, description="Refuse images whose bytes are not of the disk_format that was declared."
+    )
+    gpt_safety_checks_nonfatal: list[Literal["mbr"]] = Field(
+        default_factory=list,
+        description="Checks of partition tables that only warn: mbr, for disks whose boot record has odd flags or "
+        "entries. image_conversion passes such disks on, but does not convert them.",
     )
 
     _file: YamlFile = PrivateAttr()
