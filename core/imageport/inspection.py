@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +41,28 @@ class ImageFormat:
 
     ``name`` is raw, qcow2, vmdk, vdi, vhd, vhdx, iso, gpt, luks or qed. ``virtual_size`` is the size of the
     disk in bytes as its header gives it (raw and gpt: the bytes there are), None when it cannot be known.
-    ``unsafe`` lists why the image must not be opened by anything; it is empty for a safe one.
+    ``unsafe`` lists why the image must not be opened by anything; it is empty for a safe one. ``failed_checks`` are
+    the names of the checks that said so, in the same order.
     """
 
     name: str
     virtual_size: int | None
     unsafe: tuple[str, ...] = ()
+    failed_checks: tuple[str, ...] = ()
 
     @property
     def disk_format(self) -> str:
         """The name for the image record: a partitioned disk (gpt) is raw."""
         return "raw" if self.name == "gpt" else self.name
+
+    def forgiven(self, checks: Collection[str]) -> ImageFormat:
+        """Return this without what the *checks* of these names have found."""
+        kept = {
+            name: reason
+            for name, reason in zip(self.failed_checks, self.unsafe, strict=True)
+            if name not in checks
+        }
+        return replace(self, unsafe=tuple(kept.values()), failed_checks=tuple(kept))
 
 
 class FormatInspection:
@@ -146,9 +158,9 @@ class FormatInspection:
         virtual_size = self._virtual_size(inspector)
         unsafe = self._safety(inspector)
         if virtual_size is not None and not 0 <= virtual_size <= _LARGEST_SIZE:
-            unsafe += (f"it claims a virtual size of {virtual_size} bytes",)
+            unsafe["virtual_size"] = f"it claims a virtual size of {virtual_size} bytes"
             virtual_size = None
-        return ImageFormat(name, virtual_size, unsafe)
+        return ImageFormat(name, virtual_size, tuple(unsafe.values()), tuple(unsafe))
 
     def _virtual_size(self, inspector: Any) -> int | None:
         """Return the size in the header of an image that matches, None when that cannot be read."""
@@ -165,18 +177,18 @@ class FormatInspection:
         except (LookupError, ValueError, struct.error):
             return None
 
-    def _safety(self, inspector: Any) -> tuple[str, ...]:
-        """Return why an image that matches is not safe."""
+    def _safety(self, inspector: Any) -> dict[str, str]:
+        """Return why an image that matches is not safe, by the checks that say so."""
         if inspector.NAME == "vmdk" and self._is_descriptor:
-            return ("it is a descriptor, which refers to other files",)
+            return {"descriptor": "it is a descriptor, which refers to other files"}
         if inspector.NAME in self._broken:
-            return (f"its header cannot be parsed: {self._broken[inspector.NAME]}",)
+            return {"header": f"its header cannot be parsed: {self._broken[inspector.NAME]}"}
         try:
             inspector.safety_check()
         except Exception as error:  # noqa: BLE001 - whatever a check stumbles over is no sign of safety
-            failures: dict[str, Exception] = getattr(error, "failures", {"": error})
-            return tuple(str(failure) for failure in failures.values())
-        return ()
+            failures: dict[str, Exception] = getattr(error, "failures", {"safety": error})
+            return {name: str(failure) for name, failure in failures.items()}
+        return {}
 
 
 def inspect_file(path: Path) -> ImageFormat:

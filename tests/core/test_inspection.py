@@ -212,7 +212,7 @@ def test_a_header_that_is_shorter_than_a_sector_is_seen(images: dict[str, bytes]
     header = bytearray(images["qcow2"][:104])
     header[8:16] = struct.pack(">Q", 90)
 
-    assert inspect(bytes(header)) == ImageFormat("qcow2", DISK_SIZE, ("Image has a backing file",))
+    assert inspect(bytes(header)).unsafe == ("Image has a backing file",)
 
 
 def test_a_luks_volume_is_as_large_as_its_payload() -> None:

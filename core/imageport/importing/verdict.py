@@ -8,7 +8,7 @@ from typing import Any
 from imageport.configuration.site import Site
 from imageport.errors import VerificationFailed
 from imageport.importing.writing import WrittenImage
-from imageport.inspection import check_declared
+from imageport.inspection import ImageFormat, check_declared
 from imageport.values import RESERVED_PREFIX, Image, ImageRecord
 
 log = logging.getLogger("imageport")
@@ -33,7 +33,7 @@ def judge(image: Image, written: WrittenImage, site: Site) -> ImageRecord:
     record = image.record.evolve(size=written.size, checksum=written.digests.get("md5"))
     if written.format is not None:
         declared = record.disk_format if site.require_image_format_match else None
-        found = check_declared(written.format, declared)
+        found = check_declared(_forgiven(written.format, site), declared)
         if found == "raw" and not record.disk_format and written.size % _SECTOR:
             log.warning(
                 "the image has no known format and is no whole number of sectors (%d bytes): it is imported as raw, "
@@ -92,6 +92,16 @@ def changes_between(before: ImageRecord, after: ImageRecord) -> dict[str, Any]:
         if properties.pop(name) is not None:
             log.warning("property %s is reserved and was not set", name)
     return changed | {"properties": properties}
+
+
+def _forgiven(found: ImageFormat, site: Site) -> ImageFormat:
+    """Return what was found without what the site forgives, which is warned of."""
+    if found.name != "gpt":
+        return found
+    forgiven = found.forgiven(site.gpt_safety_checks_nonfatal)
+    if forgiven.unsafe != found.unsafe:
+        log.warning("the partition table of the image is odd, but imported: %s", "; ".join(found.unsafe))
+    return forgiven
 
 
 def _refuse_empty(written: WrittenImage) -> None:
