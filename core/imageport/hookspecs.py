@@ -16,7 +16,7 @@ A marked method that is no hook, an argument that its hook does not have, and a 
 not marked make the plugin broken: ``imageport plugins list`` says so. Marked ``@hookimpl(optionalhook=True)``, a hook
 may be one that only other versions of Imageport have.
 
-Hooks may be called from different threads, never twice at the same time on one step. Raise the errors of
+Hooks may be called from different threads, never the same hook twice at the same time on one step. Raise the errors of
 :mod:`imageport.errors`: their class decides what happens next. Anything else is reported as a crash of the step.
 """
 
@@ -113,7 +113,10 @@ class ImportHooks:
     def on_progress(self, event: Event, ctx: Context) -> None:
         """Take note of *event*. Whatever is raised here is logged and never stops the import.
 
-        Called for every event on every observer, and on every step that has this hook; one call at a time. The
-        events are those of :class:`~imageport.Event`. After three failures an observer is not called again.
+        Called for every event on every observer, and on every step that has this hook, in the order in which things
+        happened, one call at a time, in a thread of its own: nobody waits for an observer while the import runs. One
+        that is far behind misses events ``progress``, and no others. The end of an import waits ten seconds for all
+        of them together; what is not heard by then is lost, and the log says whose. After three failures an
+        observer is not called again. The events are those of :class:`~imageport.Event`.
         Example: ``if event.kind == "task.failure": print(event.error)``.
         """

@@ -1,10 +1,12 @@
-"""Events go to every observer; no observer can stop an import."""
+"""Events go to every observer, each in a thread of its own; no observer can stop, slow or hold up an import."""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from imageport.plugins.binding import BoundStep
@@ -16,41 +18,102 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: An observer that failed this often is not called again.
-PATIENCE = 3
+STRIKES = 3
+
+#: Events that may wait for one observer before it misses news of progress.
+BACKLOG = 100
+
+#: Seconds that the end of an import waits for all observers together.
+PATIENCE = 10.0
 
 #: Seconds between two progress events of one lane.
 PROGRESS_INTERVAL = 0.2
 
 
 class Observers:
-    """The observers of one import. Events may come from any thread; observers hear them one at a time."""
+    """The observers of one import. Events may come from any thread; each observer hears them in one order."""
 
-    def __init__(self, steps: Sequence[BoundStep]) -> None:
-        self._steps = [step for step in steps if "on_progress" in step.answers]
-        self._failures = dict.fromkeys(range(len(self._steps)), 0)
+    def __init__(self, steps: Sequence[BoundStep], *, patience: float = PATIENCE) -> None:
+        self._listeners = [_Listener(step) for step in steps if "on_progress" in step.answers]
+        self._patience = patience
         self._told: dict[str | None, float] = {}
-        self._one_at_a_time = threading.RLock()
+        self._closed = False
+        self._one_order = threading.Lock()
 
     def emit(self, event: Event, ctx: Context) -> None:
-        """Show *event* to everybody who still listens."""
-        with self._one_at_a_time:
-            if event.kind == "progress" and self._too_soon(event):
+        """Hand *event* to everybody who still listens, and wait for nobody."""
+        with self._one_order:
+            if self._closed or (event.kind == "progress" and self._too_soon(event)):
                 return
-            for number, step in enumerate(self._steps):
-                if self._failures[number] >= PATIENCE:
-                    continue
-                try:
-                    step.on_progress(event, ctx.for_step(step.label))
-                except (Exception, SystemExit) as error:  # noqa: BLE001 - the import goes on
-                    self._failures[number] += 1
-                    muted = "; it is not called again" if self._failures[number] == PATIENCE else ""
-                    log.warning(
-                        "observer '%s' (%s) failed on %s: %s: %s%s",
-                        step.label, step.distribution, event.kind, type(error).__name__, error, muted,
-                    )  # fmt: skip
+            for listener in self._listeners:
+                listener.tell(event, ctx)
+
+    def close(self) -> None:
+        """Wait until everybody has heard everything, or patience is at its end; the log names who is left behind."""
+        with self._one_order:
+            self._closed = True
+            for listener in self._listeners:
+                listener.end()
+        deadline = time.monotonic() + self._patience
+        for listener in self._listeners:
+            listener.wait(deadline)
 
     def _too_soon(self, event: Event) -> bool:
         if event.done != event.total and event.at - self._told.get(event.lane, 0.0) < PROGRESS_INTERVAL:
             return True
         self._told[event.lane] = event.at
         return False
+
+
+class _Listener:
+    """One observer, the events that wait for it, and the thread in which it hears them."""
+
+    def __init__(self, step: BoundStep) -> None:
+        self._step = step
+        self._waiting: SimpleQueue[tuple[Event, Context] | None] = SimpleQueue()
+        # A daemon: an observer that never returns must not keep the process from ending.
+        self._thread = threading.Thread(target=self._listen, name=f"observer {step.label}", daemon=True)
+        self._failures = 0
+        self._deaf = False
+
+    def tell(self, event: Event, ctx: Context) -> None:
+        """Let *event* wait for the observer, unless that is one of too many about progress."""
+        if self._deaf or (event.kind == "progress" and self._waiting.qsize() >= BACKLOG):
+            return
+        if self._thread.ident is None:
+            self._thread.start()
+        self._waiting.put((event, ctx))
+
+    def end(self) -> None:
+        """Say that no more events come."""
+        self._waiting.put(None)
+
+    def wait(self, deadline: float) -> None:
+        """Wait until the observer has heard everything; at *deadline* (monotonic seconds) leave it behind."""
+        if self._thread.ident is None:
+            return
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        if self._thread.is_alive():
+            self._deaf = True
+            log.warning(
+                "observer '%s' (%s) is too slow: the import has ended, and it has not heard of everything",
+                self._step.label, self._step.distribution,
+            )  # fmt: skip
+
+    def _listen(self) -> None:
+        while (told := self._waiting.get()) is not None and not self._deaf:
+            event, ctx = told
+            try:
+                self._step.on_progress(event, ctx.for_step(self._step.label))
+            except BaseException as error:  # noqa: BLE001 - the import goes on
+                self._failed(event, error)
+
+    def _failed(self, event: Event, error: BaseException) -> None:
+        self._failures += 1
+        muted = self._failures == STRIKES
+        self._deaf = self._deaf or muted
+        log.warning(
+            "observer '%s' (%s) failed on %s: %s: %s%s",
+            self._step.label, self._step.distribution, event.kind, type(error).__name__, error,
+            "; it is not called again" if muted else "",
+        )  # fmt: skip

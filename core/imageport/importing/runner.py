@@ -72,6 +72,7 @@ class _Import:
         self.request = request
         self.stores = Stores(importer.catalogue, plan.stores, plan.definitions)
         self.staging = Staging(importer.site.staging.directory)
+        self.observers = Observers([*plan.observers, *plan.steps])
         self.started = time.monotonic()
         self.report = Report(plan=plan.describe())
         self.report.source.uri = plan.shown_source
@@ -104,7 +105,7 @@ class _Import:
         self.ctx = ctx = build_context(
             self.site, plan, record, self.request.caller,
             stores=self.stores,
-            observers=Observers([*plan.observers, *plan.steps]),
+            observers=self.observers,
             interruption=self.interruption,
             announce=self._announce,
             note=self._note,
@@ -245,6 +246,7 @@ class _Import:
         report.seconds = time.monotonic() - self.started
         if self.ctx is not None:
             replace(self.ctx, task_id=report.task_id or "").report("report", detail=report.as_dict())
+            self.observers.close()
             self.ctx.http.close()
         return report
 

@@ -51,6 +51,7 @@ def build_context(
         observers.emit(event, context)
 
     journey = _start(plan.source.uri)
+    one_at_a_time = threading.RLock()
 
     def validate(url: str, redirected_from: str | None) -> None:
         # The method knows its own source and where that redirects to; it would refuse what other plugins fetch.
@@ -58,8 +59,10 @@ def build_context(
             journey.add(url)
         judges = plan.everybody if url in journey else (*plan.steps, *plan.stores)
         source = Source(method=plan.source.method, uri=url, redirected_from=redirected_from)
-        for step in judges:
-            step.validate_source(source, record, context)
+        # Observers and stores fetch from threads of their own.
+        with one_at_a_time:
+            for step in judges:
+                step.validate_source(source, record, context)
 
     staging = Staging(site.staging.directory)
     context = Context(
