@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
@@ -16,9 +17,14 @@ from typing import Any
 from unittest.mock import patch
 from urllib.parse import unquote, urlsplit
 
+import typer.main
+
 from imageport.cli.app import main
 
 IMAGEPORT = Path(sys.executable).with_name("imageport")
+
+#: Building the commands takes as long as running one, and a process does it once.
+_BUILT_ONCE = functools.cache(typer.main.get_command)
 
 
 def sha512(path: Path) -> str:
@@ -88,6 +94,7 @@ class RunImageport:
         with (
             patch.dict(os.environ, self.environment, clear=True),
             patch.object(sys, "argv", ["imageport", *map(str, arguments)]),
+            patch.object(typer.main, "get_command", _BUILT_ONCE),
             chdir(self.folder),
             redirect_stdout(out),
             redirect_stderr(err),

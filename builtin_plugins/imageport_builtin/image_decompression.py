@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -52,6 +52,10 @@ _UNPACKERS: Mapping[str, Callable[[ImageData, Job], Chunks]] = {
 class DecompressionConfig(PluginConfig):
     """Options of ``image_decompression``."""
 
+    keep: frozenset[Literal["gzip", "xz", "bzip2", "zstd", "tar", "zip", "lha", "7z"]] = Field(
+        default=frozenset(),
+        description="Formats to leave packed; [tar] stores a tar.gz as the tar in it, as Glance does.",
+    )
     max_layers: int = Field(
         default=4,
         ge=1,
@@ -103,15 +107,18 @@ class ImageDecompression(Plugin[DecompressionConfig]):
         """Return *image* without its layers of compression, or None when it has none."""
         if image.record.container_format == "compressed":
             return None
-        data = self._unpacked(image.data, ctx, stays_tar=image.record.container_format in _TAR_CONTAINERS)
+        keep: set[str] = {*self.config.keep}
+        if image.record.container_format in _TAR_CONTAINERS:
+            keep.add("tar")
+        data = self._unpacked(image.data, ctx, keep)
         return None if data is image.data else image.evolve(data=data)
 
-    def _unpacked(self, data: ImageData, ctx: Context, *, stays_tar: bool) -> ImageData:
+    def _unpacked(self, data: ImageData, ctx: Context, keep: Collection[str]) -> ImageData:
         job = Job(ctx, self.config.member, self.config.decoder_memory)
         meter = Meter(ctx, self.config.max_output, self.config.max_ratio)
         layers: list[str] = []
         try:
-            while (layer := layer_of(data.peek(HEAD))) and not (layer == "tar" and stays_tar):
+            while (layer := layer_of(data.peek(HEAD))) and layer not in keep:
                 self._check_depth(layers, layer)
                 data = _without(layer, data if layers else meter.watch_source(data), job, meter)
                 layers.append(layer)
