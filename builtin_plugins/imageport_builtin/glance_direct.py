@@ -21,6 +21,7 @@ from imageport import (
     Source,
     SourceRejected,
     SourceUnavailable,
+    VerificationFailed,
     hookimpl,
 )
 from imageport_builtin.patient_read import read_pieces
@@ -36,13 +37,15 @@ class GlanceDirect(Plugin[NoConfig]):
     starts_from = frozenset({"queued", "uploading"})
 
     @hookimpl
-    def validate_source(self, source: Source) -> None:
-        """Accept paths, ``-`` and nothing; a url belongs to another method."""
+    def validate_source(self, source: Source, image: ImageRecord, ctx: Context) -> None:
+        """Accept paths, ``-``, and nothing when data is staged; a url belongs to another method."""
         if "://" in (source.uri or ""):
             raise SourceRejected(
                 f"glance-direct reads files, and {source.uri} is a url",
                 hint="use web-download as the source of this pipeline, or give a path",
             )
+        if source.uri is None and ctx.staged is None:
+            raise _nothing_staged(image)
 
     @hookimpl
     def stage(self, source: Source, image: ImageRecord, ctx: Context) -> ImageData:
@@ -51,11 +54,8 @@ class GlanceDirect(Plugin[NoConfig]):
             return ImageData.from_chunks(lambda: _standard_input(ctx))
         if source.uri is None:
             if ctx.staged is None:
-                raise Conflict(
-                    f"nothing is staged for image {image.id}",
-                    hint=f"stage it first: imageport images stage {image.id} FILE, or name a file to import",
-                )
-            return ImageData.from_file(ctx.staged)
+                raise _nothing_staged(image)
+            return _staged(ctx.staged, image)
         path = Path(source.uri).expanduser()
         with _explaining(path):
             kind = path.stat().st_mode
@@ -67,6 +67,23 @@ class GlanceDirect(Plugin[NoConfig]):
                 )
             with path.open("rb"):
                 return ImageData.from_file(path)
+
+
+def _nothing_staged(image: ImageRecord) -> Conflict:
+    return Conflict(
+        f"nothing is staged for image {image.id}",
+        hint=f"stage it first: imageport images stage {image.id} FILE, or name a file to import",
+    )
+
+
+def _staged(path: Path, image: ImageRecord) -> ImageData:
+    data = ImageData.from_file(path)
+    if image.size is not None and image.size != data.size:
+        raise VerificationFailed(
+            f"{data.size} bytes are staged for image {image.id}, but its record says {image.size}",
+            hint="somebody changed the staged file or the record: stage the image again",
+        )
+    return data
 
 
 def _standard_input(ctx: Context) -> Chunks:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 if TYPE_CHECKING:
     from imageport.data import ImageData
 
-ImageStatus = Literal["queued", "uploading", "importing", "active", "deactivated", "deleted"]
+ImageStatus = Literal[
+    "queued", "saving", "uploading", "importing", "active", "deactivated", "pending_delete", "deleted"
+]
 
 #: Properties whose names start so belong to Imageport; neither users nor plugins may set them.
 RESERVED_PREFIX = "os_glance"
@@ -23,11 +25,16 @@ def _no_properties() -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asked for the import."""
+    """Who asks for something. What they make belongs to ``owner``: their project, or they themselves without one."""
 
     user: str
     project: str | None = None
-    roles: frozenset[str] = frozenset()
+    roles: frozenset[str] = frozenset({"member"})
+
+    @property
+    def owner(self) -> str:
+        """Whose images the caller makes and changes."""
+        return self.project or self.user
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -101,7 +101,9 @@ def catalog(url: str) -> Iterator[Catalog]:
 @pytest.fixture
 def image(catalog: Catalog) -> ImageRecord:
     """Return a new image."""
-    return catalog.create_image(ImageRecord(id=str(uuid.uuid4()), name="debian"))
+    return catalog.create_image(
+        ImageRecord(id=str(uuid.uuid4()), name="debian", disk_format="raw", container_format="bare")
+    )
 
 
 @pytest.fixture
@@ -115,8 +117,11 @@ def begin(catalog: Catalog) -> Callable[..., Lease]:
             "owner": "alice",
             "targets": ["fast", "archive"],
             "lease_seconds": 60,
+            "brings_formats": True,
         }
-        return catalog.begin_import(image.id, **(request | changes))
+        lease = catalog.begin_import(image.id, **(request | changes))
+        catalog.start(lease)
+        return lease
 
     return begin_import
 

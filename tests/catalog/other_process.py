@@ -11,14 +11,17 @@ from imageport.values import Location
 
 def begin(catalog: Catalog, image_id: str) -> Lease:
     """Begin an import."""
-    return catalog.begin_import(
+    lease = catalog.begin_import(
         image_id,
         starts_from={"queued"},
         request={},
         owner="bob",
         targets=["fast", "archive"],
         lease_seconds=3600,
+        brings_formats=True,
     )
+    catalog.start(lease)
+    return lease
 
 
 def obey(catalog: Catalog, order: str, image_id: str) -> str:

@@ -160,7 +160,7 @@ def test_a_bad_end_puts_back_what_the_import_set_and_keeps_what_the_user_set(
         os_hash_value="h",
         tags=("injected",),
     )
-    catalog.update_image(image.id, fence=lease.fence, status="active", properties={"newer": "2"})
+    catalog.update_image(image.id, fence=lease.fence, properties={"newer": "2"})
     catalog.update_image(image.id, name="renamed", min_ram=5, properties={"team": "blue", "keep": None})
     failed = catalog.fail(lease, message="step 'unpack': broken", failed_stores=["fast"], result={"a": 1})
     assert failed == catalog.get_image(image.id)
@@ -291,3 +291,21 @@ def test_an_image_made_again_with_the_same_id_is_closed_to_the_old_import(
     with pytest.raises(LockLost, match=f"task {new.task_id} took it over"):
         catalog.update_image(image.id, fence=old.fence, name="old")
     catalog.update_image(image.id, fence=new.fence, name="new")
+
+
+def test_an_image_in_use_is_not_taken_away_by_a_late_failure(
+    catalog: Catalog, begin: Begin, image: ImageRecord
+) -> None:
+    fast = Location(url="file:///fast/image", store="fast")
+    lease = begin(image)
+    catalog.announce(lease, fast)
+    catalog.update_image(image.id, fence=lease.fence, status="active", size=1)
+    catalog.publish(lease, fast)
+    kept = catalog.fail(lease, message="the disk is on fire", failed_stores=["archive"], result={})
+    assert (kept.status, kept.size, kept.properties[FAILED]) == ("active", 1, "archive")
+    assert [location.store for location in kept.locations] == ["fast"]
+    task = catalog.get_task(lease.task_id)
+    assert (task.status, task.message) == (
+        "success",
+        "the disk is on fire, after the image had become active",
+    )

@@ -218,7 +218,7 @@ def test_a_lock_whose_task_was_lost_does_not_block_for_ever(
         connection.execute(text("DELETE FROM tasks"))
     engine.dispose()
     assert catalog.dead_import(image.id) is None
-    begin(image, starts_from={"importing"})
+    begin(image)
     with pytest.raises(LockLost):
         catalog.renew(lost, lease_seconds=60, progress={})
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
-from imageport import Conflict, NoConfig, Source, SourceRejected, SourceUnavailable
+from imageport import Conflict, Context, ImageRecord, NoConfig, Source, SourceRejected, SourceUnavailable
 from imageport_builtin.copy_image import CopyImage
 from imageport_builtin.glance_direct import GlanceDirect
 
@@ -12,7 +14,9 @@ from imageport_builtin.glance_direct import GlanceDirect
 def test_a_url_is_not_for_glance_direct() -> None:
     with pytest.raises(SourceRejected, match="is a url"):
         GlanceDirect(NoConfig()).validate_source(
-            Source(method="glance-direct", uri="https://example.org/disk")
+            Source(method="glance-direct", uri="https://example.org/disk"),
+            ImageRecord(id="an-image"),
+            cast("Context", None),
         )
 
 

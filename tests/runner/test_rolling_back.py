@@ -81,7 +81,9 @@ def test_a_clean_rollback_says_so(desk: Desk) -> None:
 
 
 def test_deleted_while_it_settles_the_image_leaves_no_task_behind(desk: Desk) -> None:
-    record = desk.catalog.create_image(ImageRecord(id="8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a04"))
+    record = desk.catalog.create_image(
+        ImageRecord(id="8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a04", disk_format="raw", container_format="bare")
+    )
 
     class Deleting(Shelf):
         @hookimpl
@@ -203,7 +205,9 @@ def test_signals_that_are_ignored_stay_ignored() -> None:
 
 
 def test_a_user_may_edit_the_record_while_the_source_is_judged(desk: Desk) -> None:
-    record = desk.catalog.create_image(ImageRecord(id="8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a05"))
+    record = desk.catalog.create_image(
+        ImageRecord(id="8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a05", disk_format="raw", container_format="bare")
+    )
 
     class Slow(Plugin[NoConfig]):
         """Take so long to judge that somebody edits the record."""
@@ -234,7 +238,9 @@ def test_a_thread_that_cannot_be_started_leaves_no_other_waiting() -> None:
 
 
 def test_data_that_is_staged_is_not_lost_to_another_source(desk: Desk) -> None:
-    record = desk.catalog.create_image(ImageRecord(id="8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a06"))
+    record = desk.catalog.create_image(
+        ImageRecord(id="8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a06", disk_format="raw", container_format="bare")
+    )
     staged = desk.site.staging.directory / record.id
     staged.parent.mkdir(parents=True)
     staged.write_bytes(CONTENT)
@@ -278,7 +284,9 @@ def test_a_stream_that_is_no_bytes_is_blamed_on_its_step(desk: Desk) -> None:
 
 
 def test_an_image_that_is_deleted_late_is_told_as_such(desk: Desk) -> None:
-    record = desk.catalog.create_image(ImageRecord(id="8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a07"))
+    record = desk.catalog.create_image(
+        ImageRecord(id="8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a07", disk_format="raw", container_format="bare")
+    )
 
     class Deletes(Plugin[NoConfig]):
         """Delete the image when its store is asked to prepare."""
@@ -311,7 +319,9 @@ def test_what_an_earlier_import_left_is_removed_by_the_next_one(desk: Desk) -> N
 
 
 def test_a_copy_that_nobody_knows_of_is_told_without_hiding_why_it_came_to_be(desk: Desk) -> None:
-    record = desk.catalog.create_image(ImageRecord(id="8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a08"))
+    record = desk.catalog.create_image(
+        ImageRecord(id="8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a08", disk_format="raw", container_format="bare")
+    )
 
     class Deleting(Unreachable):
         @hookimpl

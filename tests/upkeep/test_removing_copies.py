@@ -63,12 +63,14 @@ def ctx(site: Site) -> Iterator[Context]:
 
 @pytest.fixture
 def begin(catalog: Catalog) -> Callable[[float], Lease]:
-    image = catalog.create_image(ImageRecord(id=str(uuid.uuid4())))
+    image = catalog.create_image(ImageRecord(id=str(uuid.uuid4()), disk_format="raw", container_format="bare"))
 
     def begin_import(lease_seconds: float) -> Lease:
-        return catalog.begin_import(
+        lease = catalog.begin_import(
             image.id, starts_from={"queued"}, request={}, owner="alice", targets=["shelf"], lease_seconds=lease_seconds
         )  # fmt: skip
+        catalog.start(lease)
+        return lease
 
     return begin_import
 

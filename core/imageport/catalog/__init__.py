@@ -6,7 +6,7 @@ change nothing once the import no longer holds the lock of its image.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from types import MappingProxyType
@@ -14,15 +14,18 @@ from typing import Any
 
 from sqlalchemy import and_
 
-from imageport.catalog import images, imports, locations, locks, tables, tasks
+from imageport.catalog import images, imports, locations, locks, tables, tasks, usage
 from imageport.catalog.engine import Database, current_time
+from imageport.catalog.imports import require_startable
+from imageport.catalog.lifecycle import require_image_move
 from imageport.catalog.locations import HiddenCopy
 from imageport.catalog.locks import Lease
 from imageport.catalog.processes import this_process
 from imageport.catalog.tasks import TaskRow
+from imageport.catalog.usage import Usage
 from imageport.values import ImageRecord, Location
 
-__all__ = ["Catalog", "HiddenCopy", "Lease", "TaskRow", "this_process"]
+__all__ = ["Catalog", "HiddenCopy", "Lease", "TaskRow", "Usage", "require_startable", "this_process"]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -55,13 +58,16 @@ class Catalog:
         with self._database.reading() as connection:
             return images.get(connection, image_id)
 
-    def find_image(self, name_or_id: str) -> ImageRecord:
+    def find_image(
+        self, name_or_id: str, *, among: Callable[[ImageRecord], bool] = lambda record: True
+    ) -> ImageRecord:
         """Return the image with this id, unique name, or unique beginning of an id (at least 4 characters).
 
-        Raises ``UsageError`` that lists the candidates, or suggests a name that is near.
+        An image that is not *among* those wanted is as if it were not there. Raises ``UsageError`` that lists the
+        candidates, or suggests a name that is near.
         """
         with self._database.reading() as connection:
-            return images.find(connection, name_or_id)
+            return images.find(connection, name_or_id, among)
 
     def list_images(self, *, status: str | None = None, name: str | None = None) -> list[ImageRecord]:
         """Return the images with this status and name, newest first."""
@@ -102,7 +108,9 @@ class Catalog:
         of_image = tables.image_locations.c.image_id == image_id
         with self._database.writing() as connection:
             images.lock_row(connection, image_id)
-            images.require_unprotected(images.get(connection, image_id))
+            record = images.get(connection, image_id)
+            images.require_unprotected(record)
+            require_image_move(record, "deleted")
             locations.hide(connection, of_image)
             images.remove(connection, image_id)
             return locations.hidden(connection, current_time(connection), of_image)
@@ -128,19 +136,36 @@ class Catalog:
             return locations.hidden(connection, now, of_store)
 
     @contextmanager
-    def changing_status(self, image_id: str, *, of: Collection[str], to: str) -> Iterator[None]:
+    def changing_status(
+        self, image_id: str, *, of: Collection[str], to: str, size: int | None = None
+    ) -> Iterator[ImageRecord]:
         """Give the image the status *to* when the block has ended well; until then no import of it can begin.
 
-        Raises ``Conflict`` when an import holds the image or its status is none of *of*, ``UsageError`` for an unknown
-        image.
+        With *size* it is the bytes that are in staging. The block gets the record as it was. Raises ``Conflict`` when
+        an import holds the image or its status is none of *of*, ``UsageError`` for an unknown image.
         """
         with self._database.writing() as connection:
             images.lock_row(connection, image_id)
             now = current_time(connection)
             locks.make_free(connection, image_id, now)
-            images.require_status(images.get(connection, image_id), of, "putting data in staging")
-            images.write(connection, image_id, now, fields={"status": to}, properties={})
-            yield
+            before = images.get(connection, image_id)
+            images.require_status(before, of, "putting data in staging")
+            fields = {"status": to} | ({} if size is None else {"size": size})
+            images.write(connection, image_id, now, fields=fields, properties={})
+            yield before
+
+    @contextmanager
+    def holding(self, image_id: str) -> Iterator[ImageRecord | None]:
+        """Keep everybody from changing the image until the block ends; the block gets its record, if there is one."""
+        with self._database.writing() as connection:
+            images.lock_row_if_any(connection, image_id)
+            found = images.select_records(connection, tables.images.c.id == image_id)
+            yield found[0] if found else None
+
+    def usage(self, owner: str | None, *, besides: str | None = None) -> Usage:
+        """Return how much *owner* has, the image with the id *besides* left out."""
+        with self._database.reading() as connection:
+            return usage.of_owner(connection, owner, besides=besides)
 
     def is_locked(self, image_id: str) -> bool:
         """Say whether an import holds the lock of the image."""
@@ -158,11 +183,13 @@ class Catalog:
         owner: str,
         targets: Sequence[str],
         lease_seconds: float,
+        brings_formats: bool = False,
     ) -> Lease:
         """Lock the image, make a task and say which stores the image goes to.
 
         The image becomes ``importing``, unless it is active and only gets further copies. Raises ``Conflict``
-        when the image is locked or its status is none of *starts_from*, ``UsageError`` when there is none.
+        when the image is locked, its status is none of *starts_from*, or it lacks a format and the import is not one
+        that *brings_formats*; ``UsageError`` when there is no image.
         """
         with self._database.writing() as connection:
             return imports.begin(
@@ -173,7 +200,13 @@ class Catalog:
                 owner=owner,
                 targets=targets,
                 lease_seconds=lease_seconds,
+                brings_formats=brings_formats,
             )
+
+    def start(self, lease: Lease) -> None:
+        """Say that the work of the import begins: its task is ``processing``. Raises ``LockLost``."""
+        with self._database.writing() as connection:
+            imports.start(connection, lease)
 
     def renew(self, lease: Lease, *, lease_seconds: float, progress: Mapping[str, Any]) -> bool:
         """Prolong the lease from now on; return whether the import is to stop. Raises ``LockLost``."""
@@ -233,7 +266,13 @@ class Catalog:
             return images.get(connection, lease.image_id)
 
     def fail(
-        self, lease: Lease, *, message: str, failed_stores: Sequence[str], result: Mapping[str, Any]
+        self,
+        lease: Lease,
+        *,
+        message: str,
+        failed_stores: Sequence[str],
+        result: Mapping[str, Any],
+        cause: Mapping[str, str | None] | None = None,
     ) -> ImageRecord:
         """End the import with failure: put back what it changed and release the lock.
 
@@ -250,6 +289,8 @@ class Catalog:
                 message=message,
                 failed_stores=failed_stores,
                 result=result,
+                cause=cause,
+                before=lease.before,
             )
             found = images.select_records(connection, tables.images.c.id == lease.image_id)
         return found[0] if found else lease.before.evolve(status="deleted")
@@ -321,10 +362,13 @@ class Catalog:
         with self._database.reading() as connection:
             return tasks.get(connection, task_id)
 
-    def find_task(self, prefix: str) -> TaskRow:
-        """Return the one task whose id begins with these 4 or more characters. Raises ``UsageError``."""
+    def find_task(self, prefix: str, *, among: Callable[[TaskRow], bool] = lambda task: True) -> TaskRow:
+        """Return the one task whose id begins with these 4 or more characters. Raises ``UsageError``.
+
+        A task that is not *among* those wanted is as if it were not there.
+        """
         with self._database.reading() as connection:
-            return tasks.find(connection, prefix)
+            return tasks.find(connection, prefix, among)
 
     def list_tasks(self, *, image_id: str | None = None, status: str | None = None) -> list[TaskRow]:
         """Return the tasks of this image and with this status, newest first."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from imageport.catalog.lifecycle import CLEARED_WHEN_QUEUED, require_image_move
 from imageport.catalog.tables import image_locations, image_properties, images, tasks
 from imageport.configuration.positions import did_you_mean
 from imageport.errors import Conflict, UsageError
@@ -91,21 +92,21 @@ def require_unprotected(record: ImageRecord) -> None:
         )
 
 
-def find(connection: Connection, name_or_id: str) -> ImageRecord:
-    """Return the one image with this id, name or beginning of an id. Raises ``UsageError``."""
-    exact = select_records(connection, images.c.id == name_or_id)
+def find(connection: Connection, name_or_id: str, among: Callable[[ImageRecord], bool]) -> ImageRecord:
+    """Return the one image, *among* those wanted, with this id, name or beginning of an id. Raises ``UsageError``."""
+    exact = list(filter(among, select_records(connection, images.c.id == name_or_id)))
     if exact:
         return exact[0]
     matches = [images.c.name == name_or_id]
     if len(name_or_id) >= MIN_PREFIX:
         matches.append(images.c.id.startswith(name_or_id, autoescape=True))
-    found = select_records(connection, or_(*matches))
+    found = list(filter(among, select_records(connection, or_(*matches))))
     if len(found) == 1:
         return found[0]
     if not found:
-        names = connection.execute(select(images.c.name).where(images.c.name.is_not(None)).distinct())
+        names = {record.name for record in select_records(connection) if record.name and among(record)}
         raise UsageError(
-            f"no image '{name_or_id}'{did_you_mean(name_or_id, names.scalars())}",
+            f"no image '{name_or_id}'{did_you_mean(name_or_id, sorted(names))}",
             hint="'imageport images list' shows what there is",
         )
     candidates = [f"{record.id} ({record.name})" for record in found[:_SHOWN_CANDIDATES]]
@@ -181,8 +182,12 @@ def write(
     *,
     fields: Mapping[str, Any],
     properties: Mapping[str, str | None],
+    brings_formats: bool = False,
 ) -> None:
-    """Set *fields* and *properties* (None removes one); whatever is not named stays."""
+    """Set *fields* and *properties* (None removes one); whatever is not named stays.
+
+    Raises ``Conflict`` for a status that the image cannot get; see ``lifecycle``. *brings_formats* is for imports.
+    """
     for name in fields:
         if name not in SETTABLE:
             raise UsageError(
@@ -190,6 +195,11 @@ def write(
                 hint=f"these can: {', '.join(sorted(SETTABLE))}",
             )
     values = dict(fields)
+    if (status := fields.get("status")) is not None:
+        formats = {name: fields.get(name) for name in ("disk_format", "container_format")}
+        require_image_move(get(connection, image_id), status, brings_formats=brings_formats, **formats)
+        if status == "queued":
+            values |= CLEARED_WHEN_QUEUED
     if "tags" in values:
         values["tags"] = list(values["tags"])
     connection.execute(update(images).where(images.c.id == image_id).values(**values, updated_at=now))

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
 from imageport.catalog import images, locations, locks, tables, tasks
 from imageport.catalog.engine import current_time
-from imageport.catalog.locks import LOCK, Lease
+from imageport.catalog.lifecycle import require_image_move
+from imageport.catalog.locks import IMPORTING, LOCK, Lease
 from imageport.catalog.processes import this_process
 from imageport.catalog.tasks import TaskRow
+from imageport.errors import LockLost
 from imageport.values import ImageRecord
 
-IMPORTING = "os_glance_importing_to_stores"
 FAILED = "os_glance_failed_import"
 
 #: How long the removal of a dead import's bytes may take until somebody else may take that over as well.
@@ -37,13 +38,14 @@ def begin(
     owner: str,
     targets: Sequence[str],
     lease_seconds: float,
+    brings_formats: bool,
 ) -> Lease:
     """Lock the image for a new task and say which stores it is going to. Raises ``Conflict``."""
     fence = images.lock_row(connection, image_id) + 1
     now = current_time(connection)
     locks.make_free(connection, image_id, now)
     before = images.get(connection, image_id)
-    images.require_status(before, starts_from, "this import")
+    require_startable(before, starts_from, brings_formats=brings_formats)
     task_id = str(uuid.uuid4())
     connection.execute(
         insert(tables.tasks),
@@ -51,7 +53,7 @@ def begin(
             "id": task_id,
             "image_id": image_id,
             "type": "import",
-            "status": "processing",
+            "status": "pending",
             "message": "",
             "owner": owner,
             "input": request,
@@ -76,14 +78,36 @@ def begin(
         now,
         fields={} if before.status == "active" else {"status": "importing"},
         properties={LOCK: task_id, IMPORTING: _joined(importing), FAILED: _joined(failed)},
+        brings_formats=brings_formats,
     )
     return Lease(task_id=task_id, image_id=image_id, fence=fence, seconds=lease_seconds, before=before)
 
 
+def require_startable(record: ImageRecord, starts_from: Collection[str], *, brings_formats: bool) -> None:
+    """Raise ``Conflict`` unless an import may begin with *record*, as far as status and formats go."""
+    images.require_status(record, starts_from, "this import")
+    if record.status != "active":
+        require_image_move(record, "importing", brings_formats=brings_formats)
+
+
+def start(connection: Connection, lease: Lease) -> None:
+    """Note that the work on the task begins. Raises ``LockLost``."""
+    locks.require(connection, lease.image_id, lease.fence)
+    tasks.write(connection, lease.task_id, current_time(connection), status="processing")
+
+
 def renew(connection: Connection, lease: Lease, *, lease_seconds: float, progress: Mapping[str, Any]) -> bool:
-    """Prolong the lease and note the progress; return whether somebody wants the import to stop."""
+    """Prolong the lease and note the progress; return whether somebody wants the import to stop.
+
+    Raises ``LockLost``, also when the task is not there any more.
+    """
     _prolong(connection, lease, lease_seconds, progress=progress)
-    return tasks.get(connection, lease.task_id).cancel_requested
+    task = tasks.get_if_any(connection, lease.task_id)
+    if task is None:
+        raise LockLost(
+            f"task {lease.task_id} was removed from the catalog", hint="import again if the image is wanted"
+        )
+    return task.cancel_requested
 
 
 def require(connection: Connection, lease: Lease) -> None:
@@ -154,21 +178,33 @@ def fail(
     message: str,
     failed_stores: Sequence[str],
     result: Mapping[str, Any] | None,
+    cause: Mapping[str, str | None] | None = None,
+    before: ImageRecord | None = None,
 ) -> None:
     """Put back what the import changed, end its task with failure and release the lock.
 
-    Does nothing when the task has ended, or when somebody took it over, who will then do this.
+    Does nothing when the task has ended, or when somebody took it over, who will then do this. An image that users
+    have already is not taken from them: its import ends with the copies that are published. Should somebody have
+    removed the task itself, *before* says what the image was.
     """
-    images.lock_row_if_any(connection, image_id)
-    task = tasks.lock_row(connection, task_id)
+    current_fence = images.lock_row_if_any(connection, image_id)
+    now = current_time(connection)
+    task = tasks.lock_row_if_any(connection, task_id)
+    if task is None:
+        if before is not None and current_fence == fence:
+            _restore_without_task(connection, before, now, failed_stores)
+        locations.hide(connection, tables.image_locations.c.task_id == task_id)
+        return
     if task.finished or task.fence != fence:
         return
-    now = current_time(connection)
+    if _made_active(connection, task):
+        _complete(connection, task, message)
+        return
     if locks.holder(connection, image_id) == task_id:
         fields, properties = _undone(connection, image_id, task_id, failed_stores)
         images.write(connection, image_id, now, fields=fields, properties=properties)
     locations.hide(connection, tables.image_locations.c.task_id == task_id)
-    tasks.close(connection, task_id, now, status="failure", message=message, result=result)
+    tasks.close(connection, task_id, now, status="failure", message=message, result=result, cause=cause)
 
 
 def take_over(connection: Connection, task: TaskRow) -> TaskRow | None:
@@ -204,7 +240,7 @@ def recover(connection: Connection, task: TaskRow) -> None:
     if current.finished or current.holder != this_process():
         return
     if _made_active(connection, current):
-        _complete(connection, current)
+        _complete(connection, current, current.message)
     else:
         fail(
             connection,
@@ -227,7 +263,7 @@ def _made_active(connection: Connection, task: TaskRow) -> bool:
     return before["fields"]["status"] in _NEW and images.get(connection, task.image_id).status == "active"
 
 
-def _complete(connection: Connection, task: TaskRow) -> None:
+def _complete(connection: Connection, task: TaskRow, message: str) -> None:
     """End the import with the copies that it had published; the other stores have failed."""
     images.lock_row(connection, task.image_id)
     record = images.get(connection, task.image_id)
@@ -240,7 +276,7 @@ def _complete(connection: Connection, task: TaskRow) -> None:
         task.id,
         now,
         status="success",
-        message=f"{task.message}, after the image had become active",
+        message=f"{message}, after the image had become active",
         result={"image_id": task.image_id},
     )
 
@@ -260,6 +296,22 @@ def _undone(
     failed = _stores(images.get(connection, image_id), FAILED) | set(failed_stores)
     properties = {name: row.snapshot["properties"].get(name) for name in row.touched["properties"]}
     return fields, properties | {IMPORTING: "", FAILED: _joined(failed), LOCK: None}
+
+
+def _restore_without_task(
+    connection: Connection, before: ImageRecord, now: datetime, failed_stores: Sequence[str]
+) -> None:
+    if before.status in _NEW:
+        fields = _snapshot(before)["fields"] | {"status": "queued"}
+        images.write(connection, before.id, now, fields=fields, properties={})
+    failed = _stores(images.get(connection, before.id), FAILED) | set(failed_stores)
+    images.write(
+        connection,
+        before.id,
+        now,
+        fields={},
+        properties={IMPORTING: "", FAILED: _joined(failed), LOCK: None},
+    )
 
 
 def _snapshot(record: ImageRecord) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from imageport.errors import Conflict, LockLost, UsageError
 from imageport.values import ImageRecord
 
 LOCK = "os_glance_import_task"
+#: The stores that an import has still to publish.
+IMPORTING = "os_glance_importing_to_stores"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +73,9 @@ def make_free(connection: Connection, image_id: str, now: datetime) -> None:
     task = tasks.get_if_any(connection, task_id)
     if task is None or task.finished:
         # Only a hand in the database can leave such a lock; nobody would ever release it.
-        images.write(connection, image_id, now, fields={}, properties={LOCK: None})
+        importing = images.get(connection, image_id).status == "importing"
+        fields = {"status": "queued"} if importing else {}
+        images.write(connection, image_id, now, fields=fields, properties={LOCK: None, IMPORTING: ""})
         return
     age = f"{(now - task.created_at).total_seconds():.0f} s"
     if task.is_dead(now):

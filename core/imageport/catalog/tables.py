@@ -94,6 +94,7 @@ image_locations = Table(
     UniqueConstraint("image_id", "store", "url"),
 )
 
+#: ``cause`` is why the task failed: code, step, store and hint.
 #: ``snapshot`` is the image as it was; a roll back takes from it what ``touched`` names: all the import set.
 tasks = Table(
     "tasks",
@@ -103,6 +104,7 @@ tasks = Table(
     Column("type", String(16), nullable=False),
     Column("status", String(16), nullable=False),
     Column("message", Text, nullable=False),
+    Column("cause", JSON(none_as_null=True)),
     Column("owner", Text, nullable=False),
     Column("input", JSON, nullable=False),
     Column("result", JSON(none_as_null=True)),

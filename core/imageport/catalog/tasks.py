@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Connection, delete, select, update
 
 from imageport.catalog.images import MIN_PREFIX
+from imageport.catalog.lifecycle import TASK_MOVES, TaskStatus, require_task_move
 from imageport.catalog.processes import is_gone
 from imageport.catalog.tables import tasks
 from imageport.errors import Conflict, UsageError
 
-TaskStatus = Literal["pending", "processing", "success", "failure"]
-
-UNFINISHED = frozenset({"pending", "processing"})
+UNFINISHED = frozenset(status for status, moves in TASK_MOVES.items() if moves)
 #: How long a finished task is remembered; the default of Glance's ``task_time_to_live``.
 TIME_TO_LIVE = timedelta(hours=48)
 
@@ -26,7 +25,8 @@ class TaskRow:
     """A run of an import, as the catalog knows it.
 
     ``holder`` is the process that works on it, as named by ``this_process()``. Its lease ends at
-    ``lease_expires_at`` unless it is renewed. ``expires_at`` is when a finished task may be forgotten.
+    ``lease_expires_at`` unless it is renewed. ``cause`` says why a task failed: ``code``, ``step``, ``store`` and
+    ``hint`` of its error. ``expires_at`` is when a finished task may be forgotten.
     """
 
     id: str
@@ -34,6 +34,7 @@ class TaskRow:
     type: str
     status: TaskStatus
     message: str
+    cause: Mapping[str, str | None] | None
     owner: str
     input: Mapping[str, Any]
     result: Mapping[str, Any] | None
@@ -87,14 +88,14 @@ def get_if_any(connection: Connection, task_id: str) -> TaskRow | None:
     return next(iter(select_rows(connection, tasks.c.id == task_id)), None)
 
 
-def find(connection: Connection, prefix: str) -> TaskRow:
-    """Return the one task whose id begins with *prefix*. Raises ``UsageError``."""
+def find(connection: Connection, prefix: str, among: Callable[[TaskRow], bool]) -> TaskRow:
+    """Return the one task, *among* those wanted, whose id begins with *prefix*. Raises ``UsageError``."""
     if len(prefix) < MIN_PREFIX:
         raise UsageError(
             f"'{prefix}' is too short to name a task",
             hint=f"give at least the first {MIN_PREFIX} characters of its id",
         )
-    found = select_rows(connection, tasks.c.id.startswith(prefix, autoescape=True))
+    found = list(filter(among, select_rows(connection, tasks.c.id.startswith(prefix, autoescape=True))))
     if not found:
         raise UsageError(f"no task {prefix}", hint="'imageport tasks list' shows what there is")
     if len(found) > 1:
@@ -106,13 +107,22 @@ def find(connection: Connection, prefix: str) -> TaskRow:
 
 
 def lock_row(connection: Connection, task_id: str) -> TaskRow:
-    """Keep others from writing the task until the transaction ends, and return it."""
-    connection.execute(select(tasks.c.id).where(tasks.c.id == task_id).with_for_update())
+    """Keep others from writing the task until the transaction ends, and return it. Raises ``UsageError``."""
+    lock_row_if_any(connection, task_id)
     return get(connection, task_id)
 
 
+def lock_row_if_any(connection: Connection, task_id: str) -> TaskRow | None:
+    """Do as ``lock_row``, but return None when there is no such task."""
+    connection.execute(select(tasks.c.id).where(tasks.c.id == task_id).with_for_update())
+    return get_if_any(connection, task_id)
+
+
 def write(connection: Connection, task_id: str, now: datetime, **columns: Any) -> None:
-    """Set these columns of the task."""
+    """Set these columns of the task. Raises ``Conflict`` for a status that it cannot get."""
+    if "status" in columns:
+        current = connection.execute(select(tasks.c.status).where(tasks.c.id == task_id)).scalar_one()
+        require_task_move(task_id, current, cast("TaskStatus", columns["status"]))
     connection.execute(update(tasks).where(tasks.c.id == task_id).values(**columns, updated_at=now))
 
 
@@ -121,9 +131,10 @@ def close(
     task_id: str,
     now: datetime,
     *,
-    status: Literal["success", "failure"],
+    status: TaskStatus,
     message: str,
     result: Mapping[str, Any] | None,
+    cause: Mapping[str, str | None] | None = None,
 ) -> None:
     """End the task for good."""
     write(
@@ -133,6 +144,7 @@ def close(
         status=status,
         message=message,
         result=result,
+        cause=cause,
         expires_at=now + TIME_TO_LIVE,
     )
 

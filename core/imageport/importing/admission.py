@@ -7,14 +7,17 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from imageport.catalog import Catalog
 from imageport.configuration.positions import did_you_mean
 from imageport.errors import Conflict, UsageError
 from imageport.importing.plan import Plan
 from imageport.plugins.binding import BoundStep
-from imageport.values import RESERVED_PREFIX, Caller, ImageRecord
+from imageport.rules.access import Access
+from imageport.rules.quotas import require_room
+from imageport.values import Caller, ImageRecord
 
 DISK_FORMATS = ("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop")
+#: For a disk format: whatever the bytes turn out to be. What a new image gets when nothing is declared.
+AUTO = "auto"
 CONTAINER_FORMATS = ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed")
 
 # Lone surrogates are what the command line makes of bytes that are not UTF-8.
@@ -38,38 +41,37 @@ class ImportRequest:
     all_stores: bool = False
 
 
-def admit_record(request: ImportRequest, plan: Plan, catalog: Catalog) -> tuple[ImageRecord, bool]:
+def admit_record(request: ImportRequest, plan: Plan, access: Access) -> tuple[ImageRecord, bool]:
     """Return the record to import, and whether it has to be created.
 
-    Raises ``UsageError`` for an unknown image, format or reserved property, and for what no database can keep.
+    Raises ``UsageError`` for an unknown image or format and for what no database can keep, ``NotAllowed`` for
+    properties that the caller may not set, ``OverQuota`` when the caller has too much already.
     """
     caller = request.caller
-    for what, texts in (
-        ("name", [request.name]),
-        ("property", [*request.properties, *request.properties.values()]),
-        ("user", [caller.user]),
-        ("project", [caller.project]),
-        ("role", caller.roles),
-    ):
-        for text in texts:
-            require_text(what, text)
-    require_known("disk format", request.disk_format, DISK_FORMATS)
+    require_caller(caller)
+    require_text("name", request.name)
+    for text in (*request.properties, *request.properties.values()):
+        require_text("property", text)
+    require_known("disk format", request.disk_format, (*DISK_FORMATS, AUTO))
     require_known("container format", request.container_format, CONTAINER_FORMATS)
-    if reserved := [name for name in request.properties if name.startswith(RESERVED_PREFIX)]:
-        raise UsageError(
-            f"property {reserved[0]} is reserved",
-            hint=f"names beginning {RESERVED_PREFIX} are Imageport's own",
-        )
-    existing = catalog.find_image(request.image) if request.image else None
+    require_room(access.site.quotas, access.catalog, caller.owner, image_size_total=0)
+    existing = access.find_image(request.image) if request.image else None
     if existing is None and plan.copies:
         raise UsageError("a copy needs an image", hint="name it: --image ID")
     record = existing or ImageRecord(
-        id=str(uuid.uuid4()), name=request.name or _name_of(plan), owner=request.caller.user
+        id=str(uuid.uuid4()),
+        name=request.name or _name_of(plan),
+        owner=caller.owner,
+        container_format=request.container_format or "bare",
     )
     if plan.copies and (
         request.disk_format or request.container_format or request.properties or request.name
     ):
         raise UsageError("a copy changes nothing on the record", hint="use 'imageport images set' for that")
+    access.require_properties(record, request.properties)
+    if existing is None:
+        access.require("add_image", record)
+        require_room(access.site.quotas, access.catalog, caller.owner, image_count_total=1)
     return as_requested(record, request, plan), existing is None
 
 
@@ -77,12 +79,29 @@ def as_requested(record: ImageRecord, request: ImportRequest, plan: Plan) -> Ima
     """Return *record* with what the caller wants it to be; a copy leaves it as it is."""
     if plan.copies:
         return record
+    declared = None if request.disk_format == AUTO else request.disk_format or record.disk_format
     return record.evolve(
         name=request.name or record.name,
-        disk_format=request.disk_format or record.disk_format,
-        container_format=request.container_format or record.container_format or "bare",
+        disk_format=declared,
+        container_format=request.container_format or record.container_format,
         properties={**record.properties, **request.properties},
     )
+
+
+def brings_formats(request: ImportRequest, record: ImageRecord, *, is_new: bool) -> bool:
+    """Say whether the import knows, or will find, the formats that *record* needs.
+
+    A new image gets what is found. For one that somebody has made before, both formats are declared, in the record
+    or by the request; ``auto`` is a declaration, too. Raises ``UsageError`` where nothing looks at the bytes.
+    """
+    container = request.container_format or record.container_format
+    disk = request.disk_format or record.disk_format or (AUTO if is_new else None)
+    if disk == AUTO and container not in (None, "bare"):
+        raise UsageError(
+            f"nothing is found out about an image in the container {container}",
+            hint=f"declare what it holds: --disk-format with one of {', '.join(DISK_FORMATS)}",
+        )
+    return disk is not None and container is not None
 
 
 def choose_targets(request: ImportRequest, plan: Plan, record: ImageRecord) -> tuple[BoundStep, ...]:
@@ -111,6 +130,14 @@ def choose_targets(request: ImportRequest, plan: Plan, record: ImageRecord) -> t
             hint="name only stores that lack it, or use --all-stores for all of those",
         )
     return tuple(store for store in writable if store.label not in holding)
+
+
+def require_caller(caller: Caller) -> None:
+    """Raise ``UsageError`` unless every database can keep the names of the caller."""
+    require_text("user", caller.user)
+    require_text("project", caller.project)
+    for role in caller.roles:
+        require_text("role", role)
 
 
 def require_text(what: str, given: str | None) -> None:

@@ -8,16 +8,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from imageport.catalog import Catalog
+from imageport.catalog import Catalog, require_startable
 from imageport.configuration.site import Site
 from imageport.configuration.templating import redact_tree
 from imageport.context import Context
 from imageport.errors import Conflict, ImageportError, ImportFailed
-from imageport.importing import policy
-from imageport.importing.admission import ImportRequest, admit_record, as_requested, choose_targets
+from imageport.importing.admission import (
+    ImportRequest,
+    admit_record,
+    as_requested,
+    brings_formats,
+    choose_targets,
+)
 from imageport.importing.ending import Ending, kept
 from imageport.importing.interruption import Interruption
 from imageport.importing.lease import LEASE_SECONDS, LeaseKeeper
+from imageport.importing.leftovers import Leftovers
 from imageport.importing.metering import Meter
 from imageport.importing.observing import Observers
 from imageport.importing.plan import Plan
@@ -30,6 +36,8 @@ from imageport.importing.verdict import compare_with_record, digests_to_make, ju
 from imageport.importing.writing import WrittenImage, store_report, write_everywhere
 from imageport.plugins.binding import BoundStep
 from imageport.plugins.catalogue import Catalogue
+from imageport.rules.access import Access
+from imageport.rules.quotas import require_few_copies, require_room_to_bring, require_room_to_keep
 from imageport.values import Event, Image, ImageRecord, Location
 
 log = logging.getLogger("imageport")
@@ -88,10 +96,25 @@ class _Import:
     def admit(self) -> None:
         """Make sure that this import may start, take the lock, and go."""
         plan = self.plan
-        self.record, is_new = record, _ = admit_record(self.request, plan, self.catalog)
-        if plan.copies:
-            policy.require("copy_image", self.site.policy.copy_image, self.request.caller)
-        elif plan.source.uri is not None and self.staging.staged(record.id) is not None:
+        access = Access(self.site, self.catalog, self.request.caller)
+        record, is_new = admit_record(self.request, plan, access)
+        self.record = record
+        self.ctx = ctx = build_context(
+            self.site, plan, record, self.request.caller,
+            stores=self.stores,
+            observers=self.observers,
+            interruption=self.interruption,
+            announce=self._announce,
+            note=self._note,
+        )  # fmt: skip
+        if not is_new:
+            ctx = self._tidied(record, ctx)
+            self.record = record = as_requested(self.catalog.get_image(record.id), self.request, plan)
+        brings = brings_formats(self.request, record, is_new=is_new)
+        if not self.catalog.is_locked(record.id):
+            require_startable(record, plan.method.plugin.starts_from, brings_formats=brings)
+        access.require("copy_image" if plan.copies else "modify_image", record)
+        if not plan.copies and plan.source.uri is not None and ctx.staged is not None:
             raise Conflict(
                 f"data is staged for image {record.id}, and another source is given",
                 hint="leave the source out to import what is staged, or import into a new image",
@@ -102,20 +125,11 @@ class _Import:
         if not targets:
             self.report.status = "success"
             return
-        self.ctx = ctx = build_context(
-            self.site, plan, record, self.request.caller,
-            stores=self.stores,
-            observers=self.observers,
-            interruption=self.interruption,
-            announce=self._announce,
-            note=self._note,
-        )  # fmt: skip
+        require_few_copies(self.site.limits, record, len(targets))
         for step in (plan.method, *plan.steps, *targets):
             step.validate_source(plan.source, record, ctx)
         if is_new:
             self.catalog.create_image(record)
-        else:
-            ctx = self._tidied(record, ctx)
         self.lease = self.catalog.begin_import(
             record.id,
             starts_from=plan.method.plugin.starts_from,
@@ -123,9 +137,10 @@ class _Import:
                 {"pipeline": plan.name, "source": plan.shown_source, "method": plan.source.method},
                 plan.secrets,
             ),
-            owner=self.request.caller.user,
+            owner=self.request.caller.owner,
             targets=[store.label for store in targets],
             lease_seconds=LEASE_SECONDS,
+            brings_formats=brings,
         )
         self.report.task_id = self.lease.task_id
         # A user may have changed the record while the source was judged, and a recovery has.
@@ -137,6 +152,7 @@ class _Import:
         if (dead := self.catalog.dead_import(record.id)) is not None:
             recover_dead_import(dead, self.catalog, self.stores, self.staging, ctx)
         remove_hidden_copies(record.id, self.catalog, self.stores, ctx)
+        Leftovers(self.catalog, self.staging).clear(record.id)
         return replace(ctx, staged=self.staging.staged(record.id))
 
     # -------------------------------------------------------------------------------------- under the lock
@@ -161,7 +177,9 @@ class _Import:
                 with self.staging.work_folder(record.id, self.lease.task_id) as folder:
                     image = self._travel(record, targets, replace(ctx, work_folder=folder), ending)
                 keeper.check()
-                ending.settle(self._judged(image), ctx)
+                judged = self._judged(image)
+                self._require_room(judged, [label for label, copy in self.written.copies.items() if not copy.failed])
+                ending.settle(judged, ctx)
                 ending.finish(ctx)
             except BaseException as error:
                 cause = keeper.reason or (error if isinstance(error, ImageportError) else _internal(error))
@@ -172,8 +190,11 @@ class _Import:
         self, record: ImageRecord, targets: Sequence[BoundStep], ctx: Context, ending: Ending
     ) -> Image:
         ctx.report("task.create")
+        self.catalog.start(self.lease)
         ctx.report("task.processing")
         ctx.report("image.update", record=ending.current())
+        require_room_to_bring(self.site.quotas, self.catalog, record, record.size)
+        self._require_room(record, targets)
         with self.interruption.raising():
             image = self._bring(record, ctx)
             write_everywhere(
@@ -193,7 +214,7 @@ class _Import:
             method, "stage", ctx, lambda meter: meter.measure(method.stage(self.plan.source, record, ctx))
         )
         image = Image(record, ctx.spool(data) if self.plan.spool_first else data)
-        for step in self.plan.steps:
+        for step in (method, *self.plan.steps):
             if "transform" in step.answers:
                 image = self._transformed(step, image, ctx)
         return image
@@ -217,6 +238,10 @@ class _Import:
         meter.inclusive += time.monotonic() - started
         ctx.report("step.end", step=step.label, message=hook)
         return result
+
+    def _require_room(self, record: ImageRecord, targets: Sequence[object]) -> None:
+        """Ask the quotas, as soon as the size is known and again when it is certain."""
+        require_room_to_keep(self.site.quotas, self.catalog, record, record.size, len(targets))
 
     def _judged(self, image: Image) -> ImageRecord:
         for meter in self.meters:
