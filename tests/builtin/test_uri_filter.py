@@ -1,3 +1,5 @@
+"""What the contract does not ask of the filter; for the rest see tests/contract."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -13,10 +15,6 @@ from imageport_builtin.uri_filter import UriFilter, UriFilterConfig
 
 NAMES = {
     "name": ["8.8.8.8"],
-    "a": ["8.8.8.8"],
-    "b": ["8.8.8.8"],
-    "3m.com": ["8.8.8.8"],
-    "0xdeadbeef.com": ["8.8.8.8"],
     "loop.example": ["127.0.0.1"],
     "mixed.example": ["8.8.8.8", "127.0.0.1"],
     "mapped.example": ["::ffff:127.0.0.1"],
@@ -40,28 +38,6 @@ def verdict(
     return "accepted"
 
 
-@pytest.mark.parametrize("url", ["http://name/", "HTTP://NAME/", "https://name/disk?x=y", "http://name:80/"])
-def test_by_default_http_and_https_are_accepted(url: str) -> None:
-    """Scenario 29."""
-    assert verdict(url) == "accepted"
-
-
-@pytest.mark.parametrize(
-    "url",
-    ["ftp://name/", "file:///x", "file://name/x", "data:text/plain,x", "//name/", "name", "http:///x", ""],
-)
-def test_by_default_everything_else_is_refused(url: str) -> None:
-    """Scenario 29."""
-    assert verdict(url).startswith("refused")
-
-
-def test_a_download_without_a_url_is_refused() -> None:
-    """Scenario 29."""
-    context = make_context(make_transport(), Path(), [])
-    with pytest.raises(SourceRejected):
-        UriFilter(UriFilterConfig()).validate_source(source=Source(method="web-download"), ctx=context)
-
-
 @pytest.mark.parametrize(
     ("port", "accepted"),
     [
@@ -79,31 +55,7 @@ def test_a_download_without_a_url_is_refused() -> None:
     ],
 )
 def test_ports_are_judged_by_the_default_list(port: str, accepted: bool) -> None:
-    """Scenario 30."""
     assert (verdict(f"http://name{port}/") == "accepted") is accepted
-
-
-def test_an_allow_list_beats_the_deny_list_beside_it() -> None:
-    """Scenario 31."""
-    schemes: dict[str, Any] = {"allowed_schemes": ["https", "ftp"], "disallowed_schemes": ["ftp"]}
-    assert verdict("ftp://name/", **schemes) == "accepted"
-    assert "the scheme http is not among the allowed ones" in verdict("http://name/", **schemes)
-    hosts: dict[str, Any] = {"allowed_hosts": ["a", "b"], "disallowed_hosts": ["b"]}
-    assert verdict("http://b/", **hosts) == "accepted"
-    assert "the host name is not among the allowed ones" in verdict("http://name/", **hosts)
-    ports: dict[str, Any] = {"allowed_ports": [8080, 8484], "disallowed_ports": [8484]}
-    assert verdict("http://name:8484/", **ports) == "accepted"
-    assert "the port 80 is not among the allowed ones" in verdict("http://name:80/", **ports)
-
-
-def test_a_deny_list_decides_where_the_allow_list_is_empty() -> None:
-    """Scenario 32."""
-    schemes: dict[str, Any] = {"allowed_schemes": [], "disallowed_schemes": ["FTP"]}
-    assert "the scheme ftp is not allowed" in verdict("ftp://name/", **schemes)
-    assert verdict("http://name/", **schemes) == "accepted"
-    ports: dict[str, Any] = {"allowed_ports": [], "disallowed_ports": [22]}
-    assert verdict("http://name:8080/", **ports) == "accepted"
-    assert "the port 22 is not allowed" in verdict("http://name:22/", **ports)
 
 
 def test_a_url_without_a_port_passes_unless_the_filter_is_strict() -> None:
@@ -112,28 +64,7 @@ def test_a_url_without_a_port_passes_unless_the_filter_is_strict() -> None:
     assert verdict("https://name/", strict_ports=True) == "accepted"
 
 
-@pytest.mark.parametrize("lists", [{}, {"disallowed_hosts": ["127.0.0.1"]}, {"allowed_hosts": ["127.0.0.1"]}])
-@pytest.mark.parametrize(
-    "host",
-    [
-        "2130706433",
-        "0x7f000001",
-        "017700000001",
-        "0177.0.0.1",
-        "127.1",
-        "127.0.0x0.1",
-        "127.0.0.1.",
-    ],
-)
-def test_unusual_notations_of_an_address_are_refused_under_any_lists(
-    host: str, lists: dict[str, Any]
-) -> None:
-    """Scenario 33."""
-    assert verdict(f"http://{host}/", **lists).startswith("refused")
-
-
 def test_an_address_is_compared_in_its_shortest_form() -> None:
-    """Scenarios 33 and 34."""
     assert "is not allowed" in verdict("http://127.0.0.1/", disallowed_hosts=["127.0.0.1"])
     for host in ("[::1]", "[0::1]", "[0:0:0:0:0:0:0:1]"):
         assert "is not allowed" in verdict(f"http://{host}/", disallowed_hosts=["::1"])
@@ -141,17 +72,6 @@ def test_an_address_is_compared_in_its_shortest_form() -> None:
     listed: dict[str, Any] = {"allow": ("2001:db8::/32",), "allowed_hosts": ["2001:db8::1"]}
     assert verdict("http://[2001:db8:0::1]/", **listed) == "accepted"
     assert verdict("http://[2001:db8::2]/", **listed).startswith("refused")
-
-
-@pytest.mark.parametrize("host", ["3m.com", "0xdeadbeef.com"])
-def test_names_may_begin_with_digits(host: str) -> None:
-    """Scenario 35."""
-    assert verdict(f"http://{host}/") == "accepted"
-
-
-def test_a_name_that_does_not_resolve_is_refused() -> None:
-    """Scenario 35."""
-    assert "nowhere.example is not known" in verdict("http://nowhere.example/")
 
 
 @pytest.mark.parametrize(
@@ -172,31 +92,13 @@ def test_a_name_that_does_not_resolve_is_refused() -> None:
     ],
 )
 def test_no_spelling_gets_around_the_deny_list(host: str, denied: str) -> None:
-    """Scenario 36: loopback is permitted by the network rules here, so that only the list refuses."""
+    """Loopback is permitted by the network rules here, so that only the list refuses."""
     assert "not allowed" in verdict(f"http://{host}/", disallowed_hosts=[denied])
     assert verdict(f"http://{host}/") == "accepted"
 
 
 def test_capitals_in_an_allow_list_match() -> None:
     assert verdict("http://name/", allowed_hosts=["NaMe."], allowed_schemes=["HTTP"]) == "accepted"
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        "127.0.0.1",
-        "[::1]",
-        "10.0.0.1",
-        "169.254.1.1",
-        "169.254.169.254",
-        "0.0.0.0",
-        "[fe80::1]",
-        "loop.example",
-    ],
-)
-def test_private_addresses_are_refused_by_default(host: str) -> None:
-    """Scenario 37."""
-    assert verdict(f"http://{host}/", allow=()).startswith("refused")
 
 
 @pytest.mark.parametrize("uri", ["/srv/images/disk.raw", "disk.raw", "-", "C:\\disk", None])
@@ -236,8 +138,7 @@ def test_lists_that_make_no_sense_are_refused(lists: dict[str, Any]) -> None:
 
 
 def test_a_redirect_to_a_refused_port_is_not_followed(tmp_path: Path) -> None:
-    """Scenario 38, through the transport."""
-    with HttpServer() as allowed, HttpServer() as refused:
+        with HttpServer() as allowed, HttpServer() as refused:
         refused.answer("/disk", content(b"image"))
         url = allowed.answer("/latest", redirect(refused.url("/disk")))
         filtering = UriFilter(UriFilterConfig(allowed_ports=[allowed.port]))

@@ -81,8 +81,8 @@ def test_085_an_image_in_the_output_format_is_left_as_it_is(
 def test_086_an_image_that_is_not_what_is_declared_is_refused(
     site: Site, tmp_path: Path, declared: str, actual: str
 ) -> None:
-    """Declared qcow2 but raw bytes, or declared raw but qcow2 bytes: refused; the image is queued, and not locked for
-    any method."""
+    """Declared qcow2 but raw bytes, or declared raw but qcow2 bytes: refused; the image is queued, and not locked
+    for any method."""
     for done in both_ways(site, converted(tmp_path, DISK, actual), CONVERT, disk_format=declared):
         assert_refused(site, done, f"disk_format is {declared}, but the image is {actual}")
         assert done.image["disk_format"] == declared
@@ -118,8 +118,8 @@ def test_087_an_image_that_refers_to_other_files_is_never_converted(site: Site, 
 
 
 def test_088_an_iso_is_an_iso_or_refused(site: Site, tmp_path: Path) -> None:
-    """An iso declared iso passes conversion untouched, also a hybrid one with a boot record; declared raw or qcow2 it
-    is refused."""
+    """An iso declared iso passes conversion untouched, also a hybrid one with a boot record; declared raw or qcow2
+    it is refused."""
     plain = iso(tmp_path)
     hybrid = with_boot_record(plain, PARTITION)
     for image in (plain, hybrid):
@@ -196,8 +196,8 @@ def test_091_a_vhd_is_converted_and_a_failure_restores_its_format(site: Site, tm
 
 
 def test_092_unpacking_comes_before_converting(site: Site, tmp_path: Path) -> None:
-    """Decompression, then conversion, of a gzip of a qcow2: the raw disk is stored. The reverse order is refused before
-    anything starts."""
+    """Decompression, then conversion, of a gzip of a qcow2: the raw disk is stored. The reverse order is refused
+    before anything starts."""
     image = gzip.compress(converted(tmp_path, DISK, "qcow2").read_bytes())
     for done in both_ways(site, image, "image_decompression", CONVERT, disk_format="qcow2"):
         assert done.code == 0, done.report["error"]

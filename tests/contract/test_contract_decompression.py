@@ -55,16 +55,16 @@ def zipped(*entries: tuple[str, bytes]) -> bytes:
 
 
 def test_078_what_was_packed_is_stored(site: Site, tmp_path: Path) -> None:
-    """A gzip of X, and a zip with X as its one entry, by web-download and from staging: the stored bytes are X, size
-    and digests those of X."""
+    """A gzip of X, and a zip with X as its one entry, by web-download and from staging: the stored bytes are X,
+    size and digests those of X."""
     for archive in (gzip.compress(DISK), packed(tmp_path, "zip", disk=DISK)):
         for done in both_ways(site, archive):
             assert_stored(site, done, DISK)
 
 
 def test_079_archives_that_hold_no_single_whole_file_are_refused(site: Site, tmp_path: Path) -> None:
-    """A zip with two entries, a gzip that was cut off, and one with a wrong CRC: the import fails, nothing is left in
-    staging, the image is queued and can be imported again."""
+    """A zip with two entries, a gzip that was cut off, and one with a wrong CRC: the import fails, nothing is left
+    in staging, the image is queued and can be imported again."""
     whole = gzip.compress(DISK)
     wrong = whole[:-8] + (zlib.crc32(DISK) ^ 1).to_bytes(4, "little") + whole[-4:]
     for archive, message in (
@@ -79,8 +79,8 @@ def test_079_archives_that_hold_no_single_whole_file_are_refused(site: Site, tmp
 
 
 def test_080_an_lha_archive_is_unpacked(site: Site, tmp_path: Path) -> None:
-    """An lha with one entry: stored is what was packed, and the size is its. With two entries, or damaged: the import
-    fails and nothing is left. The library for lha is always there: Imageport depends on it."""
+    """An lha with one entry: stored is what was packed, and the size is its. With two entries, or damaged: the
+    import fails and nothing is left. The library for lha is always there: Imageport depends on it."""
     one = packed(tmp_path, "lha", disk=DISK)
     for done in both_ways(site, one):
         assert_stored(site, done, DISK)
@@ -95,9 +95,9 @@ def test_080_an_lha_archive_is_unpacked(site: Site, tmp_path: Path) -> None:
 
 
 def test_081_what_is_no_archive_or_shall_stay_one_is_left_alone(site: Site, tmp_path: Path) -> None:
-    """What is no archive, a zip without an entry, and a gzip in the container compressed: stored as they are. A tar.gz
-    is stored as tar in the containers ova and docker, and in every container when the step is told to keep tar;
-    otherwise, unlike in Glance, the one file in the tar is stored."""
+    """What is no archive, a zip without an entry, and a gzip in the container compressed: stored as they are. A
+    tar.gz is stored as tar in the containers ova and docker, and in every container when the step is told to keep
+    tar; otherwise, unlike in Glance, the one file in the tar is stored."""
     archive = gzip.compress(DISK)
     tar = packed(tmp_path, "tar", disk=DISK)
     keep = step(UNPACK, keep=["tar"])
@@ -117,8 +117,8 @@ def test_081_what_is_no_archive_or_shall_stay_one_is_left_alone(site: Site, tmp_
 
 def test_082_names_in_an_archive_are_never_names_of_files(site: Site, tmp_path: Path) -> None:
     """A zip whose entry is named like another image whose data is staged, or ../x, or an absolute path, or with
-    folders: only our own copy is written, what is staged for the other stays, and no folder appears. An encrypted zip
-    is refused as such."""
+    folders: only our own copy is written, what is staged for the other stays, and no folder appears. An encrypted
+    zip is refused as such."""
     other = site.create()
     site.stage(other, b"data of another image")
     before = sorted(path for path in tmp_path.rglob("*") if path.is_dir())
@@ -149,8 +149,8 @@ def test_082_names_in_an_archive_are_never_names_of_files(site: Site, tmp_path: 
 def test_083_a_bomb_is_stopped_early(
     site: Site, limits: dict[str, Any], options: dict[str, Any], message: str
 ) -> None:
-    """An archive that unpacks to more than the image size cap, than the step allows, or at a suspicious ratio: stopped
-    while it is unpacked, and the scratch space is free again."""
+    """An archive that unpacks to more than the image size cap, than the step allows, or at a suspicious ratio:
+    stopped while it is unpacked, and the scratch space is free again."""
     site.configure(limits=limits)
     # 4 GiB of letters in 4 MiB.
     bomb = gzip.compress(b"A" * (8 * MIB)) * 512

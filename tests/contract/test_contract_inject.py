@@ -30,8 +30,8 @@ def test_074_properties_are_injected_unless_the_role_is_exempt(site: Site) -> No
 def test_075_reserved_names_are_dropped_and_values_kept_whole(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A key os_glance_x among those to inject is dropped with a warning, and the import is fine. A value with colons
-    is kept whole."""
+    """A key os_glance_x among those to inject is dropped with a warning, and the import is fine. A value with
+    colons is kept whole."""
     inject = step("inject_image_metadata", inject={"os_glance_x": "1", "url": "https://a:b@c:1/d"})
     done = site.run(BODY, image=site.create(), steps=[inject])
     assert done.code == 0, done.report["error"]
@@ -41,8 +41,8 @@ def test_075_reserved_names_are_dropped_and_values_kept_whole(
 
 
 def test_077_roles_are_compared_without_case_and_a_failure_takes_values_back(site: Site) -> None:
-    """The role Admin in the option exempts a caller who is admin. When the import fails after the values were injected,
-    the properties are what the user set."""
+    """The role Admin in the option exempts a caller who is admin. When the import fails after the values were
+    injected, the properties are what the user set."""
     exempting = step("inject_image_metadata", inject={"p1": "v1"}, ignore_user_roles=["Admin"])
     done = site.run(BODY, "--role", "admin", image=site.create(), steps=[exempting])
     assert plain_properties(done) == {}

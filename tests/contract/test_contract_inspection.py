@@ -21,8 +21,8 @@ GARBAGE = random.Random(95).randbytes(100_000)
 
 
 def test_094_the_virtual_size_is_read_from_the_header(site: Site, tmp_path: Path) -> None:
-    """A bare qcow2 whose header says 5 MiB has a virtual size of 5 MiB, a raw disk that of its bytes; an aki has none
-    and is accepted."""
+    """A bare qcow2 whose header says 5 MiB has a virtual size of 5 MiB, a raw disk that of its bytes; an aki has
+    none and is accepted."""
     qcow2 = tmp_path / "five.qcow2"
     qemu_img("create", "-f", "qcow2", qcow2, "5M")
     for disk_format, content, virtual_size in (
@@ -60,8 +60,8 @@ def test_095_bytes_of_another_format_than_declared_are_refused(site: Site) -> No
 def test_096_a_backing_file_is_refused_however_many_stores_are_written_at_once(
     site: Site, tmp_path: Path, at_once: int
 ) -> None:
-    """A qcow2 with a backing file, declared qcow2: the import fails when stores are written one after another and when
-    they are written at the same time. An iso with a partition table, declared iso, becomes active."""
+    """A qcow2 with a backing file, declared qcow2: the import fails when stores are written one after another and
+    when they are written at the same time. An iso with a partition table, declared iso, becomes active."""
     site.configure(limits={"max_parallel_stores": at_once})
     base = converted(tmp_path, raw_disk(), "qcow2")
     overlay = tmp_path / "overlay.qcow2"
