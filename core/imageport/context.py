@@ -7,15 +7,15 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imageport.data import Chunks, ImageData, write_sparse
-from imageport.errors import Cancelled, ImportFailed, LimitExceeded, TransformFailed
+from imageport.errors import Cancelled, LimitExceeded, TransformFailed
 from imageport.limits import Limits, format_size
+from imageport.scratch import require_space, space_taken, writing_to
 from imageport.values import Caller, Event, Location
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ class Context:
         """Return *data* as a file that nobody exchanges: in the work folder or staging already, else a new one there.
 
         A file of the caller is copied too: what was checked must be what is used. Zeros become holes. Raises
-        ``TransformFailed`` where the pipeline allows streaming only, ``LimitExceeded`` at the image size cap, and
-        whatever the stream raises.
+        ``TransformFailed`` where the pipeline allows streaming only, ``LimitExceeded`` at the image size cap and when
+        the disk is full, and whatever the stream raises. What is known not to fit is not begun.
         """
         if data.path is not None and self._is_ours(data.path):
             return data
@@ -93,13 +93,18 @@ class Context:
                 "this data can only be read from a file, and the pipeline allows streaming only",
                 hint="set 'staging: auto' in the pipeline",
             )
+        self.require_below_cap(data.size)
+        if data.size is not None:
+            # The zeros in a stream do not show before they come; those of a file are told by its holes.
+            needed = data.size if data.path is None else space_taken(data.path)
+            require_space(self.work_folder, needed)
         path = self.work_file(".spool")
         position = 0
-        with _scratch(path):
+        with writing_to(self.work_folder):
             descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         try:
             for piece in self.capped(data.chunks()):
-                with _scratch(path):
+                with writing_to(self.work_folder):
                     write_sparse(descriptor, piece, position)
                 position += len(piece)
                 self.report("progress", lane="staging", done=position, total=data.size)
@@ -121,19 +126,16 @@ class Context:
             self.check_cancelled()
             total += len(piece)
             if total > self.limits.image_size_cap:
-                raise LimitExceeded(
-                    f"the image is larger than {format_size(self.limits.image_size_cap)}",
-                    hint="raise limits.image_size_cap in the site file if images this large are expected",
-                )
+                raise self._over_the_cap()
             yield piece
 
+    def require_below_cap(self, size: int | None) -> None:
+        """Raise ``LimitExceeded`` when data of *size* bytes, if that is known, is larger than images may be."""
+        if size is not None and size > self.limits.image_size_cap:
+            raise self._over_the_cap()
 
-@contextmanager
-def _scratch(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ImportFailed(
-            f"cannot write scratch data to {path.parent}: {error.strerror}",
-            hint="free space there, or set staging.directory in the site file to a larger disk",
-        ) from error
+    def _over_the_cap(self) -> LimitExceeded:
+        return LimitExceeded(
+            f"the image is larger than {format_size(self.limits.image_size_cap)}",
+            hint="raise limits.image_size_cap in the site file if images this large are expected",
+        )

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 _DONE = {
     "import": "rolled back the dead import {name} of image {image_id}",
     "copy": "removed the unpublished copy {name}",
-    "staging": "removed {name} ({size})",
+    "staging": "removed {name} ({size}, {age} old)",
     "task": "forgot the expired task {name}",
 }
 _TO_DO = {
     "import": "would roll back the dead import {name} of image {image_id}",
     "copy": "would remove the unpublished copy {name}",
-    "staging": "would remove {name} ({size})",
+    "staging": "would remove {name} ({size}, {age} old)",
     "task": "would forget the expired task {name}",
 }
 
@@ -67,4 +67,16 @@ def _line(finding: Finding, *, dry_run: bool) -> str:
     if finding.error:
         return f"left behind: {finding.name}: {finding.error}"
     text = (_TO_DO if dry_run else _DONE)[finding.kind]
-    return text.format(name=finding.name, image_id=finding.image_id, size=format_size(finding.freed))
+    return text.format(
+        name=finding.name,
+        image_id=finding.image_id,
+        size=format_size(finding.freed),
+        age=_duration(finding.age or 0),
+    )
+
+
+def _duration(seconds: int) -> str:
+    for name, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {name}"
+    return f"{seconds} s"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imageport.cli.options import ImageName
+from imageport.cli.options import ImageName, Project, Roles, User
 from imageport.cli.output import say
 from imageport.cli.session import Session
 
@@ -16,27 +16,48 @@ if TYPE_CHECKING:
     from imageport.values import ImageRecord, Location
 
 
-def stage_image(
+def stage_image(  # noqa: PLR0917 - the options of a command are its parameters
     ctx: typer.Context,
     image: ImageName,
     file: Annotated[str, typer.Argument(metavar="FILE", help="File with the data, or - for standard input.")],
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=0, metavar="BYTES", help="How many bytes the data has; if it has not, it is refused."
+        ),
+    ] = None,
+    user: User = None,
+    project: Project = None,
+    roles: Roles = None,
 ) -> None:
     """Put data in staging for a queued image, to be imported later with the method glance-direct."""
     from imageport.importing.interruption import Interruption
     from imageport.importing.staging import Staging
     from imageport.limits import format_size
-    from imageport.upkeep.handover import stage
+    from imageport.upkeep.handover import require_staging_enabled, stage
     from imageport.upkeep.housekeeping import maintenance_context
 
     session: Session = ctx.obj
-    record = session.catalog.find_image(image)
+    require_staging_enabled(session.site)
+    access = session.access(user, project, roles)
+    record = access.find_image(image)
+    access.require("modify_image", record)
     staging = Staging(session.site.staging.directory)
     with Interruption() as interruption, maintenance_context(session.site) as context:
-        count = stage(record.id, file, session.catalog, staging, context, interruption=interruption)
+        count = stage(
+            record.id,
+            file,
+            session.catalog,
+            staging,
+            context,
+            size=size,
+            quotas=session.site.quotas,
+            interruption=interruption,
+        )
     say(f"staged {format_size(count)} ({count} bytes) for image {record.id}")
 
 
-def export_image(
+def export_image(  # noqa: PLR0917 - the options of a command are its parameters
     ctx: typer.Context,
     image: ImageName,
     file: Annotated[
@@ -46,6 +67,9 @@ def export_image(
         str | None, typer.Option(metavar="ID", help="Read the copy in this store. Default: the first one.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite FILE.")] = False,
+    user: User = None,
+    project: Project = None,
+    roles: Roles = None,
 ) -> None:
     """Write the data of an image to a file, verifying every byte against the record."""
     from imageport.errors import UsageError
@@ -55,7 +79,9 @@ def export_image(
     from imageport.upkeep.housekeeping import maintenance_context
 
     session: Session = ctx.obj
-    record = session.catalog.find_image(image)
+    access = session.access(user, project, roles)
+    record = access.find_image(image)
+    access.require("download_image", record)
     location = _copy(record, store)
     if file == "-" and sys.stdout.isatty():
         raise UsageError("an image is not for a terminal", hint="name a file, or send the output into a pipe")

@@ -11,15 +11,16 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from imageport.data import Chunks, write_sparse
-from imageport.errors import Conflict, ImageportError, ImportFailed
+from imageport.errors import Conflict
+from imageport.scratch import require_space, writing_to
 
 #: Ends the names of files with incoming data; who writes one holds a lock on it.
-_HALF_STAGED = ".staging"
+HALF_STAGED = ".staging"
 #: Seconds to wait for the lock, which ``gc`` holds for a moment to see whether a file is in use.
 _PATIENCE = 1.0
 
@@ -29,11 +30,17 @@ class Incoming:
 
     def __init__(self, descriptor: int, path: Path, final: Path) -> None:
         self.path = path
+        self.is_kept = False
         self._descriptor = descriptor
         self._final = final
 
-    def write(self, chunks: Chunks) -> int:
-        """Write *chunks* to the disk and return the bytes."""
+    def write(self, chunks: Chunks, *, needed: int | None) -> int:
+        """Write *chunks* to the disk and return the bytes.
+
+        Raises ``LimitExceeded`` before the first of them when the *needed* bytes do not fit, if they are known.
+        """
+        if needed is not None:
+            require_space(self.path.parent, needed)
         position = 0
         for piece in chunks:
             write_sparse(self._descriptor, piece, position)
@@ -45,6 +52,7 @@ class Incoming:
     def keep(self) -> None:
         """Make this the staged data of the image."""
         self.path = self.path.rename(self._final)
+        self.is_kept = True
 
 
 class Staging:
@@ -60,12 +68,12 @@ class Staging:
 
     @contextmanager
     def incoming(self, image_id: str) -> Iterator[Incoming]:
-        """Give the file for the data of an image to one command alone; it is gone when the block fails.
+        """Give the file for the data of an image to one command alone; it goes unless it is kept, and if that fails.
 
         Raises ``Conflict`` while another command has it.
         """
-        partial = self.directory / f"{image_id}{_HALF_STAGED}"
-        with _usable(self.directory):
+        partial = self.directory / f"{image_id}{HALF_STAGED}"
+        with writing_to(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
             with _locked(partial) as descriptor:
                 incoming = Incoming(descriptor, partial, self.directory / image_id)
@@ -74,10 +82,15 @@ class Staging:
                 except BaseException:
                     incoming.path.unlink(missing_ok=True)
                     raise
+                if not incoming.is_kept:
+                    incoming.path.unlink(missing_ok=True)
 
     def remove(self, image_id: str) -> None:
-        """Remove the staged data of an image, if any."""
+        """Remove the staged data of an image, if any, and what a killed command had staged of it."""
         (self.directory / image_id).unlink(missing_ok=True)
+        partial = self.directory / f"{image_id}{HALF_STAGED}"
+        if _is_unlocked(partial):
+            partial.unlink(missing_ok=True)
 
     def remove_all_of(self, image_id: str, task_id: str) -> None:
         """Remove the staged data of an image and the work folder of its import. Raises ``OSError``."""
@@ -89,7 +102,7 @@ class Staging:
     def work_folder(self, image_id: str, task_id: str) -> Iterator[Path]:
         """Make a folder for the scratch files of one import, and remove it afterwards."""
         folder = self._work_folder(image_id, task_id)
-        with _usable(self.directory):
+        with writing_to(self.directory):
             folder.mkdir(mode=0o700, parents=True)
         try:
             yield folder
@@ -99,10 +112,10 @@ class Staging:
     def _work_folder(self, image_id: str, task_id: str) -> Path:
         return self.directory / f"{image_id}.{task_id}"
 
-    def leftovers(self, in_use: Callable[[str], bool]) -> list[Path]:
-        """Return what belongs to no image for which ``in_use(image_id)`` holds; files of others are not ours.
+    def contents(self, image_id: str | None = None) -> list[Path]:
+        """Return the files and folders here that bear the id of an image, of this one or of any.
 
-        Data that is being staged tells by its lock whether somebody still writes it.
+        Data that somebody is just putting in staging is left out.
         """
         if not self.directory.is_dir():
             return []
@@ -110,7 +123,8 @@ class Staging:
             path
             for path in sorted(self.directory.iterdir())
             if _is_image_id(stem := path.name.partition(".")[0])
-            and (_is_unlocked(path) if path.name.endswith(_HALF_STAGED) else not in_use(stem))
+            and image_id in (None, stem)
+            and (not path.name.endswith(HALF_STAGED) or _is_unlocked(path))
         ]
 
 
@@ -121,21 +135,6 @@ def size_on_disk(path: Path) -> int:
         with suppress(FileNotFoundError):
             taken += file.lstat().st_blocks * 512
     return taken
-
-
-def remove_leftover(path: Path) -> bool:
-    """Remove a leftover file or folder; False when somebody else did. Raises ``OSError``, ``Conflict`` when in use."""
-    try:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        elif path.name.endswith(_HALF_STAGED):
-            with _locked(path):
-                path.unlink()
-        else:
-            path.unlink()
-    except FileNotFoundError:
-        return False
-    return True
 
 
 @contextmanager
@@ -184,16 +183,3 @@ def _is_image_id(name: str) -> bool:
         return str(uuid.UUID(name)) == name
     except ValueError:
         return False
-
-
-@contextmanager
-def _usable(directory: Path) -> Iterator[None]:
-    try:
-        yield
-    except ImageportError:
-        raise
-    except OSError as error:
-        raise ImportFailed(
-            f"cannot write to the staging directory {directory}: {error.strerror}",
-            hint="make it writable or free space, or set staging.directory in the site file",
-        ) from error

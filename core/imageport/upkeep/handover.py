@@ -6,39 +6,73 @@ import hashlib
 import os
 import stat
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from imageport.catalog import Catalog
+from imageport.configuration.site import Site
 from imageport.context import Context
 from imageport.data import CHUNK_SIZE, Chunks, ImageData, write_sparse
-from imageport.errors import Conflict, ImageportError, SourceUnavailable, UsageError, VerificationFailed
+from imageport.errors import (
+    Conflict,
+    ImageportError,
+    SourceRejected,
+    SourceUnavailable,
+    UsageError,
+    VerificationFailed,
+)
 from imageport.importing.interruption import Interruption
 from imageport.importing.staging import Staging
+from imageport.rules.quotas import Quotas, require_room_to_bring
+from imageport.scratch import space_taken
 from imageport.upkeep.new_file import new_file
 from imageport.values import ImageRecord
 
+#: The import method for staged data.
+_IMPORTS_STAGED = "glance-direct"
+
+
+def require_staging_enabled(site: Site) -> None:
+    """Raise ``UsageError`` where the method that imports staged data may not be used."""
+    if not site.allows_method(_IMPORTS_STAGED):
+        raise UsageError(
+            f"nothing can be staged: the import method {_IMPORTS_STAGED} is not enabled",
+            hint=f"see enabled_methods in {site.file.path}",
+        )
+
 
 def stage(
-    image_id: str, file: str, catalog: Catalog, staging: Staging, ctx: Context, *, interruption: Interruption
-) -> int:
+    image_id: str, file: str, catalog: Catalog, staging: Staging, ctx: Context, *,
+    size: int | None = None,
+    quotas: Quotas,
+    interruption: Interruption,
+) -> int:  # fmt: skip
     """Put *file* (``-`` is standard input) in staging for an image, which becomes ``uploading``; return the bytes.
 
-    Raises ``Conflict`` when the image has data already, or gets some meanwhile. After a failure it is queued again.
+    *size* is how many they have to be. Raises ``SourceRejected`` when they are not, ``LimitExceeded`` when they are
+    too many for the cap or the disk, ``OverQuota``, and ``Conflict`` when the image has data already, or gets some meanwhile. After a
+    failure it is queued again, and nothing is left in staging.
     """
+    expected, needed = _looked_at(file, size)
+    ctx.require_below_cap(expected)
     with staging.incoming(image_id) as incoming:
         # An uploading image without data is left over from a command that was killed.
-        with catalog.changing_status(image_id, of=("queued", "uploading"), to="uploading"):
-            if staging.staged(image_id):
+        with catalog.changing_status(image_id, of=("queued", "uploading"), to="uploading") as before:
+            if before.status == "uploading" and staging.staged(image_id):
                 raise Conflict(
                     f"image {image_id} takes no data: data is staged already",
                     hint="import what is staged, or create another image",
                 )
+            staging.remove(image_id)
         try:
+            require_room_to_bring(quotas, catalog, before, expected)
             with interruption.raising():
-                count = incoming.write(ctx.capped(_pieces(file)))
-            with catalog.changing_status(image_id, of=("uploading",), to="uploading"):
+                pieces = ctx.capped(_pieces(file))
+                count = incoming.write(pieces if size is None else _exactly(size, pieces), needed=needed)
+            require_room_to_bring(quotas, catalog, before, count)
+            with catalog.changing_status(image_id, of=("uploading",), to="uploading", size=count):
                 incoming.keep()
         except BaseException:
             # An image that was deleted or imported meanwhile stays what it is.
@@ -107,9 +141,45 @@ def verified(record: ImageRecord, store: str, chunks: Chunks) -> Chunks:
             )
 
 
+def _looked_at(file: str, size: int | None) -> tuple[int | None, int | None]:
+    """Return the bytes of the data and those it takes on disk, as far as they are known before it is read."""
+    if file == "-":
+        return size, size
+    with _explaining(file):
+        status = Path(file).stat()
+        if not stat.S_ISREG(status.st_mode):
+            return size, size
+        if size is not None:
+            _require_size(status.st_size, size)
+        return status.st_size, space_taken(Path(file))
+
+
+def _exactly(size: int, chunks: Chunks) -> Chunks:
+    """Pass *chunks* on; raise ``SourceRejected`` before there are more than *size* bytes, or at their end if fewer."""
+    count = 0
+    for piece in chunks:
+        count += len(piece)
+        if count > size:
+            raise _wrong_size(f"more than {size}", size)
+        yield piece
+    _require_size(count, size)
+
+
+def _require_size(found: int, size: int) -> None:
+    if found != size:
+        raise _wrong_size(str(found), size)
+
+
+def _wrong_size(found: str, size: int) -> SourceRejected:
+    return SourceRejected(
+        f"the data has {found} bytes; --size says {size}",
+        hint="give all of the data and its exact size in bytes, or leave --size out",
+    )
+
+
 def _pieces(file: str) -> Chunks:
     """Read a file, a pipe, a device or standard input."""
-    try:
+    with _explaining(file):
         if file == "-":
             yield from _read(sys.stdin.buffer)
         elif stat.S_ISREG(Path(file).stat().st_mode):
@@ -117,6 +187,12 @@ def _pieces(file: str) -> Chunks:
         else:
             with Path(file).open("rb") as opened:
                 yield from _read(opened)
+
+
+@contextmanager
+def _explaining(file: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise SourceUnavailable(
             f"cannot read {file}: {error.strerror}", hint="name a file that this user may read, or -"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,31 +15,30 @@ from typing import Literal, NoReturn
 from imageport.catalog import Catalog, TaskRow
 from imageport.configuration.site import Site
 from imageport.context import Context
-from imageport.errors import UsageError
 from imageport.http.transport import HttpTransport
+from imageport.importing.leftovers import Leftovers
 from imageport.importing.recovery import recover_dead_import, remove_copy
-from imageport.importing.staging import Staging, remove_leftover, size_on_disk
+from imageport.importing.staging import Staging, size_on_disk
 from imageport.importing.stores import Stores
 from imageport.plugins.catalogue import Catalogue
 from imageport.values import Caller
 
 log = logging.getLogger(__name__)
 
-#: Images in these statuses may have data in staging.
-_STAGED_STATUSES = frozenset({"uploading", "importing"})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One thing that a dead import left behind, and what became of it.
 
-    ``freed`` counts the bytes of staging that were freed, or would be; ``error`` says why it is still there.
+    ``freed`` counts the bytes of staging that were freed, or would be, and ``age`` the seconds since they were last
+    written; ``error`` says why it is still there.
     """
 
     kind: Literal["import", "copy", "staging", "task"]
     name: str
     image_id: str | None = None
     freed: int = 0
+    age: int | None = None
     error: str | None = None
 
 
@@ -50,6 +50,7 @@ class Housekeeping:
         self._catalog = catalog
         self._stores = Stores(catalogue)
         self._staging = Staging(site.staging.directory)
+        self._left = Leftovers(catalog, self._staging)
         self._dry_run = dry_run
 
     def findings(self) -> Iterator[Finding]:
@@ -80,12 +81,19 @@ class Housekeeping:
             )
 
     def _leftovers(self) -> Iterator[Finding]:
-        for path in self._staging.leftovers(self._is_in_use):
-            image_id = path.name.partition(".")[0]
-            yield from self._dealt_with(
-                Finding(kind="staging", name=str(path), image_id=image_id, freed=size_on_disk(path)),
-                partial(remove_leftover, path),
+        for path in self._left.find():
+            try:
+                age = max(0, int(time.time() - path.lstat().st_mtime))
+            except FileNotFoundError:
+                continue
+            finding = Finding(
+                kind="staging",
+                name=str(path),
+                image_id=path.name.partition(".")[0],
+                freed=size_on_disk(path),
+                age=age,
             )
+            yield from self._dealt_with(finding, partial(self._left.remove, path))
 
     def _dealt_with(self, finding: Finding, remove: Callable[[], bool]) -> Iterator[Finding]:
         """Call *remove*, unless this only looks. Whatever goes wrong there, the other findings are dealt with.
@@ -98,13 +106,6 @@ class Housekeeping:
         except Exception as error:
             log.debug("could not remove %s", finding.name, exc_info=True)
             yield replace(finding, freed=0, error=str(error))
-
-    def _is_in_use(self, image_id: str) -> bool:
-        try:
-            status = self._catalog.get_image(image_id).status
-        except UsageError:
-            return False
-        return status in _STAGED_STATUSES or self._catalog.is_locked(image_id)
 
     def _expired_tasks(self) -> Iterator[Finding]:
         now = datetime.now(UTC)

@@ -1,0 +1,92 @@
+"""What killed commands and failed imports have left in staging: told apart from what is in use, and removed."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from imageport.catalog import Catalog
+from imageport.catalog.locks import LOCK
+from imageport.errors import Conflict, ImageportError, UsageError
+from imageport.importing.staging import HALF_STAGED, Staging
+from imageport.values import ImageRecord
+
+log = logging.getLogger(__name__)
+
+#: Images in these statuses may have data in staging.
+_STAGED_STATUSES = frozenset({"uploading", "importing"})
+
+
+class Leftovers:
+    """The files in staging that belong to no image which is being staged or imported.
+
+    Files whose name up to the first dot is no id of an image are somebody else's.
+    """
+
+    def __init__(self, catalog: Catalog, staging: Staging) -> None:
+        self._catalog = catalog
+        self._staging = staging
+
+    def find(self, image_id: str | None = None) -> list[Path]:
+        """Return what has been left of this image, or of any."""
+        return [
+            path
+            for path in self._staging.contents(image_id)
+            if path.name.endswith(HALF_STAGED) or not self._is_in_use(_image_of(path))
+        ]
+
+    def remove(self, path: Path) -> bool:
+        """Remove one of the found; False when it is in use by now, or when somebody else removed it.
+
+        An image whose staging was killed becomes queued again. Raises ``OSError`` and ``ImageportError``.
+        """
+        image_id = _image_of(path)
+        try:
+            if path.name.endswith(HALF_STAGED):
+                self._give_up_staging(image_id)
+            elif path.is_dir() and not path.is_symlink():
+                # Nobody begins to use this one again: the name has the id of its task.
+                shutil.rmtree(path)
+            else:
+                # Data that was staged since the search bears the same name.
+                with self._catalog.holding(image_id) as record:
+                    if _uses_staging(record):
+                        return False
+                    path.unlink()
+        except (Conflict, FileNotFoundError):
+            return False
+        return True
+
+    def clear(self, image_id: str) -> None:
+        """Remove what has been left of the image, before its next import; what cannot be removed stays for ``gc``."""
+        for path in self.find(image_id):
+            try:
+                self.remove(path)
+            except (OSError, ImageportError) as error:
+                log.warning("left behind: %s (%s)", path, error)
+
+    def _give_up_staging(self, image_id: str) -> None:
+        with self._staging.incoming(image_id):
+            if self._staging.staged(image_id) is None:
+                # Conflict: the image was imported meanwhile. UsageError: it was deleted.
+                with (
+                    suppress(Conflict, UsageError),
+                    self._catalog.changing_status(image_id, of=("uploading",), to="queued"),
+                ):
+                    pass
+
+    def _is_in_use(self, image_id: str) -> bool:
+        try:
+            return _uses_staging(self._catalog.get_image(image_id))
+        except UsageError:
+            return False
+
+
+def _uses_staging(record: ImageRecord | None) -> bool:
+    return record is not None and (record.status in _STAGED_STATUSES or LOCK in record.properties)
+
+
+def _image_of(path: Path) -> str:
+    return path.name.partition(".")[0]
