@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
+import json
 import socket
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
+from urllib.parse import quote
 
 from pydantic import Field, model_validator
 
-from imageport import Context, Event, ImageRecord, Plugin, PluginConfig, hookimpl
+from imageport import Context, Event, Plugin, PluginConfig, hookimpl
 from imageport_builtin.jsonl import append_line
-
-_TASK_STATUS = {
-    "task.create": "pending",
-    "task.processing": "processing",
-    "task.success": "success",
-    "task.failure": "failure",
-    "task.run": "success",
-}
-_IMAGE_EVENTS = frozenset({"image.update", "image.prepare", "image.upload", "image.activate"})
-_STORE_EVENTS = frozenset({"image.prepare", "image.upload"})
-_STORE_LISTS = ("os_glance_importing_to_stores", "os_glance_failed_import")
+from imageport_builtin.notification_payloads import (
+    IMAGE_EVENTS,
+    TASK_STATUS,
+    failure_payload,
+    image_payload,
+    task_payload,
+)
 
 
 class NotificationsConfig(PluginConfig):
     """Options of the notifications."""
 
     path: Path | None = Field(default=None, description="File that they are appended to, as lines of JSON.")
-    url: str | None = Field(default=None, description="Webhook that each one is posted to, as JSON.")
+    url: str | None = Field(default=None, description="Webhook that each one is posted to.")
+    log: bool = Field(
+        default=False, description="Whether they go to the Python log, level INFO; --debug shows it."
+    )
+    format: Literal["cloudevents", "glance"] = Field(
+        default="cloudevents",
+        description="What the webhook gets: CloudEvents 1.0 in structured mode, or the envelope of Glance.",
+    )
     publisher_id: str = Field(
-        default_factory=lambda: f"image.{socket.gethostname()}", description="Who says so, in each of them."
+        default_factory=lambda: f"image.{socket.gethostname()}",
+        min_length=1,
+        description="Who says so, in each of them.",
     )
     disabled_notifications: frozenset[str] = Field(
         default=frozenset(), description="Types to leave out, such as image.prepare, or task for all task.*."
@@ -38,74 +46,97 @@ class NotificationsConfig(PluginConfig):
 
     @model_validator(mode="after")
     def _has_one_target(self) -> Self:
-        if (self.path is None) == (self.url is None):
-            raise ValueError("give either path or url")
+        if [self.path is not None, self.url is not None, self.log].count(True) != 1:
+            raise ValueError("give one of path, url and log")
+        if "format" in self.model_fields_set and self.url is None:
+            raise ValueError("format is only used together with url")
         return self
 
 
 class Notifications(Plugin[NotificationsConfig]):
     """Send the notifications of Glance (``image.upload``, ``task.success`` and so on) to a file or a webhook.
 
-    An envelope has event_type, priority, publisher_id, timestamp and payload. What failed has the priority ERROR
-    and a payload of image_id, backend, step and reason; everything else is INFO. Locations are never told.
+    File and log get Glance's envelope: message_id, event_type, priority, publisher_id, timestamp and payload. The
+    webhook gets the same as a CloudEvent, whose type is ``org.openstack.glance.image.upload`` and so on, with the id
+    of the image as subject, the publisher as source, the payload as data, and the extension attribute ``priority``.
+
+    An image that a store could not take is told as ``image.upload`` with the priority ERROR and a payload of image_id,
+    backend, step and reason; ``task.failure`` has these beside the fields of the task. Everything else is INFO.
+    Locations are never told.
     """
 
     stability = "stable"
 
+    def __init__(self, config: NotificationsConfig) -> None:
+        super().__init__(config)
+        self._began: float | None = None
+
     @hookimpl
     def on_progress(self, event: Event, ctx: Context) -> None:
         """Send *event*, if Glance has a notification for it. Raises when file or webhook fail."""
+        # Glance says task.run when the run returns, and only after a success.
         kind = "task.run" if event.kind == "report" and event.detail["status"] == "success" else event.kind
+        payload = self._payload(kind, event, ctx)
         disabled = self.config.disabled_notifications
-        if kind in disabled or kind.partition(".")[0] in disabled:
+        if payload is None or kind in disabled or kind.partition(".")[0] in disabled:
             return
-        payload = _payload(kind, event, ctx)
-        if payload is None:
-            return
-        envelope = {
-            "event_type": kind,
-            "priority": "ERROR" if event.error else "INFO",
-            "publisher_id": self.config.publisher_id,
-            "timestamp": str(datetime.fromtimestamp(event.at, UTC).replace(tzinfo=None)),
-            "payload": payload,
+        priority = "ERROR" if event.error and kind in IMAGE_EVENTS else "INFO"
+        self._send(_Notification(kind, priority, event, payload), ctx)
+
+    def _payload(self, kind: str, event: Event, ctx: Context) -> dict[str, Any] | None:
+        if kind in TASK_STATUS:
+            self._began = self._began or event.at
+            return task_payload(event, kind, ctx.caller, self._began)
+        if kind not in IMAGE_EVENTS or event.record is None:
+            return None
+        return failure_payload(event) if event.error else image_payload(event, event.record)
+
+    def _send(self, notification: _Notification, ctx: Context) -> None:
+        config = self.config
+        if config.url is not None and config.format == "cloudevents":
+            cloud_event = notification.cloud_event(config.publisher_id)
+            ctx.http.post_json(config.url, cloud_event, content_type="application/cloudevents+json")
+        elif config.url is not None:
+            ctx.http.post_json(config.url, notification.envelope(config.publisher_id))
+        elif config.path is not None:
+            append_line(config.path, notification.envelope(config.publisher_id))
+        else:
+            ctx.log.info("%s", json.dumps(notification.envelope(config.publisher_id)))
+
+
+class _Notification:
+    """One notification, to be put in an envelope."""
+
+    def __init__(self, kind: str, priority: str, event: Event, payload: dict[str, Any]) -> None:
+        self._id = str(uuid.uuid4())
+        self._kind = kind
+        self._priority = priority
+        self._event = event
+        self._time = datetime.fromtimestamp(event.at, UTC)
+        self._payload = payload
+
+    def envelope(self, publisher_id: str) -> dict[str, Any]:
+        """Return it as Glance sends it, through oslo.messaging."""
+        return {
+            "message_id": self._id,
+            "event_type": self._kind,
+            "priority": self._priority,
+            "publisher_id": publisher_id,
+            "timestamp": str(self._time.replace(tzinfo=None)),
+            "payload": self._payload,
         }
-        if self.config.path is not None:
-            append_line(self.config.path, envelope)
-        elif self.config.url is not None:
-            ctx.http.post_json(self.config.url, envelope)
 
-
-def _payload(kind: str, event: Event, ctx: Context) -> dict[str, Any] | None:
-    failure = {
-        "image_id": event.image_id, "backend": event.store, "step": event.step, "reason": event.error,
-    }  # fmt: skip
-    if kind in _TASK_STATUS:
-        task = {
-            "id": event.task_id,
-            "type": "import",
-            "status": _TASK_STATUS[kind],
-            "image_id": event.image_id,
-            "owner": ctx.caller.user,
+    def cloud_event(self, publisher_id: str) -> dict[str, Any]:
+        """Return it in the JSON format of CloudEvents 1.0."""
+        return {
+            "specversion": "1.0",
+            "id": self._id,
+            # CloudEvents wants a URI-reference here, and a publisher may be any text.
+            "source": quote(publisher_id, safe="/:@"),
+            "type": f"org.openstack.glance.{self._kind}",
+            "subject": self._event.image_id,
+            "time": self._time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "datacontenttype": "application/json",
+            "priority": self._priority,
+            "data": self._payload,
         }
-        return {**task, **failure} if event.error else task
-    if kind not in _IMAGE_EVENTS or event.record is None:
-        return None
-    if event.error:
-        return failure
-    image = _image(event.record)
-    if kind in _STORE_EVENTS:
-        image["backend"] = event.store
-        for name in _STORE_LISTS:
-            image[name] = [store for store in event.record.properties.get(name, "").split(",") if store]
-    return image
-
-
-def _image(record: ImageRecord) -> dict[str, Any]:
-    plain = record.as_dict()
-    withheld = ("locations", "os_hash_algo", "os_hash_value")
-    return {
-        **{name: value for name, value in plain.items() if name not in withheld},
-        "is_public": record.visibility == "public",
-        "deleted": record.status == "deleted",
-        "deleted_at": None,
-    }

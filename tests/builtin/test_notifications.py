@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import logging
+import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +11,9 @@ import pytest
 from pydantic import ValidationError
 from tests.builtin.observer_bench import RECORD, context, event
 from tests.cli.command_line import CommandLine
-from tests.http_server import HttpServer, content, status
+from tests.http_server import HttpServer, Request, content, status
 
-from imageport import SourceRejected, SourceUnavailable
+from imageport import Event, Location, SourceRejected, SourceUnavailable
 from imageport_builtin.notifications import Notifications, NotificationsConfig
 
 
@@ -31,6 +34,7 @@ def test_an_envelope_has_type_priority_publisher_time_and_payload(path: Path, tm
     _observer(path).on_progress(event("image.prepare", store="a", record=RECORD), context(tmp_path))
     (told,) = _told(path)
     payload = told.pop("payload")
+    assert uuid.UUID(told.pop("message_id"))
     assert told == {
         "event_type": "image.prepare",
         "priority": "INFO",
@@ -53,6 +57,83 @@ def test_stores_are_named_on_prepare_and_upload_only(path: Path, tmp_path: Path)
         _observer(path).on_progress(event(kind, record=RECORD), context(tmp_path))
     for told in _told(path):
         assert not {"backend", "os_glance_importing_to_stores", "locations"} & set(told["payload"])
+
+
+def test_times_are_written_as_glance_writes_them(path: Path, tmp_path: Path) -> None:
+    record = RECORD.evolve(created_at=datetime(2024, 5, 6, 7, 8, 9, 123, tzinfo=UTC))
+    _observer(path).on_progress(event("image.update", record=record), context(tmp_path))
+    (told,) = _told(path)
+    assert told["payload"]["created_at"] == "2024-05-06T07:08:09Z"
+    assert told["payload"]["updated_at"] is None
+
+
+@pytest.mark.parametrize(("visibility", "public"), [("public", True), ("shared", False)])
+def test_is_public_says_whether_everybody_sees_the_image(
+    path: Path, tmp_path: Path, visibility: str, public: bool
+) -> None:
+    record = RECORD.evolve(visibility=visibility)
+    _observer(path).on_progress(event("image.update", record=record), context(tmp_path))
+    assert _told(path)[0]["payload"]["is_public"] is public
+
+
+def test_a_deleted_image_is_told_with_the_time(path: Path, tmp_path: Path) -> None:
+    observer = _observer(path)
+    for kind in ("image.create", "image.delete"):
+        observer.on_progress(event(kind, record=RECORD), context(tmp_path))
+    created, deleted = (told["payload"] for told in _told(path))
+    assert (created["deleted"], created["deleted_at"]) == (False, None)
+    assert (deleted["deleted"], deleted["deleted_at"]) == (True, "2023-11-14T22:13:20Z")
+
+
+def test_lists_of_stores_are_split_and_empty_ones_are_empty(path: Path, tmp_path: Path) -> None:
+    properties = {"os_glance_importing_to_stores": "", "os_glance_failed_import": "b,c"}
+    record = RECORD.evolve(properties=properties)
+    _observer(path).on_progress(event("image.upload", store="a", record=record), context(tmp_path))
+    payload = _told(path)[0]["payload"]
+    assert payload["os_glance_importing_to_stores"] == []
+    assert payload["os_glance_failed_import"] == ["b", "c"]
+    assert payload["properties"] == properties
+
+
+def test_no_location_is_ever_told(path: Path, tmp_path: Path) -> None:
+    record = RECORD.evolve(locations=(Location(url="rbd://secret/place", store="a"),))
+    for kind in ("image.prepare", "image.upload", "image.update", "image.activate", "image.delete"):
+        _observer(path).on_progress(event(kind, store="a", record=record), context(tmp_path))
+    assert len(_told(path)) == 5
+    assert "secret" not in path.read_text()
+
+
+def test_a_task_is_told_with_status_owner_and_times(path: Path, tmp_path: Path) -> None:
+    observer = _observer(path)
+    for seconds, kind in enumerate(("task.create", "task.processing", "task.success")):
+        observer.on_progress(event(kind, at=1_700_000_000.0 + seconds), context(tmp_path))
+    *_, told = _told(path)
+    assert told["payload"] == {
+        "id": "t1", "type": "api_image_import", "status": "success", "owner": "tester", "image_id": "3f4a",
+        "created_at": "2023-11-14T22:13:20Z", "updated_at": "2023-11-14T22:13:22Z",
+        "input": None, "result": None, "message": None, "deleted": False, "deleted_at": None,
+    }  # fmt: skip
+
+
+def test_a_failed_task_says_why_and_is_no_error_for_glance(path: Path, tmp_path: Path) -> None:
+    failed = event("task.failure", store="b", step="convert", error="disk full")
+    _observer(path).on_progress(failed, context(tmp_path))
+    (told,) = _told(path)
+    assert told["priority"] == "INFO"
+    assert told["payload"]["status"] == "failure"
+    assert {name: told["payload"][name] for name in ("image_id", "backend", "step", "reason")} == {
+        "image_id": "3f4a", "backend": "b", "step": "convert", "reason": "disk full",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "told"), [("success", ["task.run"]), ("failure", [])])
+def test_the_end_of_a_run_is_told_when_it_went_well(
+    path: Path, tmp_path: Path, status: str, told: list[str]
+) -> None:
+    observer = _observer(path)
+    observer.on_progress(event("task.create"), context(tmp_path))
+    observer.on_progress(event("report", detail={"status": status}), context(tmp_path))
+    assert [one["event_type"] for one in _told(path)][1:] == told
 
 
 def test_a_failure_has_priority_error_and_a_structured_payload(path: Path, tmp_path: Path) -> None:
@@ -87,20 +168,70 @@ def test_events_that_glance_does_not_know_are_not_sent(path: Path, tmp_path: Pat
     assert not path.exists()
 
 
-@pytest.mark.parametrize("options", [{}, {"path": "x", "url": "https://example.org/"}])
-def test_one_target_has_to_be_given(options: dict[str, str]) -> None:
-    with pytest.raises(ValidationError, match="give either path or url"):
+@pytest.mark.parametrize(
+    ("options", "mistake"),
+    [
+        ({}, "give one of path, url and log"),
+        ({"path": "x", "url": "https://example.org/"}, "give one of path, url and log"),
+        ({"path": "x", "log": True}, "give one of path, url and log"),
+        ({"path": "x", "format": "glance"}, "format is only used together with url"),
+    ],
+)
+def test_one_target_has_to_be_given(options: dict[str, object], mistake: str) -> None:
+    with pytest.raises(ValidationError, match=mistake):
         NotificationsConfig.model_validate(options)
 
 
-def test_a_webhook_gets_each_envelope(tmp_path: Path) -> None:
+def _posted(tmp_path: Path, *events: Event, **options: Any) -> list[Request]:
     with HttpServer() as server:
         server.answer("/hook", content(b""))
-        observer = Notifications(NotificationsConfig(url=server.url("/hook")))
-        observer.on_progress(event("task.create"), context(tmp_path, networks=["127.0.0.0/8"]))
-        (request,) = server.requests
+        observer = Notifications(NotificationsConfig(url=server.url("/hook"), **options))
+        for one in events:
+            observer.on_progress(one, context(tmp_path, networks=["127.0.0.0/8"]))
+        return server.requests
+
+
+def test_a_webhook_gets_the_envelope_of_glance_where_that_is_wanted(tmp_path: Path) -> None:
+    (request,) = _posted(tmp_path, event("task.create"), format="glance")
     assert request.method == "POST"
+    assert request.headers["Content-Type"] == "application/json"
     assert json.loads(request.body)["payload"]["status"] == "pending"
+
+
+def test_a_webhook_gets_cloud_events(tmp_path: Path) -> None:
+    (request,) = _posted(tmp_path, event("image.upload", store="a", record=RECORD), publisher_id="image.here")
+    assert request.headers["Content-Type"] == "application/cloudevents+json"
+    told = json.loads(request.body)
+    data = told.pop("data")
+    assert uuid.UUID(told.pop("id"))
+    assert told == {
+        "specversion": "1.0",
+        "source": "image.here",
+        "type": "org.openstack.glance.image.upload",
+        "subject": "3f4a",
+        "time": "2023-11-14T22:13:20.000Z",
+        "datacontenttype": "application/json",
+        "priority": "INFO",
+    }
+    assert (data["id"], data["backend"]) == ("3f4a", "a")
+
+
+def test_cloud_events_have_ids_of_their_own_and_a_source_that_is_a_reference(tmp_path: Path) -> None:
+    failed = event("image.upload", store="a", record=RECORD, error="disk full")
+    requests = _posted(tmp_path, event("task.create"), failed, publisher_id="image of müller")
+    told = [json.loads(request.body) for request in requests]
+    assert len({one["id"] for one in told}) == 2
+    assert {one["source"] for one in told} == {"image%20of%20m%C3%BCller"}
+    assert [one["priority"] for one in told] == ["INFO", "ERROR"]
+    assert told[1]["data"]["reason"] == "disk full"
+
+
+def test_the_log_gets_each_envelope(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        Notifications(NotificationsConfig(log=True)).on_progress(event("task.create"), context(tmp_path))
+    (record,) = caplog.records
+    assert record.levelno == logging.INFO
+    assert json.loads(record.getMessage())["event_type"] == "task.create"
 
 
 def test_a_webhook_that_fails_or_is_not_permitted_is_an_error(tmp_path: Path) -> None:
@@ -161,8 +292,4 @@ def test_a_store_that_fails_is_told_with_its_reason(path: Path, tmp_path: Path) 
     assert failed["payload"]["backend"] == "two"
     assert str(cli.folder / "two") in failed["payload"]["reason"]
     assert (update["event_type"], update["payload"]["status"]) == ("image.update", "queued")
-    assert (task["event_type"], task["priority"], task["payload"]["backend"]) == (
-        "task.failure",
-        "ERROR",
-        "two",
-    )
+    assert (task["event_type"], task["payload"]["backend"]) == ("task.failure", "two")

@@ -106,16 +106,17 @@ class HttpTransport:
 
         return self._noted(HttpResponse(str(target), exchange, name=target.shown, reopen=reopen, watch=watch))
 
-    def post_json(self, url: str, payload: Any) -> None:
+    def post_json(self, url: str, payload: Any, *, content_type: str = "application/json") -> None:
         """Send *payload* as JSON to *url*, once, without following redirects, within ``limits.read_timeout``.
 
-        Works for a cancelled import too: others may want to know of it. Raises ``SourceRejected`` or, unless the
-        answer has a status of 2xx, ``SourceUnavailable``.
+        *content_type* is for formats that are JSON underneath, such as ``application/cloudevents+json``. Works for
+        a cancelled import too: others may want to know of it. Raises ``SourceRejected`` or, unless the answer has a
+        status of 2xx, ``SourceUnavailable``.
         """
         target = Url.parse(url)
         limits = self._limits.model_copy(update={"download_deadline": self._limits.read_timeout})
         watch = Watch(target.shown, limits, threading.Event())
-        self._post(target, payload, watch).close()
+        self._post(target, payload, watch, content_type=content_type).close()
 
     def resolve(self, host: str) -> tuple[IPAddress, ...]:
         """Return the checked addresses of *host*, the preferred one first: those that are connected to.
@@ -248,9 +249,11 @@ class HttpTransport:
             connection.close()
             raise
 
-    def _post(self, target: Url, payload: Any, watch: Watch) -> Exchange:
+    def _post(
+        self, target: Url, payload: Any, watch: Watch, *, content_type: str = "application/json"
+    ) -> Exchange:
         headers = self._headers(target)
-        headers["Content-Type"] = "application/json"
+        headers["Content-Type"] = content_type
         exchange = self._exchange("POST", target, headers, watch, body=json.dumps(payload).encode())
         if not 200 <= exchange.answer.status < 300:
             exchange.close()
