@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from imageport.cli import doctor, gc, images, plan, plugins, run, schema, stores, tasks, validate
+from imageport.cli import doctor, from_glance, gc, images, plan, plugins, run, schema, stores, tasks, validate
 from imageport.cli.failure import set_up_logging, show_defect, show_error, show_traceback
 from imageport.cli.output import give_up_unwritten
 from imageport.cli.session import Session
@@ -32,6 +32,7 @@ app.add_typer(tasks.app, name="tasks")
 app.add_typer(stores.app, name="stores")
 app.add_typer(plugins.app, name="plugins")
 app.command("gc")(gc.gc)
+app.command("from-glance")(from_glance.from_glance)
 
 
 def _print_version(wanted: bool) -> None:

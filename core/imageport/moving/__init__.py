@@ -1,0 +1,1 @@
+"""Moving over from Glance: what its configuration files say, as a site file and pipelines."""

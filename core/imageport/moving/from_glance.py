@@ -1,0 +1,95 @@
+"""``imageport from-glance`` as a function: files of Glance in, YAML files out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from imageport.errors import PipelineInvalid
+from imageport.moving.gaps import Gap, gap_lines, gaps_of
+from imageport.moving.glance_files import read_files
+from imageport.moving.oslo_file import Setting
+from imageport.moving.pipelines import move_pipelines
+from imageport.moving.settings import Settings
+from imageport.moving.site import move_site
+from imageport.moving.yaml_text import Tree, leaves, yaml_lines
+
+SITE_FILE = "imageport.yaml"
+
+_SITE_HEAD = """\
+# What all pipelines of this machine share, from the configuration of Glance.
+#
+# The catalog of images and tasks is Imageport's own, and empty at first; Glance's database is not touched. To share it
+# between machines:
+# catalog: "postgresql+psycopg://imageport:{env.CATALOG_PASSWORD}@db.example.org/imageport"
+"""
+_RUN: Mapping[str, str] = {
+    "glance-direct": "FILE (or - for standard input, or --image ID for what is staged)",
+    "web-download": "URL",
+    "glance-download": "ID-OF-THE-REMOTE-IMAGE",
+    "copy-image": "--image ID --store STORE (or --all-stores)",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moved:
+    """The files by their names, what each value in them came from, and what has no equivalent."""
+
+    files: Mapping[str, str]
+    carried: tuple[tuple[str, str, Setting], ...]
+    gaps: tuple[Gap, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as plain values. Values of options are in the files only."""
+        return {
+            "files": dict(self.files),
+            "carried": [
+                {**_plain(setting), "here": {"file": name, "key": key}} for name, key, setting in self.carried
+            ],
+            "not_carried": [
+                {
+                    "options": [_plain(setting) for setting in gap.settings],
+                    "what": gap.what or None,
+                    "reason": gap.reason,
+                    "instead": gap.instead or None,
+                }
+                for gap in self.gaps
+            ],
+        }
+
+
+def move(paths: Iterable[str]) -> Moved:
+    """Return what the files of Glance at *paths* mean here. Raises ``PipelineInvalid`` with every mistake in them."""
+    found = read_files(paths)
+    settings = Settings(found.settings)
+    site = move_site(settings, found.policy, found.protections)
+    gaps = list(site.gaps)
+    pipelines = move_pipelines(settings, site.methods, gaps)
+    if settings.problems:
+        raise PipelineInvalid(sorted(set(settings.problems)))
+    trees: dict[str, Tree] = {SITE_FILE: site.tree}
+    trees |= {f"pipelines/{method}.yaml": tree for method, tree in pipelines.items()}
+    carried = tuple(
+        (name, key, setting)
+        for name, tree in trees.items()
+        for key, leaf in leaves(tree)
+        for setting in leaf.settings
+    )
+    explained = {setting for _, _, setting in carried} | site.stores.explained | settings.referenced
+    explained |= {setting for gap in gaps for setting in gap.settings}
+    gaps += gaps_of([setting for setting in settings if setting not in explained], site.stores.sections)
+    files = {name: _text(name, tree, gaps) for name, tree in trees.items()}
+    return Moved(files=files, carried=carried, gaps=tuple(gaps))
+
+
+def _text(name: str, tree: Tree, gaps: Iterable[Gap]) -> str:
+    body = "\n".join(yaml_lines(tree))
+    if name != SITE_FILE:
+        method = name.removeprefix("pipelines/").removesuffix(".yaml")
+        return f"# imageport run {name} {_RUN[method]}\n\n{body}\n"
+    return "\n".join([_SITE_HEAD, body, "", *gap_lines([*gaps])]).rstrip() + "\n"
+
+
+def _plain(setting: Setting) -> dict[str, Any]:
+    return {"file": setting.path, "line": setting.line, "section": setting.section, "option": setting.name}

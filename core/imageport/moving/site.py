@@ -1,0 +1,145 @@
+"""The site file that means what a configuration of Glance means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Any
+
+from imageport.errors import SourceRejected
+from imageport.http.network import NetworkRules
+from imageport.moving import values
+from imageport.moving.gaps import Gap
+from imageport.moving.options import OPTIONS
+from imageport.moving.oslo_file import Setting
+from imageport.moving.policies import move_policy
+from imageport.moving.protections import Protections, move_protections
+from imageport.moving.settings import Settings
+from imageport.moving.stores import MovedStores, move_staging, move_stores
+from imageport.moving.yaml_text import Leaf, Tree
+
+#: What Glance enables when ``enabled_import_methods`` is not set; here every installed method would be.
+GLANCE_METHODS = ("glance-direct", "web-download", "copy-image")
+_METHODS = frozenset({*GLANCE_METHODS, "glance-download"})
+
+
+@dataclass(kw_only=True)
+class MovedSite:
+    """The site file, the methods that are enabled, and what could not be carried over."""
+
+    tree: dict[str, Tree] = field(default_factory=dict)
+    methods: Leaf
+    stores: MovedStores
+    gaps: list[Gap] = field(default_factory=list)
+
+
+def move_site(
+    settings: Settings, policy: Mapping[str, Setting], protections: Protections | None
+) -> MovedSite:
+    """Return the site file for *settings*, the rules *policy* and the file of property *protections*."""
+    gaps: list[Gap] = []
+    stores = move_stores(settings)
+    methods = _methods(settings, gaps)
+    staging = move_staging(settings)
+    rules = move_policy(policy)
+    parts: dict[str, Tree | None] = {
+        "staging": {"directory": staging} if staging else None,
+        "enabled_methods": methods,
+        "network": _network(settings),
+        "digests": _digests(settings),
+        "limits": None,
+        "stores": stores.entries,
+        "default_store": stores.default,
+        "observers": list(_observers(settings, gaps)),
+        "policy": rules.rules,
+        "property_protections": move_protections(settings, protections, policy, gaps),
+        "quotas": _quotas(settings),
+    }
+    tree: dict[str, Any] = {key: part for key, part in parts.items() if part or key == "limits"}
+    tree["limits"] = tree["limits"] or {}
+    for option in OPTIONS:
+        if (
+            option.site
+            and option.parse
+            and (leaf := settings.leaf(option.section, option.name, option.parse))
+        ):
+            _put(tree, option.site, leaf)
+    if not tree["limits"]:
+        del tree["limits"]
+    return MovedSite(tree=tree, methods=methods, stores=stores, gaps=[*stores.gaps, *gaps, *rules.gaps])
+
+
+def _put(tree: MutableMapping[str, Any], key: str, leaf: Leaf) -> None:
+    *folders, name = key.split(".")
+    for folder in folders:
+        tree = tree.setdefault(folder, {})
+    tree[name] = leaf
+
+
+def _methods(settings: Settings, gaps: list[Gap]) -> Leaf:
+    found = settings.read("DEFAULT", "enabled_import_methods", values.words)
+    if found is None:
+        return Leaf(list(GLANCE_METHODS), remark="Glance's default")
+    names, setting = found
+    for name in names:
+        if name not in _METHODS:
+            reason = f"no import method is called {name}"
+            gaps.append(Gap(settings=(setting,), what=name, reason=reason, instead="write a plugin for it"))
+    return Leaf([name for name in names if name in _METHODS], (setting,))
+
+
+def _network(settings: Settings) -> dict[str, Tree]:
+    """Allow the private addresses that the operator has listed; all others are refused here, unlike in Glance."""
+    found = settings.read("import_filtering_opts", "allowed_hosts", values.words)
+    networks = (
+        [f"{host}/{ip_address(host).max_prefixlen}" for host in found[0] if _is_private(host)]
+        if found
+        else []
+    )
+    remark = "private addresses are refused unless they are listed"
+    return {"allow_networks": Leaf(networks, (found[1],), remark)} if found and networks else {}
+
+
+def _is_private(host: str) -> bool:
+    try:
+        NetworkRules().check(host, ip_address(host))
+    except SourceRejected:
+        return True
+    except ValueError:
+        return False
+    return False
+
+
+def _digests(settings: Settings) -> Leaf | None:
+    leaf = settings.leaf("DEFAULT", "hashing_algorithm", values.digest)
+    if leaf is None:
+        return None
+    return Leaf(list(dict.fromkeys(["md5", str(leaf.value)])), leaf.settings, "the last one is os_hash_value")
+
+
+def _observers(settings: Settings, gaps: list[Gap]) -> Iterator[Tree]:
+    """Return the observer that does what notifications do, when a driver is set."""
+    drivers = [
+        setting
+        for setting in settings.every("oslo_messaging_notifications", "driver")
+        if setting.text.strip() not in {"", "noop"}
+    ]
+    disabled = settings.leaf("DEFAULT", "disabled_notifications", values.words)
+    if not drivers:
+        if disabled:
+            reason = "no notifications are sent: [oslo_messaging_notifications] driver is not set"
+            gaps.append(Gap(settings=disabled.settings, reason=reason, instead=""))
+        return
+    remark = "a file, because there is no message queue here; or url: for a webhook"
+    options: dict[str, Tree] = {"path": Leaf("notifications.jsonl", tuple(drivers), remark)}
+    publisher = settings.leaf("DEFAULT", "default_publisher_id", values.text)
+    options["publisher_id"] = publisher or Leaf("image.localhost", remark="Glance's default")
+    if disabled:
+        options["disabled_notifications"] = disabled
+    yield {"use": Leaf("notifications", tuple(drivers)), "with": options}
+
+
+def _quotas(settings: Settings) -> dict[str, Tree]:
+    leaf = settings.leaf("DEFAULT", "user_storage_quota", values.quota)
+    return {"image_size_total": leaf} if leaf and leaf.value != "0 B" else {}
