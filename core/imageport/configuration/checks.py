@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imageport.configuration.positions import Problem
@@ -62,6 +63,23 @@ def store_problems(stores: Sequence[ConfiguredStep], file: YamlFile) -> Iterator
             yield second.file.problem(second.key_path, message)
     if stores and not any("store_write" in hooks_of(store.plugin_class) for store in stores):
         yield file.problem(("stores",), "every store here is read-only: add one that can be written")
+
+
+def scratch_problems(stores: Iterable[ConfiguredStep], staging: Path) -> Iterator[Problem]:
+    """Find stores that keep images where scratch data is written and removed, or the other way round."""
+    scratch = staging.resolve()
+    for store in stores:
+        for name, value in store.config:
+            if isinstance(value, Path) and _is_shared(value.resolve(), scratch):
+                message = (
+                    f"{value} and the staging directory {staging} are not apart: "
+                    "give images and scratch data folders of their own"
+                )
+                yield store.file.problem((*store.key_path, "with", name), message)
+
+
+def _is_shared(folder: Path, scratch: Path) -> bool:
+    return folder.is_relative_to(scratch) or scratch.is_relative_to(folder)
 
 
 def binary_problems(steps: Iterable[ConfiguredStep]) -> Iterator[Problem]:

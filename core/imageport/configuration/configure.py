@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from imageport.configuration.checks import scratch_problems
 from imageport.configuration.optionerrors import add_untold, model_problems
 from imageport.configuration.paths import anchored
 from imageport.configuration.placing import PlacedEntry, Role, shared_stores
@@ -72,10 +73,12 @@ def configure_stores(site: Site, catalogue: Catalogue) -> list[ConfiguredStep]:
     """Return the stores of *site*, ready to be opened. Raises ``PipelineInvalid`` with every mistake."""
     problems: list[Problem] = []
     placed = zip(shared_stores(site), site.store_ids(), strict=True)
-    stores = [configure(entry, label, catalogue, problems) for entry, label in placed]
+    configured = [configure(entry, label, catalogue, problems) for entry, label in placed]
+    stores = [store for store in configured if store is not None]
+    problems += scratch_problems(stores, site.staging.directory)
     if problems:
         raise PipelineInvalid(sorted(redact_problems(problems, site.secrets)))
-    return [store for store in stores if store is not None]
+    return stores
 
 
 def fits(hooks: frozenset[str], role: Role) -> bool:
@@ -89,7 +92,9 @@ def fits(hooks: frozenset[str], role: Role) -> bool:
             return "on_progress" in hooks
         case "step":
             # Methods and stores may have other hooks beside their own; below steps they would do nothing.
-            return ("transform" in hooks and "stage" not in hooks) or (bool(hooks) and hooks <= _PASSIVE_HOOKS)
+            return ("transform" in hooks and "stage" not in hooks) or (
+                bool(hooks) and hooks <= _PASSIVE_HOOKS
+            )
 
 
 def _misplaced(use: str, hooks: frozenset[str], role: Role) -> str:

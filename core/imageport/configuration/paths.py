@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]*:/", re.IGNORECASE)
 
 
 def data_home(environ: Mapping[str, str]) -> Path:
@@ -18,6 +22,25 @@ def data_home(environ: Mapping[str, str]) -> Path:
 def config_home(environ: Mapping[str, str]) -> Path:
     """Return the folder for the user's own site file (XDG Base Directory Specification)."""
     return _base_directory(environ, "XDG_CONFIG_HOME", ".config") / "imageport"
+
+
+def path_of(text: str) -> str:
+    """Return the path that *text* names: a path, or a ``file:`` url of this machine (RFC 8089).
+
+    Raises ``ValueError`` for other urls.
+    """
+    if not _URL.match(text):
+        return text
+    url = urlsplit(text)
+    if url.scheme != "file" or url.query or url.fragment:
+        raise ValueError(
+            f"'{text}' is no folder of this machine: write a path, or file:// and an absolute path"
+        )
+    if url.netloc not in ("", "localhost") or not url.path.startswith("/"):
+        raise ValueError(
+            f"'{text}' has no absolute path: write three slashes, as in file:///var/lib/imageport"
+        )
+    return unquote(url.path)
 
 
 def anchored(options: Any, model: type[BaseModel], folder: Path) -> Any:

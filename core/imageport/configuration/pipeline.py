@@ -108,6 +108,7 @@ def load_pipeline(
     problems += checks.order_problems(steps)
     problems += checks.staging_problems(steps, tree.get("staging", "auto"), file)
     problems += checks.store_problems(stores, file)
+    problems += checks.scratch_problems(stores, site.staging.directory)
     problems += checks.binary_problems(step for step in configured if step is not None)
 
     secrets = frozenset(names.secrets | site.secrets | _confidential(uri))

@@ -34,7 +34,7 @@ class Leftovers:
         return [
             path
             for path in self._staging.contents(image_id)
-            if path.name.endswith(HALF_STAGED) or not self._is_in_use(_image_of(path))
+            if path.name.endswith(HALF_STAGED) or not self._is_in_use(path)
         ]
 
     def remove(self, path: Path) -> bool:
@@ -52,7 +52,7 @@ class Leftovers:
             else:
                 # Data that was staged since the search bears the same name.
                 with self._catalog.holding(image_id) as record:
-                    if _uses_staging(record):
+                    if _uses(record, path):
                         return False
                     path.unlink()
         except (Conflict, FileNotFoundError):
@@ -77,15 +77,19 @@ class Leftovers:
                 ):
                     pass
 
-    def _is_in_use(self, image_id: str) -> bool:
+    def _is_in_use(self, path: Path) -> bool:
         try:
-            return _uses_staging(self._catalog.get_image(image_id))
+            return _uses(self._catalog.get_image(_image_of(path)), path)
         except UsageError:
             return False
 
 
-def _uses_staging(record: ImageRecord | None) -> bool:
-    return record is not None and (record.status in _STAGED_STATUSES or LOCK in record.properties)
+def _uses(record: ImageRecord | None, path: Path) -> bool:
+    if record is None:
+        return False
+    # Should somebody have made the folder of a store the staging directory, the copies there stay.
+    is_copy = path.absolute().as_uri() in {location.url for location in record.locations}
+    return is_copy or record.status in _STAGED_STATUSES or LOCK in record.properties
 
 
 def _image_of(path: Path) -> str:

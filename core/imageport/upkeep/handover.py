@@ -52,8 +52,8 @@ def stage(
     """Put *file* (``-`` is standard input) in staging for an image, which becomes ``uploading``; return the bytes.
 
     *size* is how many they have to be. Raises ``SourceRejected`` when they are not, ``LimitExceeded`` when they are
-    too many for the cap or the disk, ``OverQuota``, and ``Conflict`` when the image has data already, or gets some meanwhile. After a
-    failure it is queued again, and nothing is left in staging.
+    too many for the cap or the disk, ``OverQuota``, and ``Conflict`` when the image has data already, or gets some
+    meanwhile. After a failure it is queued again, and nothing is left in staging.
     """
     expected, needed = _looked_at(file, size)
     ctx.require_below_cap(expected)
