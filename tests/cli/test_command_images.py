@@ -4,8 +4,6 @@ import os
 import pty
 import re
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from tests.cli.command_line import CommandLine
@@ -143,89 +141,6 @@ def test_what_an_import_publishes_while_delete_asks_is_deleted_too(cli: CommandL
     assert asking.returncode == 0
     assert cli.inside("images", "list", "--json").json == []
     assert (cli.files("one"), cli.files("two")) == ([], [])
-
-
-def test_staged_data_is_imported_without_a_source(cli: CommandLine) -> None:
-    image_id = cli.inside("images", "create", "--name", "mine", "--json").json["id"]
-    assert "staged 3.0 MiB" in cli("images", "stage", "mine", cli.image).out
-    assert cli.inside("images", "show", "mine", "--json").json["status"] == "uploading"
-    cli("run", "p.yaml", "--image", "mine", "-q")
-    assert (cli.folder / "one" / image_id).read_bytes() == cli.image.read_bytes()
-    assert cli.files(".local/share/imageport/staging") == []
-
-
-def test_data_is_staged_from_standard_input_and_only_once(cli: CommandLine) -> None:
-    cli.inside("images", "create", "--name", "mine")
-    cli("images", "stage", "mine", "-", data=b"bytes")
-    assert "data is staged already" in cli("images", "stage", "mine", "-", data=b"others", code=7).err
-
-
-def test_failed_staging_leaves_a_queued_image_and_no_file(cli: CommandLine) -> None:
-    (cli.folder / "imageport.yaml").write_text("limits: {image_size_cap: 1 MiB}\n")
-    cli.inside("images", "create", "--name", "mine")
-    cli("images", "stage", "mine", cli.image, code=1)
-    cli("images", "stage", "mine", "nowhere", code=4)
-    assert cli.inside("images", "show", "mine", "--json").json["status"] == "queued"
-    assert cli.files(".local/share/imageport/staging") == []
-
-
-def test_deleting_an_image_removes_what_was_staged(cli: CommandLine) -> None:
-    cli.inside("images", "create", "--name", "mine")
-    cli("images", "stage", "mine", cli.image)
-    cli("images", "delete", "mine")
-    assert cli.files(".local/share/imageport/staging") == []
-
-
-@contextmanager
-def _staging(cli: CommandLine, image_id: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Give a command that puts data in staging and waits for more."""
-    with subprocess.Popen(
-        cli.command("images", "stage", image_id, "-"),
-        cwd=cli.folder, env=cli.environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE,
-    ) as process:  # fmt: skip
-        assert process.stdin is not None
-        process.stdin.write(bytes(3 << 20))
-        process.stdin.flush()
-        while cli.inside("images", "show", image_id, "--json").json["status"] != "uploading":
-            assert process.poll() is None
-        yield process
-
-
-def test_staging_that_was_killed_can_be_repeated(cli: CommandLine) -> None:
-    image_id = cli.inside("images", "create", "--name", "mine", "--json").json["id"]
-    with _staging(cli, image_id) as process:
-        assert "being staged already" in cli("images", "stage", "mine", cli.image, code=7).err
-        assert cli("gc").out == "nothing to clean up\n"
-        process.kill()
-        process.wait()
-    assert cli.files(".local/share/imageport/staging") == [f"{image_id}.staging"]
-    assert f"{image_id}.staging" in cli("gc", "--dry-run").out
-    cli("images", "stage", "mine", cli.image)
-    assert cli.files(".local/share/imageport/staging") == [image_id]
-
-
-def test_a_signal_ends_staging_cleanly(cli: CommandLine) -> None:
-    image_id = cli.inside("images", "create", "--name", "mine", "--json").json["id"]
-    with _staging(cli, image_id) as process:
-        process.terminate()
-        assert process.wait(60) == 130
-    assert cli.inside("images", "show", "mine", "--json").json["status"] == "queued"
-    assert cli.files(".local/share/imageport/staging") == []
-
-
-@pytest.mark.parametrize(("cap", "code"), [("1 TiB", 7), ("4 MiB", 1)])
-def test_an_image_that_was_imported_while_data_came_stays_active(
-    cli: CommandLine, cap: str, code: int
-) -> None:
-    (cli.folder / "imageport.yaml").write_text(f"limits: {{image_size_cap: {cap}}}\n")
-    image_id = cli.inside("images", "create", "--name", "mine", "--json").json["id"]
-    with _staging(cli, image_id) as process:
-        cli("run", "p.yaml", cli.image, "--image", "mine", "-q")
-        process.communicate(bytes(3 << 20), timeout=60)
-    assert process.returncode == code
-    assert cli.inside("images", "show", "mine", "--json").json["status"] == "active"
-    assert cli.files(".local/share/imageport/staging") == []
-    cli("images", "export", "mine", "out.raw")
 
 
 def test_export_gives_the_bytes_back_with_holes(cli: CommandLine) -> None:
