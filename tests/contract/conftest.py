@@ -1,16 +1,52 @@
-"""The site on which the contract is tested; see ``site.py``."""
+"""The site on which the contract is tested (see ``site.py``), and the page that a run writes (see ``scenarios.py``)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from tests.command import RunImageport
+from tests.contract.scenarios import page
 from tests.contract.site import PACKAGE, Site
 from tests.http_server import HttpServer
 
+OPTION = "--contract-page"
+
 
 @pytest.fixture
-def site(run_imageport: RunImageport, http_server: HttpServer, monkeypatch: pytest.MonkeyPatch) -> Site:
+def site(
+    run_imageport: RunImageport, http_server: HttpServer, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Site]:
     """Return a site in a folder of its own."""
     monkeypatch.syspath_prepend(PACKAGE)
     environment = {**run_imageport.environment, "PYTHONPATH": str(PACKAGE), "LOGNAME": "tester"}
-    return Site(RunImageport(run_imageport.folder, environment), http_server)
+    made = Site(RunImageport(run_imageport.folder, environment), http_server)
+    yield made
+    made.close()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(OPTION, metavar="FILE", help="write the scenarios of the contract with their verdicts")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    target = config.getoption(OPTION, None)
+    if target and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(ContractPage(Path(target)))
+
+
+class ContractPage:
+    """Writes the page at the end of a run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.verdicts: dict[str, str] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        test = report.nodeid.partition("[")[0]
+        if report.outcome != "passed" or self.verdicts.setdefault(test, "passed") != "passed":
+            self.verdicts[test] = "failed"
+
+    def pytest_sessionfinish(self) -> None:
+        self.path.write_text(page(self.verdicts))

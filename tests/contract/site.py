@@ -89,9 +89,14 @@ class Running:
                 return event
         raise AssertionError(f"the import ended without {kind} {fields}: {self.lines[-1:]}")
 
+    def kill(self) -> None:
+        """End the process as a crash does, unless it has ended."""
+        self.process.kill()
+        self.process.communicate()
+
     def finish(self) -> Outcome:
         """Wait for the end, and return what came of it."""
-        stdout, stderr = self.process.communicate(timeout=60)
+        stdout, stderr = self.process.communicate()
         lines = [*self.lines, *map(json.loads, stdout.splitlines())]
         return self.site.outcome(self.process.returncode, lines, stderr)
 
@@ -104,6 +109,7 @@ class Site:
     server: HttpServer
     settings: dict[str, Any] = field(default_factory=dict)
     stores: dict[str, dict[str, Any]] = field(default_factory=dict)
+    running: list[Running] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.settings = {
@@ -132,7 +138,7 @@ class Site:
         (self.folder / "imageport.yaml").write_text(json.dumps({**self.settings, "stores": stores}))
 
     def trouble(self, store: str, *faults: str, waits: bool = False) -> None:
-        """Make *store* fail where *faults* say, or not at all; with *waits* it waits for ``let_go`` before."""
+        """Make *store* fail where *faults* say, or not at all; with *waits* it takes no data before ``let_go``."""
         options: dict[str, Any] = {
             "directory": store, "faults": list(faults), "journal": str(self.folder / "journal"),
         }  # fmt: skip
@@ -219,7 +225,14 @@ class Site:
             stderr=subprocess.PIPE,
             text=True,
         )
-        return Running(self, process)
+        self.running.append(Running(self, process))
+        return self.running[-1]
+
+    def close(self) -> None:
+        """Kill what still runs."""
+        for running in self.running:
+            if running.process.returncode is None:
+                running.kill()
 
     def arguments(
         self,
@@ -259,14 +272,18 @@ class Site:
         *events, report = lines
         assert report["type"] == "report", stderr
         image, task = report["image"], report["task_id"]
-        kept = image is not None and self.imageport("images", "show", image["id"], "--json", code=None)
         return Outcome(
             code,
             events,
             report,
-            kept.json if kept and kept.exit_code == 0 else {},
-            self.imageport("tasks", "show", task, "--json").json if task else {},
+            image=self._kept("images", image["id"]) if image else {},
+            task=self._kept("tasks", task) if task else {},
         )
+
+    def _kept(self, what: str, name: str) -> dict[str, Any]:
+        """Return what the catalog says of an image or a task, nothing when there is no such thing."""
+        done = self.imageport(what, "show", name, "--json", code=None)
+        return dict(done.json) if done.exit_code == 0 else {}
 
     # ------------------------------------------------------------------------------------------- what is there
 

@@ -32,7 +32,7 @@ class TroubledConfig(FileStoreConfig):
 
     faults: frozenset[Fault] = Field(default=frozenset(), description="Where this store fails.")
     wait_for: Path | None = Field(
-        default=None, description="File to wait for in the middle of the data; it may be waited for for ever."
+        default=None, description="File to wait for before any data is taken, for a minute at most."
     )
     journal: Path | None = Field(default=None, description="File to note 'begin' and 'end' of writing in.")
 
@@ -93,8 +93,11 @@ class TroubledStore(Plugin[TroubledConfig]):
         return watched
 
     def _wait(self, ctx: Context) -> None:
+        give_up = time.monotonic() + 60
         while self.config.wait_for is not None and not self.config.wait_for.exists():
             ctx.check_cancelled()
+            if time.monotonic() > give_up:
+                raise StoreFailed(f"nobody let {self.config.directory.name} go", hint="see the test")
             time.sleep(0.01)
 
     def _note(self, what: str) -> None:
