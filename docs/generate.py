@@ -12,6 +12,7 @@ from pathlib import Path
 from reference_pages.command import command_page, exit_code_page
 from reference_pages.contract import api_page, hooks_page
 from reference_pages.files import pipeline_page, site_page
+from reference_pages.glance import glance_page
 from reference_pages.plugins import plugin_index_page, plugin_page
 from reference_pages.reports import report_page
 from ruamel.yaml import YAML
@@ -47,6 +48,7 @@ def generated() -> Iterator[tuple[Path, str]]:
         "README.md": index_page(),
         "cli.md": command_page(),
         "exit-codes.md": exit_code_page(),
+        "for-glance-operators.md": glance_page(),
         "hooks.md": hooks_page(),
         "pipeline-file.md": pipeline_page(),
         "plugins/README.md": plugin_index_page(plugins),
@@ -73,6 +75,7 @@ def index_page() -> Iterator[str]:
             "* [The site file](site-file.md)",
             "* [The report and the events](report.md)",
             "* [Plugins that come with Imageport](plugins/README.md)",
+            "* [For Glance operators](for-glance-operators.md)",
             "* [Hooks](hooks.md)",
             "* [Names that plugins import](public-api.md)",
             "* [The import contract, test by test](import-contract.md)",

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imageport.configuration.site import Site
 from imageport.configuration.templating import Variables, expand_tree
 from imageport.configuration.yamlfile import YamlFile
 from imageport.errors import PipelineInvalid
 from imageport.moving.from_glance import SITE_FILE, Moved
 from imageport.moving.options import FILE_STORE, OPTIONS, Option
 from imageport.moving.yaml_text import Leaf, yaml_lines
+from imageport.plugins.catalogue import Catalogue
 
 Move = Callable[..., Moved]
 
@@ -39,6 +41,8 @@ SAMPLES = {
     "image_size_cap": "1000",
     "hashing_algorithm": "sha256",
     "user_storage_quota": "10GB",
+    "image_property_quota": "-1",
+    "image_location_quota": "5",
     "property_protection_rule_format": "policies",
     "default_backend": "disks",
     "default_store": "file",
@@ -108,6 +112,23 @@ def test_the_table_has_no_option_twice() -> None:
     assert len(set(names)) == len(names)
 
 
+@pytest.mark.parametrize("option", [option for option in OPTIONS if option.place], ids=name_of)
+def test_the_place_of_an_option_exists(option: Option) -> None:
+    if option.site:
+        fields: Any = Site.model_fields
+        for key in option.site.split("."):
+            assert key in fields
+            fields = getattr(_model(fields[key].annotation), "model_fields", {})
+    elif option.key:
+        (plugin,) = [plugin for plugin in Catalogue.installed() if plugin.name == option.plugin]
+        assert option.key in plugin.load().config_model.model_fields
+
+
+def _model(annotation: Any) -> Any:
+    """Return the model among the types that a field may have."""
+    return next((kind for kind in (annotation, *get_args(annotation)) if hasattr(kind, "model_fields")), None)
+
+
 def test_what_is_set_to_the_default_is_not_listed(moved: Move) -> None:
     assert (
         moved("[DEFAULT]\ndelayed_delete = False\nhttp_retries = 3\n[task]\ntask_executor = taskflow\n").gaps
@@ -117,7 +138,7 @@ def test_what_is_set_to_the_default_is_not_listed(moved: Move) -> None:
 
 def test_an_option_that_glance_does_not_use_is_listed(moved: Move) -> None:
     (gap,) = moved("[image_conversion]\noutput_format = qcow2\n").gaps
-    assert "nothing here uses image_conversion.output_format" in gap.reason
+    assert (gap.reason, gap.instead) == ("with what else is set, Glance does not use it either", "")
 
 
 def test_an_option_with_an_unknown_name_is_listed(moved: Move) -> None:
@@ -168,6 +189,21 @@ def test_backend_defaults_hold_for_every_store(moved: Move) -> None:
     assert "directory: /srv/a  # glance-0.conf [backend_defaults]" in moved(text).files[SITE_FILE]
 
 
+def test_a_site_without_any_store_that_can_be_written_gets_one(moved: Move) -> None:
+    site = moved("[DEFAULT]\nenabled_backends = local:http\n").files[SITE_FILE]
+    assert "id: local-file  # stands in" in site
+    assert "default_store: local-file" in site
+
+
+def test_one_store_under_two_names_is_written_once(moved: Move) -> None:
+    assert moved("[glance_store]\nstores = file, filesystem\n").files[SITE_FILE].count("id: file") == 1
+
+
+def test_a_store_whose_name_cannot_be_an_id_is_listed(moved: Move) -> None:
+    gaps = moved("[DEFAULT]\nenabled_backends = a b:file\n").gaps
+    assert [gap.what for gap in gaps] == ["a b:file"]
+
+
 def test_a_store_with_several_directories_is_listed(moved: Move) -> None:
     text = "[DEFAULT]\nenabled_backends = a:file\n[a]\nfilesystem_store_datadirs = /srv/a:1\n"
     assert [gap.reason for gap in moved(text).gaps] == ["a store has one directory"]
@@ -204,8 +240,8 @@ def test_quotes_around_injected_properties_are_dropped_and_explained(moved: Move
 
 
 def test_only_private_hosts_open_a_network(moved: Move) -> None:
-    text = "[import_filtering_opts]\nallowed_hosts = [a.example.org, 8.8.8.8, 10.1.2.3, fd00::7]\n"
-    assert 'allow_networks: ["10.1.2.3/32", "fd00::7/128"]' in moved(text).files[SITE_FILE]
+    text = "[import_filtering_opts]\nallowed_hosts = [a.example.org, 8.8.8.8, 10.1.2.3, fe80::7%eth0]\n"
+    assert 'allow_networks: ["10.1.2.3/32", "fe80::7/128"]' in moved(text).files[SITE_FILE]
 
 
 def test_notifications_that_glance_does_not_send_are_not_sent_here(moved: Move) -> None:

@@ -13,6 +13,9 @@ from imageport.moving.options import FILE_STORE, OPTIONS
 from imageport.moving.oslo_file import Setting
 from imageport.moving.values import words
 
+_KNOWN: Final = {(option.section.casefold(), option.name): option for option in OPTIONS}
+_NAMES: Final = frozenset(option.name for option in OPTIONS)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
@@ -46,7 +49,7 @@ _ELSEWHERE: Final = tuple(
          "notifications do not go to a message queue",
          "the observer 'notifications' writes them to a file or a webhook: forward them from there"),
         (r"(key_manager|barbican|vault)\..*", "certificates are not fetched from a key manager",
-         "keep the certificates of signed images in a folder"),
+         "keep the certificates of signed images in a folder, for the step image_signature"),
         (r"DEFAULT\.(debug|verbose|log_.*|logging_.*|use_(syslog|journal|json|stderr|eventlog)|default_log_levels"
          r"|syslog_.*|max_logfile_.*|watch_log_file|publish_errors|instance_.*|rate_limit_.*|fatal_deprecations)",
          "there is no service that keeps a log", "use --debug, or the observers log and jsonl"),
@@ -65,9 +68,12 @@ _ELSEWHERE: Final = tuple(
 )  # fmt: skip
 
 
-def gaps_of(settings: Collection[Setting], file_stores: Collection[str]) -> Iterator[Gap]:
-    """Explain each of *settings*, which were not carried over, unless it is what Glance does anyway."""
-    explained = [(setting, *why) for setting in settings if (why := _why(setting, file_stores))]
+def gaps_of(settings: Collection[Setting], stores: Collection[str]) -> Iterator[Gap]:
+    """Explain each of *settings*, which were not carried over, unless it is what Glance does anyway.
+
+    *stores* are the sections of stores, in small letters.
+    """
+    explained = [(setting, *why) for setting in settings if (why := _why(setting, stores))]
     for (_, _, reason, instead), group in groupby(
         explained, key=lambda found: (found[0].path, found[0].section, found[1], found[2])
     ):
@@ -92,17 +98,16 @@ def _list(gaps: Collection[Gap]) -> Iterator[str]:
         yield f"#       {printable('; '.join(filter(None, (gap.reason, gap.instead))))}"
 
 
-def _why(setting: Setting, file_stores: Collection[str]) -> tuple[str, str] | None:
+def _why(setting: Setting, stores: Collection[str]) -> tuple[str, str] | None:
     if not setting.text.strip():
         return None
-    section = FILE_STORE if setting.section in file_stores else setting.section
-    for option in OPTIONS:
-        if (option.section.casefold(), option.name) == (section.casefold(), setting.name):
-            if _same(setting.text, option.default):
-                return None
-            if option.place:
-                return f"nothing here uses {option.place} now", "see the other lines of this list"
-            return option.note, option.instead
+    section = setting.section.casefold()
+    if option := _KNOWN.get((FILE_STORE if section in stores else section, setting.name)):
+        if _same(setting.text, option.default):
+            return None
+        if option.place:
+            return "with what else is set, Glance does not use it either", ""
+        return option.note, option.instead
     for pattern, reason, instead in _ELSEWHERE:
         if pattern.fullmatch(f"{setting.section}.{setting.name}"):
             return reason, instead
@@ -114,9 +119,9 @@ def _why(setting: Setting, file_stores: Collection[str]) -> tuple[str, str] | No
 
 def concerns_glance(setting: Setting) -> bool:
     """Return whether Glance, or a library it uses, has an option like *setting*, of a store perhaps."""
-    if any(option.name == setting.name for option in OPTIONS):
-        return True
-    return any(pattern.fullmatch(f"{setting.section}.{setting.name}") for pattern, *_ in _ELSEWHERE)
+    return setting.name in _NAMES or any(
+        pattern.fullmatch(f"{setting.section}.{setting.name}") for pattern, *_ in _ELSEWHERE
+    )
 
 
 def _same(text: str, default: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from imageport.configuration.positions import Problem, printable
@@ -65,7 +65,8 @@ def parse(text: str, path: str) -> list[Setting]:
 
 def _settings(text: str, path: str, problems: list[Problem]) -> Iterator[Setting]:
     section: str | None = None
-    waiting: Setting | None = None
+    first: Setting | None = None
+    more: list[str] = []
     for number, written in enumerate(text.split("\n"), start=1):
         line = written.rstrip()
         is_comment = line.startswith(("#", ";"))
@@ -73,30 +74,29 @@ def _settings(text: str, path: str, problems: list[Problem]) -> Iterator[Setting
             problems.append(
                 _problem(path, number, "there is a character in this line that cannot be printed")
             )
-        elif line.startswith((" ", "\t")) and waiting:
-            waiting = Setting(
-                section or "", waiting.name, f"{waiting.text}\n{line.strip()}", path, waiting.line
-            )
-        else:
-            if waiting:
-                yield waiting
-            waiting = None
-            if line.startswith("["):
-                section = line[1:-1]
-                if not section or not line.endswith("]"):
-                    problems.append(_problem(path, number, "a section is written [name]"))
-            elif line and not is_comment:
-                waiting = _assignment(line, section, path, number, problems)
-    if waiting:
-        yield waiting
+            continue
+        if line.startswith((" ", "\t")) and first:
+            more.append(line.strip())
+            continue
+        if first:
+            yield replace(first, text="\n".join([first.text, *more]))
+        first, more = None, []
+        if line.startswith("["):
+            section = line[1:-1]
+            if not section or not line.endswith("]"):
+                problems.append(_problem(path, number, "a section is written [name]"))
+        elif line and not is_comment:
+            first = _assignment(line, section, path, number, problems)
+    if first:
+        yield replace(first, text="\n".join([first.text, *more]))
 
 
 def _assignment(
     line: str, section: str | None, path: str, number: int, problems: list[Problem]
 ) -> Setting | None:
     equals, colon = line.find("="), line.find(":")
-    end = min((place for place in (equals, colon) if place >= 0), default=-1)
-    name = line[: max(end, 0)].strip()
+    end = min((place for place in (equals, colon) if place >= 0), default=0)
+    name = line[:end].strip()
     if line[0].isspace():
         problems.append(_problem(path, number, "this line continues nothing: begin it at the left margin"))
     elif not name:

@@ -34,27 +34,29 @@ class Settings:
     def __init__(self, settings: Iterable[Setting]) -> None:
         self.problems: list[Problem] = []
         self.referenced: set[Setting] = set()
-        self._found: dict[tuple[str, str], list[Setting]] = {}
+        self._sections: dict[str, dict[str, list[Setting]]] = {}
         self._values: dict[Setting, str] = {}
         for setting in settings:
-            self._found.setdefault(_key(setting.section, setting.name), []).append(setting)
+            # oslo.config does not mind in which case a section is written.
+            section = self._sections.setdefault(setting.section.casefold(), {})
+            section.setdefault(setting.name, []).append(setting)
 
     def __iter__(self) -> Iterator[Setting]:
         """Return the settings that count: of each option the last one."""
-        return iter([found[-1] for found in self._found.values()])
+        return (found[-1] for section in self._sections.values() for found in section.values())
 
     def find(self, section: str, name: str) -> Setting | None:
         """Return the setting of an option that counts, or None when no file sets it."""
-        found = self._found.get(_key(section, name))
+        found = self.every(section, name)
         return found[-1] if found else None
 
     def every(self, section: str, name: str) -> list[Setting]:
         """Return all settings of an option that may be given several times."""
-        return self._found.get(_key(section, name), [])
+        return self._sections.get(section.casefold(), {}).get(name, [])
 
     def section(self, name: str) -> list[Setting]:
         """Return the settings of a section that count."""
-        return [found[-1] for key, found in self._found.items() if key[0] == name.casefold()]
+        return [found[-1] for found in self._sections.get(name.casefold(), {}).values()]
 
     def read(self, section: str, name: str, parse: Callable[[str], Parsed]) -> tuple[Parsed, Setting] | None:
         """Return the value of an option as *parse* understands it; a mistake is noted in ``problems``."""
@@ -107,8 +109,3 @@ class Settings:
             )
         self.referenced.add(other)
         return self._expanded(other, open_)
-
-
-def _key(section: str, name: str) -> tuple[str, str]:
-    # oslo.config does not mind in which case a section is written.
-    return section.casefold(), name

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from imageport.errors import SourceRejected
-from imageport.http.network import NetworkRules
+from imageport.http.network import IPNetwork, NetworkRules
 from imageport.moving import values
 from imageport.moving.gaps import Gap
 from imageport.moving.options import OPTIONS
@@ -92,23 +92,22 @@ def _methods(settings: Settings, gaps: list[Gap]) -> Leaf:
 def _network(settings: Settings) -> dict[str, Tree]:
     """Allow the private addresses that the operator has listed; all others are refused here, unlike in Glance."""
     found = settings.read("import_filtering_opts", "allowed_hosts", values.words)
-    networks = (
-        [f"{host}/{ip_address(host).max_prefixlen}" for host in found[0] if _is_private(host)]
-        if found
-        else []
-    )
+    if found is None:
+        return {}
+    networks = [str(network) for host in found[0] if (network := _private_network(host))]
     remark = "private addresses are refused unless they are listed"
-    return {"allow_networks": Leaf(networks, (found[1],), remark)} if found and networks else {}
+    return {"allow_networks": Leaf(networks, (found[1],), remark)} if networks else {}
 
 
-def _is_private(host: str) -> bool:
+def _private_network(host: str) -> IPNetwork | None:
     try:
-        NetworkRules().check(host, ip_address(host))
-    except SourceRejected:
-        return True
+        address = ip_address(host.partition("%")[0])
+        NetworkRules().check(host, address)
     except ValueError:
-        return False
-    return False
+        return None
+    except SourceRejected:
+        return ip_network(address)
+    return None
 
 
 def _digests(settings: Settings) -> Leaf | None:

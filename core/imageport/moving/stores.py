@@ -30,7 +30,7 @@ _OWN_FOLDER = "imageport"
 class MovedStores:
     """The entries under ``stores``, the default store, and what could not be carried over.
 
-    ``writable`` are ids, ``sections`` those of the stores, and ``explained`` the settings behind ``gaps``.
+    ``writable`` are ids, ``sections`` theirs in small letters, and ``explained`` the settings behind ``gaps``.
     """
 
     entries: list[Tree] = field(default_factory=list)
@@ -101,7 +101,7 @@ def _add_store(moved: MovedStores, settings: Settings, store: _GlanceStore) -> N
         moved.gaps.append(Gap(settings=origin.settings + several, what=what, reason=reason, instead=instead))
         moved.explained.update(origin.settings, settings.section(store.name))
         return
-    moved.sections.add(store.section)
+    moved.sections.add(store.section.casefold())
     if plugin == "file":
         moved.writable.append(store.name)
         entry["with"] = _file_options(settings, store.section)

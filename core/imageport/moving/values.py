@@ -8,6 +8,7 @@ import re
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
 _LONGEST_NAME = 255
+_NO_LIMIT = 1_000_000
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _QUOTA = re.compile(r"(\d{1,18})([KMGT]?)B?")
 
@@ -54,6 +55,11 @@ def number(value: str) -> int:
     if not re.fullmatch(r"\s*[0-9]{1,18}\s*", value):
         raise ValueError(f"'{value:.40}' is no number")
     return int(value)
+
+
+def limit(value: str) -> int:
+    """Return a number that, in Glance, means no limit when it is negative; here it is then one that nobody reaches."""
+    return _NO_LIMIT if value.strip().startswith("-") else number(value)
 
 
 def ports(value: str) -> list[int]:
