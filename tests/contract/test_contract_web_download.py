@@ -113,8 +113,8 @@ def test_027_a_stall_ends_and_a_dropped_connection_is_resumed(site: Site) -> Non
 
     site.configure(limits={"read_timeout": 0.3})
     done = site.run(site.server.answer("/disk", stalls), image=site.create(), stores=["s1", "s2"])
-    assert_rolled_back_and_free(site, done, "source-unavailable", "0.3 s")
     site.configure(limits=None)
+    assert_rolled_back_and_free(site, done, "source-unavailable", "0.3 s")
     dropped: list[Behaviour] = [stored(BODY, break_after=100), stored(BODY)]
     done = site.run(site.server.answer("/drops", *dropped), image=site.create())
     assert done.code == 0
