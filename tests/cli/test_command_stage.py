@@ -44,8 +44,8 @@ def test_staged_data_shows_its_size_and_no_digest(cli: CommandLine, image_id: st
 
 
 def test_staged_data_is_imported_without_a_source(cli: CommandLine, image_id: str) -> None:
-    assert "staged 3.0 MiB" in cli("images", "stage", "mine", cli.image).out
-    cli("run", "p.yaml", "--image", "mine", "-q")
+    assert "staged 3.0 MiB" in cli.inside("images", "stage", "mine", cli.image).out
+    cli.inside("run", "p.yaml", "--image", "mine", "-q")
     assert (cli.folder / "one" / image_id).read_bytes() == cli.image.read_bytes()
     assert cli.files(STAGING) == []
     assert _record(cli, image_id)["size"] == 3 << 20
@@ -178,12 +178,12 @@ def test_an_image_that_is_deleted_while_data_comes_leaves_nothing(cli: CommandLi
 
 def test_staging_that_was_killed_can_be_repeated(cli: CommandLine, image_id: str) -> None:
     with _staging(cli, image_id) as process:
-        assert "being staged already" in cli("images", "stage", "mine", cli.image, code=7).err
-        assert cli("gc").out == "nothing to clean up\n"
+        assert "being staged already" in cli.inside("images", "stage", "mine", cli.image, code=7).err
+        assert cli.inside("gc").out == "nothing to clean up\n"
         process.kill()
         process.wait()
     assert cli.files(STAGING) == [f"{image_id}.staging"]
-    cli("images", "stage", "mine", cli.image)
+    cli.inside("images", "stage", "mine", cli.image)
     assert cli.files(STAGING) == [image_id]
     assert _record(cli, image_id)["size"] == 3 << 20
 
@@ -229,12 +229,12 @@ def test_an_image_that_was_imported_while_data_came_stays_active(
 ) -> None:
     (cli.folder / "imageport.yaml").write_text(f"limits: {{image_size_cap: {cap}}}\n")
     with _staging(cli, image_id) as process:
-        cli("run", "p.yaml", cli.image, "--image", "mine", "-q")
+        cli.inside("run", "p.yaml", cli.image, "--image", "mine", "-q")
         process.communicate(bytes(3 << 20), timeout=60)
     assert process.returncode == code
     assert _record(cli, image_id)["status"] == "active"
     assert cli.files(STAGING) == []
-    cli("images", "export", "mine", "out.raw")
+    cli.inside("images", "export", "mine", "out.raw")
 
 
 @pytest.mark.parametrize("source", [None, "disk.raw"])

@@ -69,6 +69,70 @@ def test_a_full_staging_disk_is_told_as_such(bench: Bench, disk: Path) -> None:
     assert bench.copies() == []
 
 
+def _queued_image(bench: Bench) -> str:
+    record = bench.run(
+        "images", "create", "--name", "mine", "--disk-format", "raw", "--container-format", "bare", "--json"
+    )
+    return str(json.loads(record.stdout)["id"])
+
+
+def _told_on_small_disk(bench: Bench, data: Path, *arguments: str | Path) -> tuple[int, str, str]:
+    """Run a command, with *data* as its input, where staging is small; return its code, output and complaints."""
+    with data.open("rb") as file:
+        done = subprocess.run(
+            [*_on_small_disk(bench.staging), *bench.command(*arguments)],
+            stdin=file, capture_output=True, text=True, cwd=bench.folder, check=False,
+            env={**os.environ, "HOME": str(bench.folder)},
+        )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(("source", "told"), [("disk.raw", "are free"), ("-", "No space left")])
+def test_data_that_does_not_fit_is_not_staged(bench: Bench, disk: Path, source: str, told: str) -> None:
+    image = _queued_image(bench)
+    code, left, complaint = _told_on_small_disk(bench, disk, "images", "stage", image, source)
+    assert (code, left) == (1, "")
+    assert told in complaint
+    assert "staging.directory" in complaint
+    record = bench.show(image)
+    assert (record["status"], record["size"]) == ("queued", None)
+
+
+def test_data_known_not_to_fit_is_refused_before_a_byte_is_staged(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "short").write_bytes(b"x")
+    image = _queued_image(bench)
+    arguments = ("images", "stage", image, "-", "--size", str(16 << 20))
+    code, left, complaint = _told_on_small_disk(bench, tmp_path / "short", *arguments)
+    assert (code, left) == (1, "")
+    assert "16.0 MiB (16777216 bytes) do not fit" in complaint
+
+
+def test_holes_need_no_space_in_staging(bench: Bench, tmp_path: Path) -> None:
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes(os.urandom(1 << 20))
+    os.truncate(disk, 1 << 30)
+    image = _queued_image(bench)
+    code, left, complaint = _told_on_small_disk(bench, disk, "images", "stage", image, disk)
+    assert (code, complaint) == (0, "")
+    assert f"({1 << 30} bytes)" in left
+    assert image in left.splitlines()
+
+
+def test_an_import_that_is_known_not_to_fit_in_staging_ends_before_it_is_read(
+    bench: Bench, disk: Path
+) -> None:
+    text = (bench.folder / "pipeline.yaml").read_text()
+    (bench.folder / "pipeline.yaml").write_text(f"staging: file\n{text}")
+    code, shown, _ = _told_on_small_disk(bench, disk, "run", "pipeline.yaml", disk, "--json")
+    *events, report = [json.loads(line) for line in shown.splitlines()]
+    assert code == 1
+    assert report["error"]["code"] == "limit-exceeded"
+    assert "16.0 MiB (16777216 bytes) do not fit" in report["error"]["message"]
+    assert "are free" in report["error"]["message"]
+    assert not any(event["type"] == "progress" for event in events)
+    assert bench.copies() == []
+
+
 def test_a_store_directory_that_cannot_be_written_is_named(bench: Bench, disk: Path) -> None:
     bench.one.write_text("not a directory")
     code, report = bench.importing(disk)
