@@ -53,6 +53,15 @@ class Limits(BaseModel):
     max_parallel_stores: int = Field(
         default=0, ge=0, description="Stores written at the same time; 0 means all of them."
     )
+    image_properties: int = Field(
+        default=128,
+        ge=0,
+        description="Properties that users may give an image, those of Imageport not counted.",
+    )
+    image_locations: int = Field(default=10, ge=1, description="Copies of one image, in all stores together.")
+    store_patience: float = Field(
+        default=900.0, gt=0, description="Seconds that a store may do nothing before it counts as failed."
+    )
     connect_timeout: float = Field(default=15.0, gt=0, description="Seconds to wait for a connection.")
     read_timeout: float = Field(default=60.0, gt=0, description="Seconds a source may send nothing.")
     download_deadline: float = Field(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from imageport.cli import image_data
-from imageport.cli.options import ImageName, Json
-from imageport.cli.output import login_name, pairs, print_fields, print_json, print_table, say, short_time
+from imageport.cli.options import ImageName, Json, Project, Roles, User
+from imageport.cli.output import pairs, print_fields, print_json, print_table, say, short_time
 from imageport.cli.session import Session
 
 if TYPE_CHECKING:
@@ -48,15 +48,18 @@ Visibility = Annotated[
 
 
 @app.command("list")
-def list_images(
+def list_images(  # noqa: PLR0917 - the options of a command are its parameters
     ctx: typer.Context,
     status: Annotated[
         str | None, typer.Option(help="Only images that are queued, uploading, importing, active, ...")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Only images of this name.")] = None,
+    user: User = None,
+    project: Project = None,
+    roles: Roles = None,
     json: Json = False,
 ) -> None:
-    """List images, the newest first."""
+    """List the images that the user sees, the newest first."""
     from imageport.importing.admission import require_known
     from imageport.limits import format_size
     from imageport.values import ImageStatus
@@ -64,7 +67,7 @@ def list_images(
     require_known("status", status, get_args(ImageStatus))
 
     session: Session = ctx.obj
-    images = session.catalog.list_images(status=status, name=name)
+    images = session.access(user, project, roles).list_images(status=status, name=name)
     if json:
         print_json([image.as_dict() for image in images])
         return
@@ -85,10 +88,18 @@ def list_images(
 
 
 @app.command("show")
-def show_image(ctx: typer.Context, image: ImageName, json: Json = False) -> None:
+def show_image(  # noqa: PLR0917 - the options of a command are its parameters
+    ctx: typer.Context,
+    image: ImageName,
+    user: User = None,
+    project: Project = None,
+    roles: Roles = None,
+    json: Json = False,
+) -> None:
     """Show one image with its properties and the places of its copies."""
     session: Session = ctx.obj
-    _show(session.catalog.find_image(image), json=json)
+    access = session.access(user, project, roles)
+    _show(access.shown(access.find_image(image)), json=json)
 
 
 @app.command("create")
@@ -103,6 +114,9 @@ def create_image(  # noqa: PLR0917 - the options of a command are its parameters
     min_ram: MinRam = None,
     protected: Protected = None,
     visibility: Visibility = None,
+    user: User = None,
+    project: Project = None,
+    roles: Roles = None,
     json: Json = False,
 ) -> None:
     """Make a record without data, to be imported into later."""
@@ -119,10 +133,9 @@ def create_image(  # noqa: PLR0917 - the options of a command are its parameters
         protected=protected,
         visibility=visibility,
     )
-    record = create_record(
-        session.catalog, owner=login_name(), properties=pairs("--property", properties or ()), **fields
-    )
-    _show(record, json=json)
+    access = session.access(user, project, roles)
+    record = create_record(access, properties=pairs("--property", properties or ()), **fields)
+    _show(access.shown(record), json=json)
 
 
 @app.command("set")
@@ -145,13 +158,17 @@ def set_image(  # noqa: PLR0917 - the options of a command are its parameters
     min_ram: MinRam = None,
     protected: Protected = None,
     visibility: Visibility = None,
+    user: User = None,
+    project: Project = None,
+    roles: Roles = None,
     json: Json = False,
 ) -> None:
     """Change fields and properties of an image. Its formats can change only while it is queued."""
     from imageport.upkeep.records import change_record
 
     session: Session = ctx.obj
-    record = session.catalog.find_image(image)
+    access = session.access(user, project, roles)
+    record = access.find_image(image)
     kept = [tag for tag in record.tags if tag not in (removed_tags or ())]
     fields = _given(
         name=name,
@@ -167,11 +184,11 @@ def set_image(  # noqa: PLR0917 - the options of a command are its parameters
         **dict.fromkeys(removed or ()),
         **pairs("--property", properties or ()),
     }
-    _show(change_record(session.catalog, record, properties=changes, **fields), json=json)
+    _show(access.shown(change_record(access, record, properties=changes, **fields)), json=json)
 
 
 @app.command("delete")
-def delete_image(
+def delete_image(  # noqa: PLR0917 - the options of a command are its parameters
     ctx: typer.Context,
     image: ImageName,
     store: Annotated[
@@ -179,6 +196,9 @@ def delete_image(
         typer.Option(metavar="ID", help="Remove only the copy in this store; the last one stays."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask on a terminal.")] = False,
+    user: User = None,
+    project: Project = None,
+    roles: Roles = None,
 ) -> None:
     """Delete an image: its copies in all stores, its data in staging and its record."""
     import sys
@@ -191,19 +211,20 @@ def delete_image(
     from imageport.upkeep.records import delete_copy, delete_record
 
     session: Session = ctx.obj
-    record = session.catalog.find_image(image)
+    access = session.access(user, project, roles)
+    record = access.find_image(image)
     if not yes and sys.stdin.isatty():
         copies = f"{len(record.locations)} {'copy' if len(record.locations) == 1 else 'copies'}"
         named = f"image {record.id} ({printable(record.name or '')})"
         asked = f"{named} with {copies}" if store is None else f"the copy in {printable(store)} of {named}"
         typer.confirm(f"delete {asked}?", abort=True)
-    catalog, stores = session.catalog, Stores(session.catalogue)
+    stores = Stores(session.catalogue)
     with maintenance_context(session.site) as context:
         if store is None:
             staging = Staging(session.site.staging.directory)
-            removed = delete_record(record.id, catalog, stores, staging, context)
+            removed = delete_record(access, record, stores, staging, context)
         else:
-            removed = delete_copy(record.id, store, catalog, stores, context)
+            removed = delete_copy(access, record, store, stores, context)
     for url in removed:
         say(f"removed {readable_location(url)}")
     say(f"deleted image {record.id}" if store is None else f"image {record.id} has no copy in {store} now")

@@ -23,6 +23,30 @@ Settings = Annotated[
     typer.Option("--set", metavar="NAME=VALUE", help="Value of a variable of the pipeline; may be repeated."),
 ]
 
+User = Annotated[
+    str | None,
+    typer.Option("--user", envvar="IMAGEPORT_USER", help="Who does this. Default: the login name."),
+]
+
+Project = Annotated[
+    str | None,
+    typer.Option(
+        "--project",
+        envvar="IMAGEPORT_PROJECT",
+        help="Project of the user; images belong to it, or to the user without one.",
+    ),
+]
+
+Roles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--role",
+        metavar="ROLE",
+        envvar="IMAGEPORT_ROLES",
+        help="Role of the user; may be repeated, or be a comma list. Default: member.",
+    ),
+]
+
 ImageName = Annotated[
     str, typer.Argument(metavar="IMAGE", help="Id of the image, its first 4 or more characters, or its name.")
 ]

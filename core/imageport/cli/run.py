@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imageport.cli.options import PipelineFile, Settings, SourceUri
-from imageport.cli.output import give_up_unwritten, login_name, pairs
-from imageport.cli.session import Session
+from imageport.cli.options import PipelineFile, Project, Roles, Settings, SourceUri, User
+from imageport.cli.output import give_up_unwritten, pairs
+from imageport.cli.session import Session, caller
 
 if TYPE_CHECKING:
     from imageport.importing.admission import ImportRequest
@@ -58,12 +58,9 @@ def run(  # noqa: PLR0917 - the options of a command are its parameters
             help="Whether one failing store fails the import. Default: what the pipeline says.",
         ),
     ] = None,
-    user: Annotated[str | None, typer.Option(help="Who imports. Default: the login name.")] = None,
-    project: Annotated[str | None, typer.Option(help="Project of the user.")] = None,
-    roles: Annotated[
-        list[str] | None,
-        typer.Option("--role", metavar="ROLE", help="Role of the user; may be repeated. Default: member."),
-    ] = None,
+    user: User = None,
+    project: Project = None,
+    roles: Roles = None,
     settings: Settings = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print each event as a line of JSON; the last line is the report.")
@@ -74,16 +71,14 @@ def run(  # noqa: PLR0917 - the options of a command are its parameters
     from imageport.errors import ImageportError, UsageError
     from imageport.importing.admission import ImportRequest
     from imageport.importing.report import Report
-    from imageport.values import Caller
 
     session: Session = ctx.obj
     secrets: frozenset[str] = frozenset()
     try:
         if stores and all_stores:
             raise UsageError("--store and --all-stores exclude each other", hint="give one of them")
-        caller = Caller(user=user or login_name(), project=project, roles=frozenset(roles or ["member"]))
         request = ImportRequest(
-            caller=caller,
+            caller=caller(user, project, roles),
             image=image,
             name=name,
             disk_format=disk_format,

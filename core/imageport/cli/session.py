@@ -7,10 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imageport.cli.output import login_name
+
 if TYPE_CHECKING:
     from imageport.catalog import Catalog
     from imageport.configuration.site import Site
     from imageport.plugins.catalogue import Catalogue
+    from imageport.rules.access import Access
+    from imageport.values import Caller
 
 
 class Session:
@@ -41,7 +45,24 @@ class Session:
 
         return Catalog(self.site.catalog)
 
+    def access(self, user: str | None, project: str | None, roles: list[str] | None) -> Access:
+        """Return what the caller that the options name may see and do."""
+        from imageport.rules.access import Access
+
+        return Access(self.site, self.catalog, caller(user, project, roles))
+
     def close(self) -> None:
         """Let go of the database, if it was opened."""
         if "catalog" in self.__dict__:
             self.catalog.close()
+
+
+def caller(user: str | None, project: str | None, roles: list[str] | None) -> Caller:
+    """Return the caller that the options ``--user``, ``--project`` and ``--role`` name. Raises ``UsageError``."""
+    from imageport.importing.admission import require_caller
+    from imageport.values import Caller
+
+    names = {name.strip() for given in roles or () for name in given.split(",")} - {""}
+    found = Caller(user=user or login_name(), project=project or None, roles=frozenset(names or {"member"}))
+    require_caller(found)
+    return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imageport.cli.options import Json
+from imageport.cli.options import Json, Project, Roles, User
 from imageport.cli.output import print_fields, print_json, print_table, say, short_time
 from imageport.cli.session import Session
 
@@ -26,7 +26,7 @@ TaskId = Annotated[
 
 
 @app.command("list")
-def list_tasks(
+def list_tasks(  # noqa: PLR0917 - the options of a command are its parameters
     ctx: typer.Context,
     image: Annotated[
         str | None, typer.Option(metavar="IMAGE", help="Only tasks of this image (id, start of it, or name).")
@@ -34,6 +34,9 @@ def list_tasks(
     status: Annotated[
         str | None, typer.Option(help="Only tasks that are pending, processing, success or failure.")
     ] = None,
+    user: User = None,
+    project: Project = None,
+    roles: Roles = None,
     json: Json = False,
 ) -> None:
     """List tasks, the newest first. Finished ones are kept for 48 hours."""
@@ -41,8 +44,9 @@ def list_tasks(
 
     require_known("status", status, ("pending", "processing", "success", "failure"))
     session: Session = ctx.obj
-    image_id = session.catalog.find_image(image).id if image else None
-    tasks = session.catalog.list_tasks(image_id=image_id, status=status)
+    access = session.access(user, project, roles)
+    image_id = access.find_image(image).id if image else None
+    tasks = access.list_tasks(image_id=image_id, status=status)
     if json:
         print_json([_describe(task) for task in tasks])
     else:
@@ -63,10 +67,17 @@ def list_tasks(
 
 
 @app.command("show")
-def show_task(ctx: typer.Context, task: TaskId, json: Json = False) -> None:
+def show_task(  # noqa: PLR0917 - the options of a command are its parameters
+    ctx: typer.Context,
+    task: TaskId,
+    user: User = None,
+    project: Project = None,
+    roles: Roles = None,
+    json: Json = False,
+) -> None:
     """Show one task: who runs it, how far it is, how it ended."""
     session: Session = ctx.obj
-    found = session.catalog.find_task(task)
+    found = session.access(user, project, roles).find_task(task)
     if json:
         print_json(_describe(found))
         return
@@ -78,10 +89,18 @@ def show_task(ctx: typer.Context, task: TaskId, json: Json = False) -> None:
 
 
 @app.command("cancel")
-def cancel_task(ctx: typer.Context, task: TaskId) -> None:
+def cancel_task(
+    ctx: typer.Context,
+    task: TaskId,
+    user: User = None,
+    project: Project = None,
+    roles: Roles = None,
+) -> None:
     """Ask a running import to stop and to roll back; it does so within seconds."""
     session: Session = ctx.obj
-    found = session.catalog.find_task(task)
+    access = session.access(user, project, roles)
+    found = access.find_task(task)
+    access.require_cancelling(found)
     session.catalog.request_cancel(found.id)
     say(f"task {found.id} is asked to stop; it rolls back within seconds")
 

@@ -21,7 +21,7 @@ from pydantic import (
 
 from imageport.configuration.entries import StepEntry
 from imageport.configuration.optionerrors import add_untold, model_problems
-from imageport.configuration.paths import anchored, config_home, data_home
+from imageport.configuration.paths import anchored, config_home, data_home, path_of
 from imageport.configuration.positions import Problem, did_you_mean
 from imageport.configuration.templating import (
     Variables,
@@ -33,8 +33,10 @@ from imageport.configuration.templating import (
 from imageport.configuration.yamlfile import YamlFile
 from imageport.errors import PipelineInvalid
 from imageport.http.network import NetworkRules
-from imageport.importing.policy import RULE
 from imageport.limits import Limits
+from imageport.rules.policy import Policy
+from imageport.rules.protection import PropertyProtections, Protections
+from imageport.rules.quotas import Quotas
 
 CONFIG_VARIABLE = "IMAGEPORT_CONFIG"
 FILE_NAME = "imageport.yaml"
@@ -49,27 +51,10 @@ class StagingRules(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     directory: Path = Field(
-        default_factory=lambda: _default_staging(os.environ), description="Folder for work files."
+        default_factory=lambda: _default_staging(os.environ),
+        description="Folder for work files, of this catalog alone and apart from those of stores; a path, or "
+        "file:///absolute/path.",
     )
-
-
-class Policy(BaseModel):
-    """``policy:`` of the site file: who may do what."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    copy_image: str = Field(
-        default="role:admin",
-        description="Who may copy images of other owners to further stores: '@' everybody, '!' nobody, "
-        "or 'role:A or role:B'.",
-    )
-
-    @field_validator("copy_image")
-    @classmethod
-    def _is_rule(cls, rule: str) -> str:
-        if not RULE.fullmatch(rule):
-            raise ValueError("must be '@' (everybody), '!' (nobody) or 'role:NAME', several joined by ' or '")
-        return rule
 
 
 class Site(BaseModel):
@@ -103,7 +88,19 @@ class Site(BaseModel):
     observers: list[StepEntry] = Field(
         default_factory=list, description="Who is told how every import of this machine goes."
     )
-    policy: Policy = Field(default_factory=Policy, description="Who may do what.")
+    policy: Policy = Field(
+        default_factory=Policy,
+        description="Who may do what. A rule is made of '@' (everybody), '!' (nobody), 'role:NAME', 'owner' (the image "
+        "belongs to the caller's project, or to the user without one) and 'visibility:public' (or community, shared, "
+        "private), joined by 'and' and 'or'; 'and' binds tighter.",
+    )
+    property_protections: PropertyProtections | None = Field(
+        default=None, description="Properties that only some may write or read; without it, all are free."
+    )
+    quotas: Quotas = Field(
+        default_factory=Quotas,
+        description="How much each owner (a project, or a user without one) may have; without a value, no limit.",
+    )
     disabled_plugins: list[str] = Field(
         default_factory=list, description="Installed plugins to treat as not installed."
     )
@@ -119,6 +116,7 @@ class Site(BaseModel):
     _file: YamlFile = PrivateAttr()
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
     _secrets: frozenset[str] = PrivateAttr(default=frozenset())
+    _protections: Protections = PrivateAttr()
 
     @model_validator(mode="before")
     @classmethod
@@ -147,6 +145,7 @@ class Site(BaseModel):
     def model_post_init(self, _: Any) -> None:
         """Let entries of a site without file be found where those of a file are."""
         self._file = YamlFile("built-in site", map_texts(self.model_dump(by_alias=True), literal), {})
+        self._protections = Protections(self.property_protections)
 
     @property
     def file(self) -> YamlFile:
@@ -157,6 +156,11 @@ class Site(BaseModel):
     def secrets(self) -> frozenset[str]:
         """Values that came from the environment or from files, to be kept out of messages."""
         return self._secrets
+
+    @property
+    def protections(self) -> Protections:
+        """What callers may do with properties, as the file of ``property_protections`` says."""
+        return self._protections
 
     @property
     def folder(self) -> Path:
@@ -199,9 +203,12 @@ def _site_of(file: YamlFile, cwd: Path, defaults: Mapping[str, Any], environ: Ma
     if tree["stores"] == []:
         tree["stores"] = defaults["stores"]
     add_untold(problems, _store_problems(file, tree))
+    _take_staging_for_path(file, tree, problems)
     try:
         for key, model in (("staging", StagingRules), ("network", NetworkRules)):
             tree[key] = anchored(tree.get(key, {}), model, folder)
+        if "property_protections" in tree:
+            tree["property_protections"] = anchored(tree["property_protections"], PropertyProtections, folder)
         site = Site.model_validate(tree)
         site = site.model_copy(
             update={
@@ -210,6 +217,8 @@ def _site_of(file: YamlFile, cwd: Path, defaults: Mapping[str, Any], environ: Ma
         )
     except ValidationError as error:
         add_untold(problems, model_problems(file, error, Site))
+    except PipelineInvalid as error:
+        problems += error.problems
     except ValueError as error:
         problems.append(file.problem((), str(error)))
     if problems:
@@ -222,6 +231,16 @@ def _site_of(file: YamlFile, cwd: Path, defaults: Mapping[str, Any], environ: Ma
     site._folder = folder
     site._secrets = frozenset(variables.secrets)
     return site
+
+
+def _take_staging_for_path(file: YamlFile, tree: dict[str, Any], problems: list[Problem]) -> None:
+    rules = tree["staging"]
+    directory = rules.get("directory") if isinstance(rules, dict) else None
+    if isinstance(directory, str):
+        try:
+            tree["staging"] = {**rules, "directory": path_of(directory)}
+        except ValueError as error:
+            problems.append(file.problem(("staging", "directory"), str(error)))
 
 
 def _store_problems(file: YamlFile, tree: Mapping[str, Any]) -> Iterator[Problem]:

@@ -8,12 +8,14 @@ from typing import Any
 
 from imageport.catalog import Catalog, HiddenCopy
 from imageport.context import Context
-from imageport.errors import Conflict, StoreFailed, UsageError
-from imageport.importing.admission import CONTAINER_FORMATS, DISK_FORMATS, require_known
+from imageport.errors import Conflict, StoreFailed
+from imageport.importing.admission import CONTAINER_FORMATS, DISK_FORMATS, require_known, require_text
 from imageport.importing.recovery import remove_copy
 from imageport.importing.staging import Staging
 from imageport.importing.stores import Stores
-from imageport.values import RESERVED_PREFIX, ImageRecord
+from imageport.rules.access import Access
+from imageport.rules.quotas import require_room
+from imageport.values import ImageRecord
 
 VISIBILITIES = ("private", "shared", "community", "public")
 
@@ -21,61 +23,68 @@ VISIBILITIES = ("private", "shared", "community", "public")
 _FORMATS = frozenset({"disk_format", "container_format"})
 
 
-def create_record(
-    catalog: Catalog, *, owner: str, properties: Mapping[str, str], **fields: Any
-) -> ImageRecord:
-    """Add a queued image with *fields* of ``ImageRecord``. Raises ``UsageError`` for values that are not allowed."""
+def create_record(access: Access, *, properties: Mapping[str, str], **fields: Any) -> ImageRecord:
+    """Add a queued image of the caller's with *fields* of ``ImageRecord``, and return it.
+
+    Raises ``UsageError`` for values that are not possible, ``NotAllowed`` for those that the caller may not set, and
+    ``OverQuota``.
+    """
     _check(fields, properties)
-    record = ImageRecord(id=str(uuid.uuid4()), owner=owner, properties=properties, **fields)
-    return catalog.create_image(record)
+    record = ImageRecord(id=str(uuid.uuid4()), owner=access.caller.owner)
+    access.require_fields(record, fields)
+    access.require_properties(record, properties)
+    record = record.evolve(properties=properties, **fields)
+    access.require("add_image", record)
+    require_room(access.site.quotas, access.catalog, record.owner, image_count_total=1)
+    return access.catalog.create_image(record)
 
 
 def change_record(
-    catalog: Catalog, record: ImageRecord, *, properties: Mapping[str, str | None], **fields: Any
+    access: Access, record: ImageRecord, *, properties: Mapping[str, str | None], **fields: Any
 ) -> ImageRecord:
-    """Set *fields* and *properties* (None removes one) of *record*.
+    """Set *fields* and *properties* (None removes one) of *record*, and return what it is then.
 
-    Raises ``UsageError`` for values that are not allowed, ``Conflict`` for formats of an image that has data.
+    Raises ``NotAllowed``, ``UsageError`` for values that are not possible, ``Conflict`` for formats of an image that
+    has data.
     """
+    access.require("modify_image", record)
     _check(fields, properties)
-    for name, value in properties.items():
-        if value is None and name not in record.properties:
-            raise UsageError(
-                f"image {record.id} has no property '{name}'",
-                hint=f"it has: {', '.join(record.properties) or 'none'}",
-            )
+    access.require_fields(record, fields)
+    access.require_properties(record, properties)
     if (formats := _FORMATS & set(fields)) and record.status != "queued":
         raise Conflict(
             f"{' and '.join(sorted(formats))} of image {record.id} cannot change: it is {record.status}",
             hint="formats are set before the data comes; import into a new image instead",
         )
-    return catalog.update_image(record.id, properties=properties, **fields)
+    return access.catalog.update_image(record.id, properties=properties, **fields)
 
 
 def delete_record(
-    image_id: str, catalog: Catalog, stores: Stores, staging: Staging, ctx: Context
+    access: Access, record: ImageRecord, stores: Stores, staging: Staging, ctx: Context
 ) -> list[str]:
     """Remove the image, its copies in all stores and its data in staging; return the urls of the copies.
 
-    An import of the image that runs at this moment loses its lock and takes its own copies back. Raises ``Conflict``
-    for a protected image, ``StoreFailed`` when a copy could not be removed: the image is gone then, and ``gc`` tries
-    again.
+    An import of the image that runs at this moment loses its lock and takes its own copies back. Raises
+    ``NotAllowed``, ``Conflict`` for a protected image, ``StoreFailed`` when a copy could not be removed: the image is
+    gone then, and ``gc`` tries again.
     """
-    copies = catalog.delete_image(image_id)
+    access.require("delete_image", record)
+    copies = access.catalog.delete_image(record.id)
     try:
-        return _remove(copies, f"image {image_id} is deleted", catalog, stores, ctx)
+        return _remove(copies, f"image {record.id} is deleted", access.catalog, stores, ctx)
     finally:
-        staging.remove(image_id)
+        staging.remove(record.id)
 
 
-def delete_copy(image_id: str, store: str, catalog: Catalog, stores: Stores, ctx: Context) -> list[str]:
+def delete_copy(access: Access, record: ImageRecord, store: str, stores: Stores, ctx: Context) -> list[str]:
     """Remove the copy in *store* from the record and the store; return its url.
 
-    Raises what ``Catalog.hide_copy`` raises, and ``StoreFailed`` when the bytes could not be removed: the record no
-    longer has the copy then, and ``gc`` tries again.
+    Raises ``NotAllowed``, what ``Catalog.hide_copy`` raises, and ``StoreFailed`` when the bytes could not be removed:
+    the record no longer has the copy then, and ``gc`` tries again.
     """
-    copies = catalog.hide_copy(image_id, store)
-    return _remove(copies, f"image {image_id} has no copy in {store} any more", catalog, stores, ctx)
+    access.require("delete_image_location", record)
+    copies = access.catalog.hide_copy(record.id, store)
+    return _remove(copies, f"image {record.id} has no copy in {store} any more", access.catalog, stores, ctx)
 
 
 def _remove(
@@ -97,12 +106,12 @@ def _remove(
     return removed
 
 
-def _check(fields: Mapping[str, Any], properties: Iterable[str]) -> None:
+def _check(fields: Mapping[str, Any], properties: Mapping[str, str | None]) -> None:
     require_known("disk format", fields.get("disk_format"), DISK_FORMATS)
     require_known("container format", fields.get("container_format"), CONTAINER_FORMATS)
     require_known("visibility", fields.get("visibility"), VISIBILITIES)
-    for name in properties:
-        if name.startswith(RESERVED_PREFIX):
-            raise UsageError(
-                f"property {name} is reserved", hint=f"names beginning {RESERVED_PREFIX} are Imageport's own"
-            )
+    require_text("name", fields.get("name"))
+    for tag in fields.get("tags", ()):
+        require_text("tag", tag)
+    for text in (*properties, *properties.values()):
+        require_text("property", text)

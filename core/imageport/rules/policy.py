@@ -1,0 +1,104 @@
+"""Who may do what: rules such as ``role:admin or owner and role:member``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from imageport.values import Caller, ImageRecord
+
+_TERM = re.compile(r"@|!|owner|role:[\w.-]+|visibility:(public|community|shared|private)")
+
+_HOW_TO_WRITE = (
+    "must be terms joined by 'and' and 'or' ('and' binds tighter, there are no brackets): "
+    "'@' (everybody), '!' (nobody), 'owner', 'role:NAME', 'visibility:public' (or community, shared, private)"
+)
+
+
+def alternatives(rule: str) -> Sequence[Sequence[str]]:
+    """Return the terms of *rule*: one of the inner lists has to hold completely. Raises ``ValueError``."""
+    words = rule.split()
+    terms, links = words[::2], words[1::2]
+    if len(terms) == len(links):
+        raise ValueError(f"'{rule}' is not complete: it {_HOW_TO_WRITE}")
+    found: list[list[str]] = [[]]
+    for link, term in zip(["and", *links], terms, strict=True):
+        if not _TERM.fullmatch(term) or link not in {"and", "or"}:
+            wrong = link if link not in {"and", "or"} else term
+            raise ValueError(f"'{wrong}' is not understood: a rule {_HOW_TO_WRITE}")
+        if link == "or":
+            found.append([])
+        found[-1].append(term)
+    return found
+
+
+def allows(rule: str, caller: Caller, record: ImageRecord) -> bool:
+    """Return whether *rule* lets *caller* through to *record*. Roles compare without regard to case."""
+    return any(all(_holds(term, caller, record) for term in terms) for terms in alternatives(rule))
+
+
+def _holds(term: str, caller: Caller, record: ImageRecord) -> bool:
+    kind, _, name = term.partition(":")
+    if kind == "role":
+        return name.casefold() in {role.casefold() for role in caller.roles}
+    if kind == "visibility":
+        return record.visibility == name
+    return record.owner == caller.owner if kind == "owner" else kind == "@"
+
+
+def _checked(rule: str) -> str:
+    alternatives(rule)
+    return rule
+
+
+#: Type of an option that is a rule.
+Rule = Annotated[str, AfterValidator(_checked)]
+
+_OWN = "role:admin or role:member and owner"
+
+
+class Policy(BaseModel):
+    """``policy:`` of the site file: who may do what. The names and defaults are those of Glance."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    add_image: Rule = Field(
+        default=_OWN, description="Make a record: 'images create', and 'run' without --image."
+    )
+    get_image: Rule = Field(
+        default="role:admin or owner or visibility:public or visibility:community",
+        description="See an image. To everybody else it does not exist, whatever the other rules say.",
+    )
+    modify_image: Rule = Field(
+        default=_OWN,
+        description="Change an image and bring its data: 'images set', 'images stage', and 'run' but for copies.",
+    )
+    publicize_image: Rule = Field(
+        default="role:admin", description="Make an image public: '--visibility public'."
+    )
+    communitize_image: Rule = Field(
+        default=_OWN, description="Make an image one of the community: '--visibility community'."
+    )
+    download_image: Rule = Field(
+        default="role:admin or role:member", description="Read the data of an image: 'images export'."
+    )
+    delete_image: Rule = Field(default=_OWN, description="Delete an image: 'images delete'.")
+    delete_image_location: Rule = Field(
+        default="role:admin", description="Remove one copy of an image: 'images delete --store'."
+    )
+    copy_image: Rule = Field(
+        default="role:admin",
+        description="Copy an image to further stores: 'run' with a method that copies. It is then done with all "
+        "rights, and the image keeps its owner.",
+    )
+    get_tasks: Rule = Field(
+        default="@",
+        description="See the imports of an image that one can see: 'tasks'. Here 'owner' is who started the import.",
+    )
+    modify_task: Rule = Field(
+        default="role:admin or owner",
+        description="Stop an import: 'tasks cancel'. Here 'owner' is who started it.",
+    )
