@@ -11,8 +11,9 @@ from typing import Any, cast
 
 import pytest
 
-from imageport import Caller, Context, HttpTransport, ImageData, LimitExceeded, TransformFailed
+from imageport import Caller, Cancelled, Context, HttpTransport, ImageData, LimitExceeded, TransformFailed
 from imageport.limits import Limits
+from imageport.scratch import space_taken
 
 CONTENT = os.urandom(3_000_000)
 
@@ -89,6 +90,25 @@ def test_the_image_size_cap_holds_for_the_copy(ctx: Context, write: Callable[[st
     with pytest.raises(LimitExceeded):
         small.spool(write("mine"))
     assert list(ctx.work_folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [len(CONTENT), 1 << 60])
+def test_what_is_known_to_be_too_large_is_not_begun(ctx: Context, size: int) -> None:
+    limits = Limits(image_size_cap=size if size > len(CONTENT) else size - 1)
+    with pytest.raises(LimitExceeded):
+        replace(ctx, limits=limits).spool(ImageData.from_chunks(_unused, size=size))
+    assert list(ctx.work_folder.iterdir()) == []
+
+
+def test_a_file_whose_holes_do_not_fit_is_copied(ctx: Context, tmp_path: Path) -> None:
+    with (tmp_path / "mine").open("wb") as file:
+        file.write(CONTENT)
+        file.truncate(1 << 43)
+    stopped = ImageData.from_file(tmp_path / "mine")
+    assert space_taken(tmp_path / "mine") < 2 * len(CONTENT)
+    ctx.cancelled.set()
+    with pytest.raises(Cancelled):  # and not LimitExceeded
+        replace(ctx, limits=Limits(image_size_cap=1 << 44)).spool(stopped)
 
 
 def test_a_pipeline_that_only_streams_makes_no_copy(ctx: Context, write: Callable[[str], ImageData]) -> None:
