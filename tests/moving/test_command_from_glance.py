@@ -130,6 +130,16 @@ def qcow2(tmp_path: Path) -> bytes:
     return disk.read_bytes()
 
 
+def test_the_login_for_glance_download_comes_from_the_environment(cli: CommandLine) -> None:
+    (cli.folder / "glance-api.conf").write_text("[DEFAULT]\nenabled_import_methods = [glance-download]\n")
+    cli.inside("from-glance", "glance-api.conf", "--output", ".")
+    assert "'OS_TOKEN' is not set" in cli.inside("validate", "pipelines", code=2).out
+    cli.environ |= {
+        "OS_AUTH_URL": "https://keystone.example.org/v3", "OS_TOKEN": "gAAAAAB", "OS_REGION_NAME": "two",
+    }  # fmt: skip
+    cli.inside("validate", "pipelines")
+
+
 def test_nothing_is_overwritten(cli: CommandLine, kolla: list[Path]) -> None:
     (cli.folder / "out" / "pipelines").mkdir(parents=True)
     (cli.folder / "out" / "pipelines" / "copy-image.yaml").write_text("mine")

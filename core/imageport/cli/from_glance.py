@@ -28,9 +28,10 @@ def from_glance(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Print the site file and the pipeline that mean what a configuration of Glance means.
+    """Print the site file and a pipeline that mean what a configuration of Glance means.
 
-    Each value names the option it came from. At the end is a list of what has no equivalent.
+    Each value names the option it came from; a list tells what was not carried over, and why. With --output all
+    pipelines are written, one for each import method.
     """
     from imageport.moving.from_glance import SITE_FILE, move
     from imageport.moving.gaps import gap_lines

@@ -13,7 +13,11 @@ from imageport.moving.yaml_text import Leaf, Tree
 
 #: The plugins of Glance, which have the same names here.
 _PLUGINS: Final = frozenset({"no_op", "inject_image_metadata", "image_decompression", "image_conversion"})
-_DOWNLOADS: Final = frozenset({"web-download", "glance-download"})
+#: Methods that fetch urls, and what to say about the filter.
+_DOWNLOADS: Final[Mapping[str, str]] = {
+    "web-download": "Glance judges every url",
+    "glance-download": "also judges the urls of Keystone and of the other Glance: allow their ports",
+}
 _COPY: Final = "copy-image"
 
 #: What people log in to OpenStack with.
@@ -39,8 +43,8 @@ def _pipeline(method: str, steps: Collection[Tree], settings: Settings, methods:
         source["with"] = {**login, **_options(settings, method)}
     found: dict[str, Tree] = {"name": Leaf(method), "source": source}
     if method in _DOWNLOADS:
-        guard = _step("uri_filter", Leaf("uri_filter", remark="Glance judges every url"), settings)
-        found["steps"] = [guard, *steps]
+        guard = Leaf("uri_filter", remark=_DOWNLOADS[method])
+        found["steps"] = [_step("uri_filter", guard, settings), *steps]
     elif method != _COPY and steps:
         found["steps"] = list(steps)
     return found

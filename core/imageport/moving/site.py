@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -24,14 +24,14 @@ GLANCE_METHODS = ("glance-direct", "web-download", "copy-image")
 _METHODS = frozenset({*GLANCE_METHODS, "glance-download"})
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MovedSite:
-    """The site file, the methods that are enabled, and what could not be carried over."""
+    """The site file, the methods that are enabled, the stores, and what could not be carried over."""
 
-    tree: dict[str, Tree] = field(default_factory=dict)
+    tree: Tree
     methods: Leaf
     stores: MovedStores
-    gaps: list[Gap] = field(default_factory=list)
+    gaps: list[Gap]
 
 
 def move_site(
@@ -43,12 +43,12 @@ def move_site(
     methods = _methods(settings, gaps)
     staging = move_staging(settings)
     rules = move_policy(policy)
-    parts: dict[str, Tree | None] = {
-        "staging": {"directory": staging} if staging else None,
+    tree: dict[str, Any] = {
+        "staging": {"directory": staging} if staging else {},
         "enabled_methods": methods,
         "network": _network(settings),
         "digests": _digests(settings),
-        "limits": None,
+        "limits": {},
         "stores": stores.entries,
         "default_store": stores.default,
         "observers": list(_observers(settings, gaps)),
@@ -56,17 +56,12 @@ def move_site(
         "property_protections": move_protections(settings, protections, policy, gaps),
         "quotas": _quotas(settings),
     }
-    tree: dict[str, Any] = {key: part for key, part in parts.items() if part or key == "limits"}
-    tree["limits"] = tree["limits"] or {}
     for option in OPTIONS:
-        if (
-            option.site
-            and option.parse
-            and (leaf := settings.leaf(option.section, option.name, option.parse))
-        ):
-            _put(tree, option.site, leaf)
-    if not tree["limits"]:
-        del tree["limits"]
+        if option.site and option.parse:
+            leaf = settings.leaf(option.section, option.name, option.parse)
+            if leaf is not None:
+                _put(tree, option.site, leaf)
+    tree = {key: part for key, part in tree.items() if part}
     return MovedSite(tree=tree, methods=methods, stores=stores, gaps=[*stores.gaps, *gaps, *rules.gaps])
 
 
