@@ -11,7 +11,6 @@ from imageport import (
     ImageData,
     ImageportError,
     ImageRecord,
-    Location,
     NoConfig,
     Plugin,
     Source,
@@ -25,8 +24,9 @@ from imageport import (
 class CopyImage(Plugin[NoConfig]):
     """Read an active image from a store that holds it, for the stores that lack it.
 
-    The copy in the default store is tried first, then the others in their order; one of another size than the record
-    says is passed over. The bytes must have the digests of the record, or nothing is published.
+    The copy in the default store is tried first, then the others in their order. A copy that cannot be read, or whose
+    size or digests are not those of the record, is passed over; nothing of it is published. Data that was left in
+    staging with the right size is read before any store.
     """
 
     stability = "stable"
@@ -44,10 +44,12 @@ class CopyImage(Plugin[NoConfig]):
     @hookimpl
     def stage(self, image: ImageRecord, ctx: Context) -> ImageData:
         """Open the first copy that can be read."""
+        if ctx.staged is not None and ctx.staged.stat().st_size == image.size:
+            return _verified(ImageData.from_file(ctx.staged), "staging", image)
         failures = []
         for location in ctx.replicas:
             try:
-                return _verified(ctx.read_replica(location), location, image)
+                return _verified(ctx.read_replica(location), f"store {location.store}", image)
             except ImageportError as error:
                 ctx.log.warning("copy in store %s cannot be read: %s", location.store, error)
                 failures.append(f"{location.store}: {error.message}")
@@ -62,10 +64,10 @@ class CopyImage(Plugin[NoConfig]):
         )
 
 
-def _verified(data: ImageData, location: Location, image: ImageRecord) -> ImageData:
+def _verified(data: ImageData, place: str, image: ImageRecord) -> ImageData:
     """Return *data* with a comparison at its end: only here it is known which copy is read."""
     if data.size is not None and image.size not in (None, data.size):
-        raise _damaged(location, image, f"{data.size} bytes", f"{image.size} bytes")
+        raise _damaged(place, image, f"{data.size} bytes", f"{image.size} bytes")
     algorithm, expected = image.os_hash_algo or "md5", image.os_hash_value or image.checksum
 
     def compare(chunks: Chunks) -> Chunks:
@@ -74,14 +76,14 @@ def _verified(data: ImageData, location: Location, image: ImageRecord) -> ImageD
             digest.update(piece)
             yield piece
         if expected not in (None, digest.hexdigest()):
-            raise _damaged(location, image, f"{algorithm} {digest.hexdigest()}", expected)
+            raise _damaged(place, image, f"{algorithm} {digest.hexdigest()}", expected)
 
     return data.through(compare, size=data.size)
 
 
-def _damaged(location: Location, image: ImageRecord, found: str, expected: str | None) -> VerificationFailed:
+def _damaged(place: str, image: ImageRecord, found: str, expected: str | None) -> VerificationFailed:
     return VerificationFailed(
-        f"the copy in store {location.store} is damaged: it has {found}, the record says {expected}",
-        hint=f"if another store holds the image, remove this copy with 'imageport images delete {image.id} "
-        f"--store {location.store}' and copy again",
+        f"the copy in {place} is damaged: it has {found}, the record says {expected}",
+        hint=f"if another store holds the image, remove the copy with 'imageport images delete {image.id} "
+        "--store ID' and copy again",
     )

@@ -86,7 +86,7 @@ class Context:
         ``TransformFailed`` where the pipeline allows streaming only, ``LimitExceeded`` at the image size cap and when
         the disk is full, and whatever the stream raises. What is known not to fit is not begun.
         """
-        if data.path is not None and self._is_ours(data.path):
+        if data.path is not None and self.owns(data.path):
             return data
         if self.stream_only:
             raise TransformFailed(
@@ -116,7 +116,8 @@ class Context:
             os.close(descriptor)
         return ImageData.from_file(path)
 
-    def _is_ours(self, path: Path) -> bool:
+    def owns(self, path: Path) -> bool:
+        """Say whether *path* is in the work folder or in staging, where nobody exchanges it during the import."""
         return path == self.staged or path.resolve().is_relative_to(self.work_folder.resolve())
 
     def capped(self, chunks: Chunks) -> Chunks:

@@ -73,6 +73,6 @@ class Limits(BaseModel):
     conversion_deadline: float = Field(
         default=14400.0,
         gt=0,
-        description="Seconds that one conversion may take in all, and of CPU time that unpacking a 7z or lha may take.",
+        description="Seconds that one conversion may take in all, and of CPU time that unpacking may take.",
     )
     conversion_memory: ByteSize = Field(default=1 << 30, description="Bytes of address space for qemu-img.")

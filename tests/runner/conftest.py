@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,8 +11,22 @@ from imageport.configuration.site import Site
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    site = Site.model_validate({"staging": {"directory": tmp_path / "staging"}})
-    catalog = Catalog(f"sqlite:///{tmp_path}/catalog.db")
-    yield Desk(tmp_path, catalog, site)
-    catalog.close()
+def make_desk(tmp_path: Path) -> Iterator[Callable[[], Desk]]:
+    """Return a function that makes a desk with staging and catalog of its own."""
+    made: list[Desk] = []
+
+    def make() -> Desk:
+        folder = tmp_path / f"desk-{len(made)}"
+        folder.mkdir()
+        site = Site.model_validate({"staging": {"directory": folder / "staging"}})
+        made.append(Desk(folder, Catalog(f"sqlite:///{folder}/catalog.db"), site))
+        return made[-1]
+
+    yield make
+    for desk in made:
+        desk.catalog.close()
+
+
+@pytest.fixture
+def desk(make_desk: Callable[[], Desk]) -> Desk:
+    return make_desk()

@@ -12,6 +12,7 @@ from imageport import (
     Event,
     Image,
     ImageData,
+    ImageRecord,
     Location,
     NoConfig,
     PendingCopy,
@@ -75,6 +76,8 @@ class Shelf(Plugin[NoConfig]):
             raise ZeroDivisionError("oops")
         content = b""
         for piece in image.data.chunks():
+            if not content:
+                self.after_the_first_piece()
             content += piece
             if self.fails == "middle":
                 raise StoreFailed(f"{self.name} broke in the middle")
@@ -93,6 +96,9 @@ class Shelf(Plugin[NoConfig]):
             del self.pending[url]
 
         return Written(Location(url=url), len(content) + (self.fails == "lies"), publish, discard)
+
+    def after_the_first_piece(self) -> None:
+        """Do what the test wants to happen in the middle of a copy."""
 
     @hookimpl
     def store_read(self, location: Location) -> ImageData:
@@ -168,6 +174,11 @@ class Desk:
         """Return what is left in staging."""
         staging = self.site.staging.directory
         return sorted(staging.rglob("*")) if staging.exists() else []
+
+
+def desk_image(image_id: str, **fields: Any) -> ImageRecord:
+    """Return the record of a queued image that belongs to the one who imports."""
+    return ImageRecord(id=image_id, owner="tester", disk_format="raw", container_format="bare", **fields)
 
 
 def _bound(label: str, plugin: Plugin[Any], *, is_store: bool = False) -> BoundStep:

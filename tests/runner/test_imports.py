@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from tests.runner.desk import Bytes, Desk, Shelf
+from tests.runner.desk import Bytes, Desk, Shelf, desk_image
 
 from imageport import (
     Caller,
@@ -28,7 +28,6 @@ from imageport import (
 from imageport.errors import ExitCode
 from imageport.importing.admission import ImportRequest
 from imageport.importing.report import Report
-from imageport.values import ImageRecord
 
 CONTENT = os.urandom(3 << 20)
 ME = Caller(user="tester")
@@ -288,7 +287,7 @@ def test_properties_survive_success_and_are_taken_back_after_failure(desk: Desk)
 
 
 def test_what_a_user_changes_meanwhile_survives(desk: Desk) -> None:
-    record = desk.catalog.create_image(ImageRecord(id="8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a01", name="old"))
+    record = desk.catalog.create_image(desk_image("8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a01", name="old"))
 
     class Meanwhile(Plugin[NoConfig]):
         """Be a user who edits the record."""
@@ -311,7 +310,7 @@ def test_what_a_user_changes_meanwhile_survives(desk: Desk) -> None:
 
 
 def test_two_imports_of_one_image_exclude_each_other(desk: Desk) -> None:
-    record = desk.catalog.create_image(ImageRecord(id="8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a02"))
+    record = desk.catalog.create_image(desk_image("8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a02"))
     request = ImportRequest(caller=ME, image=record.id)
     inner: list[Report] = []
 
@@ -331,7 +330,7 @@ def test_two_imports_of_one_image_exclude_each_other(desk: Desk) -> None:
 
 
 def test_an_image_that_is_deleted_meanwhile_leaves_no_bytes(desk: Desk) -> None:
-    record = desk.catalog.create_image(ImageRecord(id="8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a03"))
+    record = desk.catalog.create_image(desk_image("8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a03"))
     shelf = Shelf("a", after=lambda: _ignore(desk.catalog.delete_image(record.id)))
     report = desk.run(Bytes(CONTENT), shelf, request=ImportRequest(caller=ME, image=record.id))
     assert report.status == "failure"
@@ -382,8 +381,9 @@ def test_events_come_in_the_order_of_the_contract(desk: Desk) -> None:
     desk.run(Bytes(CONTENT), Shelf("a"), Shelf("b"))
     kinds = desk.listener.kinds()
     assert kinds[:3] == ["task.create", "task.processing", "image.update"]
-    assert kinds[3:5] == ["image.prepare", "image.prepare"]
-    assert kinds[5:] == ["image.upload", "image.upload", "image.activate", "image.update", "task.success"]
+    assert kinds[3:6] == ["image.prepare", "image.upload", "image.update"]
+    assert kinds[6:10] == ["image.prepare", "image.upload", "image.activate", "image.update"]
+    assert kinds[10:] == ["image.update", "task.success"]
 
 
 def test_no_more_stores_than_allowed_are_written_at_once(desk: Desk) -> None:

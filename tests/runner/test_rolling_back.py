@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.runner.desk import Bytes, Desk, Shelf
+from tests.runner.desk import Bytes, Desk, Shelf, desk_image
 
 from imageport import (
     Caller,
@@ -28,7 +28,6 @@ from imageport.errors import ExitCode
 from imageport.importing.admission import ImportRequest
 from imageport.importing.fanout import Consumer, fan_out
 from imageport.importing.interruption import Interruption
-from imageport.values import ImageRecord
 
 CONTENT = os.urandom(3 << 20)
 ME = Caller(user="tester")
@@ -81,9 +80,7 @@ def test_a_clean_rollback_says_so(desk: Desk) -> None:
 
 
 def test_deleted_while_it_settles_the_image_leaves_no_task_behind(desk: Desk) -> None:
-    record = desk.catalog.create_image(
-        ImageRecord(id="8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a04", disk_format="raw", container_format="bare")
-    )
+    record = desk.catalog.create_image(desk_image("8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a04"))
 
     class Deleting(Shelf):
         @hookimpl
@@ -205,9 +202,7 @@ def test_signals_that_are_ignored_stay_ignored() -> None:
 
 
 def test_a_user_may_edit_the_record_while_the_source_is_judged(desk: Desk) -> None:
-    record = desk.catalog.create_image(
-        ImageRecord(id="8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a05", disk_format="raw", container_format="bare")
-    )
+    record = desk.catalog.create_image(desk_image("8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a05"))
 
     class Slow(Plugin[NoConfig]):
         """Take so long to judge that somebody edits the record."""
@@ -237,17 +232,22 @@ def test_a_thread_that_cannot_be_started_leaves_no_other_waiting() -> None:
     assert not waiting.running
 
 
+class Direct(Bytes):
+    """A method that takes what is staged."""
+
+    starts_from = frozenset({"uploading"})
+
+
 def test_data_that_is_staged_is_not_lost_to_another_source(desk: Desk) -> None:
-    record = desk.catalog.create_image(
-        ImageRecord(id="8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a06", disk_format="raw", container_format="bare")
-    )
+    record = desk.catalog.create_image(desk_image("8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a06", status="uploading"))
     staged = desk.site.staging.directory / record.id
     staged.parent.mkdir(parents=True)
     staged.write_bytes(CONTENT)
     report = desk.run(
-        Bytes(CONTENT), Shelf("one"), request=ImportRequest(caller=ME, image=record.id), uri="other.raw"
+        Direct(CONTENT), Shelf("one"), request=ImportRequest(caller=ME, image=record.id), uri="other.raw"
     )
-    assert report.exit_code == ExitCode.CONFLICT
+    assert report.error is not None
+    assert "data is staged" in report.error.message
     assert staged.read_bytes() == CONTENT
 
 
@@ -284,9 +284,7 @@ def test_a_stream_that_is_no_bytes_is_blamed_on_its_step(desk: Desk) -> None:
 
 
 def test_an_image_that_is_deleted_late_is_told_as_such(desk: Desk) -> None:
-    record = desk.catalog.create_image(
-        ImageRecord(id="8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a07", disk_format="raw", container_format="bare")
-    )
+    record = desk.catalog.create_image(desk_image("8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a07"))
 
     class Deletes(Plugin[NoConfig]):
         """Delete the image when its store is asked to prepare."""
@@ -312,16 +310,16 @@ def test_what_an_earlier_import_left_is_removed_by_the_next_one(desk: Desk) -> N
     assert len(desk.catalog.hidden_copies()) == 1
     back = Shelf("away")
     back.pending = dict.fromkeys(away.pending or away.visible, CONTENT)
-    report = desk.run(Bytes(CONTENT), back, request=ImportRequest(caller=ME, image=failed.image.id))
+    report = desk.run(
+        Bytes(CONTENT), back, request=ImportRequest(caller=ME, image=failed.image.id, disk_format="auto")
+    )
     assert report.error is None
     assert desk.catalog.hidden_copies() == []
     assert list(back.visible.values()) == [CONTENT]
 
 
 def test_a_copy_that_nobody_knows_of_is_told_without_hiding_why_it_came_to_be(desk: Desk) -> None:
-    record = desk.catalog.create_image(
-        ImageRecord(id="8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a08", disk_format="raw", container_format="bare")
-    )
+    record = desk.catalog.create_image(desk_image("8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a08"))
 
     class Deleting(Unreachable):
         @hookimpl

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from imageport.catalog import Catalog, Lease
+from imageport.catalog.locks import IMPORTING
 from imageport.configuration.site import Site
 from imageport.configuration.templating import redact
 from imageport.context import Context
@@ -18,11 +19,11 @@ from imageport.importing.plan import Plan
 from imageport.importing.recovery import remove_copies
 from imageport.importing.report import Report
 from imageport.importing.services import for_cleaning
-from imageport.importing.settling import discard_all, settle_all, settle_any
+from imageport.importing.settling import settle_all, settle_any
 from imageport.importing.staging import Staging
 from imageport.importing.stores import Stores, with_definition
 from imageport.importing.verdict import changes_between
-from imageport.importing.writing import Copy, WrittenImage
+from imageport.importing.writing import Copy, WrittenImage, discard_all
 from imageport.plugins.binding import BoundStep
 from imageport.values import ImageRecord, Location
 
@@ -45,31 +46,45 @@ class Ending:
     report: Report
     record: ImageRecord
     published: dict[str, Location] = field(default_factory=dict)
+    _prepared: set[str] = field(default_factory=set)
+    _told_failed: set[str] = field(default_factory=set)
     _publishing: set[str] = field(default_factory=set)
     _active: bool = False
     _clean: bool = True
 
     def settle(self, record: ImageRecord, ctx: Context) -> None:
         """Publish what is written; with *record* the image becomes active."""
-        copies = self.written.copies
+        patience = self.site.limits.store_patience
 
         def publish(copy: Copy) -> None:
             self._publish(copy, record, ctx)
 
         def failed(copy: Copy) -> None:
-            self.catalog.store_failed(self.lease, copy.label)
-            ctx.report("image.upload", store=copy.label, error=str(copy.error), record=self.current())
+            self._tell_failed(copy, ctx)
 
         if self.plan.all_stores_must_succeed:
-            settle_all(copies, publish)
+            settle_all(self.written, publish, self._check, patience)
         else:
-            settle_any(copies, publish, failed, self.interruption.check)
+            settle_any(self.written, publish, failed, self._check, patience)
             self._attempt("copies of failed stores", lambda: self._remove_copies(ctx))
+
+    def _check(self) -> None:
+        self.keeper.check()
+        self.interruption.check()
+
+    def _prepare(self, label: str, ctx: Context) -> ImageRecord:
+        """Tell, once, that the turn of a store has come, and return the record of that moment."""
+        record = self.current()
+        if label not in self._prepared:
+            self._prepared.add(label)
+            ctx.report("image.prepare", store=label, record=record)
+        return record
 
     def _publish(self, copy: Copy, record: ImageRecord, ctx: Context) -> None:
         pending = copy.outcome()
         store = next(store for store in self.plan.stores if store.label == copy.label)
         self.catalog.require(self.lease)
+        before = self._prepare(copy.label, ctx)
         self._publishing.add(copy.label)
         try:
             pending.publish()
@@ -84,16 +99,29 @@ class Ending:
             self._attempt(location.url, lambda: self._delete(location, ctx))
             raise
         self.published[copy.label] = location
-        enough = len(self.published) == len(self.written.copies) or not self.plan.all_stores_must_succeed
-        activates = enough and not self.plan.copies and not self._active
-        if activates:
-            changes = changes_between(self.lease.before, record)
-            self.catalog.update_image(record.id, fence=self.lease.fence, status="active", **changes)
-            self._active = True
+        activates = self._describe(record)
         current = self.current()
-        ctx.report("image.upload", store=copy.label, record=current)
+        # The store counts as busy until this was told, as in Glance.
+        busy = {IMPORTING: before.properties.get(IMPORTING, "")}
+        told = current.evolve(properties={**current.properties, **busy})
+        ctx.report("image.upload", store=copy.label, record=told)
         if activates:
             ctx.report("image.activate", record=current)
+        ctx.report("image.update", record=current)
+
+    def _describe(self, record: ImageRecord) -> bool:
+        """Say in the catalog what the first copy has shown; return whether the image has become active by this one."""
+        if self.plan.copies:
+            return False
+        changes = changes_between(self.lease.before, record) if len(self.published) == 1 else {}
+        enough = len(self.published) == len(self.written.copies) or not self.plan.all_stores_must_succeed
+        activates = enough and not self._active
+        if activates:
+            changes["status"] = "active"
+        if changes:
+            self.catalog.update_image(record.id, fence=self.lease.fence, **changes)
+        self._active = self._active or activates
+        return activates
 
     def finish(self, ctx: Context) -> None:
         """End the task with success."""
@@ -114,22 +142,32 @@ class Ending:
         failed = [label for label, copy in copies.items() if copy.failed]
         if not failed and not self.plan.copies:
             failed = [store.label for store in targets]
-        if not isinstance(error, LockLost):
-            for location in self.published.values():
-                self._attempt(location.url, partial(self.catalog.unpublish, self.lease, location))
-            if not self.plan.copies:
-                self._attempt("staged data", lambda: self.staging.remove(self.lease.image_id))
-        self.published.clear()
-        self._attempt("copies", lambda: self._remove_copies(ctx))
-        message = redact(": ".join(filter(None, (error.where(), error.message))), self.plan.secrets)
-        self.keeper.stop()
-        self._attempt("the record", lambda: self._fail(message, failed))
-        self.report.rolled_back = self._clean and not self.report.orphans
         for copy in copies.values():
             if copy.failed:
-                ctx.report("image.upload", store=copy.label, error=str(copy.error), record=self.record)
+                self._attempt("the list of failed stores", partial(self._tell_failed, copy, ctx))
+        if not isinstance(error, LockLost) and not self._active:
+            for location in self.published.values():
+                self._attempt(location.url, partial(self.catalog.unpublish, self.lease, location))
+            self.published.clear()
+        if not isinstance(error, LockLost) and not self.plan.copies:
+            self._attempt("staged data", lambda: self.staging.remove(self.lease.image_id))
+        self._attempt("copies", lambda: self._remove_copies(ctx))
+        self.keeper.stop()
+        self._attempt("the record", lambda: self._fail(error, failed))
+        self.report.rolled_back = self._clean and not self.report.orphans and not self._active
         ctx.report("image.update", record=self.record)
-        ctx.report("task.failure", step=error.step, store=error.store, error=message)
+        ctx.report("task.failure", step=error.step, store=error.store, error=self._message(error))
+
+    def _tell_failed(self, copy: Copy, ctx: Context) -> None:
+        """Tell, once, that a store has failed; when the others go on without it, it is in the list from now on."""
+        if copy.label in self._told_failed:
+            return
+        self._told_failed.add(copy.label)
+        record = self._prepare(copy.label, ctx)
+        ctx.report("image.upload", store=copy.label, error=str(copy.error), record=record)
+        if not self.plan.all_stores_must_succeed:
+            self.catalog.store_failed(self.lease, copy.label)
+            ctx.report("image.update", record=self.current())
 
     def _delete(self, location: Location, ctx: Context) -> None:
         with for_cleaning(ctx, self.site) as cleaning:
@@ -139,8 +177,19 @@ class Ending:
         with for_cleaning(ctx, self.site) as cleaning:
             self.report.orphans = remove_copies(self.lease.task_id, self.catalog, self.stores, cleaning)
 
-    def _fail(self, message: str, failed: Sequence[str]) -> None:
-        self.record = self.catalog.fail(self.lease, message=message, failed_stores=failed, result={})
+    def _message(self, error: ImageportError) -> str:
+        return redact(": ".join(filter(None, (error.where(), error.message))), self.plan.secrets)
+
+    def _fail(self, error: ImageportError, failed: Sequence[str]) -> None:
+        cause = {
+            "code": error.code,
+            "step": error.step,
+            "store": error.store,
+            "hint": redact(error.hint, self.plan.secrets),
+        }
+        self.record = self.catalog.fail(
+            self.lease, message=self._message(error), failed_stores=failed, result={}, cause=cause
+        )
 
     def _attempt(self, what: str, action: Callable[[], None]) -> None:
         """Do *action*; that it failed is told in the log and the report, where 'imageport gc' is the way on."""

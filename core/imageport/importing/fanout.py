@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from imageport.data import Chunks, ImageData
+from imageport.errors import StoreFailed
+from imageport.importing.backlog import Backlog
 from imageport.importing.pipe import Pipe
 
 T = TypeVar("T")
@@ -19,16 +21,31 @@ REPORT_INTERVAL = 0.2
 LAST_WAIT = 30.0
 
 
+#: Seconds that one who need not succeed may hold up the others; then it reads from the backlog.
+HOLD_UP = 1.0
+
+
 class Consumer(Generic[T]):
     """One reader of the stream, in a thread of its own.
 
     ``outcome()`` returns what *work* returned or raises what it raised. Without ``optional``, its failure ends the
-    whole fan-out.
+    whole fan-out. *too_late* gets what the work returned after it was given up.
     """
 
-    def __init__(self, label: str, work: Callable[[ImageData], T], *, optional: bool = False) -> None:
+    def __init__(
+        self,
+        label: str,
+        work: Callable[[ImageData], T],
+        *,
+        optional: bool = False,
+        too_late: Callable[[T], None] = lambda _result: None,
+    ) -> None:
         self.label = label
         self.optional = optional
+        self._too_late = too_late
+        self._given_up = False
+        self._ended_at = 0.0
+        self._ending = threading.Lock()
         self.pipe = Pipe()
         self.seconds = 0.0
         self.error: BaseException | None = None
@@ -42,15 +59,57 @@ class Consumer(Generic[T]):
         self._thread = threading.Thread(target=self._run, args=(data,), name=self.label, daemon=True)
         self._thread.start()
 
+    def start_late(self, backlog: Backlog, size: int) -> None:
+        """Start reading the image of *size* bytes from *backlog*, after the pass."""
+        self.pipe.read_later(backlog)
+        self.start(size)
+
     def _run(self, data: ImageData) -> None:
         started = time.monotonic()
+        self.pipe.last_taken = started
         try:
-            self._result = self._work(data)
+            result = self._work(data)
+            with self._ending:
+                if not self._given_up:
+                    self._result = result
+            if self._given_up:
+                self._too_late(result)
         except BaseException as error:  # noqa: BLE001 - handed to the thread that asks for the outcome
-            self.error = error
+            if not self._given_up:
+                self.error = error
         finally:
-            self.seconds = time.monotonic() - started
+            self._ended_at = time.monotonic()
+            self.seconds = self._ended_at - started
             self.pipe.abandon()
+
+    def give_up(self, error: BaseException) -> None:
+        """Fail with *error* unless the work is done: nobody waits for it any longer, and its result is thrown away."""
+        with self._ending:
+            if self._result is None and self.error is None:
+                self._given_up = True
+                self._ended_at = time.monotonic()
+                self.error = error
+        self.pipe.abandon()
+
+    @property
+    def started(self) -> bool:
+        """Whether the work was begun."""
+        return self._thread is not None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the work is over, well or not, or was given up."""
+        return self.started and (not self.running or self._given_up)
+
+    @property
+    def ended_since(self) -> float:
+        """Seconds since the work was over or given up."""
+        return time.monotonic() - self._ended_at
+
+    @property
+    def idle(self) -> float:
+        """Seconds since the running work took data."""
+        return time.monotonic() - self.pipe.last_taken if self.running else 0.0
 
     @property
     def running(self) -> bool:
@@ -63,8 +122,8 @@ class Consumer(Generic[T]):
         return self.error is not None and not self.pipe.broken
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait for the end of the work, if it was begun."""
-        if self._thread is not None and self._thread.ident is not None:
+        """Wait for the end of the work, if it was begun and not given up."""
+        if self._thread is not None and self._thread.ident is not None and not self._given_up:
             self._thread.join(timeout)
 
     @property
@@ -91,15 +150,18 @@ def fan_out(
     *,
     size: int | None,
     report: Callable[[int, str | None], None],
+    backlog: Backlog | None = None,
+    patience: float | None = None,
     give_up: bool = True,
 ) -> int:
     """Read *chunks* once, hand every piece to all *consumers*, and return the number of bytes.
 
     Returns at the end of the data, when consumers may still be at work. A consumer that fails drops out alone if it
     is ``optional``; when a needed one has failed, the rest of the data is not read, nor when no optional one is left
-    (unless *give_up* is false). Whatever *chunks* raises is raised here and in every consumer. *report* is called
-    about five times a second with the bytes so far and the label that the stream waited for longest (None: for its
-    source).
+    (unless *give_up* is false). An optional consumer that cannot keep up reads from *backlog*, if there is one; any
+    other that takes nothing for *patience* seconds has failed. Whatever *chunks* raises is raised here and in every
+    consumer. *report* is called about five times a second with the bytes so far and the label that the stream waited
+    for longest (None: for its source).
     """
     stores = [consumer for consumer in consumers if consumer.optional]
     total = 0
@@ -109,14 +171,17 @@ def fan_out(
             consumer.start(size)
         for piece in pace.timed(chunks):
             for consumer in consumers:
-                if not consumer.pipe.put(piece) and not consumer.optional:
-                    consumer.raise_for_leaving()
+                _feed(consumer, piece, backlog, patience)
+            if backlog is not None and any(consumer.pipe.behind for consumer in consumers):
+                backlog.append(piece, total)
             if give_up and stores and all(store.failed for store in stores):
                 stores[0].outcome()
             total += len(piece)
             pace.tell(total)
         for consumer in consumers:
             consumer.pipe.close()
+        if backlog is not None:
+            backlog.close()
     except BaseException as error:
         for consumer in consumers:
             consumer.pipe.close(error)
@@ -125,6 +190,27 @@ def fan_out(
             consumer.wait(max(0.0, deadline - time.monotonic()))
         raise
     return total
+
+
+def _feed(consumer: Consumer[Any], piece: bytes, backlog: Backlog | None, patience: float | None) -> None:
+    may_lag = consumer.optional and backlog is not None
+    try:
+        taken = consumer.pipe.put(
+            piece, patience=HOLD_UP if may_lag else patience, backlog=backlog if may_lag else None
+        )
+    except TimeoutError:
+        consumer.give_up(stalled(consumer.label, consumer.idle))
+        taken = False
+    if not taken and not consumer.optional:
+        consumer.raise_for_leaving()
+
+
+def stalled(label: str, seconds: float) -> StoreFailed:
+    """Return the error of a store that does nothing any more."""
+    return StoreFailed(
+        f"store '{label}' has done nothing for {seconds:.0f} s",
+        hint="check the store; if it needs that long, raise limits.store_patience in the site file",
+    )
 
 
 class _Pace:

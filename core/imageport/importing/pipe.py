@@ -8,6 +8,7 @@ from collections import deque
 
 from imageport.data import CHUNK_SIZE, Chunks
 from imageport.errors import ImportFailed
+from imageport.importing.backlog import Backlog
 
 #: Bytes that may wait in one pipe. Pieces are shared between pipes, so this bounds the whole fan-out.
 CAPACITY = 8 * CHUNK_SIZE
@@ -19,30 +20,61 @@ class Pipe:
     def __init__(self) -> None:
         self._pieces: deque[bytes] = deque()
         self._waiting = 0
+        self._position = 0
+        self._backlog: Backlog | None = None
         self._changed = threading.Condition()
         self._closed = False
         self._abandoned = False
         self._error: BaseException | None = None
         #: Seconds that the feeding side had to wait for this consumer.
         self.blocked = 0.0
-        #: Bytes that the consumer has taken.
+        #: Bytes that the consumer has taken, and when it took the last ones (seconds of the monotonic clock).
         self.taken = 0
+        self.last_taken = time.monotonic()
         #: Whether the data ended with an error while the consumer was reading: what it raises then is not its fault.
         self.broken = False
 
-    def put(self, piece: bytes) -> bool:
-        """Hand over *piece*, waiting for room; return False when the consumer has gone."""
+    @property
+    def behind(self) -> bool:
+        """Whether a consumer that still reads gets the rest of its data from a backlog."""
+        return self._backlog is not None and not self._abandoned
+
+    def put(self, piece: bytes, *, patience: float | None = None, backlog: Backlog | None = None) -> bool:
+        """Hand over *piece*, waiting for room; return False when the consumer has gone.
+
+        A consumer that makes no room within *patience* seconds falls behind: it gets this piece and the rest of its
+        data from *backlog*. Raises ``TimeoutError`` when there is none.
+        """
         with self._changed:
-            if self._waiting >= CAPACITY and not self._abandoned:
+            if self._backlog is not None or self._abandoned:
+                return not self._abandoned
+            if self._waiting >= CAPACITY:
                 started = time.monotonic()
-                self._changed.wait_for(lambda: self._waiting < CAPACITY or self._abandoned)
+                room = self._changed.wait_for(
+                    lambda: self._waiting < CAPACITY or self._abandoned, timeout=patience
+                )
                 self.blocked += time.monotonic() - started
+                if not room:
+                    if backlog is None:
+                        raise TimeoutError
+                    self._fall_behind(backlog)
+                    return True
             if self._abandoned:
                 return False
             self._pieces.append(piece)
             self._waiting += len(piece)
+            self._position += len(piece)
             self._changed.notify_all()
             return True
+
+    def read_later(self, backlog: Backlog) -> None:
+        """Give the consumer all its data from *backlog*."""
+        with self._changed:
+            self._fall_behind(backlog)
+
+    def _fall_behind(self, backlog: Backlog) -> None:
+        self._backlog = backlog
+        self._changed.notify_all()
 
     def close(self, error: BaseException | None = None) -> None:
         """End the data; with *error*, the consumer gets an error instead of the rest."""
@@ -64,13 +96,24 @@ class Pipe:
         """Take the pieces out."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._pieces or self._closed)
-                if self._error is not None:
-                    raise ImportFailed(f"the data ended early: {self._error}") from self._error
+                self._changed.wait_for(lambda: self._pieces or self._closed or self._backlog)
+                self._check()
                 if not self._pieces:
-                    return
+                    break
                 piece = self._pieces.popleft()
                 self._waiting -= len(piece)
-                self.taken += len(piece)
+                self._note(piece)
                 self._changed.notify_all()
             yield piece
+        if self._backlog is not None:
+            for piece in self._backlog.chunks(self._position, self._check):
+                self._note(piece)
+                yield piece
+
+    def _note(self, piece: bytes) -> None:
+        self.taken += len(piece)
+        self.last_taken = time.monotonic()
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise ImportFailed(f"the data ended early: {self._error}") from self._error

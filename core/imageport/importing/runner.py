@@ -28,6 +28,7 @@ from imageport.importing.metering import Meter
 from imageport.importing.observing import Observers
 from imageport.importing.plan import Plan
 from imageport.importing.recovery import recover_dead_import, remove_hidden_copies
+from imageport.importing.replicas import Replicas
 from imageport.importing.report import Report, StageReport, StoreReport
 from imageport.importing.services import build_context
 from imageport.importing.staging import Staging
@@ -175,11 +176,14 @@ class _Import:
         with keeper:
             try:
                 with self.staging.work_folder(record.id, self.lease.task_id) as folder:
-                    image = self._travel(record, targets, replace(ctx, work_folder=folder), ending)
-                keeper.check()
-                judged = self._judged(image)
-                self._require_room(judged, [label for label, copy in self.written.copies.items() if not copy.failed])
-                ending.settle(judged, ctx)
+                    ctx = replace(ctx, work_folder=folder)
+                    image = self._travel(record, targets, ctx, ending)
+                    keeper.check()
+                    judged = self._judged(image)
+                    self._require_room(
+                        judged, [copy for copy in self.written.copies.values() if not copy.failed]
+                    )
+                    ending.settle(judged, ctx)
                 ending.finish(ctx)
             except BaseException as error:
                 cause = keeper.reason or (error if isinstance(error, ImageportError) else _internal(error))
@@ -195,16 +199,27 @@ class _Import:
         ctx.report("image.update", record=ending.current())
         require_room_to_bring(self.site.quotas, self.catalog, record, record.size)
         self._require_room(record, targets)
+        replicas = Replicas(ctx)
         with self.interruption.raising():
-            image = self._bring(record, ctx)
-            write_everywhere(
-                image, targets, ctx,
-                digests=digests_to_make(self.lease.before, self.site),
-                inspect=not self.plan.copies and image.record.container_format == "bare",
-                all_must_succeed=self.plan.all_stores_must_succeed,
-                written=self.written,
-                prepare=lambda label: ctx.report("image.prepare", store=label, record=ending.current()),
-            )  # fmt: skip
+            while True:
+                try:
+                    return self._write(record, targets, replicas.ctx)
+                except ImageportError as error:
+                    if error.step != self.plan.method.label or not replicas.pass_over():
+                        raise
+                    log.warning("%s; trying another copy", error)
+                    self.written.restart()
+                    self.meters.clear()
+
+    def _write(self, record: ImageRecord, targets: Sequence[BoundStep], ctx: Context) -> Image:
+        image = self._bring(record, ctx)
+        write_everywhere(
+            image, targets, ctx,
+            digests=digests_to_make(self.lease.before, self.site),
+            inspect=not self.plan.copies and image.record.container_format == "bare",
+            all_must_succeed=self.plan.all_stores_must_succeed,
+            written=self.written,
+        )  # fmt: skip
         return image
 
     def _bring(self, record: ImageRecord, ctx: Context) -> Image:
@@ -213,6 +228,9 @@ class _Import:
         data = self._timed(
             method, "stage", ctx, lambda meter: meter.measure(method.stage(self.plan.source, record, ctx))
         )
+        ctx.require_below_cap(data.size)
+        if data.path is None:
+            data = data.through(ctx.capped, size=data.size)
         image = Image(record, ctx.spool(data) if self.plan.spool_first else data)
         for step in (method, *self.plan.steps):
             if "transform" in step.answers:

@@ -3,72 +3,97 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from imageport.context import Context
 from imageport.data import Chunks, ImageData
-from imageport.errors import StoreFailed
-from imageport.importing.fanout import Consumer, fan_out
+from imageport.errors import Cancelled, StoreFailed
+from imageport.importing.backlog import Backlog
+from imageport.importing.fanout import LAST_WAIT, Consumer, fan_out
 from imageport.importing.report import StoreReport
 from imageport.inspection import FormatInspection, ImageFormat
 from imageport.plugins.binding import BoundStep
 from imageport.values import Image, PendingCopy
+
+log = logging.getLogger(__name__)
 
 Copy = Consumer[PendingCopy]
 
 
 @dataclass
 class WrittenImage:
-    """What the pass has found out about the bytes, and the copies that wait for the verdict."""
+    """What the pass has found out about the bytes, and the copies that wait for the verdict.
+
+    No more than *places* copies are written at the same time. Those that got no place in the pass follow from
+    *backlog*.
+    """
 
     size: int = 0
     digests: dict[str, str] = field(default_factory=dict)
     format: ImageFormat | None = None
     copies: dict[str, Copy] = field(default_factory=dict)
+    places: int = 0
+    backlog: Backlog | None = None
+    report: Callable[[int, str | None], None] = lambda _done, _waits: None
+
+    def restart(self) -> None:
+        """Throw away what was written, to begin again with other data."""
+        discard_all(self.copies.values())
+        self.copies.clear()
+
+    def go_on(self) -> None:
+        """Start the next copies, as far as there are places, and tell how far all are."""
+        running = sum(copy.running for copy in self.copies.values())
+        for copy in self.copies.values():
+            if not copy.started and self.backlog is not None and running < self.places:
+                copy.start_late(self.backlog, self.size)
+                running += 1
+        self.report(self.size, None)
 
 
 def write_everywhere(
     image: Image, stores: Sequence[BoundStep], ctx: Context, *,
     digests: Sequence[str], inspect: bool, all_must_succeed: bool, written: WrittenImage,
-    prepare: Callable[[str], None],
 ) -> None:  # fmt: skip
-    """Read the image once and give it to all *stores*, filling in *written* on the way.
+    """Read the image once and give it to *stores*, filling in *written* on the way.
 
-    *prepare* is told the label of each store before its first byte.
-    With ``limits.max_parallel_stores`` below the number of stores, the bytes are spooled and the further batches read
-    the spool. When this raises, *written* holds the copies that have to be discarded.
+    With ``limits.max_parallel_stores`` below the number of stores, the bytes are spooled, and the stores that have to
+    wait read the spool later. When this raises, *written* holds the copies that have to be discarded.
     """
-    batch_size = ctx.limits.max_parallel_stores or len(stores)
-    batches = [stores[start : start + batch_size] for start in range(0, len(stores), batch_size)]
-    data = ctx.spool(image.data) if len(batches) > 1 else image.data
-    for number, batch in enumerate(batches):
-        for store in batch:
-            prepare(store.label)
-        copies = [
-            Consumer(store.label, partial(_write_one, store, image, ctx), optional=not all_must_succeed)
-            for store in batch
-        ]
-        written.copies.update({copy.label: copy for copy in copies})
-        hashes = [Consumer(name, partial(_digest, name)) for name in digests] if number == 0 else []
-        looks = [Consumer("inspection", _inspect)] if number == 0 and inspect else []
-        size = fan_out(
-            ctx.capped(data.chunks()),
-            [*hashes, *looks, *copies],
-            size=data.size,
-            report=_reporter(ctx, copies, data.size),
-            give_up=len(batches) == 1,
+    copies = [
+        Consumer(
+            store.label,
+            partial(_write_one, store, image, ctx),
+            optional=not all_must_succeed,
+            too_late=lambda copy: copy.discard(),
         )
-        if number == 0:
-            written.size = size
-            written.digests = {consumer.label: consumer.outcome() for consumer in hashes}
-            written.format = looks[0].outcome() if looks else None
-        for copy in copies:
-            if all_must_succeed:
-                copy.outcome()
-            elif len(batches) > 1:
-                copy.wait()
+        for store in stores
+    ]
+    written.copies.update({copy.label: copy for copy in copies})
+    written.places = ctx.limits.max_parallel_stores or len(stores)
+    first = copies[: written.places]
+    data = ctx.spool(image.data) if len(first) < len(copies) else image.data
+    written.report = _reporter(ctx, copies, data.size)
+    hashes = [Consumer(name, partial(_digest, name)) for name in digests]
+    looks = [Consumer("inspection", _inspect)] if inspect else []
+    # A file of the caller may change any time: whoever lags behind must not get other bytes than were checked.
+    on_disk = Backlog.of_file(data.path) if data.path is not None and ctx.owns(data.path) else None
+    written.size = fan_out(
+        ctx.capped(data.chunks()),
+        [*hashes, *looks, *first],
+        size=data.size,
+        report=written.report,
+        backlog=None if all_must_succeed else on_disk or Backlog(ctx.work_file(".backlog")),
+        patience=ctx.limits.store_patience,
+        give_up=len(first) == len(copies),
+    )
+    written.digests = {consumer.label: consumer.outcome() for consumer in hashes}
+    written.format = looks[0].outcome() if looks else None
+    written.backlog = on_disk
 
 
 def _write_one(store: BoundStep, image: Image, ctx: Context, data: ImageData) -> PendingCopy:
@@ -126,3 +151,20 @@ def store_report(copy: Copy, *, published: bool) -> StoreReport:
     elif published:
         report.status, report.location = "published", copy.outcome().location.url
     return report
+
+
+def discard_all(copies: Iterable[Copy]) -> None:
+    """Throw away the copies that are written and not published; a store that is stuck is left behind."""
+    copies = list(copies)
+    for copy in copies:
+        copy.pipe.close(Cancelled("the import has ended"))
+    deadline = time.monotonic() + LAST_WAIT
+    for copy in copies:
+        copy.wait(max(0.0, deadline - time.monotonic()))
+        if copy.running:
+            copy.give_up(Cancelled("the import has ended"))
+        if copy.result is not None:
+            try:
+                copy.result.discard()
+            except Exception:  # the deletion by location that follows has the last word
+                log.warning("store %s could not discard its copy", copy.label, exc_info=True)

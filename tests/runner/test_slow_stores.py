@@ -1,0 +1,124 @@
+"""Stores that are slow, stuck, or written one after the other."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.runner.desk import Bytes, Desk, Shelf
+
+from imageport.data import CHUNK_SIZE
+from imageport.importing.report import Report
+
+CONTENT = [bytes([number + 1]) * CHUNK_SIZE for number in range(30)]
+WHOLE = b"".join(CONTENT)
+
+
+def _limits(desk: Desk, **limits: Any) -> None:
+    desk.site = desk.site.model_copy(update={"limits": desk.site.limits.model_copy(update=limits)})
+
+
+def test_an_image_is_active_while_a_slow_store_still_copies(desk: Desk) -> None:
+    gate, seen = threading.Event(), []
+
+    class Gate(Shelf):
+        def after_the_first_piece(self) -> None:
+            gate.wait(30)
+
+    def watch() -> None:
+        for _ in range(600):
+            images = desk.catalog.list_images(status="active")
+            if images:
+                seen.append((images[0], dict(slow.visible), dict(quick.visible)))
+                break
+            threading.Event().wait(0.05)
+        gate.set()
+
+    quick, slow = Shelf("quick"), Gate("slow")
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    report = desk.run(Bytes(*CONTENT), slow, quick, must=False)
+    watcher.join()
+    ((image, slow_then, quick_then),) = seen
+    assert not slow_then
+    assert list(quick_then.values()) == [WHOLE]
+    assert [location.store for location in image.locations] == ["quick"]
+    assert image.properties["os_glance_importing_to_stores"] == "slow"
+    assert report.error is None
+    assert list(slow.visible.values()) == [WHOLE]
+    assert report.image is not None
+    assert report.image.properties["os_glance_importing_to_stores"] == ""
+    assert not desk.leftovers()
+
+
+@pytest.mark.parametrize("must", [True, False])
+def test_a_stuck_store_does_not_hold_the_import_for_ever(desk: Desk, must: bool) -> None:
+    gate = threading.Event()
+
+    class Stuck(Shelf):
+        def after_the_first_piece(self) -> None:
+            gate.wait(30)
+
+    _limits(desk, store_patience=1.5)
+    stuck, good = Stuck("stuck"), Shelf("good")
+    report = desk.run(Bytes(*CONTENT), stuck, good, must=must)
+    gate.set()
+    assert report.stores["stuck"].status == "failed"
+    assert "store 'stuck' has done nothing for" in (report.stores["stuck"].error or "")
+    assert report.image is not None
+    assert report.image.properties["os_glance_failed_import"] == "stuck"
+    assert report.image.status == ("queued" if must else "active")
+    assert bool(good.visible) is not must
+    assert not desk.leftovers()
+
+
+def _summary(desk: Desk, report: Report) -> dict[str, Any]:
+    assert report.image is not None
+    told = [
+        (event.kind, event.store, event.record and event.record.status)
+        for event in desk.listener.events
+        if event.kind.startswith(("image.", "task."))
+    ]
+    return {
+        "status": report.status,
+        "image": (report.image.status, report.image.size, report.image.checksum),
+        "lists": {
+            name: value for name, value in report.image.properties.items() if name.startswith("os_glance")
+        },
+        "stores": {label: store.status for label, store in report.stores.items()},
+        "events": told,
+    }
+
+
+@pytest.mark.parametrize(
+    ("must", "broken"),
+    [*((must, broken) for must in (True, False) for broken in ("", "a", "b", "c")), (False, "abc")],
+)
+@pytest.mark.parametrize("where", ["middle", "publish"])
+def test_results_lists_and_events_are_the_same_however_many_stores_are_written_at_once(
+    make_desk: Callable[[], Desk], must: bool, broken: str, where: str
+) -> None:
+    summaries = []
+    for places in (0, 1, 2):
+        desk = make_desk()
+        _limits(desk, max_parallel_stores=places)
+        shelves = [Shelf(name, fails=where if name in broken else "") for name in "abc"]
+        summaries.append(_summary(desk, desk.run(Bytes(*CONTENT[:3]), *shelves, must=must)))
+    assert summaries[0] == summaries[1] == summaries[2]
+
+
+def test_with_one_place_each_store_is_published_before_the_next_is_written(desk: Desk) -> None:
+    order: list[str] = []
+
+    class Noting(Shelf):
+        def after_the_first_piece(self) -> None:
+            order.append(
+                f"{self.name} begins after {sorted(shelf.name for shelf in shelves if shelf.visible)}"
+            )
+
+    _limits(desk, max_parallel_stores=1)
+    shelves = [Noting(name) for name in "abc"]
+    assert desk.run(Bytes(*CONTENT[:3]), *shelves, must=False).error is None
+    assert order == ["a begins after []", "b begins after ['a']", "c begins after ['a', 'b']"]
