@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self
@@ -158,6 +159,11 @@ class ImageConversion(Plugin[ImageConversionConfig]):
     def _convert(self, image: Image, source: Path, found: ImageFormat, size: int, ctx: Context) -> Image:
         wanted = self.config.output_format
         target = ctx.work_file(f".{wanted}")
+        # Most disks are nearly empty, and zeros take no space: this may well fit.
+        if (free := shutil.disk_usage(ctx.work_folder).free) < size:
+            ctx.log.warning(
+                "the disk has %s, and the staging directory %s free", format_size(size), format_size(free)
+            )
         try:
             qemu_img.convert(
                 source, target, (found.disk_format, wanted), ctx, size=size, compress=self.config.compress

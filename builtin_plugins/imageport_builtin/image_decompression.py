@@ -94,7 +94,7 @@ class ImageDecompression(Plugin[DecompressionConfig]):
     pass; zip, 7z and lha are put into the work folder first. The archive is always read to its end.
 
     Zeros do not count towards ``max_ratio``, for a nearly empty disk honestly shrinks 30,000 to 1; they take no
-    space either, and ``max_output`` and the image size cap of the site bound them.
+    space either, and ``max_output``, and the image size cap and the ``conversion_deadline`` of the site bound them.
     """
 
     reads: ClassVar[Literal["stream", "file", "either"]] = "either"

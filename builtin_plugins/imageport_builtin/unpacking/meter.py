@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from imageport import CHUNK_SIZE, ZERO_CHUNK, Chunks, Context, ImageData, LimitExceeded, format_size
 from imageport_builtin.unpacking.job import closed_after
 
@@ -14,7 +16,7 @@ class Meter:
 
     The ratio compares the bytes of the archive with the output that is not zero. Zeros do not count: they
     become holes, and an honest, nearly empty disk shrinks 1,000 to 1 with gzip and 30,000 to 1 with zstd.
-    They are bounded by *max_output* and the image size cap.
+    They are bounded by *max_output*, the image size cap and ``limits.conversion_deadline``.
     """
 
     def __init__(self, ctx: Context, max_output: int | None, max_ratio: int) -> None:
@@ -41,9 +43,18 @@ class Meter:
         """Pass on the output of *layer* in even pieces; raise ``LimitExceeded`` once it is too much."""
         total = 0
         substance = 0
+        seconds = 0.0
         with closed_after(chunks):
-            for piece in _even(chunks):
+            pieces = _even(chunks)
+            while True:
+                # Waiting for a slow source or store takes no time of the processor.
+                started = time.thread_time()
+                piece = next(pieces, None)
+                seconds += time.thread_time() - started
+                if piece is None:
+                    return
                 self._ctx.check_cancelled()
+                self._check_time(layer, seconds)
                 total += len(piece)
                 self._check_total(layer, total)
                 if piece == ZERO_CHUNK:
@@ -63,6 +74,14 @@ class Meter:
             raise LimitExceeded(
                 f"the {layer} archive unpacks to more than {format_size(self._ctx.limits.image_size_cap)}",
                 hint="raise limits.image_size_cap in the site file if images this large are expected",
+            )
+
+    def _check_time(self, layer: str, seconds: float) -> None:
+        deadline = self._ctx.limits.conversion_deadline
+        if seconds > deadline:
+            raise LimitExceeded(
+                f"unpacking the {layer} archive took more than {deadline:g} s of CPU time",
+                hint="raise limits.conversion_deadline in the site file if images this large are expected",
             )
 
     def _check_ratio(self, layer: str, substance: int) -> None:

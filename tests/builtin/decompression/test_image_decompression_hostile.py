@@ -364,6 +364,17 @@ def test_an_empty_disk_is_no_bomb(pack: Pack, transform: Callable[..., Image | N
     assert sum(len(piece) for piece in image.data.chunks()) == (1 << 30) + len(small)
 
 
+@pytest.mark.parametrize("kind", ["gzip", "zstd", "zip", "tar"])
+def test_unpacking_takes_no_more_time_of_the_processor_than_permitted(
+    kind: str, pack: Pack, unpack: Unpack, make_context: Callable[..., Context]
+) -> None:
+    context = make_context(conversion_deadline=1e-6)
+    with pytest.raises(LimitExceeded, match=f"unpacking the {kind} archive took more than 1e-06 s") as caught:
+        unpack(pack(kind, bytes(8 << 20)), context=context)
+
+    assert "conversion_deadline" in caught.value.hint
+
+
 def test_too_many_layers_are_refused(pack: Pack, unpack: Unpack, small: bytes) -> None:
     packed = small
     for _ in range(5):
