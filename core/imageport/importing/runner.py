@@ -153,7 +153,8 @@ class _Import:
         if (dead := self.catalog.dead_import(record.id)) is not None:
             recover_dead_import(dead, self.catalog, self.stores, self.staging, ctx)
         remove_hidden_copies(record.id, self.catalog, self.stores, ctx)
-        Leftovers(self.catalog, self.staging).clear(record.id)
+        if not self.plan.copies:  # a copy may read what is in staging
+            Leftovers(self.catalog, self.staging).clear(record.id)
         return replace(ctx, staged=self.staging.staged(record.id))
 
     # -------------------------------------------------------------------------------------- under the lock
