@@ -35,7 +35,8 @@ def gc(
 ) -> None:
     """Roll back imports whose process died, and remove what they left in staging and in stores.
 
-    Running imports and staged images are left alone. It is safe to run this at any time, from cron for instance.
+    From staging goes what belongs to an image that is neither staged nor imported just now, or to none; an image
+    whose staging was killed is queued again. It is safe to run this at any time, from a timer for instance.
     """
     from imageport.errors import ExitCode
     from imageport.limits import format_size
