@@ -84,6 +84,7 @@ def show_task(  # noqa: PLR0917 - the options of a command are its parameters
     described = _describe(found)
     described["input"] = [f"{name}: {value}" for name, value in found.input.items() if value is not None]
     described["progress"] = [f"{lane}: {done}" for lane, done in found.progress.items()]
+    described["cause"] = [f"{name}: {value}" for name, value in (found.cause or {}).items() if value]
     described["result"] = [f"{name}: {value}" for name, value in (found.result or {}).items()]
     print_fields(described)
 
