@@ -88,9 +88,7 @@ class Staging:
     def remove(self, image_id: str) -> None:
         """Remove the staged data of an image, if any, and what a killed command had staged of it."""
         (self.directory / image_id).unlink(missing_ok=True)
-        partial = self.directory / f"{image_id}{HALF_STAGED}"
-        if _is_unlocked(partial):
-            partial.unlink(missing_ok=True)
+        _remove_unlocked(self.directory / f"{image_id}{HALF_STAGED}")
 
     def remove_all_of(self, image_id: str, task_id: str) -> None:
         """Remove the staged data of an image and the work folder of its import. Raises ``OSError``."""
@@ -176,6 +174,13 @@ def _is_unlocked(path: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def _remove_unlocked(path: Path) -> None:
+    with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(file.fileno()), path.lstat()):
+            path.unlink()
 
 
 def _is_image_id(name: str) -> bool:
