@@ -123,7 +123,18 @@ class TestUpload:
     def test_what_was_staged_before_is_taken(
         self, run_imageport: RunImageport, raw_disk: Path, raw_digest: str
     ) -> None:
-        succeeded(run_imageport("images", "create", "--name", "web-server"))
+        succeeded(
+            run_imageport(
+                "images",
+                "create",
+                "--name",
+                "web-server",
+                "--disk-format",
+                "raw",
+                "--container-format",
+                "bare",
+            )
+        )
         succeeded(run_imageport("images", "stage", "web-server", raw_disk))
         finished = succeeded(run_imageport("run", pipeline("upload"), "--image", "web-server", "--json"))
         (stored,) = finished.copies.values()
@@ -259,8 +270,10 @@ class TestCopy:
 
     def test_members_may_not_copy_images_of_others(self, run_imageport: RunImageport, raw_disk: Path) -> None:
         succeeded(run_imageport("run", pipeline("upload"), raw_disk, "--name", "hers", "--user", "alice"))
-        finished = run_imageport("run", pipeline("copy"), "--image", "hers", "--user", "bob", "--json")
-        assert failed(finished, 2)["code"] == "not-allowed"
+        copy = ("run", pipeline("copy"), "--image", "hers", "--user", "bob", "--json")
+        assert "no image 'hers'" in failed(run_imageport(*copy), 2)["message"]
+        succeeded(run_imageport("images", "set", "hers", "--visibility", "community", "--user", "alice"))
+        assert failed(run_imageport(*copy), 2)["code"] == "not-allowed"
 
 
 TESTED: dict[str, type] = {

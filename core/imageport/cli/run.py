@@ -68,15 +68,13 @@ def run(  # noqa: PLR0917 - the options of a command are its parameters
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
     """Import an image through a pipeline into one or more stores."""
-    from imageport.errors import ImageportError, UsageError
+    from imageport.errors import ImageportError
     from imageport.importing.admission import ImportRequest
     from imageport.importing.report import Report
 
     session: Session = ctx.obj
     secrets: frozenset[str] = frozenset()
     try:
-        if stores and all_stores:
-            raise UsageError("--store and --all-stores exclude each other", hint="give one of them")
         request = ImportRequest(
             caller=caller(user, project, roles),
             image=image,
@@ -164,6 +162,8 @@ def _same_again(report: Report, image: str | None) -> str | None:
     if report.image is None or report.task_id is None or report.image.status != "queued":
         return None
     into = [] if image else ["--image", report.image.id]
+    if report.image.disk_format is None and not any(word.startswith("--disk-format") for word in sys.argv):
+        into += ["--disk-format", "auto"]
     again = shlex.join(["imageport", *sys.argv[1:], *into])
     # Without a source the data was in staging, and went with the failed import.
     return again if report.source.uri else f"imageport images stage {report.image.id} FILE; {again}"
