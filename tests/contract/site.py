@@ -138,14 +138,26 @@ class Site:
         (self.folder / "imageport.yaml").write_text(json.dumps({**self.settings, "stores": stores}))
 
     def trouble(self, store: str, *faults: str, waits: bool = False) -> None:
-        """Make *store* fail where *faults* say, or not at all; with *waits* it takes no data before ``let_go``."""
+        """Make *store* fail where *faults* say, or not at all; with *waits* it takes no data before ``let_go``.
+
+        Copies remember how they were written, so for those it is ``repair`` that ends the trouble.
+        """
+        repaired = self.folder / f"{store}.repaired"
+        repaired.unlink(missing_ok=True)
         options: dict[str, Any] = {
-            "directory": store, "faults": list(faults), "journal": str(self.folder / "journal"),
-        }  # fmt: skip
+            "directory": store,
+            "faults": list(faults),
+            "repaired": str(repaired),
+            "journal": str(self.folder / "journal"),
+        }
         if waits:
             options["wait_for"] = str(self.folder / f"{store}.go")
         self.stores[store] = step("troubled", **options)
         self.configure()
+
+    def repair(self, store: str) -> None:
+        """End the trouble of a store, also for the copies that it has."""
+        (self.folder / f"{store}.repaired").touch()
 
     def let_go(self, store: str) -> None:
         """Let a store that waits go on."""

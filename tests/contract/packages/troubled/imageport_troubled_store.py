@@ -31,6 +31,7 @@ class TroubledConfig(FileStoreConfig):
     """Options of the file store, and the trouble."""
 
     faults: frozenset[Fault] = Field(default=frozenset(), description="Where this store fails.")
+    repaired: Path | None = Field(default=None, description="File whose presence ends all faults.")
     wait_for: Path | None = Field(
         default=None, description="File to wait for before any data is taken, for a minute at most."
     )
@@ -79,7 +80,8 @@ class TroubledStore(Plugin[TroubledConfig]):
         self.files.store_delete(location)
 
     def _fail(self, where: Fault) -> None:
-        if where in self.config.faults:
+        repaired = self.config.repaired is not None and self.config.repaired.exists()
+        if where in self.config.faults and not repaired:
             raise StoreFailed(f"{self.config.directory.name} broke: {where}", hint="repair it")
 
     def _watched(self, ctx: Context) -> Callable[[Chunks], Chunks]:
