@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from imageport.configuration.positions import did_you_mean
-from imageport.errors import Conflict, UsageError
+from imageport.errors import UsageError
 from imageport.importing.plan import Plan
 from imageport.plugins.binding import BoundStep
 from imageport.rules.access import Access
@@ -107,8 +107,8 @@ def brings_formats(request: ImportRequest, record: ImageRecord, *, is_new: bool)
 def choose_targets(request: ImportRequest, plan: Plan, record: ImageRecord) -> tuple[BoundStep, ...]:
     """Return the stores to write, in the order of the pipeline, each once.
 
-    For a copy those that hold the image already are left out, unless they were asked for by name: that is a
-    ``Conflict``. Raises ``UsageError`` for unknown and for read-only stores.
+    For a copy those that hold the image already are left out. Raises ``UsageError`` when such a store was asked for by
+    name, and for unknown and read-only stores.
     """
     known = {store.label: store for store in plan.stores}
     for label in request.stores:
@@ -125,7 +125,7 @@ def choose_targets(request: ImportRequest, plan: Plan, record: ImageRecord) -> t
         return tuple(writable)
     holding = {location.store for location in record.locations}
     if present := sorted(holding & set(request.stores)):
-        raise Conflict(
+        raise UsageError(
             f"store {', '.join(present)} holds image {record.id} already",
             hint="name only stores that lack it, or use --all-stores for all of those",
         )
