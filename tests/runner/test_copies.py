@@ -55,11 +55,11 @@ def test_copying_where_every_store_has_it_does_nothing(desk: Desk) -> None:
     assert len(desk.catalog.list_tasks(image_id=image_id)) == 1
 
 
-def test_naming_a_store_that_holds_the_image_is_a_conflict(desk: Desk) -> None:
+def test_naming_a_store_that_holds_the_image_is_refused(desk: Desk) -> None:
     one, two = Shelf("one"), Shelf("two")
     image_id = _imported(desk, one)
     report = desk.run(_method(), one, two, request=_copy(image=image_id, stores=("one", "two")))
-    assert report.exit_code == ExitCode.CONFLICT
+    assert report.exit_code == ExitCode.USAGE
     assert not two.visible
 
 
