@@ -35,7 +35,7 @@ def stage_image(  # noqa: PLR0917 - the options of a command are its parameters
     from imageport.importing.staging import Staging
     from imageport.limits import format_size
     from imageport.upkeep.handover import require_staging_enabled, stage
-    from imageport.upkeep.housekeeping import maintenance_context
+    from imageport.upkeep.telling import telling_context
 
     session: Session = ctx.obj
     require_staging_enabled(session.site)
@@ -43,7 +43,8 @@ def stage_image(  # noqa: PLR0917 - the options of a command are its parameters
     record = access.find_image(image)
     access.require("modify_image", record)
     staging = Staging(session.site.staging.directory)
-    with Interruption() as interruption, maintenance_context(session.site) as context:
+    telling = telling_context(session.site, session.catalogue, access.caller)
+    with Interruption() as interruption, telling as context:
         count = stage(
             record.id,
             file,

@@ -121,6 +121,7 @@ def create_image(  # noqa: PLR0917 - the options of a command are its parameters
 ) -> None:
     """Make a record without data, to be imported into later."""
     from imageport.upkeep.records import create_record
+    from imageport.upkeep.telling import telling_context
 
     session: Session = ctx.obj
     fields = _given(
@@ -134,7 +135,9 @@ def create_image(  # noqa: PLR0917 - the options of a command are its parameters
         visibility=visibility,
     )
     access = session.access(user, project, roles)
-    record = create_record(access, properties=pairs("--property", properties or ()), **fields)
+    with telling_context(session.site, session.catalogue, access.caller) as context:
+        record = create_record(access, properties=pairs("--property", properties or ()), **fields)
+        context.report("image.create", image_id=record.id, record=record)
     _show(access.shown(record), json=json)
 
 
@@ -165,6 +168,7 @@ def set_image(  # noqa: PLR0917 - the options of a command are its parameters
 ) -> None:
     """Change fields and properties of an image. Its formats can change only while it is queued."""
     from imageport.upkeep.records import change_record
+    from imageport.upkeep.telling import telling_context
 
     session: Session = ctx.obj
     access = session.access(user, project, roles)
@@ -184,7 +188,10 @@ def set_image(  # noqa: PLR0917 - the options of a command are its parameters
         **dict.fromkeys(removed or ()),
         **pairs("--property", properties or ()),
     }
-    _show(access.shown(change_record(access, record, properties=changes, **fields)), json=json)
+    with telling_context(session.site, session.catalogue, access.caller) as context:
+        record = change_record(access, record, properties=changes, **fields)
+        context.report("image.update", image_id=record.id, record=record)
+    _show(access.shown(record), json=json)
 
 
 @app.command("delete")
@@ -207,8 +214,8 @@ def delete_image(  # noqa: PLR0917 - the options of a command are its parameters
     from imageport.configuration.positions import printable
     from imageport.importing.staging import Staging
     from imageport.importing.stores import Stores
-    from imageport.upkeep.housekeeping import maintenance_context
     from imageport.upkeep.records import delete_copy, delete_record
+    from imageport.upkeep.telling import telling_context
 
     session: Session = ctx.obj
     access = session.access(user, project, roles)
@@ -219,7 +226,7 @@ def delete_image(  # noqa: PLR0917 - the options of a command are its parameters
         asked = f"{named} with {copies}" if store is None else f"the copy in {printable(store)} of {named}"
         typer.confirm(f"delete {asked}?", abort=True)
     stores = Stores(session.catalogue)
-    with maintenance_context(session.site) as context:
+    with telling_context(session.site, session.catalogue, access.caller) as context:
         if store is None:
             staging = Staging(session.site.staging.directory)
             removed = delete_record(access, record, stores, staging, context)

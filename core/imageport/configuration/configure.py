@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from imageport.configuration.checks import scratch_problems
 from imageport.configuration.optionerrors import add_untold, model_problems
 from imageport.configuration.paths import anchored
-from imageport.configuration.placing import PlacedEntry, Role, shared_stores
+from imageport.configuration.placing import PlacedEntry, Role, labels_of, shared_observers, shared_stores
 from imageport.configuration.positions import Problem
 from imageport.configuration.templating import redact_problems
 from imageport.configuration.yamlfile import KeyPath, YamlFile
@@ -79,6 +79,19 @@ def configure_stores(site: Site, catalogue: Catalogue) -> list[ConfiguredStep]:
     if problems:
         raise PipelineInvalid(sorted(redact_problems(problems, site.secrets)))
     return stores
+
+
+def configure_observers(site: Site, catalogue: Catalogue) -> list[ConfiguredStep]:
+    """Return the observers of *site*, ready to be made. Raises ``PipelineInvalid`` with every mistake."""
+    problems: list[Problem] = []
+    placed = shared_observers(site)
+    labels = labels_of(placed, problems)
+    configured = [
+        configure(entry, label, catalogue, problems) for entry, label in zip(placed, labels, strict=True)
+    ]
+    if problems:
+        raise PipelineInvalid(sorted(redact_problems(problems, site.secrets)))
+    return [observer for observer in configured if observer is not None]
 
 
 def fits(hooks: frozenset[str], role: Role) -> bool:

@@ -46,10 +46,7 @@ def placed_entries(
         *_entries(file, {("source",): source} if source is not None else {}, "source"),
         *_entries(file, _items(tree, "steps"), "step"),
         *_stores(file, tree, site, problems, more_stores),
-        *(
-            _shared(site, "observer", index, site.file, ("observers", index))
-            for index in range(len(site.observers))
-        ),
+        *shared_observers(site),
         *_entries(file, _items(tree, "observers"), "observer"),
     ]
 
@@ -57,6 +54,14 @@ def placed_entries(
 def shared_stores(site: Site) -> list[PlacedEntry]:
     """Return the stores of the site file."""
     return [_shared(site, "store", index, site.file, ("stores", index)) for index in range(len(site.stores))]
+
+
+def shared_observers(site: Site) -> list[PlacedEntry]:
+    """Return the observers of the site file."""
+    return [
+        _shared(site, "observer", index, site.file, ("observers", index))
+        for index in range(len(site.observers))
+    ]
 
 
 def labels_of(placed: Sequence[PlacedEntry], problems: list[Problem]) -> list[str]:

@@ -67,6 +67,7 @@ def stage(
                 )
             staging.remove(image_id)
         try:
+            _tell(ctx, catalog, image_id)
             require_room_to_bring(quotas, catalog, before, expected)
             with interruption.raising():
                 pieces = ctx.capped(_pieces(file))
@@ -81,8 +82,16 @@ def stage(
                 catalog.changing_status(image_id, of=("uploading",), to="queued"),
             ):
                 pass
+            _tell(ctx, catalog, image_id)
             raise
+        _tell(ctx, catalog, image_id)
     return count
+
+
+def _tell(ctx: Context, catalog: Catalog, image_id: str) -> None:
+    # An image that was deleted meanwhile has been told of.
+    with suppress(ImageportError):
+        ctx.report("image.update", image_id=image_id, record=catalog.get_image(image_id))
 
 
 def export(

@@ -70,6 +70,7 @@ def delete_record(
     """
     access.require("delete_image", record)
     copies = access.catalog.delete_image(record.id)
+    ctx.report("image.delete", image_id=record.id, record=record.evolve(status="deleted"))
     try:
         return _remove(copies, f"image {record.id} is deleted", access.catalog, stores, ctx)
     finally:
@@ -84,6 +85,8 @@ def delete_copy(access: Access, record: ImageRecord, store: str, stores: Stores,
     """
     access.require("delete_image_location", record)
     copies = access.catalog.hide_copy(record.id, store)
+    kept = tuple(location for location in record.locations if location.store != store)
+    ctx.report("image.update", image_id=record.id, record=record.evolve(locations=kept))
     return _remove(copies, f"image {record.id} has no copy in {store} any more", access.catalog, stores, ctx)
 
 

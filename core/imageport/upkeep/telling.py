@@ -1,0 +1,47 @@
+"""What happens to images outside of imports is told to the observers of the site file, too."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from imageport.configuration.configure import configure_observers
+from imageport.configuration.site import Site
+from imageport.configuration.templating import redact_record
+from imageport.context import Context
+from imageport.errors import ImageportError
+from imageport.importing.observing import Observers
+from imageport.importing.plan import bind
+from imageport.plugins.binding import BoundStep
+from imageport.plugins.catalogue import Catalogue
+from imageport.upkeep.housekeeping import maintenance_context
+from imageport.values import Caller, Event
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def telling_context(site: Site, catalogue: Catalogue, caller: Caller) -> Iterator[Context]:
+    """Give a maintenance context whose events reach the observers of *site*, before the block is left."""
+    observers = Observers(_observers(site, catalogue))
+
+    def emit(event: Event) -> None:
+        record = event.record and redact_record(event.record, site.secrets)
+        observers.emit(replace(event, record=record), context)
+
+    with maintenance_context(site) as silent:
+        context = replace(silent, caller=caller, emit=emit)
+        try:
+            yield context
+        finally:
+            observers.close()
+
+
+def _observers(site: Site, catalogue: Catalogue) -> Sequence[BoundStep]:
+    try:
+        return [bind(observer) for observer in configure_observers(site, catalogue)]
+    except ImageportError as error:
+        log.warning("the observers of %s are not told: %s", site.file.path, error.message)
+        return ()
