@@ -1,10 +1,15 @@
-.PHONY: demo test lint clean
+.PHONY: demo test glance lint clean
 
 demo: ## import a bootable disk from a local server into two stores
 	@.ci/prepare demo && .venv/bin/python docs/demo/demo.py
 
 test: lint ## check and test everything
 	@.venv/bin/python -m pytest --numprocesses auto --dist worksteal
+
+glance: ## make the same imports through a real Glance and compare
+	@.ci/prepare test
+	@.venv/bin/pip install --quiet "tox>=4.22"
+	@.venv/bin/tox -e glance
 
 lint: ## check style and types
 	@.ci/prepare test

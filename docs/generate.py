@@ -11,6 +11,7 @@ from pathlib import Path
 
 from reference_pages.command import command_page, exit_code_page
 from reference_pages.contract import api_page, hooks_page
+from reference_pages.differences import differences_page
 from reference_pages.files import pipeline_page, site_page
 from reference_pages.glance import glance_page
 from reference_pages.plugins import plugin_index_page, plugin_page
@@ -47,6 +48,7 @@ def generated() -> Iterator[tuple[Path, str]]:
     pages = {
         "README.md": index_page(),
         "cli.md": command_page(),
+        "differences-from-glance.md": differences_page(),
         "exit-codes.md": exit_code_page(),
         "for-glance-operators.md": glance_page(),
         "hooks.md": hooks_page(),
@@ -76,6 +78,7 @@ def index_page() -> Iterator[str]:
             "* [The report and the events](report.md)",
             "* [Plugins that come with Imageport](plugins/README.md)",
             "* [For Glance operators](for-glance-operators.md)",
+            "* [Differences from Glance](differences-from-glance.md)",
             "* [Hooks](hooks.md)",
             "* [Names that plugins import](public-api.md)",
             "* [The import contract, test by test](import-contract.md)",
