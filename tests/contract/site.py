@@ -316,9 +316,9 @@ class Site:
         """Return what is in staging, but for empty folders."""
         return sorted(_files(self.folder / "staging"))
 
-    def notifications(self) -> list[dict[str, Any]]:
-        """Return what the observers were notified of, in order."""
-        path = self.folder / "notifications.jsonl"
+    def notifications(self, name: str = "notifications.jsonl") -> list[dict[str, Any]]:
+        """Return what the observers were notified of in the file *name*, in order."""
+        path = self.folder / name
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def location(self, store: str, image: str) -> str:

@@ -36,6 +36,7 @@ def test_the_examples_are_valid(tmp_path: Path) -> None:
         if name == "http":
             pipeline["stores"].append({"use": "file", "with": {"directory": "./images"}})
         (tmp_path / f"{name}.yaml").write_text(json.dumps(pipeline))
+    (tmp_path / "signers").mkdir()
     command = [sys.executable, "-m", "imageport", "validate", str(tmp_path)]
     environment = os.environ | {"OS_APPLICATION_CREDENTIAL_SECRET": "in the example of glance-download"}
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
