@@ -95,7 +95,7 @@ def test_a_failed_run_says_what_where_and_how_to_go_on(cli: CommandLine) -> None
 
 
 def test_after_a_failure_with_staged_data_it_has_to_be_staged_again(cli: CommandLine) -> None:
-    image = cli.inside("images", "create", "--name", "staged", "--json").json["id"]
+    image = cli.inside("images", "create", "--container-format", "bare", "--json").json["id"]
     cli.inside("images", "stage", image, cli.image)
     done = cli("run", "p.yaml", "--image", image, "--disk-format", "vmdk", "-q", code=5)
     assert f"  retry: imageport images stage {image} FILE; imageport run p.yaml --image {image}" in done.err

@@ -58,6 +58,8 @@ def holds(keyword: str, rule: Any, schema: Any, value: Any, root: Any) -> bool:
             return not isinstance(value, list) or len(value) >= rule
         case "minimum":
             return not is_number or value >= rule
+        case "minItems":
+            return not isinstance(value, list) or len(value) >= rule
         case "exclusiveMinimum":
             return not is_number or value > rule
         case "anyOf":
@@ -211,10 +213,10 @@ def test_a_site_file_fits_its_schema(acme: PluginFolder) -> None:
         network: {allow_networks: [127.0.0.0/8], proxy: null}
     """
     assert mistakes(schema, good) == []
-    bad = "stores: [{use: acme-watch}, fast]\nlimits: {read_timeout: -1}\nquotas: {}\n"
+    bad = "stores: [{use: acme-watch}, fast]\nlimits: {read_timeout: -1}\nquota: {}\n"
     assert mistakes(schema, bad) == [
         "/limits/read_timeout: anyOf",
-        "/quotas: const",
+        "/quota: const",
         "/stores/0/use: anyOf",
         "/stores/1: type",
     ]

@@ -13,8 +13,8 @@ from imageport.values import Caller, ImageRecord
 _TERM = re.compile(r"@|!|owner|role:[\w.-]+|visibility:(public|community|shared|private)")
 
 _HOW_TO_WRITE = (
-    "must be terms joined by 'and' and 'or' ('and' binds tighter, there are no brackets): "
-    "'@' (everybody), '!' (nobody), 'owner', 'role:NAME', 'visibility:public' (or community, shared, private)"
+    "a rule is made of '@' (everybody), '!' (nobody), 'owner', 'role:NAME' and 'visibility:public', "
+    "joined by 'and' and 'or', without brackets"
 )
 
 
@@ -23,12 +23,12 @@ def alternatives(rule: str) -> Sequence[Sequence[str]]:
     words = rule.split()
     terms, links = words[::2], words[1::2]
     if len(terms) == len(links):
-        raise ValueError(f"'{rule}' is not complete: it {_HOW_TO_WRITE}")
+        raise ValueError(f"'{rule}' is not complete: {_HOW_TO_WRITE}")
     found: list[list[str]] = [[]]
     for link, term in zip(["and", *links], terms, strict=True):
         if not _TERM.fullmatch(term) or link not in {"and", "or"}:
             wrong = link if link not in {"and", "or"} else term
-            raise ValueError(f"'{wrong}' is not understood: a rule {_HOW_TO_WRITE}")
+            raise ValueError(f"'{wrong}' is not understood: {_HOW_TO_WRITE}")
         if link == "or":
             found.append([])
         found[-1].append(term)

@@ -146,7 +146,7 @@ def verified(record: ImageRecord, store: str, chunks: Chunks) -> Chunks:
             raise VerificationFailed(
                 f"the copy in store {store} is damaged: its {name} is {value}, the record says {expected[name]}",
                 hint="export another copy with --store; then remove this one with "
-                f"'imageport images delete {record.id} --store {store}', and copy the image anew",
+                f"'imageport images delete {record.id} --store {store} --role admin', and copy the image anew",
             )
 
 
