@@ -93,10 +93,22 @@ def test_events_of_many_threads_reach_all_observers_in_one_order(tmp_path: Path)
 def test_an_observer_that_never_returns_holds_up_nobody_and_is_named(
     tmp_path: Path, release: threading.Event, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stuck, listener = Stuck(release), Listener()
-    observers = Observers([_bound("stuck", stuck), _bound("listener", listener)], patience=0.05)
+    over = threading.Event()
+
+    class Attentive(Listener):
+        """Say when everything was heard."""
+
+        @hookimpl
+        def on_progress(self, event: Event) -> None:
+            super().on_progress(event)
+            if event.kind == "report":
+                over.set()
+
+    listener = Attentive()
+    observers = Observers([_bound("listener", listener), _bound("stuck", Stuck(release))], patience=0.5)
     for kind in ("task.create", "task.success", "report"):
         observers.emit(event(kind), context(tmp_path))
+    assert over.wait(30)
     observers.close()
     assert [one.kind for one in listener.events] == ["task.create", "task.success", "report"]
     (warning,) = caplog.messages
