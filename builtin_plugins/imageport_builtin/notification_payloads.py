@@ -81,4 +81,4 @@ def failure_payload(event: Event) -> dict[str, Any]:
 
 def _time(moment: datetime | None) -> str | None:
     """Write *moment* as Glance does, in UTC and whole seconds."""
-    return moment and moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return None if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
