@@ -136,12 +136,12 @@ class _ChunkReader(io.RawIOBase):
         return count
 
 
-def file_chunks(path: Path) -> Chunks:
-    """Read *path* in pieces; where it has holes, yield ``ZERO_CHUNK`` without reading."""
+def file_chunks(path: Path, start: int = 0) -> Chunks:
+    """Read *path* from *start* in pieces; where it has holes, yield ``ZERO_CHUNK`` without reading."""
     with path.open("rb", buffering=0) as file:
         descriptor = file.fileno()
         end = os.fstat(descriptor).st_size
-        position = 0
+        position = start
         while position < end:
             data = _next_data(descriptor, position, end)
             while data - position >= CHUNK_SIZE:

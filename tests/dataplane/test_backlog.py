@@ -64,6 +64,21 @@ def test_a_store_without_place_in_the_pass_reads_the_whole_file(tmp_path: Path) 
     assert late.pipe.taken == len(CONTENT)
 
 
+def test_a_slow_store_reads_on_in_the_file_from_where_it_fell_behind(tmp_path: Path) -> None:
+    path = tmp_path / "spool"
+    path.write_bytes(CONTENT)
+    slow = Slow()
+    laggard = Consumer("laggard", slow, optional=True)
+    quick = Consumer("quick", _keep, optional=True)
+    fan_out(
+        ImageData.from_file(path).chunks(), [laggard, quick], size=None, report=lambda done, waits: None,
+        backlog=Backlog.of_file(path),
+    )  # fmt: skip
+    assert quick.outcome() == CONTENT
+    slow.go.set()
+    assert laggard.outcome() == CONTENT
+
+
 def test_data_that_breaks_off_reaches_the_laggard_too(tmp_path: Path) -> None:
     def broken() -> Iterator[bytes]:
         yield from PIECES[:20]

@@ -9,11 +9,17 @@ from typing import Any
 import pytest
 from tests.runner.desk import Bytes, Desk, Shelf
 
+from imageport import Context, Image, PendingCopy, Written, hookimpl
 from imageport.data import CHUNK_SIZE
 from imageport.importing.report import Report
 
 CONTENT = [bytes([number + 1]) * CHUNK_SIZE for number in range(30)]
 WHOLE = b"".join(CONTENT)
+
+
+def _both(first: Callable[[], None], second: Callable[[], None]) -> None:
+    first()
+    second()
 
 
 def _limits(desk: Desk, **limits: Any) -> None:
@@ -51,6 +57,31 @@ def test_an_image_is_active_while_a_slow_store_still_copies(desk: Desk) -> None:
     assert report.image is not None
     assert report.image.properties["os_glance_importing_to_stores"] == ""
     assert not desk.leftovers()
+
+
+@pytest.mark.parametrize(("spool_first", "places"), [(True, 0), (False, 2)])
+def test_a_slow_store_gets_the_whole_image_when_that_is_on_disk(
+    desk: Desk, spool_first: bool, places: int
+) -> None:
+    published = threading.Event()
+
+    class Slow(Shelf):
+        def after_the_first_piece(self) -> None:
+            published.wait(30)
+
+    class Quick(Shelf):
+        @hookimpl
+        def store_write(self, image: Image, ctx: Context) -> PendingCopy:
+            copy = Shelf.store_write(self, image, ctx)
+            return Written(
+                copy.location, copy.bytes_written, lambda: _both(copy.publish, published.set), copy.discard
+            )
+
+    _limits(desk, max_parallel_stores=places)
+    shelves = [Slow("slow"), Quick("quick"), Shelf("third")]
+    report = desk.run(Bytes(*CONTENT), *shelves, must=False, spool_first=spool_first)
+    assert report.error is None
+    assert [list(shelf.visible.values()) == [WHOLE] for shelf in shelves] == [True] * 3
 
 
 @pytest.mark.parametrize("must", [True, False])

@@ -25,6 +25,7 @@ class Backlog:
         self._descriptor: int | None = None
         self._end = 0
         self._complete = False
+        self._is_whole = False
         self._error: BaseException | None = None
         self._changed = threading.Condition()
 
@@ -32,8 +33,7 @@ class Backlog:
     def of_file(cls, path: Path) -> Backlog:
         """Return a backlog that holds the whole image already."""
         backlog = cls(path)
-        backlog._end = path.stat().st_size
-        backlog._complete = True
+        backlog._complete = backlog._is_whole = True
         return backlog
 
     def append(self, piece: bytes, position: int) -> None:
@@ -61,27 +61,28 @@ class Backlog:
 
     def chunks(self, position: int, check: Callable[[], None]) -> Chunks:
         """Read from *position* to the end, waiting for more; *check* may raise to stop the reader."""
-        if self._complete and position == 0:
-            for piece in file_chunks(self._path):
+        if self._is_whole:
+            for piece in file_chunks(self._path, position):
                 check()
                 yield piece
             return
-        while (end := self._wait_beyond(position, check)) is not None and self._descriptor is not None:
+        while (found := self._wait_beyond(position, check)) is not None:
+            descriptor, end = found
             length = min(CHUNK_SIZE, end - position)
             # Zeros at the end are not in the file.
-            piece = os.pread(self._descriptor, length, position).ljust(length, b"\0")
+            piece = os.pread(descriptor, length, position).ljust(length, b"\0")
             position += length
             yield piece
 
-    def _wait_beyond(self, position: int, check: Callable[[], None]) -> int | None:
-        """Return where the bytes end that are there, once that is beyond *position*; None at the end of all."""
+    def _wait_beyond(self, position: int, check: Callable[[], None]) -> tuple[int, int] | None:
+        """Return the open file and where its bytes end, once that is beyond *position*; None at the end of all."""
         with self._changed:
             while True:
                 check()
                 if self._error is not None:
                     raise self._error
-                if self._end > position:
-                    return self._end
+                if self._descriptor is not None and self._end > position:
+                    return self._descriptor, self._end
                 if self._complete:
                     return None
                 self._changed.wait(_PATIENCE)

@@ -12,7 +12,7 @@ from imageport.catalog.locks import IMPORTING
 from imageport.configuration.site import Site
 from imageport.configuration.templating import redact
 from imageport.context import Context
-from imageport.errors import ImageportError, LockLost, UsageError
+from imageport.errors import ImageportError, ImportFailed, LockLost, UsageError
 from imageport.importing.interruption import Interruption
 from imageport.importing.lease import LeaseKeeper
 from imageport.importing.plan import Plan
@@ -82,6 +82,11 @@ class Ending:
 
     def _publish(self, copy: Copy, record: ImageRecord, ctx: Context) -> None:
         pending = copy.outcome()
+        if pending.bytes_written != self.written.size:
+            raise ImportFailed(
+                f"store {copy.label} got {pending.bytes_written} bytes of an image of {self.written.size}",
+                hint="this is a defect of Imageport: please report it with the log",
+            )
         store = next(store for store in self.plan.stores if store.label == copy.label)
         self.catalog.require(self.lease)
         before = self._prepare(copy.label, ctx)
