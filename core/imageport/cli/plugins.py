@@ -18,9 +18,12 @@ app = typer.Typer(help="Show installed plugins.", no_args_is_help=True, rich_mar
 
 @app.command("list")
 def list_plugins(ctx: typer.Context, json: Json = False) -> None:
-    """List the installed plugins; a broken one is shown with the reason."""
+    """List the installed plugins; a broken one is shown with the reason, a method that the site disables as such."""
     session: Session = ctx.obj
     found = [_summary(plugin) for plugin in session.catalogue]
+    for row in found:
+        if row["status"] == "ok" and "stage" in row["hooks"] and not session.site.allows_method(row["name"]):
+            row["status"] = "not enabled"
     found += [_disabled(name) for name in session.catalogue.disabled]
     found.sort(key=lambda row: str(row["name"]))
     if json:

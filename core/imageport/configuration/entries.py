@@ -84,10 +84,10 @@ class Pipeline(BaseModel):
     steps: Annotated[list[StepEntry], _OrNothing] = Field(
         default_factory=list, description="What is done to the image, from top to bottom."
     )
-    stores: Annotated[list[StoreEntry], _OrNothing] = Field(
+    stores: list[StoreEntry] = Field(
         default_factory=list,
         description="Where copies go, written side by side: entries, or ids of stores of the site file. "
-        "None means the default store.",
+        "Left out, it is the default store.",
     )
     observers: Annotated[list[StepEntry], _OrNothing] = Field(
         default_factory=list, description="Who is told how the import goes."
@@ -100,3 +100,11 @@ class Pipeline(BaseModel):
         description="Whether the data passes through as a stream or is put into a file first; "
         "auto makes a file only when a step needs one.",
     )
+
+    @field_validator("stores", mode="before")
+    @classmethod
+    def _names_a_store(cls, stores: Any) -> Any:
+        # An empty list may have been meant to name some; the default store would then be the wrong one.
+        if stores is None or stores == []:
+            raise ValueError("names no store: name one, or leave it out for the default store")
+        return stores

@@ -45,7 +45,7 @@ def pipeline_schema(catalogue: Catalogue) -> Schema:
     schema["properties"] |= {
         "source": {"$ref": "#/$defs/source"},
         "steps": _list_of(schema, "steps", {"$ref": "#/$defs/step"}),
-        "stores": _list_of(schema, "stores", store),
+        "stores": {**_list_of(schema, "stores", store), "type": "array", "minItems": 1},
         "observers": _list_of(schema, "observers", {"$ref": "#/$defs/observer"}),
     }
     entries = {

@@ -28,7 +28,8 @@ _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 class ImportRequest:
     """What the caller asks for. ``image`` is the id or name of an existing record; without it one is made.
 
-    ``stores`` names target stores instead of the pipeline's; ``all_stores`` means every writable one.
+    ``stores`` names target stores instead of the pipeline's; ``all_stores`` means every writable one. Both at once
+    raise ``UsageError``.
     """
 
     caller: Caller
@@ -40,15 +41,26 @@ class ImportRequest:
     stores: tuple[str, ...] = ()
     all_stores: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse two answers to one question."""
+        if self.stores and self.all_stores:
+            raise UsageError("--store and --all-stores exclude each other", hint="give one of them")
+
 
 def admit_record(request: ImportRequest, plan: Plan, access: Access) -> tuple[ImageRecord, bool]:
     """Return the record to import, and whether it has to be created.
 
-    Raises ``UsageError`` for an unknown image or format and for what no database can keep, ``NotAllowed`` for
-    properties that the caller may not set, ``OverQuota`` when the caller has too much already.
+    Raises ``UsageError`` for an unknown image or format, for what no database can keep and for the only store that may
+    fail; ``NotAllowed`` for properties that the caller may not set, ``OverQuota`` when the caller has too much already.
     """
     caller = request.caller
     require_caller(caller)
+    known = {*access.site.store_ids(), *(store.label for store in plan.stores)}
+    if not plan.all_stores_must_succeed and len(known) == 1:
+        raise UsageError(
+            f"store '{known.pop()}' is the only one, so it must succeed",
+            hint="leave out --allow-failure, or all_stores_must_succeed of the pipeline",
+        )
     require_text("name", request.name)
     for text in (*request.properties, *request.properties.values()):
         require_text("property", text)
