@@ -29,7 +29,7 @@ from imageport_builtin.remote_image import RemoteImage
 
 _HINTS = {
     401: "the token is missing, expired or of another cloud: see token, username and auth_url of glance-download",
-    403: "its policy keeps these credentials from reading the image: sign in as somebody who may",
+    403: "its policy keeps these credentials from the data: by default that takes the role member, not reader",
     404: "check the id and the region; an image of another project has to be public, community or shared with this one",
 }
 

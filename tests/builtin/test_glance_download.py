@@ -296,7 +296,7 @@ def test_a_service_that_cannot_be_reached_is_named(ctx: Context, option: str) ->
         (SIGNED_IN, 404, "answered 404", "check the url"),
         (IMAGE, 401, "answered 401", "the token is missing, expired"),
         (IMAGE, 404, "answered 404", "check the id and the region"),
-        (f"{IMAGE}/file", 403, "answered 403", "policy keeps these credentials"),
+        (f"{IMAGE}/file", 403, "answered 403", "takes the role member"),
         (f"{IMAGE}/file", 204, "answered 204", "try again later"),
     ],
 )

@@ -1,0 +1,99 @@
+"""A real Keystone, and as much of its API as the tests need."""
+
+from __future__ import annotations
+
+import getpass
+import grp
+import json
+import os
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from tests.glance.service import Service
+
+USER, PASSWORD, PROJECT = "admin", "admin-password", "admin"
+
+_CONFIGURATION = """\
+[DEFAULT]
+log_file = {folder}/keystone.log
+[database]
+connection = sqlite:///{folder}/keystone.db
+[fernet_tokens]
+key_repository = {folder}/fernet
+[credential]
+key_repository = {folder}/credential
+[cache]
+enabled = false
+[identity]
+password_hash_algorithm = bcrypt
+password_hash_rounds = 4
+"""
+
+
+class KeystoneServer(Service):
+    """Keystone in *folder*, with the user ``admin`` of the project ``admin``, who has every role."""
+
+    def __init__(self, folder: Path) -> None:
+        environment = {"OS_KEYSTONE_CONFIG_DIR": str(folder), "OS_KEYSTONE_CONFIG_FILES": "keystone.conf"}
+        super().__init__(folder, "keystone.wsgi.api:application", environment)
+        self.auth_url = f"{self.url}/v3"
+        for keys in ("fernet", "credential"):
+            (folder / keys).mkdir(mode=0o700)
+        configuration = folder / "keystone.conf"
+        configuration.write_text(_CONFIGURATION.format(folder=folder))
+        manage = ("keystone-manage", "--config-file", configuration)
+        owner = ("--keystone-user", getpass.getuser(), "--keystone-group", grp.getgrgid(os.getgid()).gr_name)
+        self.manage(*manage, "db_sync")
+        self.manage(*manage, "fernet_setup", *owner)
+        self.manage(*manage, "credential_setup", *owner)
+        self.manage(
+            *manage, "bootstrap",
+            "--bootstrap-password", PASSWORD, "--bootstrap-region-id", "North",
+            "--bootstrap-public-url", self.auth_url, "--bootstrap-internal-url", self.auth_url,
+        )  # fmt: skip
+
+    def sign_in(self) -> str:
+        """Return a token of the user."""
+        domain = {"domain": {"id": "default"}}
+        identity = {
+            "methods": ["password"],
+            "password": {"user": {"name": USER, "password": PASSWORD, **domain}},
+        }
+        scope = {"project": {"name": PROJECT, **domain}}
+        token, _ = self._post("auth/tokens", {"auth": {"identity": identity, "scope": scope}})
+        return token
+
+    def add_image_service(self, url: str, region: str, token: str) -> None:
+        """Put a Glance into the catalog."""
+        _, service = self._post("services", {"service": {"type": "image", "name": f"glance-{region}"}}, token)
+        if region != "North":
+            self._post("regions", {"region": {"id": region}}, token)
+        endpoint = {
+            "service_id": service["service"]["id"], "interface": "public", "region_id": region, "url": url,
+        }  # fmt: skip
+        self._post("endpoints", {"endpoint": endpoint}, token)
+
+    def application_credential(self, token: str) -> dict[str, str]:
+        """Return id and secret of a new application credential of the user with one role: that which reads data."""
+        request = urllib.request.Request(
+            f"{self.auth_url}/auth/tokens", headers={"X-Auth-Token": token, "X-Subject-Token": token}
+        )
+        with urllib.request.urlopen(request) as answer:
+            user = json.load(answer)["token"]["user"]["id"]
+        wanted = {"application_credential": {"name": "imageport", "roles": [{"name": "member"}]}}
+        _, made = self._post(f"users/{user}/application_credentials", wanted, token)
+        credential = made["application_credential"]
+        return {
+            "application_credential_id": credential["id"],
+            "application_credential_secret": credential["secret"],
+        }
+
+    def _post(self, path: str, body: object, token: str = "") -> tuple[str, Any]:
+        request = urllib.request.Request(
+            f"{self.auth_url}/{path}",
+            data=json.dumps(body).encode(),
+            headers={"Content-Type": "application/json", "X-Auth-Token": token},
+        )
+        with urllib.request.urlopen(request) as answer:
+            return answer.headers.get("X-Subject-Token", ""), json.load(answer)
