@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Any, TextIO
 
 import typer
@@ -15,7 +16,7 @@ from imageport.hookspecs import hookimpl
 from imageport.plugin import NoConfig, Plugin
 from imageport.plugins.binding import BoundStep
 from imageport.plugins.catalogue import Catalogue
-from imageport.values import Event
+from imageport.values import Event, ImageRecord
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +33,14 @@ def named_observer(name: str, catalogue: Catalogue) -> tuple[BoundStep, ...]:
         return ()
 
 
-def json_lines(secrets: Collection[str], file: TextIO) -> BoundStep:
-    """Return an observer that prints to *file* every event but the report, which the command prints itself."""
-    return BoundStep.bind("json", "imageport", _Lines(secrets, file))
+def json_lines(
+    secrets: Collection[str], file: TextIO, shown: Callable[[ImageRecord], ImageRecord]
+) -> BoundStep:
+    """Return an observer that prints to *file* every event but the report, which the command prints itself.
+
+    Records are printed as *shown* to the caller.
+    """
+    return BoundStep.bind("json", "imageport", _Lines(secrets, file, shown))
 
 
 def print_line(value: dict[str, Any], secrets: Collection[str], file: TextIO) -> None:
@@ -45,12 +51,16 @@ def print_line(value: dict[str, Any], secrets: Collection[str], file: TextIO) ->
 class _Lines(Plugin[NoConfig]):
     """Print events as JSON lines."""
 
-    def __init__(self, secrets: Collection[str], file: TextIO) -> None:
+    def __init__(
+        self, secrets: Collection[str], file: TextIO, shown: Callable[[ImageRecord], ImageRecord]
+    ) -> None:
         super().__init__(NoConfig())
+        self._shown = shown
         self._secrets = secrets
         self._file = file
 
     @hookimpl
     def on_progress(self, event: Event) -> None:
         if event.kind != "report":
+            event = replace(event, record=event.record and self._shown(event.record))
             print_line(event.as_dict(), self._secrets, self._file)

@@ -125,15 +125,20 @@ def _import(session: Session, plan: Plan, request: ImportRequest, *, json: bool,
     from imageport.cli.progress import json_lines, named_observer
     from imageport.importing.interruption import Interruption
     from imageport.importing.runner import Importer
+    from imageport.rules.access import Access
 
+    access = Access(session.site, session.catalog, request.caller)
     if json:
-        plan = replace(plan, observers=(*plan.observers, json_lines(plan.secrets, sys.stdout)))
+        plan = replace(plan, observers=(*plan.observers, json_lines(plan.secrets, sys.stdout, access.shown)))
     elif not quiet:
         name = "terminal" if sys.stderr.isatty() else "log"
         plan = replace(plan, observers=(*plan.observers, *named_observer(name, session.catalogue)))
     # What plugins print is no part of the result.
     with Interruption() as interruption, redirect_stdout(sys.stderr):
-        return Importer(session.site, session.catalog, session.catalogue, interruption).run(plan, request)
+        report = Importer(session.site, session.catalog, session.catalogue, interruption).run(plan, request)
+    if report.image is not None:
+        report.image = access.shown(report.image)
+    return report
 
 
 def _show(report: Report, secrets: Collection[str], image: str | None, *, json: bool) -> None:

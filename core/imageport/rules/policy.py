@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from imageport.values import Caller, ImageRecord
 
 _TERM = re.compile(r"@|!|owner|role:[\w.-]+|visibility:(public|community|shared|private)")
+_LINK = re.compile("and|or")
 
 _HOW_TO_WRITE = (
     "a rule is made of '@' (everybody), '!' (nobody), 'owner', 'role:NAME' and 'visibility:public', "
@@ -21,14 +22,13 @@ _HOW_TO_WRITE = (
 def alternatives(rule: str) -> Sequence[Sequence[str]]:
     """Return the terms of *rule*: one of the inner lists has to hold completely. Raises ``ValueError``."""
     words = rule.split()
-    terms, links = words[::2], words[1::2]
-    if len(terms) == len(links):
+    for number, word in enumerate(words):
+        if not (_LINK if number % 2 else _TERM).fullmatch(word):
+            raise ValueError(f"'{word}' is not understood: {_HOW_TO_WRITE}")
+    if len(words) % 2 == 0:
         raise ValueError(f"'{rule}' is not complete: {_HOW_TO_WRITE}")
-    found: list[list[str]] = [[]]
-    for link, term in zip(["and", *links], terms, strict=True):
-        if not _TERM.fullmatch(term) or link not in {"and", "or"}:
-            wrong = link if link not in {"and", "or"} else term
-            raise ValueError(f"'{wrong}' is not understood: {_HOW_TO_WRITE}")
+    found = [[words[0]]]
+    for link, term in zip(words[1::2], words[2::2], strict=True):
         if link == "or":
             found.append([])
         found[-1].append(term)

@@ -61,9 +61,9 @@ def require_room(
         more, used = wanted[name], getattr(usage, name)
         if more is not None and used + more > limit:
             unit = "bytes" if name in {"image_size_total", "image_stage_total"} else "images"
-            adding = f" and {more} more are wanted" if more else ""
+            adding = f"wanted {more} more, " if more else ""
             raise OverQuota(
-                f"{owner or 'nobody'} is over quota {name}: {used} {unit} are used{adding}, the limit is {limit}",
+                f"{owner or 'nobody'} is over quota {name}: {unit} used {used}, {adding}limit {limit}",
                 hint=f"{_REMEDIES[name]}, or raise quotas.{name} in the site file",
             )
 
