@@ -79,6 +79,54 @@ def test_a_slow_store_reads_on_in_the_file_from_where_it_fell_behind(tmp_path: P
     assert laggard.outcome() == CONTENT
 
 
+class Steady:
+    """Take a little while for each piece."""
+
+    def __call__(self, data: ImageData) -> bytes:
+        kept = []
+        for piece in data.chunks():
+            threading.Event().wait(0.1)
+            kept.append(piece)
+        return b"".join(kept)
+
+
+def test_a_store_that_is_a_little_slow_all_the_time_falls_behind_too(tmp_path: Path) -> None:
+    slow = Consumer("slow", Steady(), optional=True)
+    quick = Consumer("quick", _keep, optional=True)
+    fan_out(
+        iter(PIECES[:30]), [slow, quick], size=None, report=lambda done, waits: None,
+        backlog=Backlog(tmp_path / "backlog"),
+    )  # fmt: skip
+    assert slow.pipe.behind
+    assert slow.outcome() == quick.outcome() == b"".join(PIECES[:30])
+
+
+def test_stores_that_are_equally_slow_need_no_backlog(tmp_path: Path) -> None:
+    stores = [Consumer(name, Steady(), optional=True) for name in "ab"]
+    fan_out(
+        iter(PIECES[:30]), stores, size=None, report=lambda done, waits: None,
+        backlog=Backlog(tmp_path / "backlog"),
+    )  # fmt: skip
+    assert not (tmp_path / "backlog").exists()
+    assert [store.outcome() for store in stores] == [b"".join(PIECES[:30])] * 2
+
+
+def test_a_store_that_was_given_up_gets_no_more_of_the_image() -> None:
+    slow = Slow()
+    consumer = Consumer("stuck", slow)
+    consumer.start(None)
+    consumer.pipe.put(b"a")
+    consumer.pipe.put(b"b")
+    while not consumer.pipe.taken:
+        slow.go.wait(0.01)
+    consumer.give_up(StoreFailed("stuck"))
+    consumer.pipe.close()
+    slow.go.set()
+    while consumer.running:
+        slow.go.wait(0.01)
+    assert consumer.pipe.taken == 1
+
+
 def test_data_that_breaks_off_reaches_the_laggard_too(tmp_path: Path) -> None:
     def broken() -> Iterator[bytes]:
         yield from PIECES[:20]
@@ -122,20 +170,26 @@ def test_a_needed_store_that_takes_nothing_ends_the_pass() -> None:
 
 
 def test_what_a_store_brings_too_late_is_thrown_away() -> None:
-    slow = Slow()
+    go = threading.Event()
     thrown: list[bytes] = []
-    consumer = Consumer("stuck", slow, too_late=thrown.append)
+
+    def finish_late(data: ImageData) -> bytes:
+        content = b"".join(data.chunks())
+        go.wait()
+        return content
+
+    consumer = Consumer("stuck", finish_late, too_late=thrown.append)
     consumer.start(None)
     consumer.pipe.put(b"a")
-    while not consumer.pipe.taken:
-        slow.go.wait(0.01)
-    consumer.give_up(StoreFailed("stuck"))
     consumer.pipe.close()
+    while not consumer.pipe.taken:
+        go.wait(0.01)
+    consumer.give_up(StoreFailed("stuck"))
     assert consumer.failed
     assert consumer.result is None
-    slow.go.set()
+    go.set()
     while consumer.running:
-        slow.go.wait(0.01)
+        go.wait(0.01)
     assert thrown == [b"a"]
 
 

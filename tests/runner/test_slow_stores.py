@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -20,6 +20,10 @@ WHOLE = b"".join(CONTENT)
 def _both(first: Callable[[], None], second: Callable[[], None]) -> None:
     first()
     second()
+
+
+def _a_moment() -> None:
+    threading.Event().wait(0.2)
 
 
 def _limits(desk: Desk, **limits: Any) -> None:
@@ -103,6 +107,20 @@ def test_a_stuck_store_does_not_hold_the_import_for_ever(desk: Desk, must: bool)
     assert report.image.status == ("queued" if must else "active")
     assert bool(good.visible) is not must
     assert not desk.leftovers()
+
+
+@pytest.mark.parametrize("must", [True, False])
+def test_a_store_is_not_blamed_for_a_source_that_sends_nothing(desk: Desk, must: bool) -> None:
+    class LateEnd(Bytes):
+        def _chunks(self) -> Iterator[bytes]:
+            yield from self.pieces
+            threading.Event().wait(0.8)
+
+    _limits(desk, store_patience=0.5)
+    shelves = [Shelf(name, after=_a_moment) for name in "ab"]
+    report = desk.run(LateEnd(*CONTENT[:2]), *shelves, must=must)
+    assert report.error is None
+    assert all(shelf.visible for shelf in shelves)
 
 
 def _summary(desk: Desk, report: Report) -> dict[str, Any]:

@@ -20,9 +20,10 @@ REPORT_INTERVAL = 0.2
 #: Seconds that consumers have to notice that the data ended with an error; a store that is stuck is left behind.
 LAST_WAIT = 30.0
 
-
-#: Seconds that one who need not succeed may hold up the others; then it reads from the backlog.
+#: Seconds that one who need not succeed may hold up the others in all, and the share of the time that it may cost
+#: them on top of that; then it reads from the backlog.
 HOLD_UP = 1.0
+HOLD_UP_SHARE = 0.1
 
 
 class Consumer(Generic[T]):
@@ -48,6 +49,9 @@ class Consumer(Generic[T]):
         self._ending = threading.Lock()
         self.pipe = Pipe()
         self.seconds = 0.0
+        #: Seconds that others had to wait for this one, with nothing to do.
+        self.held_up = 0.0
+        self._started_at = 0.0
         self.error: BaseException | None = None
         self._work = work
         self._result: T | None = None
@@ -56,6 +60,7 @@ class Consumer(Generic[T]):
     def start(self, size: int | None) -> None:
         """Start reading a stream of *size* bytes (None when unknown)."""
         data = ImageData.from_chunks(self.pipe.chunks, size=size)
+        self._started_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, args=(data,), name=self.label, daemon=True)
         self._thread.start()
 
@@ -65,8 +70,7 @@ class Consumer(Generic[T]):
         self.start(size)
 
     def _run(self, data: ImageData) -> None:
-        started = time.monotonic()
-        self.pipe.last_taken = started
+        self.pipe.busy_since = self._started_at
         try:
             result = self._work(data)
             with self._ending:
@@ -79,7 +83,7 @@ class Consumer(Generic[T]):
                 self.error = error
         finally:
             self._ended_at = time.monotonic()
-            self.seconds = self._ended_at - started
+            self.seconds = self._ended_at - self._started_at
             self.pipe.abandon()
 
     def give_up(self, error: BaseException) -> None:
@@ -108,8 +112,13 @@ class Consumer(Generic[T]):
 
     @property
     def idle(self) -> float:
-        """Seconds since the running work took data."""
-        return time.monotonic() - self.pipe.last_taken if self.running else 0.0
+        """Seconds since the running work took data, or since all of them had come."""
+        return time.monotonic() - self.pipe.busy_since if self.running else 0.0
+
+    @property
+    def may_hold_up(self) -> float:
+        """Seconds that the others still wait for this one."""
+        return max(0.0, HOLD_UP + HOLD_UP_SHARE * (time.monotonic() - self._started_at) - self.held_up)
 
     @property
     def running(self) -> bool:
@@ -171,7 +180,8 @@ def fan_out(
             consumer.start(size)
         for piece in pace.timed(chunks):
             for consumer in consumers:
-                _feed(consumer, piece, backlog, patience)
+                others = [store for store in stores if store is not consumer]
+                _feed(consumer, piece, others, backlog, patience)
             if backlog is not None and any(consumer.pipe.behind for consumer in consumers):
                 backlog.append(piece, total)
             if give_up and stores and all(store.failed for store in stores):
@@ -192,15 +202,24 @@ def fan_out(
     return total
 
 
-def _feed(consumer: Consumer[Any], piece: bytes, backlog: Backlog | None, patience: float | None) -> None:
-    may_lag = consumer.optional and backlog is not None
+def _feed(
+    consumer: Consumer[Any],
+    piece: bytes,
+    others: Sequence[Consumer[Any]],
+    backlog: Backlog | None,
+    patience: float | None,
+) -> None:
+    blocked = consumer.pipe.blocked
     try:
-        taken = consumer.pipe.put(
-            piece, patience=HOLD_UP if may_lag else patience, backlog=backlog if may_lag else None
-        )
+        if consumer.optional and backlog is not None:
+            taken = consumer.pipe.put(piece, patience=consumer.may_hold_up, backlog=backlog)
+        else:
+            taken = consumer.pipe.put(piece, patience=patience)
     except TimeoutError:
         consumer.give_up(stalled(consumer.label, consumer.idle))
         taken = False
+    if any(other.pipe.starving for other in others):
+        consumer.held_up += consumer.pipe.blocked - blocked
     if not taken and not consumer.optional:
         consumer.raise_for_leaving()
 

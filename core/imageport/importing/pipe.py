@@ -28,11 +28,17 @@ class Pipe:
         self._error: BaseException | None = None
         #: Seconds that the feeding side had to wait for this consumer.
         self.blocked = 0.0
-        #: Bytes that the consumer has taken, and when it took the last ones (seconds of the monotonic clock).
+        #: Bytes that the consumer has taken.
         self.taken = 0
-        self.last_taken = time.monotonic()
+        #: Since when the consumer is on its own: it took bytes or all had come (seconds of the monotonic clock).
+        self.busy_since = time.monotonic()
         #: Whether the data ended with an error while the consumer was reading: what it raises then is not its fault.
         self.broken = False
+
+    @property
+    def starving(self) -> bool:
+        """Whether the consumer has taken all there is and could take more at once."""
+        return not (self._pieces or self._backlog or self._abandoned)
 
     @property
     def behind(self) -> bool:
@@ -80,13 +86,14 @@ class Pipe:
         """End the data; with *error*, the consumer gets an error instead of the rest."""
         with self._changed:
             self._closed = True
+            self.busy_since = time.monotonic()
             if error is not None and not self._abandoned:
                 self._error = error
                 self.broken = True
             self._changed.notify_all()
 
     def abandon(self) -> None:
-        """For the consumer's side: nobody will take another piece."""
+        """Say that nobody wants another piece; a consumer that asks for one all the same gets an error."""
         with self._changed:
             self._abandoned = True
             self._pieces.clear()
@@ -96,7 +103,9 @@ class Pipe:
         """Take the pieces out."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._pieces or self._closed or self._backlog)
+                self._changed.wait_for(
+                    lambda: self._pieces or self._closed or self._backlog or self._abandoned
+                )
                 self._check()
                 if not self._pieces:
                     break
@@ -112,8 +121,10 @@ class Pipe:
 
     def _note(self, piece: bytes) -> None:
         self.taken += len(piece)
-        self.last_taken = time.monotonic()
+        self.busy_since = time.monotonic()
 
     def _check(self) -> None:
+        if self._abandoned:
+            raise ImportFailed("nobody waits for this copy any more")
         if self._error is not None:
             raise ImportFailed(f"the data ended early: {self._error}") from self._error
