@@ -30,6 +30,8 @@ def settle_all(
         for copy in copies:
             if copy.ended:
                 copy.outcome()
+    # The stores may have taken the last bytes since this was told before.
+    written.report(written.size, None)
     for copy in copies:
         copy.outcome()
     for copy in copies:
@@ -62,7 +64,7 @@ def settle_any(
                 raise
             log.warning("%s; the image is in use and stays in the stores that have it", error)
             for copy in waiting:
-                copy.give_up(StoreFailed(f"{error} before this store was done"))
+                copy.throw_away(StoreFailed(f"{error} before this store was done"))
                 failed(copy)
             return
     if not published:
