@@ -518,6 +518,18 @@ def test_an_image_arrives_with_its_formats_properties_and_digests(
     assert "demo-password" not in done.stdout + done.stderr
 
 
+def test_it_cannot_stand_under_steps(run_imageport: RunImageport, site_folder: Path) -> None:
+    """It describes the image as well as bringing it, but only what it has brought."""
+    step = {"use": "glance-download", "with": {"endpoint": "http://name"}}
+    pipeline = {"name": "wrong", "source": {"use": "web-download"}, "steps": [step]}
+    (site_folder / "wrong.yaml").write_text(json.dumps(pipeline))
+    done = run_imageport("validate", "wrong.yaml")
+    assert done.exit_code == 2
+    assert (
+        "'glance-download' cannot stand under 'steps': it belongs under 'source'" in done.stdout + done.stderr
+    )
+
+
 @pytest.mark.parametrize(
     ("fault", "exit_code"),
     [("size", 5), ("digest", 5), ("queued", 4), ("region", 4), ("unreachable", 4)],

@@ -266,6 +266,37 @@ def test_a_webhook_that_does_not_accept_is_an_error_and_called_once(
     assert len(http_server.requests) == 1
 
 
+def test_the_answer_to_what_was_posted_can_be_read(http_server: HttpServer) -> None:
+    def created(reply: Reply) -> None:
+        reply.head(201, {"Content-Length": "5", "X-Subject-Token": "t"})
+        reply.write(b"token")
+
+    with make_transport().post(http_server.answer("/tokens", created), {"auth": 1}) as response:
+        assert (response.status, response.headers["X-Subject-Token"], response.text()) == (201, "t", "token")
+    assert response.closed
+    assert json.loads(http_server.requests[0].body) == {"auth": 1}
+
+
+@pytest.mark.parametrize("code", [302, 401, 503])
+def test_what_is_posted_is_sent_once_and_to_nobody_else(http_server: HttpServer, code: int) -> None:
+    url = http_server.answer("/tokens", status(code, {"Location": "/elsewhere"}))
+    with pytest.raises(SourceUnavailable, match=f"answered {code}") as caught:
+        make_transport().post(url, {"password": "secret"})
+    assert caught.value.status == code
+    assert http_server.paths() == ["/tokens"]
+
+
+def test_an_answer_that_breaks_off_is_not_asked_for_again_by_posting(http_server: HttpServer) -> None:
+    def broken(reply: Reply) -> None:
+        reply.head(201, {"Content-Length": "10", "ETag": '"1"'})
+        reply.write(b"token")
+
+    response = make_transport().post(http_server.answer("/tokens", broken), {})
+    with pytest.raises(SourceUnavailable, match="broke off"):
+        response.text()
+    assert len(http_server.requests) == 1
+
+
 @pytest.mark.parametrize("persistent", [True, False])
 def test_closing_the_transport_hangs_up_on_unread_answers(http_server: HttpServer, persistent: bool) -> None:
     hung_up = threading.Event()
@@ -312,6 +343,7 @@ def test_what_any_step_refuses_is_not_connected_to(http_server: HttpServer) -> N
     for call in (transport.get, transport.get_text):
         with pytest.raises(ImageportError, match="not this one"):
             call("http://user:secret@NAME.example/disk#x")
-    with pytest.raises(ImageportError, match="not this one"):
-        transport.post_json("http://NAME.example/disk", {})
-    assert seen == [("http://name.example/disk", None)] * 3
+    for send in (transport.post_json, transport.post):
+        with pytest.raises(ImageportError, match="not this one"):
+            send("http://NAME.example/disk", {})
+    assert seen == [("http://name.example/disk", None)] * 4
