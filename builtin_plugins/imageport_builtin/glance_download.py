@@ -22,6 +22,7 @@ from imageport import (
     VerificationFailed,
     format_size,
     hookimpl,
+    printable,
 )
 from imageport_builtin.checksum import verified
 from imageport_builtin.keystone import BaseUrl, Credentials, Session
@@ -76,7 +77,7 @@ class GlanceDownload(Plugin[GlanceDownloadConfig]):
     tells. The token goes to the image service alone, and to no server that it redirects to.
     """
 
-    stability = "experimental"
+    stability = "stable"
 
     def __init__(self, config: GlanceDownloadConfig) -> None:
         super().__init__(config)
@@ -134,7 +135,7 @@ class GlanceDownload(Plugin[GlanceDownloadConfig]):
             return str(uuid.UUID(given))
         except ValueError:
             raise UsageError(
-                f"'{given}' is no id of an image",
+                f"'{printable(given)}' is no id of an image",
                 hint="ids look like 71c675ab-d94f-49cd-a114-e12490b328d9; 'openstack image list' shows them",
             ) from None
 

@@ -7,10 +7,12 @@ from typing import Annotated, Any, NoReturn, Self
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, model_validator
 
-from imageport import Context, PluginConfig, SourceRejected, SourceUnavailable, Url
+from imageport import Context, PluginConfig, SourceRejected, SourceUnavailable, Url, printable
 
 _TOKEN = re.compile("[\x21-\x7e]+")
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
+#: Letters of a catalog that go into a message.
+_LONGEST_LIST = 500
 
 
 def _base_url(text: str) -> str:
@@ -117,10 +119,11 @@ class Session:
             same_region = (endpoint.region or "").casefold() == region.casefold()
             if same_region and endpoint.interface == interface:
                 return endpoint.url
-        known = sorted({f"{endpoint.region} ({endpoint.interface})" for endpoint in endpoints})
+        known = sorted({f"{end.region} ({end.interface})" for end in endpoints})
+        told = printable(", ".join(known)[:_LONGEST_LIST])
         raise SourceUnavailable(
             f"the catalog of {self._keystone} has no {interface} image service in region '{region}'",
-            hint=f"it has: {', '.join(known) or 'no image service at all'}",
+            hint=f"it has: {told or 'no image service at all'}",
         )
 
     def _sign_in(self, request: dict[str, Any]) -> None:
