@@ -32,8 +32,7 @@ class Case:
         for store in STORES:
             site.trouble(store, *(["middle"] if store in self.broken else []))
         site.configure(limits={"max_parallel_stores": at_once}, **self.settings)
-        image = site.create(disk_format=self.disk_format)
-        done = site.run(self.content, image=image, all_stores=True, must=self.must)
+        done = site.run(self.content, disk_format=self.disk_format, all_stores=True, must=self.must)
         site.configure(**dict.fromkeys(self.settings))
         assert (done.report["error"] or {}).get("code") == self.error
         return _whole(site, done)
