@@ -5,7 +5,7 @@ from collections import Counter
 from tests.contract.scenarios import LAST, WITHOUT_TEST, written
 
 #: To be emptied, and then deleted.
-NOT_YET_WRITTEN = frozenset({*range(1, 22), *range(41, 74), 76, *range(98, 109)})
+NOT_YET_WRITTEN = frozenset({*range(1, 22), *range(71, 74), 76, *range(98, 103)})
 
 
 def test_every_scenario_has_exactly_one_test() -> None:
