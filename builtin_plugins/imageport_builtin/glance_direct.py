@@ -70,6 +70,11 @@ class GlanceDirect(Plugin[NoConfig]):
 
 
 def _nothing_staged(image: ImageRecord) -> Conflict:
+    if host := image.properties.get("os_glance_stage_host"):
+        return Conflict(
+            f"nothing is staged here for image {image.id}: its data is in staging on {host}",
+            hint=f"import it on {host}, let both have one staging.directory, or stage it here as well",
+        )
     return Conflict(
         f"nothing is staged for image {image.id}",
         hint=f"stage it first: imageport images stage {image.id} FILE, or name a file to import",

@@ -6,6 +6,7 @@ change nothing once the import no longer holds the lock of its image.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -141,8 +142,8 @@ class Catalog:
     ) -> Iterator[ImageRecord]:
         """Give the image the status *to* when the block has ended well; until then no import of it can begin.
 
-        With *size* it is the bytes that are in staging. The block gets the record as it was. Raises ``Conflict`` when
-        an import holds the image or its status is none of *of*, ``UsageError`` for an unknown image.
+        With *size* it is the bytes that are in staging on this host. The block gets the record as it was. Raises
+        ``Conflict`` when an import holds the image or its status is none of *of*, ``UsageError`` for an unknown image.
         """
         with self._database.writing() as connection:
             images.lock_row(connection, image_id)
@@ -151,7 +152,8 @@ class Catalog:
             before = images.get(connection, image_id)
             images.require_status(before, of, "putting data in staging")
             fields = {"status": to} | ({} if size is None else {"size": size})
-            images.write(connection, image_id, now, fields=fields, properties={})
+            staged_on = {locks.STAGE_HOST: None if size is None else socket.gethostname()}
+            images.write(connection, image_id, now, fields=fields, properties=staged_on)
             yield before
 
     @contextmanager

@@ -21,6 +21,8 @@ from imageport.values import ImageRecord
 LOCK = "os_glance_import_task"
 #: The stores that an import has still to publish.
 IMPORTING = "os_glance_importing_to_stores"
+#: The host whose staging directory has the data of an image.
+STAGE_HOST = "os_glance_stage_host"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
