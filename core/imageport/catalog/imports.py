@@ -15,7 +15,7 @@ from sqlalchemy import Connection, insert, select
 from imageport.catalog import images, locations, locks, tables, tasks
 from imageport.catalog.engine import current_time
 from imageport.catalog.lifecycle import require_image_move
-from imageport.catalog.locks import IMPORTING, LOCK, Lease
+from imageport.catalog.locks import IMPORTING, LOCK, STAGE_HOST, Lease
 from imageport.catalog.processes import this_process
 from imageport.catalog.tasks import TaskRow
 from imageport.errors import LockLost
@@ -77,7 +77,12 @@ def begin(
         image_id,
         now,
         fields={} if before.status == "active" else {"status": "importing"},
-        properties={LOCK: task_id, IMPORTING: _joined(importing), FAILED: _joined(failed)},
+        properties={
+            LOCK: task_id,
+            IMPORTING: _joined(importing),
+            FAILED: _joined(failed),
+            STAGE_HOST: None,
+        },
         brings_formats=brings_formats,
     )
     return Lease(task_id=task_id, image_id=image_id, fence=fence, seconds=lease_seconds, before=before)
