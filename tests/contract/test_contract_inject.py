@@ -5,6 +5,20 @@ from tests.contract.site import Outcome, Site, step
 
 BODY = b"disk" * 1000
 
+PROTECTIONS = """\
+[^p1$]
+create = admin
+read = @
+update = admin
+delete = admin
+
+[.*]
+create = @
+read = @
+update = @
+delete = @
+"""
+
 
 def plain_properties(done: Outcome) -> dict[str, str]:
     """Return the properties of the image but for Imageport's own."""
@@ -38,6 +52,21 @@ def test_075_reserved_names_are_dropped_and_values_kept_whole(
     assert plain_properties(done) == {"url": "https://a:b@c:1/d"}
     assert "os_glance_x" not in done.image["properties"]
     assert "property os_glance_x is not injected" in caplog.text
+
+
+def test_076_the_operator_injects_what_users_may_not_set(site: Site) -> None:
+    """A property that only admins create and update, and a caller who is a member: it is injected and the import
+    succeeds, but the member can neither set nor change it."""
+    (site.folder / "protections.conf").write_text(PROTECTIONS)
+    site.configure(property_protections={"file": "protections.conf"})
+    image = site.create("--property", "own=kept")
+    assert "is protected" in site.imageport("images", "set", image, "--property", "p1=x", code=2).stderr
+    done = site.run(BODY, image=image, steps=[step("inject_image_metadata", inject={"p1": "v1"})])
+    assert done.image["status"] == "active"
+    assert plain_properties(done) == {"p1": "v1", "own": "kept"}
+    for change in (("--property", "p1=x"), ("--remove-property", "p1")):
+        assert "is protected" in site.imageport("images", "set", image, *change, code=2).stderr
+    assert site.show(image)["properties"]["p1"] == "v1"
 
 
 def test_077_roles_are_compared_without_case_and_a_failure_takes_values_back(site: Site) -> None:
