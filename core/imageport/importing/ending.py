@@ -48,7 +48,6 @@ class Ending:
     published: dict[str, Location] = field(default_factory=dict)
     _prepared: set[str] = field(default_factory=set)
     _told_failed: set[str] = field(default_factory=set)
-    _publishing: set[str] = field(default_factory=set)
     _active: bool = False
     _clean: bool = True
 
@@ -90,7 +89,6 @@ class Ending:
         store = next(store for store in self.plan.stores if store.label == copy.label)
         self.catalog.require(self.lease)
         before = self._prepare(copy.label, ctx)
-        self._publishing.add(copy.label)
         try:
             pending.publish()
         except Exception as error:
@@ -140,10 +138,7 @@ class Ending:
     def roll_back(self, error: ImageportError, targets: Sequence[BoundStep], ctx: Context) -> None:
         """Undo everything; no error in here keeps the rest from being undone."""
         copies = self.written.copies
-        self._attempt(
-            "copies that wait",
-            lambda: discard_all(copy for label, copy in copies.items() if label not in self._publishing),
-        )
+        self._attempt("copies that wait", lambda: discard_all(copies.values()))
         failed = [label for label, copy in copies.items() if copy.failed]
         if not failed and not self.plan.copies:
             failed = [store.label for store in targets]

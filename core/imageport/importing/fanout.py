@@ -95,6 +95,14 @@ class Consumer(Generic[T]):
                 self.error = error
         self.pipe.abandon()
 
+    def throw_away(self, error: BaseException) -> None:
+        """Fail with *error* even if the work is done; what it has brought goes the way of late results."""
+        self.give_up(error)
+        result, self._result = self._result, None
+        if result is not None:
+            self.error = error
+            self._too_late(result)
+
     @property
     def started(self) -> bool:
         """Whether the work was begun."""

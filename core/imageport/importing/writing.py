@@ -17,7 +17,7 @@ from imageport.importing.fanout import LAST_WAIT, Consumer, fan_out
 from imageport.importing.report import StoreReport
 from imageport.inspection import FormatInspection, ImageFormat
 from imageport.plugins.binding import BoundStep
-from imageport.values import Image, PendingCopy
+from imageport.values import Image, Location, PendingCopy
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def write_everywhere(
             store.label,
             partial(_write_one, store, image, ctx),
             optional=not all_must_succeed,
-            too_late=lambda copy: copy.discard(),
+            too_late=partial(_discard, store.label),
         )
         for store in stores
     ]
@@ -108,7 +108,7 @@ def _write_one(store: BoundStep, image: Image, ctx: Context, data: ImageData) ->
     stream = data.through(counted, size=data.size)
     copy = store.store_write(Image(image.record, stream), ctx)
     if not stream.finished or copy.bytes_written != taken:
-        copy.discard()
+        _discard(store.label, copy)
         raise store.blamed(
             StoreFailed(
                 f"the store took {copy.bytes_written} bytes where it was to take the whole image",
@@ -116,7 +116,39 @@ def _write_one(store: BoundStep, image: Image, ctx: Context, data: ImageData) ->
             ),
             "store_write",
         )
-    return copy
+    return _OneEnd(copy)
+
+
+class _OneEnd:
+    """A copy that is published or discarded; discarding it after either does nothing."""
+
+    def __init__(self, copy: PendingCopy) -> None:
+        self._copy = copy
+        self._over = False
+
+    @property
+    def location(self) -> Location:
+        return self._copy.location
+
+    @property
+    def bytes_written(self) -> int:
+        return self._copy.bytes_written
+
+    def publish(self) -> None:
+        self._over = True
+        self._copy.publish()
+
+    def discard(self) -> None:
+        if not self._over:
+            self._over = True
+            self._copy.discard()
+
+
+def _discard(label: str, copy: PendingCopy) -> None:
+    try:
+        copy.discard()
+    except Exception:  # the deletion by location that follows has the last word
+        log.warning("store %s could not discard its copy", label, exc_info=True)
 
 
 def _digest(name: str, data: ImageData) -> str:
@@ -164,7 +196,4 @@ def discard_all(copies: Iterable[Copy]) -> None:
         if copy.running:
             copy.give_up(Cancelled("the import has ended"))
         if copy.result is not None:
-            try:
-                copy.result.discard()
-            except Exception:  # the deletion by location that follows has the last word
-                log.warning("store %s could not discard its copy", copy.label, exc_info=True)
+            _discard(copy.label, copy.result)
