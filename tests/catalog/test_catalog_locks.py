@@ -223,6 +223,22 @@ def test_a_lock_whose_task_was_lost_does_not_block_for_ever(
         catalog.renew(lost, lease_seconds=60, progress={})
 
 
+def test_an_active_image_whose_task_was_lost_is_not_taken_away(
+    url: str, catalog: Catalog, begin: Begin, image: ImageRecord
+) -> None:
+    lease = begin(image)
+    catalog.announce(lease, COPY)
+    catalog.publish(lease, COPY)
+    catalog.update_image(image.id, fence=lease.fence, status="active", size=7)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM tasks"))
+    engine.dispose()
+    record = catalog.fail(lease, message="removed", failed_stores=(), result={})
+    assert (record.status, record.size, record.locations) == ("active", 7, (COPY,))
+    assert record.properties == {"os_glance_importing_to_stores": "", "os_glance_failed_import": "archive"}
+
+
 def test_an_image_that_its_dead_import_had_made_active_stays_active(
     catalog: Catalog, begin: Begin, image: ImageRecord
 ) -> None:

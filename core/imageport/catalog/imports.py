@@ -197,6 +197,9 @@ def fail(
     task = tasks.lock_row_if_any(connection, task_id)
     if task is None:
         if before is not None and current_fence == fence:
+            if before.status in _NEW and images.get(connection, image_id).status == "active":
+                _release_active(connection, image_id, now)
+                return
             _restore_without_task(connection, before, now, failed_stores)
         locations.hide(connection, tables.image_locations.c.task_id == task_id)
         return
@@ -271,11 +274,8 @@ def _made_active(connection: Connection, task: TaskRow) -> bool:
 def _complete(connection: Connection, task: TaskRow, message: str) -> None:
     """End the import with the copies that it had published; the other stores have failed."""
     images.lock_row(connection, task.image_id)
-    record = images.get(connection, task.image_id)
     now = current_time(connection)
-    failed = _stores(record, FAILED) | _stores(record, IMPORTING)
-    properties = {IMPORTING: "", FAILED: _joined(failed), LOCK: None}
-    images.write(connection, task.image_id, now, fields={}, properties=properties)
+    _release_active(connection, task.image_id, now)
     tasks.close(
         connection,
         task.id,
@@ -284,6 +284,14 @@ def _complete(connection: Connection, task: TaskRow, message: str) -> None:
         message=f"{message}, after the image had become active",
         result={"image_id": task.image_id},
     )
+
+
+def _release_active(connection: Connection, image_id: str, now: datetime) -> None:
+    """Unlock an image that users have; the stores that were not reached have failed."""
+    record = images.get(connection, image_id)
+    failed = _stores(record, FAILED) | _stores(record, IMPORTING)
+    properties = {IMPORTING: "", FAILED: _joined(failed), LOCK: None}
+    images.write(connection, image_id, now, fields={}, properties=properties)
 
 
 def _undone(
