@@ -99,7 +99,10 @@ def parameters_table(path: str, parameters: Iterable[Any]) -> str:
         else:
             value = "" if param.is_flag else f" {param.metavar or 'TEXT'}"
             written = ", ".join(f"`{option}{value}`" for option in (*param.opts, *param.secondary_opts))
-        rows.append((written, required(param.help, f"{path} {param.name} has no help")))
+        meaning = required(param.help, f"{path} {param.name} has no help")
+        if variable := getattr(param, "envvar", None):
+            meaning += f" Environment variable: `{variable}`."
+        rows.append((written, meaning))
     return table(("argument or option", "meaning"), rows) if rows else ""
 
 

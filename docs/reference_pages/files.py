@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
@@ -55,9 +55,10 @@ def site_page() -> Iterator[str]:
     )
     yield model_table(Site)
     for name, field in Site.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield f"## {name}"
-            yield model_table(field.annotation)
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not StepEntry:
+                yield f"## {name}"
+                yield model_table(kind)
     yield "Stores and observers are written as [in a pipeline](pipeline-file.md)."
 
 

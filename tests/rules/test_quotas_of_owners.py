@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from tests.cli.command_line import CommandLine
 
-
 FORMATS = ("--disk-format", "raw", "--container-format", "bare")
 MIB = 1 << 20
 
