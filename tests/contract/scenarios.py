@@ -50,12 +50,10 @@ WAITING = (
     Waiting(17, "A wrong verb is answered with 405", "the command has no verbs"),
     Waiting(
         99,
-        "An import of what another worker has staged is handed to that worker",
-        "there are no workers: processes on several machines share the staging directory or stage for themselves",
+        "An import of what another worker has staged is sent on to it, and its answer returned (409, 502, 504)",
+        "no worker listens on a machine; the error names the machine to import on",
     ),
 )
-#: Numbers of which every part waits.
-WITHOUT_TEST = frozenset({99})
 
 
 @dataclass(frozen=True)
