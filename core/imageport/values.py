@@ -183,8 +183,9 @@ class Event:
     * ``task.create``, ``task.processing``, ``task.success``, ``task.failure``: the life of the task;
     * ``image.update``, ``image.prepare``, ``image.upload``, ``image.activate``: what Glance notifies, with ``record``;
       ``error`` is set when it failed;
-    * ``image.create``, ``image.update``, ``image.delete`` outside of imports, by ``images create``, ``set``,
-      ``stage`` and ``delete``: only the observers of the site file hear of these;
+    * ``image.create`` when an import makes a record; and, outside of imports, ``image.create``, ``image.update``,
+      ``image.delete`` by ``images create``, ``set``, ``stage`` and ``delete``: only the observers of the site file hear
+      of these;
     * ``step.start``, ``step.end``: a hook of a step was called;
     * ``progress``: ``lane`` moved to ``done`` bytes of ``total`` (None when unknown);
     * ``check``: a verification named in ``message`` ended with ``verdict``;

@@ -379,7 +379,8 @@ def test_a_copy_that_cannot_be_deleted_is_reported_and_found_again(desk: Desk) -
 
 def test_events_come_in_the_order_of_the_contract(desk: Desk) -> None:
     desk.run(Bytes(CONTENT), Shelf("a"), Shelf("b"))
-    kinds = desk.listener.kinds()
+    created, *kinds = desk.listener.kinds()
+    assert created == "image.create"
     assert kinds[:3] == ["task.create", "task.processing", "image.update"]
     assert kinds[3:6] == ["image.prepare", "image.upload", "image.update"]
     assert kinds[6:10] == ["image.prepare", "image.upload", "image.activate", "image.update"]

@@ -130,7 +130,7 @@ class _Import:
         for step in (plan.method, *plan.steps, *targets):
             step.validate_source(plan.source, record, ctx)
         if is_new:
-            self.catalog.create_image(record)
+            ctx.report("image.create", record=self.catalog.create_image(record))
         self.lease = self.catalog.begin_import(
             record.id,
             starts_from=plan.method.plugin.starts_from,
