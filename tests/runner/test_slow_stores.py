@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.runner.desk import Bytes, Desk, Shelf
 
-from imageport import Context, Image, PendingCopy, Written, hookimpl
+from imageport import Context, Image, Location, PendingCopy, Written, hookimpl
 from imageport.data import CHUNK_SIZE
 from imageport.importing.report import Report
 
@@ -96,6 +96,11 @@ def test_a_stuck_store_does_not_hold_the_import_for_ever(desk: Desk, must: bool)
         def after_the_first_piece(self) -> None:
             gate.wait(30)
 
+        @hookimpl
+        def store_delete(self, location: Location) -> None:
+            gate.wait(30)
+            Shelf.store_delete(self, location)
+
     _limits(desk, store_patience=1.5)
     stuck, good = Stuck("stuck"), Shelf("good")
     report = desk.run(Bytes(*CONTENT), stuck, good, must=must)
@@ -107,6 +112,9 @@ def test_a_stuck_store_does_not_hold_the_import_for_ever(desk: Desk, must: bool)
     assert report.image.status == ("queued" if must else "active")
     assert bool(good.visible) is not must
     assert not desk.leftovers()
+    # What a store that still works may leave is known, for gc.
+    assert report.orphans == [f"shelf:stuck/{report.image.id}"]
+    assert [hidden.location.store for hidden in desk.catalog.hidden_copies()] == ["stuck"]
 
 
 @pytest.mark.parametrize("must", [True, False])

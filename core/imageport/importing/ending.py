@@ -23,7 +23,7 @@ from imageport.importing.settling import settle_all, settle_any
 from imageport.importing.staging import Staging
 from imageport.importing.stores import Stores, with_definition
 from imageport.importing.verdict import changes_between
-from imageport.importing.writing import Copy, WrittenImage, discard_all
+from imageport.importing.writing import Copy, WrittenImage, discard_all, stuck_stores
 from imageport.plugins.binding import BoundStep
 from imageport.values import ImageRecord, Location
 
@@ -174,8 +174,11 @@ class Ending:
             self.stores.delete(location, cleaning)
 
     def _remove_copies(self, ctx: Context) -> None:
+        stuck = stuck_stores(self.written.copies.values())
         with for_cleaning(ctx, self.site) as cleaning:
-            self.report.orphans = remove_copies(self.lease.task_id, self.catalog, self.stores, cleaning)
+            self.report.orphans = remove_copies(
+                self.lease.task_id, self.catalog, self.stores, cleaning, stuck=stuck
+            )
 
     def _message(self, error: ImageportError) -> str:
         return redact(": ".join(filter(None, (error.where(), error.message))), self.plan.secrets)

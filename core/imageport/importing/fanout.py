@@ -143,6 +143,12 @@ class Consumer(Generic[T]):
         if self._thread is not None and self._thread.ident is not None and not self._given_up:
             self._thread.join(timeout)
 
+    def is_stuck(self, timeout: float) -> bool:
+        """Say whether the work still goes on after *timeout* seconds, given up or not."""
+        if self._thread is not None and self._thread.ident is not None:
+            self._thread.join(timeout)
+        return self.running
+
     @property
     def result(self) -> T | None:
         """What the work returned; None while it goes on, and when it failed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
 from imageport.catalog import Catalog, TaskRow
 from imageport.context import Context
@@ -31,10 +32,19 @@ def remove_copy(
     return True
 
 
-def remove_copies(task_id: str, catalog: Catalog, stores: Stores, ctx: Context) -> list[str]:
-    """Remove the copies that a task did not publish, and return the urls of those that could not be removed."""
+def remove_copies(
+    task_id: str, catalog: Catalog, stores: Stores, ctx: Context, *, stuck: Collection[str] = ()
+) -> list[str]:
+    """Remove the copies that a task did not publish, and return the urls of those that could not be removed.
+
+    Nothing is asked of *stuck* stores, which may still write: their copies stay known, for a later ``gc``.
+    """
     orphans = []
     for location in catalog.pending_locations(task_id):
+        if location.store in stuck:
+            log.warning("left behind in store %s, which is stuck: %s", location.store, location.url)
+            orphans.append(location.url)
+            continue
         try:
             remove_copy(task_id, location, catalog, stores, ctx)
         except Exception as error:  # noqa: BLE001 - whatever a store raises, the other copies have to go

@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 Copy = Consumer[PendingCopy]
 
+#: Seconds that stores which were given up have to come to their end.
+_LEAVING = 2.0
+
 
 @dataclass
 class WrittenImage:
@@ -173,6 +176,12 @@ def _reporter(ctx: Context, copies: Sequence[Copy], size: int | None) -> Callabl
             )
 
     return report
+
+
+def stuck_stores(copies: Iterable[Copy]) -> list[str]:
+    """Return the stores that are still at work, after a moment for those that were given up to notice it."""
+    deadline = time.monotonic() + _LEAVING
+    return [copy.label for copy in copies if copy.is_stuck(max(0.0, deadline - time.monotonic()))]
 
 
 def store_report(copy: Copy, *, published: bool) -> StoreReport:
