@@ -11,6 +11,7 @@ from pathlib import Path
 
 from reference_pages.command import command_page, exit_code_page
 from reference_pages.contract import api_page, hooks_page
+from reference_pages.defects import defects_page
 from reference_pages.differences import differences_page
 from reference_pages.files import pipeline_page, site_page
 from reference_pages.glance import glance_page
@@ -51,6 +52,7 @@ def generated() -> Iterator[tuple[Path, str]]:
         "differences-from-glance.md": differences_page(),
         "exit-codes.md": exit_code_page(),
         "for-glance-operators.md": glance_page(),
+        "glance-defects.md": defects_page(),
         "hooks.md": hooks_page(),
         "pipeline-file.md": pipeline_page(),
         "plugins/README.md": plugin_index_page(plugins),
@@ -79,6 +81,7 @@ def index_page() -> Iterator[str]:
             "* [Plugins that come with Imageport](plugins/README.md)",
             "* [For Glance operators](for-glance-operators.md)",
             "* [Differences from Glance](differences-from-glance.md)",
+            "* [Known defects of Glance](glance-defects.md)",
             "* [Hooks](hooks.md)",
             "* [Names that plugins import](public-api.md)",
             "* [The import contract, test by test](import-contract.md)",

@@ -149,13 +149,12 @@ def test_an_image_that_is_deleted_while_a_store_is_written_leaves_no_bytes(
     assert {"image.upload", "image.activate"}.isdisjoint(told[told.index("image.delete") :])
 
 
-@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("fails", [True, False])
-def test_what_a_user_changes_during_an_import_is_not_lost(site: Site, method: str, fails: bool) -> None:
-    """The user changes name and properties while s2 is being written: that survives, however the import ends."""
-    image = arranged(site, method)
+def test_what_a_user_changes_during_a_copy_is_not_lost(site: Site, fails: bool) -> None:
+    """The user changes name and properties while s2 is being written: that survives, however the copy ends."""
+    image = arranged(site, "copy-image")
     site.trouble("s2", *(["end"] if fails else []), waits=True)
-    running = start_and_wait(site, method, image, "s2")
+    running = start_and_wait(site, "copy-image", image, "s2")
     change = ("--name", "mine", "--property", "colour=red", "--property", "added=later")
     site.imageport("images", "set", image, *change)
     site.let_go("s2")
