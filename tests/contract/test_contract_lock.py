@@ -37,9 +37,11 @@ def catalog_of(site: Site) -> str:
 def database(site: Site) -> Iterator[Connection]:
     """Open the database behind the catalog, for what only time or a hand in it can change."""
     engine = create_engine(catalog_of(site))
-    with engine.begin() as connection:
-        yield connection
-    engine.dispose()
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
 
 
 def hold(site: Site, image: str, *stores: str) -> str:
@@ -235,7 +237,7 @@ def test_068_a_cancelled_import_stops_while_it_writes(site: Site) -> None:
     writing = []
     for _ in range(2):
         running = site.start(BODY, image=site.create(), stores=["s1", "s2"])
-        writing.append((running, running.until("task.processing")["task_id"]))
+        writing.append((running, running.until("progress", lane="s2", done=len(BODY))["task_id"]))
     (cancelled, task), (removed, missing) = writing
     site.imageport("tasks", "cancel", task)
     with database(site) as connection:
