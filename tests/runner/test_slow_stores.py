@@ -131,6 +131,23 @@ def test_a_store_is_not_blamed_for_a_source_that_sends_nothing(desk: Desk, must:
     assert all(shelf.visible for shelf in shelves)
 
 
+def test_a_stuck_store_leaves_its_place_to_the_next(desk: Desk) -> None:
+    gate = threading.Event()
+
+    class Stuck(Shelf):
+        def after_the_first_piece(self) -> None:
+            gate.wait()
+
+    _limits(desk, store_patience=0.5, max_parallel_stores=1)
+    shelves = [Stuck("stuck"), Shelf("b"), Shelf("c")]
+    report = desk.run(Bytes(*CONTENT[:12]), *shelves, must=False)
+    gate.set()
+    assert report.error is None
+    assert {name: store.status for name, store in report.stores.items()} == {
+        "stuck": "failed", "b": "published", "c": "published",
+    }  # fmt: skip
+
+
 def _summary(desk: Desk, report: Report) -> dict[str, Any]:
     assert report.image is not None
     told = [

@@ -43,7 +43,7 @@ class Pipe:
     @property
     def behind(self) -> bool:
         """Whether a consumer that still reads gets the rest of its data from a backlog."""
-        return self._backlog is not None and not self._abandoned
+        return self._backlog is not None
 
     def put(self, piece: bytes, *, patience: float | None = None, backlog: Backlog | None = None) -> bool:
         """Hand over *piece*, waiting for room; return False when the consumer has gone.
@@ -97,6 +97,8 @@ class Pipe:
         with self._changed:
             self._abandoned = True
             self._pieces.clear()
+            # Its file takes room on the disk as long as anybody holds it.
+            self._backlog = None
             self._changed.notify_all()
 
     def chunks(self) -> Chunks:
@@ -108,14 +110,15 @@ class Pipe:
                 )
                 self._check()
                 if not self._pieces:
+                    backlog = self._backlog
                     break
                 piece = self._pieces.popleft()
                 self._waiting -= len(piece)
                 self._note(piece)
                 self._changed.notify_all()
             yield piece
-        if self._backlog is not None:
-            for piece in self._backlog.chunks(self._position, self._check):
+        if backlog is not None:
+            for piece in backlog.chunks(self._position, self._check):
                 self._note(piece)
                 yield piece
 

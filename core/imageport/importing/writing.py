@@ -50,7 +50,8 @@ class WrittenImage:
 
     def go_on(self) -> None:
         """Start the next copies, as far as there are places, and tell how far all are."""
-        running = sum(copy.running for copy in self.copies.values())
+        # A store that is stuck and was given up takes no place.
+        running = sum(copy.started and not copy.ended for copy in self.copies.values())
         for copy in self.copies.values():
             if not copy.started and self.backlog is not None and running < self.places:
                 copy.start_late(self.backlog, self.size)
