@@ -17,8 +17,8 @@ from tests.contract.site import Outcome, Site, step
 
 DISK = raw_disk(300 * 1024)
 STORES = ("s1", "s2", "s3")
-#: Where each store breaks, when it does.
-FAULTS = {"s1": "begin", "s2": "middle", "s3": "end"}
+#: Where each store breaks, when it does: the last one when the others have published already.
+FAULTS = {"s1": "begin", "s2": "middle", "s3": "publish"}
 BROKEN: tuple[tuple[str, ...], ...] = ((), ("s1",), ("s2",), ("s3",), STORES)
 CASES = [(must, broken) for must in (True, False) for broken in BROKEN]
 FAILING = [(must, broken) for must, broken in CASES if broken and (must or broken == STORES)]
