@@ -21,6 +21,7 @@ from imageport import (
     NoConfig,
     PendingCopy,
     Plugin,
+    StoreFailed,
     Written,
     hookimpl,
 )
@@ -169,6 +170,35 @@ def test_a_signal_in_an_observer_ends_the_import(desk: Desk) -> None:
     report = desk.run(Stalls(NoConfig()), Shelf("one"), steps=[Interrupted(NoConfig())])
     assert report.exit_code == ExitCode.INTERRUPTED
     assert desk.leftovers() == []
+
+
+@pytest.mark.parametrize("hook", ["store_delete", "validate_source"])
+def test_a_signal_before_any_byte_ends_the_import(desk: Desk, hook: str) -> None:
+    class Hangs(Shelf):
+        """Be interrupted in the middle of a call that takes long."""
+
+        def hang(self, now: str) -> None:
+            if self.fails == now:
+                os.kill(os.getpid(), signal.SIGINT)
+                threading.Event().wait()
+
+        @hookimpl
+        def validate_source(self) -> None:
+            self.hang("validate_source")
+
+        @hookimpl
+        def store_delete(self, location: Location) -> None:
+            self.hang("store_delete")
+            raise StoreFailed("cannot delete")
+
+    store = Hangs("one", fails="middle")
+    failed = desk.run(Bytes(CONTENT), store).image
+    assert failed is not None
+    store.fails = hook
+    again = ImportRequest(caller=ME, image=failed.id, disk_format="raw")
+    report = desk.run(Bytes(CONTENT), store, request=again)
+    assert report.exit_code == ExitCode.INTERRUPTED
+    assert not desk.catalog.is_locked(failed.id)
 
 
 def test_a_plugin_cannot_swallow_a_signal(desk: Desk) -> None:

@@ -109,7 +109,8 @@ class _Import:
             note=self._note,
         )  # fmt: skip
         if not is_new:
-            ctx = self._tidied(record, ctx)
+            with self.interruption.raising():
+                ctx = self._tidied(record, ctx)
             self.record = record = as_requested(self.catalog.get_image(record.id), self.request, plan)
         brings = brings_formats(self.request, record, is_new=is_new)
         if not self.catalog.is_locked(record.id):
@@ -127,8 +128,9 @@ class _Import:
             self.report.status = "success"
             return
         require_few_copies(self.site.limits, record, len(targets))
-        for step in (plan.method, *plan.steps, *targets):
-            step.validate_source(plan.source, record, ctx)
+        with self.interruption.raising():
+            for step in (plan.method, *plan.steps, *targets):
+                step.validate_source(plan.source, record, ctx)
         if is_new:
             ctx.report("image.create", record=self.catalog.create_image(record))
         self.lease = self.catalog.begin_import(
