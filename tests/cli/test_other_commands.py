@@ -185,13 +185,13 @@ def test_the_example_of_a_plugin_is_valid_where_it_stands(cli: CommandLine, name
 
 
 def _running(cli: CommandLine) -> subprocess.Popen[bytes]:
-    """Start an import that waits for its data, and wait until it writes."""
+    """Start an import that waits for its data, and wait until it has a work folder."""
     process = subprocess.Popen(
         cli.command("run", "p.yaml", "-", "--json"),
         cwd=cli.folder, env=cli.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
-    while b"image.prepare" not in process.stdout.readline():
+    while b"step.end" not in process.stdout.readline():
         assert process.poll() is None
     return process
 
@@ -283,6 +283,9 @@ def test_gc_removes_from_staging_only_what_belongs_to_no_image_in_work(cli: Comm
     (staging / f"{dead}.old-task" / "work.raw").write_bytes(b"x" * 8192)
     for name in ("foo", dead, f"{dead}.qcow2", f"{live}.qcow2"):
         (staging / name).write_bytes(b"x" * 4096)
+    three_days_ago = time.time() - 3 * 86400 - 60
+    os.utime(staging / dead, (three_days_ago, three_days_ago))
+    assert f"would remove {staging / dead} (4.0 KiB, 3 days old)\n" in cli("gc", "--dry-run").out
     done = cli("gc", "--json").json
     assert {Path(finding["name"]).name for finding in done["findings"]} == {
         dead,
@@ -335,10 +338,11 @@ def test_the_doctor_finds_a_sound_installation(cli: CommandLine) -> None:
 
 def test_the_doctor_names_what_is_wrong(cli: CommandLine) -> None:
     _install(cli, "other", "broken", BROKEN)
-    (cli.folder / "blocked").write_text("a file")
+    for name in ("blocked", "taken"):
+        (cli.folder / name).write_text("a file")
     (cli.folder / "imageport.yaml").write_text(
         "catalog: sqlite:///blocked/catalog.db\nstaging: {directory: blocked/staging}\n"
-        "stores: [{use: file, id: s, with: {directory: blocked}}]\n"
+        "stores: [{use: file, id: s, with: {directory: taken}}]\n"
     )
     wrong = {found["subject"] for found in cli("doctor", "--json", code=1).json if not found["ok"]}
     assert wrong == {"plugin broken", "staging", "store s", "catalog"}
