@@ -44,6 +44,7 @@ def exit_code_page() -> Iterator[str]:
         errors.ExitCode.SUCCESS: "It worked.",
         errors.ExitCode.IMPORT_FAILED: "The import ran, failed, and was rolled back.",
         errors.ExitCode.USAGE: "The command, a file or a name is wrong, or not allowed. Nothing was done.",
+        errors.ExitCode.CONFLICT: "The image's status or lock, or a quota, does not permit this now.",
     }
     yield table(
         ("exit code", "meaning", "errors"),

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tests.cli.command_line import CommandLine
+
+from imageport import Caller
+from imageport.catalog import Catalog
+from imageport.configuration.site import Site
+from imageport.errors import NotAllowed, UsageError
+from imageport.rules.access import Access
+from imageport.upkeep.records import change_record, create_record
 
 ADA = ("--user", "ada", "--project", "web")
 BOB = ("--user", "bob", "--project", "ops")
@@ -202,6 +210,20 @@ def test_reserved_properties_are_not_written_by_users(cli: CommandLine, name: st
 def test_read_only_fields_are_not_written_by_users(cli: CommandLine, name: str) -> None:
     told = cli.inside("images", "set", created(cli), "--property", f"{name}=5", code=2).err
     assert f"{name} of an image is read-only" in told
+
+
+def test_programs_set_no_fields_that_users_may_not_set(tmp_path: Path) -> None:
+    site = Site(catalog=f"sqlite:///{tmp_path}/catalog.db")
+    with closing(Catalog(site.catalog)) as catalog:
+        access = Access(site, catalog, Caller(user="ada"))
+        record = create_record(access, properties={}, name="mine")
+        with pytest.raises(NotAllowed, match="size of an image is read-only"):
+            change_record(access, record, properties={}, size=5)
+        with pytest.raises(NotAllowed, match="checksum of an image is read-only"):
+            create_record(access, properties={}, checksum="x")
+        with pytest.raises(UsageError, match=r"'nmae' is no field of an image \(did you mean 'name'\?\)"):
+            change_record(access, record, properties={}, nmae="x")
+        assert catalog.list_images() == [record]
 
 
 def test_a_property_is_not_called_like_a_field(cli: CommandLine) -> None:

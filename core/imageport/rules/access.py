@@ -127,7 +127,7 @@ class Access:
             if value is None:
                 self._require_property("delete", name, record)
                 continue
-            # Of one that is hidden from the caller, who would create it, one thing must not show: that it is there.
+            # As far as callers know, a property that is hidden from them is not there yet: they create it.
             if name not in readable:
                 self._require_property("create", name, record)
             if name in record.properties:
