@@ -87,7 +87,7 @@ CASES = (
     Case("properties are not injected for admin", "data", plugins=("inject_image_metadata",), role="admin"),
     Case("one of three stores fails and may", "data", stores=_ALL, broken=("s2",), must=False),
     Case("one of three stores fails and must not", "data", stores=_ALL, broken=("s2",)),
-    Case("one of three stores fails and must not, downloaded", "data", stores=_ALL, broken=("s2",), method="web-download"),
+    Case("a download, and one store fails", "data", "raw", "bare", "web-download", stores=_ALL, broken=("s2",)),
     Case("all stores fail and may", "data", stores=("s2",), broken=("s2",), must=False, method="web-download"),
     Case("a store is named twice", "data", stores=("s1", "s1")),
     Case("copied to two stores", "qcow2", "qcow2", copy_to=("s2", "s3"), role="admin"),
