@@ -148,6 +148,18 @@ def test_a_stuck_store_leaves_its_place_to_the_next(desk: Desk) -> None:
     }  # fmt: skip
 
 
+def test_once_a_needed_store_has_failed_no_other_is_begun(desk: Desk) -> None:
+    class Waiting(Shelf):
+        def after_the_first_piece(self) -> None:
+            begun.append(self.name)
+
+    begun: list[str] = []
+    _limits(desk, max_parallel_stores=1)
+    report = desk.run(Bytes(*CONTENT[:3]), Waiting("a", fails="lies"), Waiting("b"), Waiting("c"))
+    assert report.status == "failure"
+    assert begun == ["a"]
+
+
 def _summary(desk: Desk, report: Report) -> dict[str, Any]:
     assert report.image is not None
     told = [

@@ -49,11 +49,12 @@ class WrittenImage:
         self.copies.clear()
 
     def go_on(self) -> None:
-        """Start the next copies, as far as there are places, and tell how far all are."""
+        """Start the next copies, as far as there are places and no needed one failed, and tell how far all are."""
         # A store that is stuck and was given up takes no place.
         running = sum(copy.started and not copy.ended for copy in self.copies.values())
+        over = any(copy.failed and not copy.optional for copy in self.copies.values())
         for copy in self.copies.values():
-            if not copy.started and self.backlog is not None and running < self.places:
+            if not (copy.started or over) and self.backlog is not None and running < self.places:
                 copy.start_late(self.backlog, self.size)
                 running += 1
         self.report(self.size, None)
