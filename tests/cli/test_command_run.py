@@ -270,7 +270,7 @@ def test_an_interrupted_run_leaves_nothing_and_returns_130(cli: CommandLine) -> 
     )  # fmt: skip
     assert process.stdin is not None
     assert process.stdout is not None
-    while b"image.prepare" not in process.stdout.readline():
+    while b"step.end" not in process.stdout.readline():
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
