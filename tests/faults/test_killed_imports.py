@@ -24,7 +24,8 @@ def disk(tmp_path: Path) -> Path:
 
 
 def _create(bench: Bench) -> str:
-    record = json.loads(bench.run("images", "create", "--name", "victim", "--json").stdout)
+    formats = ("--disk-format", "qcow2", "--container-format", "bare")
+    record = json.loads(bench.run("images", "create", "--name", "victim", *formats, "--json").stdout)
     return str(record["id"])
 
 

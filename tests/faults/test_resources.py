@@ -200,7 +200,7 @@ def test_a_task_can_be_cancelled_while_its_source_stalls(bench: Bench) -> None:
 
 
 def test_of_two_imports_of_one_image_one_wins(bench: Bench, disk: Path) -> None:
-    image = json.loads(bench.run("images", "create", "--name", "contested", "--json").stdout)["id"]
+    image = _queued_image(bench)
     both = [bench.start("run", "pipeline.yaml", disk, "--image", image, "--json") for _ in range(2)]
     ends = [process.communicate(timeout=60) for process in both]
     assert sorted(process.returncode for process in both) == [0, 7]
