@@ -281,6 +281,21 @@ def test_data_that_is_staged_is_not_lost_to_another_source(desk: Desk) -> None:
     assert staged.read_bytes() == CONTENT
 
 
+def test_data_that_is_staged_on_another_machine_is_not_lost_either(desk: Desk) -> None:
+    record = desk.catalog.create_image(
+        desk_image(
+            "8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a09",
+            status="uploading",
+            properties={"os_glance_stage_host": "elsewhere"},
+        )
+    )
+    report = desk.run(
+        Direct(CONTENT), Shelf("one"), request=ImportRequest(caller=ME, image=record.id), uri="other.raw"
+    )
+    assert report.exit_code == ExitCode.CONFLICT
+    assert desk.catalog.get_image(record.id).status == "uploading"
+
+
 def test_a_step_cannot_make_another_image_of_it(desk: Desk) -> None:
     class Renames(Plugin[NoConfig]):
         """Change the id."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from imageport.catalog import Catalog, require_startable
+from imageport.catalog.locks import STAGE_HOST
 from imageport.configuration.site import Site
 from imageport.configuration.templating import redact_tree
 from imageport.context import Context
@@ -116,7 +117,8 @@ class _Import:
         if not self.catalog.is_locked(record.id):
             require_startable(record, plan.method.plugin.starts_from, brings_formats=brings)
         access.require("copy_image" if plan.copies else "modify_image", record)
-        if not plan.copies and plan.source.uri is not None and ctx.staged is not None:
+        staged = ctx.staged is not None or STAGE_HOST in record.properties
+        if staged and plan.source.uri is not None and not plan.copies:
             raise Conflict(
                 f"data is staged for image {record.id}, and another source is given",
                 hint="leave the source out to import what is staged, or import into a new image",
