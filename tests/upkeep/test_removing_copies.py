@@ -63,7 +63,9 @@ def ctx(site: Site) -> Iterator[Context]:
 
 @pytest.fixture
 def begin(catalog: Catalog) -> Callable[[float], Lease]:
-    image = catalog.create_image(ImageRecord(id=str(uuid.uuid4()), disk_format="raw", container_format="bare"))
+    image = catalog.create_image(
+        ImageRecord(id=str(uuid.uuid4()), disk_format="raw", container_format="bare")
+    )
 
     def begin_import(lease_seconds: float) -> Lease:
         lease = catalog.begin_import(
