@@ -45,11 +45,11 @@ class CopyImage(Plugin[NoConfig]):
     def stage(self, image: ImageRecord, ctx: Context) -> ImageData:
         """Open the first copy that can be read."""
         if ctx.staged is not None and ctx.staged.stat().st_size == image.size:
-            return _verified(ImageData.from_file(ctx.staged), "staging", image)
+            return _verified(ImageData.from_file(ctx.staged), None, image)
         failures = []
         for location in ctx.replicas:
             try:
-                return _verified(ctx.read_replica(location), f"store {location.store}", image)
+                return _verified(ctx.read_replica(location), location.store, image)
             except ImageportError as error:
                 ctx.log.warning("copy in store %s cannot be read: %s", location.store, error)
                 failures.append(f"{location.store}: {error.message}")
@@ -64,10 +64,10 @@ class CopyImage(Plugin[NoConfig]):
         )
 
 
-def _verified(data: ImageData, place: str, image: ImageRecord) -> ImageData:
-    """Return *data* with a comparison at its end: only here it is known which copy is read."""
+def _verified(data: ImageData, store: str | None, image: ImageRecord) -> ImageData:
+    """Return *data*, from *store* or else from staging, with a comparison at its end."""
     if data.size is not None and image.size not in (None, data.size):
-        raise _damaged(place, image, f"{data.size} bytes", f"{image.size} bytes")
+        raise _damaged(store, image, f"{data.size} bytes", f"{image.size} bytes")
     algorithm, expected = image.os_hash_algo or "md5", image.os_hash_value or image.checksum
 
     def compare(chunks: Chunks) -> Chunks:
@@ -76,14 +76,17 @@ def _verified(data: ImageData, place: str, image: ImageRecord) -> ImageData:
             digest.update(piece)
             yield piece
         if expected not in (None, digest.hexdigest()):
-            raise _damaged(place, image, f"{algorithm} {digest.hexdigest()}", expected)
+            raise _damaged(store, image, f"{algorithm} {digest.hexdigest()}", expected)
 
     return data.through(compare, size=data.size)
 
 
-def _damaged(place: str, image: ImageRecord, found: str, expected: str | None) -> VerificationFailed:
+def _damaged(store: str | None, image: ImageRecord, found: str, expected: str | None) -> VerificationFailed:
+    place = "staging" if store is None else f"store {store}"
     return VerificationFailed(
         f"the copy in {place} is damaged: it has {found}, the record says {expected}",
-        hint=f"if another store holds the image, remove the copy with 'imageport images delete {image.id} "
-        "--store ID' and copy again",
+        hint=""
+        if store is None
+        else f"if another store holds the image, remove this copy with "
+        f"'imageport images delete {image.id} --store {store} --role admin' and copy again",
     )

@@ -268,6 +268,7 @@ def test_an_import_into_two_stores_is_told_from_beginning_to_end(path: Path, tmp
     _observe(cli, path)
     cli.inside("run", "p.yaml", str(cli.image), "-q")
     assert _sequence(path) == [
+        ("image.create", "INFO", "queued", None, None, None),
         ("task.create", "INFO", "pending", None, None, None),
         ("task.processing", "INFO", "processing", None, None, None),
         ("image.update", "INFO", "importing", None, None, None),

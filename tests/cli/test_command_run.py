@@ -34,7 +34,7 @@ def test_json_is_events_with_the_report_once_and_last(cli: CommandLine) -> None:
     done = cli.inside("run", "p.yaml", cli.image, "--json", "--name", "mine", "--property", "a=b")
     *events, report = done.lines
     assert done.err == ""
-    assert [event["type"] for event in events][:3] == ["task.create", "task.processing", "image.update"]
+    assert [event["type"] for event in events][:3] == ["image.create", "task.create", "task.processing"]
     assert events[-1]["type"] == "task.success"
     assert "report" not in {event["type"] for event in events}
     assert report["type"] == "report"

@@ -212,7 +212,7 @@ class _Import:
                 except ImageportError as error:
                     if error.step != self.plan.method.label or not replicas.pass_over():
                         raise
-                    log.warning("%s; trying another copy", error)
+                    log.warning("%s; another copy is read instead. %s", error, error.hint)
                     self.written.restart()
                     self.meters.clear()
 
