@@ -87,6 +87,7 @@ class Shelf(Plugin[NoConfig]):
         self.pending[url] = content
 
         def publish() -> None:
+            self.before_it_publishes()
             if self.fails == "publish":
                 raise StoreFailed(f"{self.name} cannot publish")
             self.visible[url] = self.pending.pop(url)
@@ -96,6 +97,9 @@ class Shelf(Plugin[NoConfig]):
             del self.pending[url]
 
         return Written(Location(url=url), len(content) + (self.fails == "lies"), publish, discard)
+
+    def before_it_publishes(self) -> None:
+        """Do what the test wants to happen before the copy can be seen."""
 
     def after_the_first_piece(self) -> None:
         """Do what the test wants to happen in the middle of a copy."""

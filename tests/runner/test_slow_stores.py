@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +13,7 @@ from tests.runner.desk import Bytes, Desk, Shelf
 
 from imageport import Context, Image, Location, PendingCopy, Written, hookimpl
 from imageport.data import CHUNK_SIZE
+from imageport.errors import ExitCode
 from imageport.importing.report import Report
 
 CONTENT = [bytes([number + 1]) * CHUNK_SIZE for number in range(30)]
@@ -208,3 +211,40 @@ def test_with_one_place_each_store_is_published_before_the_next_is_written(desk:
     shelves = [Noting(name) for name in "abc"]
     assert desk.run(Bytes(*CONTENT[:3]), *shelves, must=False).error is None
     assert order == ["a begins after []", "b begins after ['a']", "c begins after ['a', 'b']"]
+
+
+@pytest.mark.parametrize("must", [True, False])
+def test_a_store_that_is_stuck_while_it_publishes_is_given_up(desk: Desk, must: bool) -> None:
+    gate = threading.Event()
+
+    class Stuck(Shelf):
+        def before_it_publishes(self) -> None:
+            gate.wait(30)
+
+    _limits(desk, store_patience=0.3)
+    stuck, good = Stuck("stuck"), Shelf("good")
+    report = desk.run(Bytes(*CONTENT[:3]), stuck, good, must=must)
+    gate.set()
+    assert "store 'stuck' has done nothing for" in (report.stores["stuck"].error or "")
+    assert report.image is not None
+    assert report.image.status == ("queued" if must else "active")
+    assert report.orphans == [f"shelf:stuck/{report.image.id}"]
+    assert [hidden.location.store for hidden in desk.catalog.hidden_copies()] == ["stuck"]
+
+
+def test_a_cancelled_import_does_not_wait_for_a_store_that_publishes(desk: Desk) -> None:
+    gate = threading.Event()
+
+    class Stuck(Shelf):
+        def before_it_publishes(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            gate.wait(30)
+
+    stuck, good = Stuck("stuck"), Shelf("good")
+    report = desk.run(Bytes(*CONTENT[:3]), good, stuck)
+    gate.set()
+    assert report.exit_code == ExitCode.INTERRUPTED
+    assert report.image is not None
+    assert report.image.status == "queued"
+    assert not good.visible
+    assert report.orphans == [f"shelf:stuck/{report.image.id}"]

@@ -89,9 +89,9 @@ class Ending:
         store = next(store for store in self.plan.stores if store.label == copy.label)
         self.catalog.require(self.lease)
         before = self._prepare(copy.label, ctx)
-        try:
-            pending.publish()
-        except Exception as error:
+        patience = self.site.limits.store_patience
+        error = copy.end_with(pending.publish, patience=patience, check=self._check)
+        if error is not None:
             copy.error = store.blamed(error, "publish")
             raise copy.error from error
         location = kept(pending.location, copy.label, self.plan)

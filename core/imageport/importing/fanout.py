@@ -26,6 +26,10 @@ HOLD_UP = 1.0
 HOLD_UP_SHARE = 0.1
 
 
+#: Seconds between two looks whether an import has to stop.
+_GLANCE = 0.05
+
+
 class Consumer(Generic[T]):
     """One reader of the stream, in a thread of its own.
 
@@ -102,6 +106,35 @@ class Consumer(Generic[T]):
         if result is not None:
             self.error = error
             self._too_late(result)
+
+    def end_with(
+        self, action: Callable[[], None], *, patience: float, check: Callable[[], None] = lambda: None
+    ) -> Exception | SystemExit | None:
+        """Do *action* after the work, in a thread again, and return what it raised.
+
+        A store that is stuck for *patience* seconds is given up, as while it works. *check* is called while waiting;
+        what it raises is raised here.
+        """
+        raised: list[Exception | SystemExit] = []
+
+        def run() -> None:
+            try:
+                action()
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - handed to the thread that waits
+                raised.append(error)
+
+        started = time.monotonic()
+        self._thread = threading.Thread(target=run, name=self.label, daemon=True)
+        self._thread.start()
+        try:
+            while self._thread.is_alive():
+                check()
+                self._thread.join(_GLANCE)
+                if (waited := time.monotonic() - started) > patience:
+                    return stalled(self.label, waited)
+        finally:
+            self._given_up = self._thread.is_alive()
+        return raised[0] if raised else None
 
     @property
     def started(self) -> bool:

@@ -206,5 +206,6 @@ def discard_all(copies: Iterable[Copy]) -> None:
         copy.wait(max(0.0, deadline - time.monotonic()))
         if copy.running:
             copy.give_up(Cancelled("the import has ended"))
-        if copy.result is not None:
-            _discard(copy.label, copy.result)
+        if copy.result is not None and not copy.running:
+            patience = max(_LEAVING, deadline - time.monotonic())
+            copy.end_with(partial(_discard, copy.label, copy.result), patience=patience)
