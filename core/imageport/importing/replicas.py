@@ -24,12 +24,14 @@ class Replicas:
     def pass_over(self) -> bool:
         """Take the copy that was opened last from the list; False when there is nothing else to read.
 
-        When none was opened, it is the staged data that was read.
+        When none was opened, it is the staged data that was read; what is damaged does not stay there.
         """
         if self._opened is None:
-            has_others = self.ctx.staged is not None and bool(self.ctx.replicas)
+            if self.ctx.staged is None:
+                return False
+            self.ctx.staged.unlink(missing_ok=True)
             self.ctx = replace(self.ctx, staged=None)
-            return has_others
+            return bool(self.ctx.replicas)
         position = self.ctx.replicas.index(self._opened) + 1
         self.ctx = replace(self.ctx, replicas=self.ctx.replicas[position:], staged=None)
         self._opened = None
