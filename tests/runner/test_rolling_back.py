@@ -262,6 +262,25 @@ def test_a_thread_that_cannot_be_started_leaves_no_other_waiting() -> None:
     assert not waiting.running
 
 
+def test_whatever_fails_because_the_image_was_deleted_is_told_as_that(desk: Desk) -> None:
+    record = desk.catalog.create_image(desk_image("8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a0a"))
+
+    class DeletesAndFails(Plugin[NoConfig]):
+        """Delete the image and stumble over that."""
+
+        @hookimpl
+        def transform(self, image: Image) -> None:
+            desk.catalog.delete_image(image.record.id)
+            raise FileNotFoundError("the staged data is gone")
+
+    report = desk.run(
+        Bytes(CONTENT), Shelf("one"), steps=[DeletesAndFails(NoConfig())],
+        request=ImportRequest(caller=ME, image=record.id),
+    )  # fmt: skip
+    assert report.exit_code == ExitCode.CONFLICT
+    assert "was deleted while it was imported" in (report.error.message if report.error else "")
+
+
 class Direct(Bytes):
     """A method that takes what is staged."""
 

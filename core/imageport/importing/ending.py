@@ -202,6 +202,16 @@ class Ending:
             self._clean = False
             log.warning("could not clean up %s: %s; run 'imageport gc'", what, error, exc_info=True)
 
+    def lost(self) -> LockLost | None:
+        """Return why there is nothing left to import into, whatever else went wrong because of that."""
+        try:
+            self.current()
+        except LockLost as error:
+            return error
+        except Exception:
+            log.warning("cannot look at the image", exc_info=True)
+        return None
+
     def current(self) -> ImageRecord:
         """Return the record as it is now. Raises ``LockLost`` when it was deleted."""
         try:

@@ -191,7 +191,7 @@ class _Import:
                     ending.settle(judged, ctx)
                 ending.finish(ctx)
             except BaseException as error:
-                cause = keeper.reason or (error if isinstance(error, ImageportError) else _internal(error))
+                cause = keeper.reason or ending.lost() or _told(error)
                 ending.roll_back(cause, targets, ctx)
                 raise cause from error
 
@@ -306,6 +306,10 @@ class _Import:
 
     def _announce(self, label: str, location: Location) -> None:
         self.catalog.announce(self.lease, kept(location, label, self.plan))
+
+
+def _told(error: BaseException) -> ImageportError:
+    return error if isinstance(error, ImageportError) else _internal(error)
 
 
 def _internal(error: BaseException) -> ImportFailed:
