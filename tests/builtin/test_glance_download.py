@@ -521,6 +521,29 @@ def test_an_image_arrives_with_its_formats_properties_and_digests(
     assert "demo-password" not in done.stdout + done.stderr
 
 
+def test_it_brings_no_property_that_the_caller_may_not_set(
+    glance: HttpServer, pipeline: str, run_imageport: RunImageport, site_folder: Path
+) -> None:
+    """Whoever can change the remote image could otherwise write what is protected here, and any number of it."""
+    with (site_folder / "imageport.yaml").open("a") as site:
+        site.write("property_protections: {file: protections.conf}\nlimits: {image_properties: 3}\n")
+    sections = (("^hw_", "admin"), (".*", "@"))
+    (site_folder / "protections.conf").write_text(
+        "".join(f"[{names}]\ncreate={who}\nread=@\nupdate={who}\ndelete={who}\n" for names, who in sections)
+    )
+    refused = run_imageport("run", pipeline, "--json")
+    assert refused.report["error"]["code"] == "not-allowed"
+    assert refused.report["error"]["step"] == "glance-download"
+    assert "property hw_disk_bus is protected" in refused.report["error"]["message"]
+    assert [path for path in (site_folder / "images").rglob("*") if path.is_file()] == []
+
+    as_admin = ("run", pipeline, "--json", "--role", "admin")
+    too_many = run_imageport(*as_admin, "--property", "own=kept")
+    assert too_many.report["error"]["code"] == "over-quota"
+    done = run_imageport(*as_admin)
+    assert done.report["image"]["properties"]["hw_disk_bus"] == "virtio"
+
+
 def test_it_cannot_stand_under_steps(run_imageport: RunImageport, site_folder: Path) -> None:
     """It describes the image as well as bringing it, but only what it has brought."""
     step = {"use": "glance-download", "with": {"endpoint": "http://name"}}

@@ -40,7 +40,7 @@ from imageport.plugins.binding import BoundStep
 from imageport.plugins.catalogue import Catalogue
 from imageport.rules.access import Access
 from imageport.rules.quotas import require_few_copies, require_room_to_bring, require_room_to_keep
-from imageport.values import Event, Image, ImageRecord, Location
+from imageport.values import RESERVED_PREFIX, Event, Image, ImageRecord, Location
 
 log = logging.getLogger("imageport")
 
@@ -98,7 +98,7 @@ class _Import:
     def admit(self) -> None:
         """Make sure that this import may start, take the lock, and go."""
         plan = self.plan
-        access = Access(self.site, self.catalog, self.request.caller)
+        self.access = access = Access(self.site, self.catalog, self.request.caller)
         record, is_new = admit_record(self.request, plan, access)
         self.record = record
         self.ctx = ctx = build_context(
@@ -240,7 +240,24 @@ class _Import:
         for step in (method, *self.plan.steps):
             if "transform" in step.answers:
                 image = self._transformed(step, image, ctx)
+            if step is method:
+                self._require_properties(record, image.record)
         return image
+
+    def _require_properties(self, before: ImageRecord, after: ImageRecord) -> None:
+        """Hold properties that come with the data, which the caller has chosen, against what the caller may set.
+
+        Those that steps set are the operator's.
+        """
+        brought = {
+            name: value
+            for name, value in after.properties.items()
+            if not name.startswith(RESERVED_PREFIX) and before.properties.get(name) != value
+        }
+        try:
+            self.access.require_properties(before, brought)
+        except ImageportError as error:
+            raise self.plan.method.blamed(error, "transform") from None
 
     def _transformed(self, step: BoundStep, image: Image, ctx: Context) -> Image:
         def transform(meter: Meter) -> Image:
