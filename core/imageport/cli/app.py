@@ -63,7 +63,7 @@ def _global_options(
     session: Session = ctx.obj
     session.config = config
     session.debug = debug
-    set_up_logging(debug=debug)
+    set_up_logging(debug=debug, secrets=session.secrets)
 
 
 def main() -> int:
@@ -77,8 +77,8 @@ def main() -> int:
         typer.main.get_command(app)(prog_name="imageport", obj=session)
     except ImageportError as error:
         if session.debug:
-            show_traceback(error)
-        show_error(error)
+            show_traceback(error, session.secrets)
+        show_error(error, session.secrets)
         return error.exit_code
     except BrokenPipeError:
         # Whoever read the output has seen enough.
@@ -88,8 +88,8 @@ def main() -> int:
         return ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - whatever it is, people get one line instead of a traceback
         if session.debug:
-            show_traceback(error)
-        show_defect(error)
+            show_traceback(error, session.secrets)
+        show_defect(error, session.secrets)
         return ExitCode.IMPORT_FAILED
     finally:
         session.close()

@@ -5,44 +5,47 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from collections.abc import Collection
 
 import typer
 
 from imageport.configuration.positions import printable
+from imageport.configuration.templating import redact
 from imageport.errors import ImageportError, PipelineInvalid
 
 
-def show_error(error: ImageportError) -> None:
-    """Print *error* for a person, without a traceback."""
+def show_error(error: ImageportError, secrets: Collection[str]) -> None:
+    """Print *error* for a person, without a traceback and without *secrets*."""
     if isinstance(error, PipelineInvalid):
         for problem in error.problems:
-            typer.echo(printable(str(problem)), err=True)
+            typer.echo(_shown(str(problem), secrets), err=True)
         return
-    typer.echo(f"error: {printable(error.message)}", err=True)
+    typer.echo(f"error: {_shown(error.message, secrets)}", err=True)
     if where := error.where():
         typer.echo(f"  where: {printable(where)}", err=True)
     if error.hint:
-        typer.echo(f"  hint: {printable(error.hint)}", err=True)
+        typer.echo(f"  hint: {_shown(error.hint, secrets)}", err=True)
 
 
-def show_defect(error: Exception) -> None:
+def show_defect(error: Exception, secrets: Collection[str]) -> None:
     """Print one line about an error that should not have happened."""
     typer.echo(
-        f"internal error: {type(error).__name__}: {printable(str(error))} (--debug shows where it happened)",
+        f"internal error: {type(error).__name__}: {_shown(str(error), secrets)} "
+        "(--debug shows where it happened)",
         err=True,
     )
 
 
-def show_traceback(error: BaseException) -> None:
+def show_traceback(error: BaseException, secrets: Collection[str]) -> None:
     """Print the traceback of *error*, for ``--debug``."""
-    for line in "".join(traceback.format_exception(error)).splitlines():
+    for line in redact("".join(traceback.format_exception(error)), secrets).splitlines():
         typer.echo(printable(line), err=True)
 
 
-def set_up_logging(*, debug: bool) -> None:
-    """Send warnings, and with *debug* everything, to standard error."""
+def set_up_logging(*, debug: bool, secrets: Collection[str]) -> None:
+    """Send warnings, and with *debug* everything, to standard error, without what is in *secrets* by then."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_OneLine(debug=debug))
+    handler.setFormatter(_OneLine(debug=debug, secrets=secrets))
     logging.basicConfig(level=logging.INFO if debug else logging.WARNING, handlers=[handler])
     logging.getLogger("imageport").setLevel(logging.DEBUG if debug else logging.WARNING)
     # The inspector of images warns of what then becomes an error of ours.
@@ -52,13 +55,18 @@ def set_up_logging(*, debug: bool) -> None:
 class _OneLine(logging.Formatter):
     """Log lines without control characters, and without tracebacks unless they are asked for."""
 
-    def __init__(self, *, debug: bool) -> None:
+    def __init__(self, *, debug: bool, secrets: Collection[str]) -> None:
         super().__init__()
         self._debug = debug
+        self._secrets = secrets
 
     def format(self, record: logging.LogRecord) -> str:
-        line = f"{record.levelname.lower()}: {printable(record.getMessage())}"
+        line = f"{record.levelname.lower()}: {_shown(record.getMessage(), self._secrets)}"
         if not (self._debug and record.exc_info):
             return line
-        trace = self.formatException(record.exc_info).splitlines()
+        trace = redact(self.formatException(record.exc_info), self._secrets).splitlines()
         return "\n".join([line, *map(printable, trace)])
+
+
+def _shown(text: str, secrets: Collection[str]) -> str:
+    return printable(redact(text, secrets))

@@ -36,6 +36,7 @@ def plan(
         source_uri=source,
         variables=pairs("--set", settings or ()),
     )
+    session.secrets |= configured.secrets
     made = make_plan(configured)
     described = {
         **made.describe(),

@@ -73,7 +73,6 @@ def run(  # noqa: PLR0917 - the options of a command are its parameters
     from imageport.importing.report import Report
 
     session: Session = ctx.obj
-    secrets: frozenset[str] = frozenset()
     try:
         request = ImportRequest(
             caller=caller(user, project, roles),
@@ -86,7 +85,6 @@ def run(  # noqa: PLR0917 - the options of a command are its parameters
             all_stores=all_stores,
         )
         plan = _plan(session, pipeline, source, pairs("--set", settings or ()), request)
-        secrets = plan.secrets
         if must_succeed is not None:
             plan = replace(plan, all_stores_must_succeed=must_succeed)
         report = _import(session, plan, request, json=json, quiet=quiet)
@@ -95,7 +93,7 @@ def run(  # noqa: PLR0917 - the options of a command are its parameters
             raise
         report = Report(error=error)
     try:
-        _show(report, secrets, image, json=json)
+        _show(report, session.secrets, image, json=json)
     except OSError as error:
         # The import is over, and what became of it is what the exit code tells.
         _tell_unwritten(report, error)
@@ -108,17 +106,17 @@ def _plan(
     from imageport.configuration.pipeline import load_pipeline
     from imageport.importing.plan import make_plan
 
-    return make_plan(
-        load_pipeline(
-            path,
-            site=session.site,
-            catalogue=session.catalogue,
-            source_uri=source,
-            variables=variables,
-            require_source=True,
-            more_stores=session.site.store_ids() if request.all_stores else request.stores,
-        )
+    configured = load_pipeline(
+        path,
+        site=session.site,
+        catalogue=session.catalogue,
+        source_uri=source,
+        variables=variables,
+        require_source=True,
+        more_stores=session.site.store_ids() if request.all_stores else request.stores,
     )
+    session.secrets |= configured.secrets
+    return make_plan(configured)
 
 
 def _import(session: Session, plan: Plan, request: ImportRequest, *, json: bool, quiet: bool) -> Report:

@@ -18,18 +18,24 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """One call of ``imageport``: its global options, and the site, plugins and catalog that they name."""
+    """One call of ``imageport``: its global options, and the site, plugins and catalog that they name.
+
+    ``secrets`` is what its files have told so far that neither errors nor log lines may tell.
+    """
 
     def __init__(self) -> None:
         self.config: str | None = None
         self.debug = False
+        self.secrets: set[str] = set()
 
     @cached_property
     def site(self) -> Site:
         """The site file, or the defaults."""
         from imageport.configuration.site import load_site
 
-        return load_site(self.config, environ=os.environ, cwd=Path.cwd())
+        site = load_site(self.config, environ=os.environ, cwd=Path.cwd())
+        self.secrets |= site.secrets
+        return site
 
     @cached_property
     def catalogue(self) -> Catalogue:

@@ -42,9 +42,7 @@ def show_success(report: Report, image: ImageRecord) -> None:
 
 def show_failure(report: Report, error: ImageportError, retry: str | None, secrets: Collection[str]) -> None:
     """Print on standard error what went wrong, what became of the copies, and the command that tries again."""
-    error.message = redact(error.message, secrets)
-    error.hint = redact(error.hint, secrets)
-    show_error(error)
+    show_error(error, secrets)
     for line in _aftermath(report, retry):
         typer.echo(f"  {printable(redact(line, secrets))}", err=True)
 

@@ -64,15 +64,19 @@ def _files(paths: Sequence[str]) -> Iterator[str]:
 def _problems(path: str, session: Session) -> list[Problem]:
     from imageport.configuration.pipeline import load_pipeline
     from imageport.configuration.positions import Problem
+    from imageport.configuration.templating import redact
     from imageport.errors import ImageportError, PipelineInvalid
     from imageport.importing.plan import make_plan
 
     site, catalogue = session.site, session.catalogue
     try:
-        make_plan(load_pipeline(path, site=site, catalogue=catalogue))
+        configured = load_pipeline(path, site=site, catalogue=catalogue)
+        session.secrets |= configured.secrets
+        make_plan(configured)
     except PipelineInvalid as error:
         return list(error.problems)
     except ImageportError as error:
         # A plugin that finds its options in conflict says so when it is made; it knows no position.
-        return [Problem(path, 1, 1, "", ": ".join(filter(None, (error.where(), error.message, error.hint))))]
+        said = ": ".join(filter(None, (error.where(), error.message, error.hint)))
+        return [Problem(path, 1, 1, "", redact(said, session.secrets))]
     return []
