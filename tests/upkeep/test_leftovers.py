@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from imageport.catalog import Catalog
+from imageport.errors import ImportFailed
 from imageport.importing.leftovers import Leftovers
-from imageport.importing.staging import Staging
+from imageport.importing.staging import Staging, size_on_disk
 from imageport.values import ImageRecord, ImageStatus, Location
 
 STALE = "1b4e28ba-2fa1-11d2-883f-0016d3cca427"
@@ -114,6 +116,25 @@ def test_a_link_is_removed_and_what_it_points_to_stays(
     _remove_all(leftovers)
     assert _names(staging) == set()
     assert (tmp_path / "folder" / "mine").exists()
+
+
+def test_what_a_link_points_to_does_not_count(staging: Staging, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "large").write_bytes(bytes(1 << 20))
+    link = staging.directory / STALE
+    link.symlink_to(tmp_path / "folder")
+    assert size_on_disk(link) < 1 << 20
+
+
+def test_a_pipe_that_bears_the_name_of_incoming_data_holds_nobody_up(
+    staging: Staging, leftovers: Leftovers
+) -> None:
+    os.mkfifo(pipe := staging.directory / f"{STALE}.staging")
+    assert leftovers.find() == [pipe]
+    with pytest.raises(ImportFailed, match="cannot write scratch data"):
+        leftovers.remove(pipe)
+    staging.remove(STALE)
+    assert _names(staging) == set()
 
 
 def test_what_came_into_use_after_it_was_found_stays(

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from imageport.data import Chunks, write_sparse
 from imageport.errors import Conflict
@@ -129,7 +130,9 @@ class Staging:
 def size_on_disk(path: Path) -> int:
     """Return the bytes that a leftover file or folder takes on disk."""
     taken = 0
-    for file in (path, *path.rglob("*")):
+    # What a link leads to is not here.
+    inside = () if path.is_symlink() else path.rglob("*")
+    for file in (path, *inside):
         with suppress(FileNotFoundError):
             taken += file.lstat().st_blocks * 512
     return taken
@@ -148,7 +151,7 @@ def _locked(path: Path) -> Iterator[int]:
 def _open_locked(path: Path) -> int:
     deadline = time.monotonic() + _PATIENCE
     while True:
-        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Who had the lock before may have removed or renamed the file by now.
@@ -169,7 +172,7 @@ def _open_locked(path: Path) -> int:
 
 def _is_unlocked(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
+        with _opened_as_is(path) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
@@ -177,10 +180,15 @@ def _is_unlocked(path: Path) -> bool:
 
 
 def _remove_unlocked(path: Path) -> None:
-    with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+    with suppress(FileNotFoundError, BlockingIOError), _opened_as_is(path) as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.fstat(file.fileno()), path.lstat()):
             path.unlink()
+
+
+def _opened_as_is(path: Path) -> BinaryIO:
+    """Open a file to lock it, but follow no link, and wait for no writer of a pipe that bears its name."""
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
 
 
 def _is_image_id(name: str) -> bool:
