@@ -122,7 +122,7 @@ class Session:
         known = sorted({f"{end.region} ({end.interface})" for end in endpoints})
         told = printable(", ".join(known)[:_LONGEST_LIST])
         raise SourceUnavailable(
-            f"the catalog of {self._keystone} has no {interface} image service in region '{region}'",
+            f"the catalog of {Url.parse(self._keystone).shown} has no {interface} image service in region '{region}'",
             hint=f"it has: {told or 'no image service at all'}",
         )
 
@@ -135,7 +135,7 @@ class Session:
         except SourceUnavailable as error:
             if error.status == _UNAUTHORIZED:
                 raise SourceUnavailable(
-                    f"{url} does not accept these credentials",
+                    f"{Url.parse(url).shown} does not accept these credentials",
                     hint="check the user, the password, the project and their domains, or the application credential",
                     status=error.status,
                 ) from error
@@ -156,7 +156,7 @@ class Session:
         except SourceUnavailable as error:
             if error.status in (_UNAUTHORIZED, _FORBIDDEN):
                 raise SourceUnavailable(
-                    f"{url} does not accept the token",
+                    f"{Url.parse(url).shown} does not accept the token",
                     hint="get a new one that is for a project, for instance with 'openstack token issue'",
                     status=error.status,
                 ) from error

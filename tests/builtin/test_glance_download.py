@@ -318,6 +318,21 @@ def test_a_token_that_keystone_does_not_accept_is_told(glance: HttpServer, ctx: 
         stage(plugin(glance, token="old"), ctx)
 
 
+@pytest.mark.parametrize("path", [SIGNED_IN, CATALOG])
+@pytest.mark.parametrize("code", [401, 200], ids=["refused", "no such region"])
+def test_credentials_in_the_url_of_keystone_are_not_told(
+    glance: HttpServer, ctx: Context, path: str, code: int
+) -> None:
+    url = glance.url("/identity").replace("://", "://proxy:battery-staple@")
+    if code != 200:
+        glance.answer(path, status(code))
+    token = {"token": "mine"} if path == CATALOG else {}
+    with pytest.raises(SourceUnavailable) as caught:
+        stage(plugin(glance, auth_url=url, glance_region="West", **token), ctx)
+    assert "/identity/v3" in caught.value.message
+    assert "battery" not in caught.value.message + caught.value.hint
+
+
 @pytest.mark.parametrize("path", [SIGNED_IN, IMAGE, CATALOG])
 @pytest.mark.parametrize(
     "document", [b"<html>", b"[]", b'{"token": 5, "catalog": 5, "status": 5}', b"[" * 100_000, b"\xff"],
