@@ -9,6 +9,8 @@ import pytest
 
 from imageport.configuration.pipeline import load_pipeline
 from imageport.configuration.site import load_site
+from imageport.errors import StoreFailed
+from imageport.importing.definitions import open_again
 from imageport.importing.plan import make_plan
 from imageport.plugins.catalogue import Catalogue
 
@@ -65,3 +67,14 @@ def test_secrets_are_kept_as_references_or_not_at_all(
     )
     definition = make_plan(pipeline).definitions["acme-vault"]
     assert (definition and definition["with"]) == kept
+
+
+def test_options_that_the_store_does_not_take_any_more_are_named_without_their_values(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STORE_KEY", "correct-horse")
+    options = {"directory": "images", "key": "{env.STORE_KEY}"}
+    with pytest.raises(StoreFailed, match="key: Extra inputs are not permitted") as caught:
+        open_again("old", {"use": "file", "with": options, "folder": "/"}, Catalogue.installed(disabled=()))
+    assert "horse" not in caught.value.message
+    assert caught.value.__suppress_context__

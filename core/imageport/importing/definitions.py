@@ -11,7 +11,14 @@ from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
 from imageport.configuration.configure import ConfiguredStep
 from imageport.configuration.paths import anchored
-from imageport.configuration.templating import Variables, has_reference, literal, map_texts, texts_of
+from imageport.configuration.templating import (
+    Variables,
+    has_reference,
+    literal,
+    map_texts,
+    redact,
+    texts_of,
+)
 from imageport.errors import StoreFailed
 from imageport.plugins.binding import BoundStep
 from imageport.plugins.catalogue import Catalogue
@@ -49,12 +56,21 @@ def open_again(label: str, definition: Definition, catalogue: Catalogue) -> Boun
     try:
         options = map_texts(definition["with"], variables.expand)
         plugin = plugin_class(model.model_validate(anchored(options, model, folder)))
-    except (ValidationError, ValueError) as error:
+    except ValueError as error:
         raise StoreFailed(
-            f"store '{label}' cannot be opened as it was when the copy was written: {error}",
+            f"store '{label}' cannot be opened as it was when the copy was written: "
+            f"{redact(_reason(error), variables.secrets)}",
             hint="set the environment variables and files that its options refer to",
-        ) from error
+        ) from None
     return BoundStep.bind(label, installed.distribution, plugin, is_store=True)
+
+
+def _reason(error: ValueError) -> str:
+    """Say what is wrong with the options, without their values: some are secret."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    told = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(": ".join((".".join(map(str, detail["loc"])), detail["msg"])) for detail in told)
 
 
 def _holds_secret(value: Any) -> bool:
