@@ -267,6 +267,12 @@ read = admin
 update = admin
 delete = admin
 
+[^once]
+create = @
+read = admin
+update = admin
+delete = admin
+
 [^os_distro$]
 create = admin
 read = admin, member
@@ -316,6 +322,9 @@ def test_a_property_that_may_not_be_read_is_as_if_it_were_not_there(protected: C
             protected.inside("images", "set", image, *arguments, *ADA, code=2).err for image in (one, other)
         ]
         assert told[0].replace(one, "ID") == told[1].replace(other, "ID")
+    written_once = ("images", "set", other, "--property", "once=hidden", *ADA)
+    protected.inside(*written_once)
+    assert "may not create it" in protected.inside(*written_once, code=2).err
     everything = [
         protected.inside("images", "show", one, *ADA).out,
         protected.inside("images", "show", one, "--json", *ADA).out,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from imageport.configuration.positions import did_you_mean
 from imageport.errors import NotAllowed, OverQuota, UsageError
 from imageport.rules.policy import allows
+from imageport.rules.protection import Operation
 from imageport.values import RESERVED_PREFIX, Caller, ImageRecord
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class Access:
             if name not in readable:
                 self._require_property("create", name, record)
             if name in record.properties:
-                self._require_property("update", name, record)
+                self._require_property("update", name, record, told_as=None if name in readable else "create")
         left = {name for name in {**record.properties, **properties} if properties.get(name, "") is not None}
         count = sum(not name.startswith(RESERVED_PREFIX) for name in left)
         limit = self.site.limits.image_properties
@@ -142,11 +143,11 @@ class Access:
             )
 
     def _require_property(
-        self, operation: Literal["create", "update", "delete"], name: str, record: ImageRecord
+        self, operation: Operation, name: str, record: ImageRecord, *, told_as: Operation | None = None
     ) -> None:
         if not self.site.protections.allow(operation, name, self.caller, record):
             raise NotAllowed(
-                f"property {name} is protected: {self._who()} may not {operation} it",
+                f"property {name} is protected: {self._who()} may not {told_as or operation} it",
                 hint="name a role with --role, or see property_protections in the site file",
             )
 
