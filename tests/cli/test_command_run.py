@@ -108,6 +108,11 @@ def test_a_failed_run_with_json_still_ends_with_the_report(cli: CommandLine) -> 
     assert report["error"]["step"] == "glance-direct"
 
 
+def test_a_script_whose_variable_is_not_set_makes_no_other_image(cli: CommandLine) -> None:
+    for command in (["run", "p.yaml", cli.image, "-q"], ["tasks", "list"]):
+        assert "error: no image ''" in cli(*command, "--image", "", code=2).err
+
+
 def test_a_refusal_before_anything_starts_is_a_report_as_well(cli: CommandLine) -> None:
     report = cli("run", "p.yaml", cli.image, "--image", "nobody", "--json", code=2).lines[-1]
     assert report["error"]["code"] == "usage"

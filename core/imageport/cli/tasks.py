@@ -45,7 +45,7 @@ def list_tasks(  # noqa: PLR0917 - the options of a command are its parameters
     require_known("status", status, ("pending", "processing", "success", "failure"))
     session: Session = ctx.obj
     access = session.access(user, project, roles)
-    image_id = access.find_image(image).id if image else None
+    image_id = access.find_image(image).id if image is not None else None
     tasks = access.list_tasks(image_id=image_id, status=status)
     if json:
         print_json([_describe(task) for task in tasks])

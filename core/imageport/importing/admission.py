@@ -67,7 +67,7 @@ def admit_record(request: ImportRequest, plan: Plan, access: Access) -> tuple[Im
     require_known("disk format", request.disk_format, (*DISK_FORMATS, AUTO))
     require_known("container format", request.container_format, CONTAINER_FORMATS)
     require_room(access.site.quotas, access.catalog, caller.owner, image_size_total=0)
-    existing = access.find_image(request.image) if request.image else None
+    existing = access.find_image(request.image) if request.image is not None else None
     if existing is None and plan.copies:
         raise UsageError("a copy needs an image", hint="name it: --image ID")
     record = existing or ImageRecord(
