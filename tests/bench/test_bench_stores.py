@@ -19,7 +19,8 @@ from imageport.configuration.pipeline import load_pipeline
 from imageport.configuration.site import Site
 from imageport.data import ImageData
 from imageport.importing.admission import ImportRequest
-from imageport.importing.fanout import Consumer, fan_out
+from imageport.importing.consumer import Consumer
+from imageport.importing.fanout import fan_out
 from imageport.importing.interruption import Interruption
 from imageport.importing.plan import make_plan
 from imageport.importing.runner import Importer

@@ -12,7 +12,8 @@ import pytest
 from imageport.data import CHUNK_SIZE, ZERO_CHUNK, ImageData
 from imageport.errors import StoreFailed
 from imageport.importing.backlog import Backlog
-from imageport.importing.fanout import Consumer, fan_out
+from imageport.importing.consumer import Consumer
+from imageport.importing.fanout import fan_out
 from imageport.importing.pipe import CAPACITY
 
 PIECES = [

@@ -9,7 +9,8 @@ import pytest
 
 from imageport.data import CHUNK_SIZE, ImageData
 from imageport.errors import StoreFailed
-from imageport.importing.fanout import Consumer, fan_out
+from imageport.importing.consumer import Consumer
+from imageport.importing.fanout import fan_out
 from imageport.importing.pipe import CAPACITY
 
 

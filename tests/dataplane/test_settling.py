@@ -7,7 +7,7 @@ from functools import partial
 
 from imageport import ImageData, Location, PendingCopy, Written
 from imageport.errors import Cancelled
-from imageport.importing.fanout import Consumer
+from imageport.importing.consumer import Consumer
 from imageport.importing.settling import settle_any
 from imageport.importing.writing import Copy, WrittenImage
 

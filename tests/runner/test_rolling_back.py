@@ -27,7 +27,8 @@ from imageport import (
 )
 from imageport.errors import ExitCode
 from imageport.importing.admission import ImportRequest
-from imageport.importing.fanout import Consumer, fan_out
+from imageport.importing.consumer import Consumer
+from imageport.importing.fanout import fan_out
 from imageport.importing.interruption import Interruption
 
 CONTENT = os.urandom(3 << 20)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from imageport.errors import ImageportError, LockLost, StoreFailed
-from imageport.importing.fanout import HOLD_UP, stalled
+from imageport.importing.consumer import HOLD_UP, stalled
 from imageport.importing.writing import Copy, WrittenImage
 
 log = logging.getLogger(__name__)

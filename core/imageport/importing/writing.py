@@ -13,7 +13,8 @@ from imageport.context import Context
 from imageport.data import Chunks, ImageData
 from imageport.errors import Cancelled, StoreFailed
 from imageport.importing.backlog import Backlog
-from imageport.importing.fanout import LAST_WAIT, Consumer, fan_out
+from imageport.importing.consumer import Consumer
+from imageport.importing.fanout import LAST_WAIT, fan_out
 from imageport.importing.report import StoreReport
 from imageport.inspection import FormatInspection, ImageFormat
 from imageport.plugins.binding import BoundStep
