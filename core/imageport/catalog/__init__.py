@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import and_
 
-from imageport.catalog import images, imports, locations, locks, tables, tasks, usage
+from imageport.catalog import endings, images, imports, locations, locks, store_lists, tables, tasks, usage
 from imageport.catalog.engine import Database, current_time
 from imageport.catalog.imports import require_startable
 from imageport.catalog.lifecycle import require_image_move
@@ -239,7 +239,7 @@ class Catalog:
         with self._database.writing() as connection:
             locks.require(connection, lease.image_id, lease.fence)
             locations.put(connection, lease.image_id, lease.task_id, location, "active")
-            imports.settle_store(connection, lease, location.store, failed=False)
+            store_lists.settle_store(connection, lease, location.store, failed=False)
 
     def unpublish(self, lease: Lease, location: Location) -> None:
         """Hide a copy of this import again, before its bytes are removed. Raises ``LockLost``."""
@@ -251,7 +251,7 @@ class Catalog:
         """Move *store* from the importing list to the failed list. Raises ``LockLost``."""
         with self._database.writing() as connection:
             locks.require(connection, lease.image_id, lease.fence)
-            imports.settle_store(connection, lease, store, failed=True)
+            store_lists.settle_store(connection, lease, store, failed=True)
 
     def finish(
         self,
@@ -264,7 +264,7 @@ class Catalog:
         """End the import with success: set fields and properties, release the lock. Raises ``LockLost``."""
         locks.refuse_setting(properties)
         with self._database.writing() as connection:
-            imports.finish(connection, lease, fields=fields, properties=properties, result=result)
+            endings.finish(connection, lease, fields=fields, properties=properties, result=result)
             return images.get(connection, lease.image_id)
 
     def fail(
@@ -283,7 +283,7 @@ class Catalog:
         the one from before with status ``deleted`` when the image is gone.
         """
         with self._database.writing() as connection:
-            imports.fail(
+            endings.fail(
                 connection,
                 lease.image_id,
                 lease.task_id,
@@ -334,7 +334,7 @@ class Catalog:
         with self._database.writing() as connection:
             task_id = locks.holder(connection, image_id)
             task = tasks.get_if_any(connection, task_id) if task_id else None
-            return imports.take_over(connection, task) if task else None
+            return endings.take_over(connection, task) if task else None
 
     def dead_imports(self) -> list[TaskRow]:
         """Return the unfinished tasks whose lease ran out or whose process is gone; changes nothing."""
@@ -346,7 +346,7 @@ class Catalog:
     def take_over(self, task: TaskRow) -> TaskRow | None:
         """Take over one of ``dead_imports``, see ``dead_import``. None when somebody else was faster."""
         with self._database.writing() as connection:
-            return imports.take_over(connection, task)
+            return endings.take_over(connection, task)
 
     def recover(self, task: TaskRow) -> None:
         """End a dead import like ``fail``; one that lives or that others took over stays as it is.
@@ -355,7 +355,7 @@ class Catalog:
         the task then ends with success, and the stores that were not reached are in the failed list.
         """
         with self._database.writing() as connection:
-            imports.recover(connection, task)
+            endings.recover(connection, task)
 
     # -------------------------------------------------------------------------------------------------- tasks
 

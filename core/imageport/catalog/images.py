@@ -220,3 +220,9 @@ def _set_properties(connection: Connection, image_id: str, properties: Mapping[s
     ]
     if rows:
         connection.execute(insert(image_properties), rows)
+
+
+def snapshot(record: ImageRecord) -> dict[str, Any]:
+    """Return what an import may change of *record*, ready for JSON."""
+    fields = {name: getattr(record, name) for name in SETTABLE}
+    return {"fields": fields, "properties": record.properties}
