@@ -60,7 +60,7 @@ def test_a_file_that_was_asked_for_must_be_there(tmp_path: Path) -> None:
     for explicit, environ in (("no.yaml", {}), (None, {"IMAGEPORT_CONFIG": "no.yaml"})):
         with pytest.raises(PipelineInvalid) as caught:
             load_site(explicit, environ=environ, cwd=tmp_path)
-        assert str(caught.value) == "no.yaml:1:1: no such file"
+        assert str(caught.value) == "no.yaml:1:1: no such file: check the spelling and the folder"
 
 
 def test_every_key_of_a_full_file_is_read(tmp_path: Path) -> None:

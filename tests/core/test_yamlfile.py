@@ -154,10 +154,10 @@ def test_a_file_is_known_by_the_name_the_user_typed(tmp_path: Path, monkeypatch:
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     missing = tmp_path / "missing.yaml"
-    assert refusal_of_file(missing) == f"{missing}:1:1: no such file"
+    assert refusal_of_file(missing) == f"{missing}:1:1: no such file: check the spelling and the folder"
     assert refusal_of_file(tmp_path) == f"{tmp_path}:1:1: this is not a regular file"
     assert refusal_of_file(tmp_path / "pipe") == f"{tmp_path}/pipe:1:1: this is not a regular file"
-    assert refusal_of_file("a\0b") == r"a\x00b:1:1: no such file"
+    assert refusal_of_file("a\0b") == r"a\x00b:1:1: no such file: check the spelling and the folder"
     assert refusal_of_file("/proc/self/mem") == "/proc/self/mem:1:1: cannot be read: Input/output error"
 
 

@@ -118,6 +118,25 @@ def test_a_link_is_removed_and_what_it_points_to_stays(
     assert (tmp_path / "folder" / "mine").exists()
 
 
+def test_a_link_that_bears_the_name_of_incoming_data_is_in_nobodys_way(
+    staging: Staging, leftovers: Leftovers, tmp_path: Path
+) -> None:
+    (tmp_path / "mine").write_text("mine")
+    link = staging.directory / f"{STALE}.staging"
+    link.symlink_to(tmp_path / "mine")
+    _remove_all(leftovers)
+    assert _names(staging) == set()
+    link.symlink_to(tmp_path / "mine")
+    staging.remove(STALE)
+    assert _names(staging) == set()
+    link.symlink_to(tmp_path / "mine")
+    with staging.incoming(STALE) as incoming:
+        incoming.write(iter([b"staged"]), needed=None)
+        incoming.keep()
+    assert (staging.directory / STALE).read_bytes() == b"staged"
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
 def test_what_a_link_points_to_does_not_count(staging: Staging, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "large").write_bytes(bytes(1 << 20))

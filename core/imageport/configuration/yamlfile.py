@@ -58,7 +58,7 @@ class YamlFile:
         name = name or str(path)
         try:
             if not Path(path).exists():
-                raise _invalid(name, "no such file")
+                raise _invalid(name, "no such file: check the spelling and the folder")
             if not Path(path).is_file():
                 raise _invalid(name, "this is not a regular file")
             with Path(path).open("rb") as file:

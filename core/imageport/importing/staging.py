@@ -76,6 +76,8 @@ class Staging:
         partial = self.directory / f"{image_id}{HALF_STAGED}"
         with writing_to(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
+            if partial.is_symlink():
+                partial.unlink(missing_ok=True)
             with _locked(partial) as descriptor:
                 incoming = Incoming(descriptor, partial, self.directory / image_id)
                 try:
@@ -171,6 +173,8 @@ def _open_locked(path: Path) -> int:
 
 
 def _is_unlocked(path: Path) -> bool:
+    if path.is_symlink():
+        return True
     try:
         with _opened_as_is(path) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -180,6 +184,9 @@ def _is_unlocked(path: Path) -> bool:
 
 
 def _remove_unlocked(path: Path) -> None:
+    if path.is_symlink():
+        path.unlink(missing_ok=True)
+        return
     with suppress(FileNotFoundError, BlockingIOError), _opened_as_is(path) as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.fstat(file.fileno()), path.lstat()):

@@ -36,7 +36,11 @@ def read_text(path: str) -> str:
     """Return the text of the file at *path*. Raises ``PipelineInvalid`` unless it is text of a sensible size."""
     try:
         if not Path(path).is_file():
-            reason = "this is not a regular file" if Path(path).exists() else "no such file"
+            reason = (
+                "this is not a regular file"
+                if Path(path).exists()
+                else "no such file: check the spelling and the folder"
+            )
             raise PipelineInvalid([_problem(path, 1, reason)])
         with Path(path).open("rb") as file:
             content = file.read(MAX_FILE_SIZE + 1)
