@@ -123,7 +123,7 @@ class Consumer(Generic[T]):
             while self._thread.is_alive():
                 check()
                 self._thread.join(_GLANCE)
-                if (waited := time.monotonic() - started) > patience:
+                if (waited := time.monotonic() - started) > patience and self._thread.is_alive():
                     return stalled(self.label, waited)
         finally:
             self._given_up = self._thread.is_alive()
