@@ -139,7 +139,8 @@ class OverQuota(Refused):
 class SourceUnavailable(ImageportError):
     """The source could not be read; ``retry`` is true when another try may succeed.
 
-    ``status`` is what an HTTP server answered, or None when there was no answer or no such server.
+    ``status`` is what an HTTP server answered, or None when there was no answer or no such server; ``retry_after`` is
+    for how many seconds it asked to be left alone.
     """
 
     code = "source-unavailable"
@@ -147,11 +148,18 @@ class SourceUnavailable(ImageportError):
     advice = "check the address and the network, then run the command again"
 
     def __init__(
-        self, message: str, *, hint: str = "", retry: bool = False, status: int | None = None
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        retry: bool = False,
+        status: int | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
         self.retry = retry
         self.status = status
+        self.retry_after = retry_after
 
 
 class ImportFailed(ImageportError):
@@ -180,11 +188,15 @@ class StepCrashed(ImportFailed):
 
 
 class VerificationFailed(ImportFailed):
-    """Bytes, digest or format differ from what was promised."""
+    """Bytes, digest or format differ from what was promised; ``retry`` is true when fetching them again may help."""
 
     code = "verification-failed"
     exit_code = ExitCode.VERIFICATION_FAILED
     advice = "get the image again, from a source you trust"
+
+    def __init__(self, message: str, *, hint: str = "", retry: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.retry = retry
 
 
 class StoreFailed(ImportFailed):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import select
 import socket
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from imageport.http.network import IPAddress
+
+log = logging.getLogger(__name__)
 
 #: Seconds after which a wait for the network looks whether the import was cancelled.
 SLICE: Final = 0.2
@@ -52,9 +55,22 @@ class Watch:
                 hint="use a nearer mirror, or raise the limits in the site file",
             )
 
-    def pause(self, seconds: float) -> None:
-        """Wait before another try, unless the import is cancelled or out of time."""
-        self._cancelled.wait(seconds)
+    def pause(self, seconds: float, *, asked: float | None = None) -> None:
+        """Wait before another try, unless the import is cancelled or out of time.
+
+        When the server has *asked* for more seconds (``Retry-After``), it gets them. Raises ``SourceUnavailable`` at
+        once when the deadline comes before.
+        """
+        wait = max(seconds, asked or 0.0)
+        left = max(0.0, self._deadline - time.monotonic())
+        if asked is not None and wait > left:
+            raise SourceUnavailable(
+                f"{self._name} asks to be left alone for {asked:.0f} s, and the download may take {left:.0f} s more",
+                hint="import it again after that time, use a mirror, or raise limits.download_deadline",
+            )
+        if asked is not None:
+            log.warning("%s asks to be left alone for %.0f s", self._name, asked)
+        self._cancelled.wait(wait)
         self.check()
 
     def receive(self, read: Callable[[], int]) -> int:

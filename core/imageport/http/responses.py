@@ -6,7 +6,9 @@ import http.client
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import urllib3.exceptions
@@ -27,6 +29,9 @@ CONNECTION_ERRORS: Final = (OSError, http.client.HTTPException, urllib3.exceptio
 #: Statuses of a server in passing trouble.
 TRANSIENT: Final = frozenset({408, 425, 429, *range(500, 600)})
 
+#: Most seconds that a ``Retry-After`` can mean: ten years. What is beyond is as good as never.
+_FOREVER: Final = 10 * 365 * 86400.0
+
 #: Times a connection may break without any byte having come in between.
 RESUMES: Final = 3
 
@@ -40,6 +45,44 @@ def plain(error: Exception) -> str:
         return "the server hung up"
     text = getattr(root, "strerror", None) or str(root) or type(root).__name__
     return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What is still missing of a body: everything from byte *start*, if it is still the same body.
+
+    It is the same when it has *total* bytes (None: unknown) and *validator*, a strong ETag or a date, still holds.
+    Without a validator the caller compares the whole with a digest.
+    """
+
+    start: int
+    total: int | None
+    validator: str | None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The header fields that ask for it (RFC 9110, 13.1.5 and 14.2)."""
+        condition = {"If-Range": self.validator} if self.validator else {}
+        return {"Range": f"bytes={self.start}-", **condition}
+
+    def misfit(self, answer: BaseHTTPResponse) -> str | None:
+        """Return why *answer* is not this rest, or None when it is."""
+        found = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+        name = "ETag" if (self.validator or "").startswith('"') else "Last-Modified"
+        if answer.status != HTTPStatus.PARTIAL_CONTENT or found is None:
+            return f"instead of the rest the server answered {answer.status}"
+        if int(found[1]) != self.start or (found[3] != "*" and int(found[2]) + 1 != int(found[3])):
+            return f"asked for everything from byte {self.start} the server sent '{found[0]}'"
+        if self.total is not None and found[3] not in ("*", str(self.total)):
+            return f"its size was {self.total} bytes and is now {found[3]}"
+        if self.validator is not None and answer.headers.get(name, self.validator) != self.validator:
+            return f"its {name} was {self.validator!a} and is now {answer.headers[name]!a}"
+        return None
+
+    def total_of(self, answer: BaseHTTPResponse) -> int | None:
+        """Return the size of the whole body after *answer*, which fits."""
+        found = _CONTENT_RANGE.fullmatch(answer.headers["Content-Range"])
+        return int(found[3]) if found and found[3] != "*" else self.total
 
 
 @dataclass(frozen=True)
@@ -61,6 +104,10 @@ class HttpResponse:
     ``url`` is the address after all redirects, without credentials. ``headers`` does not care about case. The
     body is passed on as it was sent and never decoded: servers label files that are published compressed with
     a Content-Encoding, although ``identity`` was asked for, and it is the published bytes that are checked.
+
+    ``start`` is the position of the first byte that comes, 0 unless the *rest* of a body was asked for and the server
+    has it; ``length`` is the size of the whole body as announced, or None when the server does not say or does not
+    make sense. ``validator`` is what tells this body from later ones, or None.
     """
 
     def __init__(
@@ -71,25 +118,28 @@ class HttpResponse:
         name: str,
         reopen: Callable[[Mapping[str, str]], Exchange],
         watch: Watch,
+        rest: Rest | None = None,
     ) -> None:
         self.url = url
         self.status: int = exchange.answer.status
         self.headers: Mapping[str, str] = exchange.answer.headers
+        self.start = rest.start if rest else 0
+        self.length = rest.total_of(exchange.answer) if rest else _announced_length(self.headers)
+        # A server need not repeat the validator by which the rest was asked for.
+        self.validator = strong_validator(self.headers) or (rest.validator if rest else None)
         self._exchange = exchange
         self._name = name
         self._reopen = reopen
         self._watch = watch
         self.closed = False
-        self._position = 0
+        self._position = self.start
         self._total = self.length
         self._breaks = 0
 
     @property
-    def length(self) -> int | None:
-        """Bytes of the body as announced, or None when the server does not say or does not make sense."""
-        text = self.headers.get("Content-Length", "")
-        sized = re.fullmatch("[0-9]{1,18}", text) and "Transfer-Encoding" not in self.headers
-        return int(text) if sized else None
+    def position(self) -> int:
+        """How many bytes of the body are here, those before ``start`` counted."""
+        return self._position
 
     def chunks(self) -> Chunks:
         """Iterate once over the body in pieces of 1 MiB, resuming when the connection breaks.
@@ -111,10 +161,10 @@ class HttpResponse:
         finally:
             self.close()
 
-    def text(self, *, limit: int = 1 << 20) -> str:
-        """Return the body, which is text in UTF-8 of at most *limit* bytes.
+    def body(self, *, limit: int) -> bytes:
+        """Return the body, which has at most *limit* bytes.
 
-        Raises what ``chunks`` raises, and ``SourceUnavailable`` when the body is anything else.
+        Raises what ``chunks`` raises, and ``SourceUnavailable`` when there are more.
         """
         body = b""
         for piece in self.chunks():
@@ -125,8 +175,15 @@ class HttpResponse:
                     f"{self._name} is larger than {format_size(limit)}",
                     hint="check that the url is that of a small text file",
                 )
+        return body
+
+    def text(self, *, limit: int = 1 << 20) -> str:
+        """Return the body, which is text in UTF-8 of at most *limit* bytes.
+
+        Raises what ``body`` raises, and ``SourceUnavailable`` when it is anything else.
+        """
         try:
-            return body.decode("utf-8-sig")
+            return self.body(limit=limit).decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise SourceUnavailable(
                 f"{self._name} is not text in UTF-8: {error.reason} at byte {error.start}",
@@ -171,10 +228,10 @@ class HttpResponse:
     def _resume(self, cause: Exception) -> None:
         """Ask for the rest of the body on a new connection."""
         self._exchange.close()
-        validator = strong_validator(self.headers)
-        if validator is None or self.headers.get("Accept-Ranges", "").lower() == "none":
+        if self.validator is None or self.headers.get("Accept-Ranges", "").lower() == "none":
             self._fail(f"the connection broke after {self._progress}: {plain(cause)}", "import it again")
-        headers = {"Range": f"bytes={self._position}-", "If-Range": validator}
+        rest = Rest(self._position, self._total, self.validator)
+        asked = None
         while True:
             self._breaks += 1
             if self._breaks > RESUMES:
@@ -182,37 +239,25 @@ class HttpResponse:
                     f"the connection broke after {self._progress} and could not be resumed: {plain(cause)}",
                     "import it again, or use another mirror",
                 )
-            self._watch.pause(0.1 * 2**self._breaks)
+            self._watch.pause(0.1 * 2**self._breaks, asked=asked)
             try:
-                exchange = self._reopen(headers)
+                exchange = self._reopen(rest.headers)
             except SourceUnavailable as error:
                 if not error.retry:
                     raise
                 continue
             if exchange.answer.status in TRANSIENT:
+                asked = retry_after(exchange.answer.headers)
                 exchange.close()
                 continue
             self._exchange = exchange
-            self._check_continuation(exchange.answer)
+            # What is not the rest of the very same body is never spliced.
+            if (problem := rest.misfit(exchange.answer)) is not None:
+                self._fail(
+                    f"the connection broke after {self._progress}, and then {problem}", "import it again"
+                )
+            self._total = rest.total_of(exchange.answer)
             return
-
-    def _check_continuation(self, answer: BaseHTTPResponse) -> None:
-        """Refuse to splice what is not the rest of the very same body."""
-        found = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
-        etag = self.headers.get("ETag")
-        if answer.status != 206 or found is None:
-            problem = f"instead of the rest the server answered {answer.status}"
-        elif int(found[1]) != self._position or (found[3] != "*" and int(found[2]) + 1 != int(found[3])):
-            problem = f"asked for everything from byte {self._position} the server sent '{found[0]}'"
-        elif self._total is not None and found[3] not in ("*", str(self._total)):
-            problem = f"its size was {self._total} bytes and is now {found[3]}"
-        elif etag is not None and answer.headers.get("ETag", etag) != etag:
-            problem = f"its ETag was {etag!a} and is now {answer.headers['ETag']!a}"
-        else:
-            if found[3] != "*":
-                self._total = int(found[3])
-            return
-        self._fail(f"the connection broke after {self._progress}, and then {problem}", "import it again")
 
     @property
     def _progress(self) -> str:
@@ -221,6 +266,26 @@ class HttpResponse:
     def _fail(self, problem: str, hint: str) -> NoReturn:
         self.close()
         raise SourceUnavailable(f"{self._name}: {problem}", hint=hint, retry=True)
+
+
+def _announced_length(headers: Mapping[str, str]) -> int | None:
+    text = headers.get("Content-Length", "")
+    sized = re.fullmatch("[0-9]{1,18}", text) and "Transfer-Encoding" not in headers
+    return int(text) if sized else None
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return for how many seconds a server asks to be left alone (RFC 9110, 10.2.3), or None when it does not."""
+    text = headers.get("Retry-After", "").strip()
+    if re.fullmatch("[0-9]{1,18}", text):
+        return min(float(text), _FOREVER)
+    try:
+        then = parsedate_to_datetime(text)
+        # By the clock of the server, as far as it tells: that of this machine may be wrong.
+        now = parsedate_to_datetime(headers["Date"]) if "Date" in headers else datetime.now(UTC)
+        return max(0.0, (then - now).total_seconds())
+    except (ValueError, TypeError):
+        return None
 
 
 def strong_validator(headers: Mapping[str, str]) -> str | None:

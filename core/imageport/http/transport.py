@@ -18,15 +18,25 @@ from imageport.errors import SourceRejected, SourceUnavailable
 from imageport.http.connections import SLICE, PinnedHTTPConnection, PinnedHTTPSConnection, Watch, tls_context
 from imageport.http.names import Names, system_resolver
 from imageport.http.network import IPAddress, NetworkRules
-from imageport.http.responses import CONNECTION_ERRORS, TRANSIENT, Exchange, HttpResponse, plain
+from imageport.http.responses import (
+    CONNECTION_ERRORS,
+    TRANSIENT,
+    Exchange,
+    HttpResponse,
+    Rest,
+    plain,
+    retry_after,
+)
 from imageport.http.urls import Url, as_address, normal_host
 from imageport.limits import Limits
 
-__all__ = ["HttpResponse", "HttpTransport", "IPAddress", "NetworkRules"]
+__all__ = ["HttpResponse", "HttpTransport", "IPAddress", "NetworkRules", "Rest"]
 
 MAX_REDIRECTS: Final = 10
 ATTEMPTS: Final = 3
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+#: Answers to a question for the rest of a body that is shorter by now, or by a server that miscounts.
+_NO_SUCH_REST: Final = frozenset({HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE})
 _HINTS: Final = {
     401: "the server wants credentials: give web-download a header, or write user:password@ in the url",
     403: "the server does not let this address or these credentials in",
@@ -64,22 +74,32 @@ class HttpTransport:
         self._open: list[HttpResponse] = []
         self._agent = f"imageport/{importlib.metadata.version('imageport')}"
 
-    def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> HttpResponse:
+    def get(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        rest: Rest | None = None,
+        attempts: int = ATTEMPTS,
+    ) -> HttpResponse:
         """Open *url*, following redirects, and return the answer with its body unread.
 
-        Passing trouble (no connection, 5xx, 429) is tried again a few times. Raises ``SourceRejected`` when a
-        url, redirect or address is not permitted, ``SourceUnavailable`` when no answer has the status 200.
+        Passing trouble (no connection, 5xx, 429) is tried again, until there were *attempts*; a server that says when
+        to come back is not asked before. With *rest* only that part is asked for; ``start`` of the answer tells
+        whether the server has it, or sends everything because it has another body by now. Raises ``SourceRejected``
+        when a url, redirect or address is not permitted, ``SourceUnavailable`` when there is no answer with a body.
         """
         first = Url.parse(url)
         watch = Watch(first.shown, self._limits, self._cancelled)
-        for attempt in range(1, ATTEMPTS):
+        for attempt in range(1, attempts):
             try:
-                return self._follow(first, headers or {}, watch)
+                return self._follow(first, headers or {}, rest, watch)
             except SourceUnavailable as error:
                 if not error.retry:
                     raise
-            watch.pause(0.25 * 2**attempt)
-        return self._follow(first, headers or {}, watch)
+                asked = error.retry_after
+            watch.pause(0.25 * 2**attempt, asked=asked)
+        return self._follow(first, headers or {}, rest, watch)
 
     def get_text(self, url: str, *, limit: int = 1 << 20) -> str:
         """Return the document at *url*, which is text in UTF-8 of at most *limit* bytes.
@@ -143,8 +163,10 @@ class HttpTransport:
     def _proxy(self) -> Url | None:
         return Url.parse(self._rules.proxy) if self._rules.proxy else None
 
-    def _follow(self, first: Url, headers: Mapping[str, str], watch: Watch) -> HttpResponse:
-        """Go from redirect to redirect until there is an answer with status 200."""
+    def _follow(
+        self, first: Url, headers: Mapping[str, str], rest: Rest | None, watch: Watch
+    ) -> HttpResponse:
+        """Go from redirect to redirect until there is an answer with a body."""
         url, at_home = first, True
         page: Url | None = None
         seen = {str(first)}
@@ -156,9 +178,10 @@ class HttpTransport:
                 sent.update(headers)
             redirected_from = None if page is None else str(page)
             with _naming(page):
-                exchange = self._exchange("GET", url, sent, watch, redirected_from=redirected_from)
+                asked = {**sent, **(rest.headers if rest else {})}
+                exchange = self._exchange("GET", url, asked, watch, redirected_from=redirected_from)
             if exchange.answer.status not in _REDIRECTS:
-                return self._opened(url, exchange, sent, watch, redirected_from)
+                return self._opened(url, exchange, sent, watch, rest=rest, page=redirected_from)
             exchange.close()
             page, url = url, self._redirected(url, exchange)
             # Once another site had a say in where to go, what was meant for the first is not sent any more.
@@ -190,16 +213,29 @@ class HttpTransport:
         return target
 
     def _opened(
-        self, url: Url, exchange: Exchange, sent: Mapping[str, str], watch: Watch, page: str | None
+        self,
+        url: Url,
+        exchange: Exchange,
+        sent: Mapping[str, str],
+        watch: Watch,
+        *,
+        rest: Rest | None,
+        page: str | None,
     ) -> HttpResponse:
-        if exchange.answer.status != HTTPStatus.OK:
-            exchange.close()
-            raise _unavailable(url, exchange)
-
         def reopen(extra: Mapping[str, str]) -> Exchange:
             return self._exchange("GET", url, {**sent, **extra}, watch, redirected_from=page)
 
-        return self._noted(HttpResponse(str(url), exchange, name=url.shown, reopen=reopen, watch=watch))
+        if rest is not None and rest.misfit(exchange.answer) is not None:
+            rest = None
+            if exchange.answer.status in _NO_SUCH_REST:
+                exchange.close()
+                exchange = reopen({})
+        if rest is None and exchange.answer.status != HTTPStatus.OK:
+            exchange.close()
+            raise _unavailable(url, exchange)
+        return self._noted(
+            HttpResponse(str(url), exchange, name=url.shown, reopen=reopen, watch=watch, rest=rest)
+        )
 
     def _noted(self, response: HttpResponse) -> HttpResponse:
         """Return *response*, which ``close`` will close if nobody else does."""
@@ -308,4 +344,5 @@ def _unavailable(url: Url, exchange: Exchange) -> SourceUnavailable:
         hint=_HINTS.get(status, "try again later, or use another mirror"),
         retry=status in TRANSIENT,
         status=status,
+        retry_after=retry_after(exchange.answer.headers) if status in TRANSIENT else None,
     )
