@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import io
 import sys
 from typing import Annotated
 
 import typer
 
-from imageport.cli import doctor, from_glance, gc, images, plan, plugins, run, schema, stores, tasks, validate
-from imageport.cli.failure import set_up_logging, show_defect, show_error, show_traceback
-from imageport.cli.output import give_up_unwritten
+from imageport.cli.commands import Commands
 from imageport.cli.session import Session
 from imageport.errors import ExitCode, ImageportError
 
 app = typer.Typer(
+    cls=Commands,
     help="Import virtual-machine images: read once, checked completely, written to every store at once.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run")(run.run)
-app.command("plan")(plan.plan)
-app.command("validate")(validate.validate)
-app.command("schema")(schema.schema)
-app.command("doctor")(doctor.doctor)
-app.add_typer(images.app, name="images")
-app.add_typer(tasks.app, name="tasks")
-app.add_typer(stores.app, name="stores")
-app.add_typer(plugins.app, name="plugins")
-app.command("gc")(gc.gc)
-app.command("from-glance")(from_glance.from_glance)
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        import importlib.metadata
+
         typer.echo(f"imageport {importlib.metadata.version('imageport')}")
         raise typer.Exit
 
@@ -60,6 +49,8 @@ def _global_options(
         typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit."),
     ] = False,
 ) -> None:
+    from imageport.cli.failure import set_up_logging
+
     session: Session = ctx.obj
     session.config = config
     session.debug = debug
@@ -76,17 +67,23 @@ def main() -> int:
     try:
         typer.main.get_command(app)(prog_name="imageport", obj=session)
     except ImageportError as error:
+        from imageport.cli.failure import show_error, show_traceback
+
         if session.debug:
             show_traceback(error, session.secrets)
         show_error(error, session.secrets)
         return error.exit_code
     except BrokenPipeError:
+        from imageport.cli.output import give_up_unwritten
+
         # Whoever read the output has seen enough.
         give_up_unwritten(sys.stdout)
         return ExitCode.IMPORT_FAILED
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - whatever it is, people get one line instead of a traceback
+        from imageport.cli.failure import show_defect, show_traceback
+
         if session.debug:
             show_traceback(error, session.secrets)
         show_defect(error, session.secrets)

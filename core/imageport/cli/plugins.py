@@ -13,7 +13,9 @@ from imageport.cli.session import Session
 if TYPE_CHECKING:
     from imageport.plugins.catalogue import InstalledPlugin
 
-app = typer.Typer(help="Show installed plugins.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Show installed plugins.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+)
 
 
 @app.command("list")

@@ -7,8 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imageport.cli.output import login_name
-
 if TYPE_CHECKING:
     from imageport.catalog import Catalog
     from imageport.configuration.site import Site
@@ -65,6 +63,7 @@ class Session:
 
 def caller(user: str | None, project: str | None, roles: list[str] | None) -> Caller:
     """Return the caller that the options ``--user``, ``--project`` and ``--role`` name. Raises ``UsageError``."""
+    from imageport.cli.output import login_name
     from imageport.importing.admission import require_caller
     from imageport.values import Caller
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +16,9 @@ from imageport.cli.session import Session
 if TYPE_CHECKING:
     from imageport.catalog import TaskRow
 
-app = typer.Typer(help="Show and cancel imports.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Show and cancel imports.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+)
 
 #: Characters of an id that are shown where there is little room; every command finds the whole one by them.
 _ENOUGH = 8
@@ -85,7 +88,7 @@ def show_task(  # noqa: PLR0917 - the options of a command are its parameters
     described["input"] = [f"{name}: {value}" for name, value in found.input.items() if value is not None]
     described["progress"] = [f"{lane}: {done}" for lane, done in found.progress.items()]
     described["cause"] = [f"{name}: {value}" for name, value in (found.cause or {}).items() if value]
-    described["result"] = [f"{name}: {value}" for name, value in (found.result or {}).items()]
+    described["result"] = list(_lines(found.result or {}))
     print_fields(described)
 
 
@@ -104,6 +107,15 @@ def cancel_task(
     access.require_cancelling(found)
     session.catalog.request_cancel(found.id)
     say(f"task {found.id} is asked to stop; it rolls back within seconds")
+
+
+def _lines(values: Mapping[str, Any]) -> Iterator[str]:
+    """Return a line for each value, also for those of an inner mapping."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from (f"{name}: {inner}" for inner in _lines(value))
+        else:
+            yield f"{name}: {value}"
 
 
 def _state(task: TaskRow) -> str:
