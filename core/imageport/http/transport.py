@@ -15,7 +15,13 @@ from typing import Any, Final
 from urllib3 import HTTPHeaderDict
 
 from imageport.errors import SourceRejected, SourceUnavailable
-from imageport.http.connections import SLICE, PinnedHTTPConnection, PinnedHTTPSConnection, Watch, tls_context
+from imageport.http.connections import (
+    PinnedHTTPConnection,
+    PinnedHTTPSConnection,
+    Watch,
+    answer_of,
+    tls_context,
+)
 from imageport.http.names import Names, system_resolver
 from imageport.http.network import IPAddress, NetworkRules
 from imageport.http.responses import (
@@ -80,18 +86,19 @@ class HttpTransport:
         *,
         headers: Mapping[str, str] | None = None,
         rest: Rest | None = None,
-        attempts: int = ATTEMPTS,
+        once: bool = False,
     ) -> HttpResponse:
         """Open *url*, following redirects, and return the answer with its body unread.
 
-        Passing trouble (no connection, 5xx, 429) is tried again, until there were *attempts*; a server that says when
-        to come back is not asked before. With *rest* only that part is asked for; ``start`` of the answer tells
-        whether the server has it, or sends everything because it has another body by now. Raises ``SourceRejected``
-        when a url, redirect or address is not permitted, ``SourceUnavailable`` when there is no answer with a body.
+        Passing trouble (no connection, 5xx, 429) is tried again a few times, unless this is to be tried *once*; a
+        server that says when to come back is not asked before. With *rest* only that part is asked for; ``start`` of
+        the answer tells whether the server has it, or sends everything because it has another body by now. Raises
+        ``SourceRejected`` when a url, redirect or address is not permitted, ``SourceUnavailable`` when there is no
+        answer with a body.
         """
         first = Url.parse(url)
         watch = Watch(first.shown, self._limits, self._cancelled)
-        for attempt in range(1, attempts):
+        for attempt in range(1, 1 if once else ATTEMPTS):
             try:
                 return self._follow(first, headers or {}, rest, watch)
             except SourceUnavailable as error:
@@ -266,8 +273,7 @@ class HttpTransport:
             connection.request(
                 method, str(url) if forwarded else url.target, body, headers, preload_content=False
             )
-            connection.timeout = SLICE
-            return Exchange(connection, connection.getresponse())
+            return Exchange(connection, answer_of(connection))
         except ssl.SSLCertVerificationError as error:
             connection.close()
             raise SourceUnavailable(
@@ -344,5 +350,5 @@ def _unavailable(url: Url, exchange: Exchange) -> SourceUnavailable:
         hint=_HINTS.get(status, "try again later, or use another mirror"),
         retry=status in TRANSIENT,
         status=status,
-        retry_after=retry_after(exchange.answer.headers) if status in TRANSIENT else None,
+        retry_after=retry_after(exchange.headers) if status in TRANSIENT else None,
     )

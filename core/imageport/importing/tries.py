@@ -1,0 +1,46 @@
+"""Whether an import that went wrong begins again, before anything was published."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from imageport.context import Context
+from imageport.errors import ImageportError, SourceUnavailable, VerificationFailed
+from imageport.importing.replicas import Replicas
+from imageport.plugins.binding import BoundStep
+
+#: However often a method says that it can be asked, there is an end.
+MOST_TRIES: Final = 20
+
+
+class Tries:
+    """Counts how often the bytes were asked for; ``ctx`` is the context of the next try.
+
+    What makes another try worth while is that the bytes broke off, or did not have the digest they should, and that
+    the method can bring them anew: another copy of a stored image, or as often as its ``tries``. What a server
+    refuses, and an image that is not what it should be, stay what they are.
+    """
+
+    def __init__(self, method: BoundStep, ctx: Context) -> None:
+        self._method = method
+        self._replicas = Replicas(ctx)
+        self.made = 1
+
+    @property
+    def ctx(self) -> Context:
+        """The context for the method."""
+        return self._replicas.ctx
+
+    def another(self, error: ImageportError, *, begun: bool) -> bool:
+        """Say whether to begin again after *error*; *begun* tells whether the method had opened its source."""
+        by_method = error.step == self._method.label
+        again = (by_method and self._replicas.pass_over()) or (
+            begun
+            and self.made < min(self._method.plugin.tries, MOST_TRIES)
+            and (
+                isinstance(error, VerificationFailed) or (by_method and isinstance(error, SourceUnavailable))
+            )
+            and error.retry
+        )
+        self.made += again
+        return again
