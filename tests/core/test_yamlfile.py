@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imageport.configuration.yamlfile import MAX_FILE_SIZE, MAX_VALUES, YamlFile
+from imageport.configuration.yamlfile import MAX_FILE_SIZE, YamlFile
+from imageport.configuration.yamlparsing import MAX_VALUES
 from imageport.errors import PipelineInvalid
 
 

@@ -13,9 +13,9 @@ from imageport.configuration.checks import scratch_problems
 from imageport.configuration.optionerrors import add_untold, model_problems
 from imageport.configuration.paths import anchored
 from imageport.configuration.placing import PlacedEntry, Role, labels_of, shared_observers, shared_stores
-from imageport.configuration.positions import Problem
+from imageport.configuration.positions import KeyPath, Problem
 from imageport.configuration.templating import redact_problems
-from imageport.configuration.yamlfile import KeyPath, YamlFile
+from imageport.configuration.yamlfile import YamlFile
 from imageport.errors import PipelineInvalid, UsageError
 from imageport.plugin import Plugin, PluginConfig
 from imageport.plugins.catalogue import Catalogue, InstalledPlugin, hooks_of

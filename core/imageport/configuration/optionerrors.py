@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from imageport.configuration.positions import Problem, did_you_mean
+from imageport.configuration.positions import KeyPath, Problem, did_you_mean
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-    from imageport.configuration.yamlfile import KeyPath, YamlFile
+    from imageport.configuration.yamlfile import YamlFile
 
 _MESSAGES = {
     "missing": "is required",

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from imageport.configuration.positions import Problem, did_you_mean
+from imageport.configuration.positions import KeyPath, Problem, did_you_mean
 
 if TYPE_CHECKING:
     from imageport.configuration.site import Site
-    from imageport.configuration.yamlfile import KeyPath, YamlFile
+    from imageport.configuration.yamlfile import YamlFile
 
 Role = Literal["source", "step", "store", "observer"]
 

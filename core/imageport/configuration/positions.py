@@ -6,6 +6,10 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from imageport.errors import PipelineInvalid
+
+KeyPath = tuple[str | int, ...]
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
@@ -20,6 +24,22 @@ class Problem:
     def __str__(self) -> str:
         key = f" {self.key}:" if self.key else ""
         return f"{self.file}:{self.line}:{self.column}:{key} {self.message}"
+
+
+def problem_at(path: str, position: tuple[int, int], key_path: KeyPath, message: str) -> Problem:
+    """Return *message* as a mistake at *key_path*, which stands at *position* (line and column) of a file."""
+    key = ".".join(map(str, key_path))
+    return Problem(printable(path), *position, printable(key), printable(message))
+
+
+def invalid_file(path: str, message: str, line: int = 1, column: int = 1) -> PipelineInvalid:
+    """Return the error of a file that cannot be used at all."""
+    return PipelineInvalid([problem_at(path, (line, column), (), message)])
+
+
+def position_of_end(text: str) -> tuple[int, int]:
+    """Return line and column of what follows *text* in a file."""
+    return text.count("\n") + 1, len(text) - text.rfind("\n")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

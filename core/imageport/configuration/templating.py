@@ -10,11 +10,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from imageport.configuration.positions import Problem, did_you_mean
+from imageport.configuration.positions import KeyPath, Problem, did_you_mean
 from imageport.errors import PipelineInvalid
 
 if TYPE_CHECKING:
-    from imageport.configuration.yamlfile import KeyPath, YamlFile
+    from imageport.configuration.yamlfile import YamlFile
     from imageport.values import ImageRecord
 
 #: Bytes of the largest file that ``{file.PATH}`` stands for.
