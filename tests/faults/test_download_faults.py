@@ -1,0 +1,231 @@
+"""Whole imports from servers that break off, stall, lie and change their mind."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.command import RunImageport
+from tests.faults.downloads import Downloads
+from tests.faults.faulty_server import (
+    Answer,
+    Dripping,
+    Endless,
+    FaultyServer,
+    File,
+    Page,
+    Stalled,
+    Status,
+    Truncated,
+)
+
+BODY = os.urandom(3 << 20)
+OTHER = os.urandom(3 << 20)
+HALF = len(BODY) // 2
+SHA256 = f"sha256:{hashlib.sha256(BODY).hexdigest()}"
+PUBLISHED = "Tue, 02 Jan 2024 03:04:05 GMT"
+
+
+@pytest.fixture
+def downloads(run_imageport: RunImageport) -> Iterator[Downloads]:
+    with FaultyServer() as server:
+        yield Downloads(run_imageport, server)
+
+
+@pytest.mark.parametrize("staging", ["auto", "file"])
+@pytest.mark.parametrize("fault", [Truncated, Stalled, Dripping], ids=["truncated", "stalled", "dripping"])
+def test_what_breaks_off_is_resumed_where_it_can_be(
+    downloads: Downloads, fault: type[Truncated], staging: str
+) -> None:
+    url = downloads.server.serve("/disk.raw", fault(BODY, after=HALF), File(BODY))
+    report = downloads.require_imported(downloads.importing(url, staging=staging), BODY)
+    again = None if fault is Dripping else f"bytes={HALF}-"
+    assert downloads.server.asked("/disk.raw") == [None, again]
+    assert report["source"]["url"] == url
+    assert bool(report["source"]["failed"]) is (fault is Dripping)
+
+
+@pytest.mark.parametrize("staging", ["auto", "file"])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (Truncated(BODY, after=HALF, etag=None), File(BODY, etag=None)),
+        (Truncated(BODY, after=HALF, etag='W/"1"'), File(BODY, etag='W/"1"')),
+        (Truncated(BODY, after=HALF, ranges=False), File(BODY, ranges=False)),
+        (Truncated(OTHER, after=HALF, etag='"0"'), File(BODY)),
+        (Truncated(OTHER, after=HALF, etag=None, modified=PUBLISHED), File(BODY, modified="other")),
+        (Truncated(BODY, after=0, etag=None), File(BODY)),
+        (File(BODY[:-1], length=len(BODY), etag=None), File(BODY)),
+    ],
+    ids=["no-validator", "weak", "no-ranges", "other-etag", "other-date", "at-once", "too-long"],
+)
+def test_what_cannot_be_resumed_begins_again_once(
+    downloads: Downloads, first: Answer, second: Answer, staging: str
+) -> None:
+    url = downloads.server.serve("/disk.raw", first, second)
+    report = downloads.require_imported(downloads.importing(url, staging=staging), BODY)
+    asked = downloads.server.asked("/disk.raw")
+    assert asked[0] is asked[-1] is None
+    assert len(asked) in (2, 3)
+    assert report["source"]["url"] == url
+    (failed,) = report["source"]["failed"]
+    assert failed["url"] == url
+    assert "the connection broke after" in failed["error"]
+    assert report["source"]["bytes_read"] == len(BODY)
+
+
+def test_the_second_time_it_breaks_off_the_import_fails(downloads: Downloads) -> None:
+    url = downloads.server.serve("/disk.raw", Truncated(BODY, after=HALF, etag=None))
+    error = downloads.require_failed(downloads.importing(url), 4)
+    assert f"broke after {HALF} of {len(BODY)} bytes" in error["message"]
+    assert "(after 2 tries)" in error["message"]
+    assert downloads.server.asked("/disk.raw") == [None, None]
+
+
+def test_a_file_that_changes_with_every_request_is_never_spliced(downloads: Downloads) -> None:
+    changing = [
+        Truncated(os.urandom(len(BODY)), after=HALF, etag=f'"{number}"', modified=PUBLISHED)
+        for number in range(8)
+    ]
+    url = downloads.server.serve("/disk.raw", *changing)
+    error = downloads.require_failed(downloads.importing(url), 4)
+    assert "instead of the rest the server answered 200" in error["message"]
+    assert downloads.server.asked("/disk.raw") == [None, f"bytes={HALF}-"] * 2
+
+
+def test_a_wrong_digest_is_fetched_again_once(downloads: Downloads) -> None:
+    url = downloads.server.serve("/disk.raw", File(OTHER), File(BODY))
+    report = downloads.require_imported(downloads.importing(url, checksum=SHA256), BODY)
+    assert [check["verdict"] for check in report["source"]["checks"]] == ["failed", "passed"]
+    assert hashlib.sha256(OTHER).hexdigest() in report["source"]["failed"][0]["error"]
+
+
+@pytest.mark.parametrize("staging", ["auto", "file"])
+@pytest.mark.parametrize("by", ["method", "step"])
+def test_the_second_wrong_digest_is_final_and_both_are_told(
+    downloads: Downloads, by: str, staging: str
+) -> None:
+    url = downloads.server.serve("/disk.raw", File(OTHER))
+    options: dict[str, Any] = {"checksum": SHA256}
+    if by == "step":
+        options = {"steps": ({"use": "checksum", "with": {"expected": SHA256}},)}
+    error = downloads.require_failed(downloads.importing(url, staging=staging, **options), 5)
+    assert hashlib.sha256(BODY).hexdigest() in error["message"]
+    assert hashlib.sha256(OTHER).hexdigest() in error["message"]
+    assert "(after 2 tries)" in error["message"]
+    assert downloads.server.asked("/disk.raw") == [None, None]
+
+
+@pytest.mark.parametrize(("code", "requests"), [(404, 1), (410, 1), (403, 1), (416, 1), (503, 3), (429, 3)])
+def test_what_a_server_refuses_is_not_asked_for_again_and_what_it_cannot_do_now_a_few_times(
+    downloads: Downloads, code: int, requests: int
+) -> None:
+    url = downloads.server.serve("/disk.raw", Status(code))
+    error = downloads.require_failed(downloads.importing(url), 4)
+    assert f"/disk.raw answered {code}" in error["message"]
+    assert downloads.server.asked("/disk.raw") == [None] * requests
+
+
+@pytest.mark.parametrize(
+    "wait", ["0", "1", "Wed, 03 Jan 2024 00:00:01 GMT", "Tue, 02 Jan 2024 00:00:00 GMT", "soon"]
+)
+@pytest.mark.parametrize("code", [429, 503])
+def test_a_server_is_left_alone_for_as_long_as_it_asks(downloads: Downloads, code: int, wait: str) -> None:
+    url = downloads.server.serve("/disk.raw", Status(code, retry_after=wait), File(BODY))
+    downloads.require_imported(downloads.importing(url), BODY)
+    assert downloads.server.asked("/disk.raw") == [None, None]
+
+
+@pytest.mark.parametrize("wait", ["3600", "9" * 18, "Fri, 01 Jan 2100 00:00:00 GMT"])
+@pytest.mark.parametrize("when", ["first", "resuming"])
+def test_a_server_that_asks_for_more_time_than_there_is_ends_the_import(
+    downloads: Downloads, wait: str, when: str
+) -> None:
+    begun: list[Answer] = [Truncated(BODY, after=HALF)] if when == "resuming" else []
+    url = downloads.server.serve("/disk.raw", *begun, Status(503, retry_after=wait))
+    error = downloads.require_failed(downloads.importing(url), 4)
+    assert "asks to be left alone for" in error["message"]
+    assert "limits.download_deadline" in error["hint"]
+    assert len(downloads.server.requests) == 1 + len(begun)
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (Page(), "is a web page, not an image"),
+        (File(b""), "is empty"),
+        (Status(302, location="/nowhere.raw"), "/nowhere.raw answered 404"),
+        (Status(302, location="/disk.raw"), "redirects in a circle"),
+        (Status(302), "redirects without saying where to"),
+    ],
+    ids=["page", "empty", "gone", "circle", "nowhere"],
+)
+def test_what_is_no_image_is_not_fetched_twice(downloads: Downloads, answer: Answer, told: str) -> None:
+    url = downloads.server.serve("/disk.raw", answer)
+    assert told in downloads.require_failed(downloads.importing(url), 4)["message"]
+    assert downloads.server.asked("/disk.raw") == [None]
+
+
+def test_a_server_that_only_drips_is_given_up(downloads: Downloads) -> None:
+    url = downloads.server.serve("/disk.raw", Dripping(BODY, after=10))
+    error = downloads.require_failed(downloads.importing(url), 4)
+    assert "less than 1.0 KiB" in error["message"]
+    assert "limits.minimum_rate" in error["hint"]
+    assert downloads.server.asked("/disk.raw") == [None, None]
+
+
+def test_a_download_ends_at_its_deadline_and_is_not_begun_again(downloads: Downloads) -> None:
+    downloads.limits |= {"download_deadline": 1, "minimum_rate": 0}
+    url = downloads.server.serve("/disk.raw", Dripping(BODY, after=HALF))
+    error = downloads.require_failed(downloads.importing(url), 4)
+    assert "was not complete after 1 s" in error["message"]
+    assert downloads.server.asked("/disk.raw") == [None]
+
+
+def test_an_endless_file_ends_at_the_cap(downloads: Downloads) -> None:
+    downloads.limits |= {"image_size_cap": "8 MiB"}
+    url = downloads.server.serve("/disk.raw", Endless(BODY))
+    error = downloads.require_failed(downloads.importing(url), 1)
+    assert "larger than 8.0 MiB" in error["message"]
+    assert downloads.server.asked("/disk.raw") == [None]
+
+
+def test_a_file_longer_than_announced_ends_where_it_was_said_to(downloads: Downloads) -> None:
+    """What follows the announced bytes is no part of the answer (RFC 9112, section 6.2)."""
+    url = downloads.server.serve("/disk.raw", File(BODY + b"x" * 512, length=len(BODY)))
+    downloads.require_imported(downloads.importing(url), BODY)
+
+
+def test_redirects_that_flap_are_followed_to_one_place_and_resumed_there(downloads: Downloads) -> None:
+    server = downloads.server
+    server.serve("/a.raw", Truncated(BODY, after=HALF), File(BODY))
+    server.serve("/b.raw", File(OTHER))
+    url = server.serve("/disk.raw", Status(302, location="/a.raw"), Status(302, location="/b.raw"))
+    report = downloads.require_imported(downloads.importing(url), BODY)
+    assert [request.path for request in server.requests] == ["/disk.raw", "/a.raw", "/a.raw"]
+    assert report["source"]["url"] == url.replace("disk", "a")
+
+
+def test_redirects_that_flap_between_files_never_mix_them(downloads: Downloads) -> None:
+    server = downloads.server
+    server.serve("/a.raw", Truncated(OTHER, after=HALF, etag=None))
+    server.serve("/b.raw", File(BODY))
+    url = server.serve("/disk.raw", Status(302, location="/a.raw"), Status(302, location="/b.raw"))
+    report = downloads.require_imported(downloads.importing(url), BODY)
+    assert report["source"]["url"] == url.replace("disk", "b")
+    assert report["source"]["failed"][0]["url"] == url.replace("disk", "a")
+
+
+def test_a_label_of_encoding_changes_no_byte(downloads: Downloads) -> None:
+    url = downloads.server.serve("/disk.raw", File(BODY, encoding="gzip"))
+    downloads.require_imported(downloads.importing(url, checksum=SHA256), BODY)
+    assert downloads.server.requests[0].headers["Accept-Encoding"] == "identity"
+
+
+def test_a_server_without_head_and_ranges_is_good_enough(downloads: Downloads) -> None:
+    url = downloads.server.serve("/disk.raw", File(BODY, etag=None, ranges=False))
+    downloads.require_imported(downloads.importing(url), BODY)
+    assert [request.method for request in downloads.server.requests] == ["GET"]
