@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from imageport import (
     Chunks,
     Context,
-    HttpResponse,
     Image,
     ImageData,
     LimitExceeded,
@@ -27,6 +26,9 @@ from imageport import (
 from imageport_builtin.checksum import verified
 from imageport_builtin.keystone import BaseUrl, Credentials, Session
 from imageport_builtin.remote_image import RemoteImage
+
+if TYPE_CHECKING:
+    from imageport import HttpResponse
 
 _HINTS = {
     401: "the token is missing, expired or of another cloud: see token, username and auth_url of glance-download",
@@ -78,6 +80,7 @@ class GlanceDownload(Plugin[GlanceDownloadConfig]):
     """
 
     stability = "stable"
+    tries = 2
 
     def __init__(self, config: GlanceDownloadConfig) -> None:
         super().__init__(config)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from imageport import (
     Chunks,
     Context,
-    HttpResponse,
     ImageData,
     Location,
     NoConfig,
@@ -14,6 +15,9 @@ from imageport import (
     StoreFailed,
     hookimpl,
 )
+
+if TYPE_CHECKING:
+    from imageport import HttpResponse
 
 
 class HttpStore(Plugin[NoConfig]):

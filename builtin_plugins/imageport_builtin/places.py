@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from imageport import (
     Chunks,
     Context,
-    HttpResponse,
     LimitExceeded,
-    Rest,
     SourceRejected,
     SourceUnavailable,
     Url,
     format_size,
 )
+
+if TYPE_CHECKING:
+    from imageport import HttpResponse
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,8 @@ class Download:
         """Open another place that has the rest of a file of the same size."""
         if not (error.retry and position and self.size):
             return False
+        from imageport import Rest
+
         rest = Rest(position, self.size, None)
         while self._others:
             place = self._others.popleft()
