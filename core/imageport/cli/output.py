@@ -6,7 +6,8 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -14,9 +15,6 @@ from typing import Any, TextIO
 import typer
 
 from imageport.configuration.positions import printable
-
-#: Columns of a table that goes into a pipe: nothing is wrapped there.
-_ENDLESS = 10_000
 
 
 def say(text: str = "") -> None:
@@ -45,6 +43,29 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, cut
     On a terminal long cells are folded; with *cut* each row is one line there too, and the last column has the end
     of it, cut where that is too short.
     """
+    cells = [["-" if cell is None else printable(str(cell)) for cell in row] for row in rows]
+    lines = _folded(columns, cells, cut=cut) if sys.stdout.isatty() else _side_by_side([columns, *cells])
+    for line in lines:
+        typer.echo(line.rstrip())
+
+
+def _side_by_side(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(map(_cells, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(text + " " * (width - _cells(text)) for text, width in zip(row, widths, strict=True))
+
+
+def _cells(text: str) -> int:
+    """Return the columns of a terminal that *text* takes: some characters take two, others none."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        for char in text
+    )
+
+
+def _folded(columns: Sequence[str], rows: Iterable[Sequence[str]], *, cut: bool) -> Sequence[str]:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -55,12 +76,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, cut
     if cut:
         table.add_column(Text(columns[-1]), overflow="ellipsis", no_wrap=True, ratio=1)
     for row in rows:
-        table.add_row(*(Text("-" if cell is None else printable(str(cell))) for cell in row))
-    console = Console(width=None if sys.stdout.isatty() else _ENDLESS, highlight=False, markup=False)
+        table.add_row(*map(Text, row))
+    console = Console(highlight=False, markup=False)
     with console.capture() as capture:
         console.print(table)
-    for line in capture.get().splitlines():
-        typer.echo(line.rstrip())
+    return capture.get().splitlines()
 
 
 def give_up_unwritten(stream: TextIO) -> None:
