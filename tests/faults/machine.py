@@ -1,0 +1,216 @@
+"""A machine with a site, stores and pipelines, whose commands are forked, watched, killed, and looked after."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from imageport.catalog import Catalog
+from imageport.values import ImageRecord
+
+SERVER = Path(__file__).with_name("forked_commands.py")
+#: Seconds that any command here may take; one that takes longer hangs.
+DEADLINE = 60.0
+#: Seconds until a process whose parent was killed has to be gone.
+_LAST_BREATH = 10.0
+
+SITE = """\
+catalog: sqlite:///{folder}/catalog.db
+staging: {{directory: {folder}/staging}}
+"""
+
+
+@dataclass
+class Command:
+    """A command that was started, and how it ended."""
+
+    pid: int
+    stdout: Path
+    stderr: Path
+    moments: Path
+    #: The exit status, negative for a signal; None while it runs.
+    status: int | None = None
+    #: The most memory it took, in bytes.
+    peak: int = 0
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The last line of ``run --json``."""
+        found: dict[str, Any] = json.loads(self.stdout.read_text().splitlines()[-1])
+        return found
+
+    @property
+    def complaints(self) -> str:
+        return self.stderr.read_text()
+
+    def passed(self) -> list[str]:
+        """Return the moments that it has passed."""
+        return self.moments.read_text().splitlines()
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """Send it a signal, if it still runs."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+
+@dataclass
+class Machine:
+    """A folder with a site; ``stores`` are the folders in it that receive images."""
+
+    folder: Path
+    server: subprocess.Popen[bytes]
+    connection: socket.socket
+    catalog: Catalog
+    stores: tuple[str, ...] = ()
+    _commands: dict[int, Command] = field(default_factory=dict)
+    _started: int = 0
+
+    def start(
+        self, *arguments: str | Path, signals: Mapping[int, int] | None = None, stdin: str | Path = os.devnull
+    ) -> Command:
+        """Start a command; with *signals* it gets some at the moments of these numbers."""
+        self._started += 1
+        stdout, stderr, moments = (
+            self.folder / f"{self._started}.{end}" for end in ("stdout", "stderr", "moments")
+        )
+        request = {
+            "arguments": ["--config", str(self.folder / "imageport.yaml"), *map(str, arguments)],
+            "folder": str(self.folder),
+            "stdin": str(stdin),
+            "stdout": str(stdout),
+            "stderr": str(stderr),
+            "moments": None if signals is None else str(moments),
+            "signals": signals or {},
+        }
+        self.connection.send(json.dumps(request).encode())
+        while "started" not in (answer := self._answer(DEADLINE)):
+            self._note(answer)
+        command = Command(answer["started"], stdout, stderr, moments)
+        self._commands[command.pid] = command
+        return command
+
+    def wait(self, command: Command, seconds: float = DEADLINE) -> Command:
+        """Wait for the end of a command; one that does not end in time fails the test."""
+        deadline = time.monotonic() + seconds
+        while command.status is None:
+            try:
+                self._note(self._answer(max(0.01, deadline - time.monotonic())))
+            except TimeoutError:
+                raise AssertionError(f"a command hangs: {command.complaints}") from None
+        assert "Traceback" not in command.complaints, command.complaints
+        assert "internal error" not in command.complaints, command.complaints
+        return command
+
+    def run(self, *arguments: str | Path, **options: Any) -> Command:
+        """Run a command to its end."""
+        return self.wait(self.start(*arguments, **options))
+
+    def _answer(self, seconds: float) -> dict[str, Any]:
+        self.connection.settimeout(seconds)
+        answer: dict[str, Any] = json.loads(self.connection.recv(1 << 16))
+        return answer
+
+    def _note(self, end: Mapping[str, int]) -> None:
+        command = self._commands.pop(end["ended"])
+        command.status = end["status"]
+        command.peak = end["peak"] << 10
+
+    # ---------------------------------------------------------------------------------------- what is there
+
+    def new_image(self, disk_format: str) -> str:
+        """Make an empty image and return its id."""
+        record = ImageRecord(
+            id=str(uuid.uuid4()), owner="tester", disk_format=disk_format, container_format="bare"
+        )
+        return self.catalog.create_image(record).id
+
+    def files(self, store: str) -> list[Path]:
+        """Return all files of a store, hidden ones included."""
+        folder = self.folder / store
+        return sorted(folder.rglob("*")) if folder.exists() else []
+
+    def assert_whole(self, expected: str, image: str = "") -> None:
+        """Check that all that can be seen of an image, or of all, in stores and in the catalog is as *expected*."""
+        for store in self.stores:
+            for path in self.files(store):
+                assert path.name.startswith(".") or image not in path.name or digest(path) == expected, path
+        for record in self.catalog.list_images():
+            for location in record.locations if image in record.id else ():
+                assert digest(Path(location.url.removeprefix("file://"))) == expected, location
+
+    def assert_nothing_left(self) -> None:
+        """Check that there is nothing but images that are whole: no file, row, lock, task, or process."""
+        known, staged = set(), set()
+        for record in self.catalog.list_images():
+            assert not self.catalog.is_locked(record.id), record
+            assert record.status in {"queued", "active", "uploading"}
+            assert bool(record.locations) is (record.status == "active")
+            if record.status == "uploading":
+                staged.add(str(self.folder / "staging" / record.id))
+            assert record.properties.get("os_glance_importing_to_stores", "") == ""
+            known |= {location.url.removeprefix("file://") for location in record.locations}
+        assert {str(path) for path in (self.folder / "staging").rglob("*")} == staged
+        assert {str(path) for store in self.stores for path in self.files(store)} == known
+        assert all(task.finished for task in self.catalog.list_tasks())
+        assert list(self.catalog.hidden_copies()) == []
+        self.assert_no_process_left()
+
+    def assert_no_process_left(self) -> None:
+        """Check that no program which a command has started is still there."""
+        deadline = time.monotonic() + _LAST_BREATH
+        while strays := self._strays():
+            assert time.monotonic() < deadline, strays
+            time.sleep(0.02)
+
+    def _strays(self) -> list[str]:
+        server = self.server.pid
+        children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+        return [child for child in children if int(child) not in self._commands and not _is_dead(child)]
+
+
+@contextmanager
+def machine(folder: Path, stores: Sequence[str], prefix: Sequence[str] = ()) -> Iterator[Machine]:
+    """Make a machine in *folder* whose commands run under *prefix*, if any."""
+    (folder / "imageport.yaml").write_text(SITE.format(folder=folder))
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    environment = {**os.environ, "HOME": str(folder), "LOGNAME": "tester", "PYTHONPATH": ":".join(sys.path)}
+    with there:
+        server = subprocess.Popen(
+            [*prefix, sys.executable, str(SERVER), str(there.fileno())],
+            pass_fds=[there.fileno()],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+        )
+    catalog = Catalog(f"sqlite:///{folder}/catalog.db")
+    try:
+        yield Machine(folder, server, here, catalog, tuple(stores))
+    finally:
+        here.close()
+        catalog.close()
+        server.wait(DEADLINE)
+
+
+def _is_dead(process: str) -> bool:
+    """Say whether a process is gone, or would be if its parent asked how it ended."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

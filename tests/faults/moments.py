@@ -1,0 +1,67 @@
+"""The moments of a command at which something outside of it changes, and signals that come at one of them.
+
+A moment is right before a file is opened for writing, named, renamed, removed, given its length or locked, before a
+program is started, and before each change and the end of each transaction that changes the catalog.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event
+
+_CHANGES = frozenset(
+    {
+        "fcntl.flock",
+        "fcntl.ioctl",
+        "os.chmod",
+        "os.link",
+        "os.mkdir",
+        "os.remove",
+        "os.rename",
+        "os.rmdir",
+        "os.setxattr",
+        "os.truncate",
+        "os.utime",
+        "subprocess.Popen",
+    }
+)
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+_STATEMENTS = ("INSERT", "UPDATE", "DELETE")
+
+
+def watch(log: str, signals: Mapping[int, int]) -> None:
+    """Write each moment of this process to the file *log* from now on, and send itself *signals* at some of them.
+
+    They are given by the number of the moment, from 0 on.
+    """
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    passed = 0
+
+    def tell(moment: str) -> None:
+        nonlocal passed
+        number, passed = passed, passed + 1
+        os.write(descriptor, f"{moment}\n".encode())
+        if number in signals:
+            os.kill(os.getpid(), signals[number])
+
+    def audit(name: str, arguments: tuple[Any, ...]) -> None:
+        if name in _CHANGES:
+            tell(f"{name} {arguments[0]}")
+        elif name == "open" and arguments[2] & _WRITING:
+            tell(f"open {arguments[0]}")
+
+    sys.addaudithook(audit)
+
+    @event.listens_for(Engine, "before_cursor_execute")
+    def statement(_connection: Any, _cursor: Any, text: str, *_: Any) -> None:
+        if text.startswith(_STATEMENTS):
+            tell(" ".join(text.split()[:3]))
+
+    @event.listens_for(Engine, "commit")
+    def commit(connection: Connection) -> None:
+        if connection.get_execution_options().get("write"):
+            tell("commit")
