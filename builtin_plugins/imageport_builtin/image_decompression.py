@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from imageport import (
     ByteSize,
-    Chunks,
     Context,
     Image,
     ImageData,
@@ -19,34 +18,12 @@ from imageport import (
     hookimpl,
 )
 from imageport_builtin.limited_process import WRAPPERS
-from imageport_builtin.unpacking.frames import (
-    bzip2_codec,
-    decode_frames,
-    gzip_codec,
-    xz_codec,
-    zstd_codec,
-)
 from imageport_builtin.unpacking.job import Job
-from imageport_builtin.unpacking.lha_member import unpack_lha
 from imageport_builtin.unpacking.meter import Meter
-from imageport_builtin.unpacking.seven_zip_member import unpack_seven_zip
 from imageport_builtin.unpacking.sniff import HEAD, layer_of
-from imageport_builtin.unpacking.tar_member import unpack_tar
-from imageport_builtin.unpacking.zip_member import unpack_zip
 
 #: Containers that are tar archives themselves, to be stored as such.
 _TAR_CONTAINERS = frozenset({"ova", "docker"})
-
-_UNPACKERS: Mapping[str, Callable[[ImageData, Job], Chunks]] = {
-    "gzip": lambda data, job: decode_frames(gzip_codec(), data, job),
-    "xz": lambda data, job: decode_frames(xz_codec(job.memory), data, job),
-    "bzip2": lambda data, job: decode_frames(bzip2_codec(), data, job),
-    "zstd": lambda data, job: decode_frames(zstd_codec(job.memory), data, job),
-    "tar": unpack_tar,
-    "zip": unpack_zip,
-    "lha": unpack_lha,
-    "7z": unpack_seven_zip,
-}
 
 
 class DecompressionConfig(PluginConfig):
@@ -139,4 +116,6 @@ class ImageDecompression(Plugin[DecompressionConfig]):
 
 def _without(layer: str, data: ImageData, job: Job, meter: Meter) -> ImageData:
     """Return what is in *data*, an archive of the format *layer*."""
-    return ImageData.from_chunks(lambda: meter.watch_output(layer, _UNPACKERS[layer](data, job)))
+    from imageport_builtin.unpacking.formats import UNPACKERS
+
+    return ImageData.from_chunks(lambda: meter.watch_output(layer, UNPACKERS[layer](data, job)))
