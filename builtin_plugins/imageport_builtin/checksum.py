@@ -14,11 +14,13 @@ from imageport import (
     ImageData,
     Plugin,
     PluginConfig,
-    Url,
     VerificationFailed,
     hookimpl,
 )
-from imageport_builtin.checksum_lists import Digest, find_digest
+from imageport_builtin.checksum_lists import Digest
+from imageport_builtin.digesting import digested
+from imageport_builtin.openpgp import Keyring
+from imageport_builtin.signed_lists import ChecksumList, KeyringPath, SignatureUrl, require_fitting_options
 
 
 def _digest(text: str) -> str:
@@ -42,6 +44,8 @@ class ChecksumConfig(PluginConfig):
         description="The file as the list names it, for instance {source.name}; not needed when the list is "
         "about one file.",
     )
+    signature_url: SignatureUrl = None
+    keyring: KeyringPath = None
 
     @model_validator(mode="after")
     def _one_of_both(self) -> ChecksumConfig:
@@ -49,39 +53,50 @@ class ChecksumConfig(PluginConfig):
             raise ValueError("give one of expected and url")
         if self.filename is not None and self.url is None:
             raise ValueError("filename is only used together with url")
+        require_fitting_options(self.url, self.signature_url, self.keyring)
         return self
 
 
 class Checksum(Plugin[ChecksumConfig]):
     """Compare the bytes of the image, as published, with an expected digest.
 
-    Stands above whatever changes the bytes. The list is fetched before the image is read; a mismatch ends the
-    import, and nothing is published.
+    Stands above whatever changes the bytes. The list is fetched before the image is read, and so is its OpenPGP
+    signature where a keyring is given; what is wrong with it ends the import before the image is read. A mismatch ends
+    the import, too, and nothing is published.
+
+    Signed lists are clear-signed, such as ``CHECKSUM`` of Fedora, or have a signature in a file of its own, such as
+    ``SHA256SUMS.gpg`` of Ubuntu. What stands outside the signed text does not count, nor do digests with md5 or sha1,
+    signatures made with such, and certificates that have run out or were revoked.
     """
 
     runs_before = frozenset({"image_decompression", "image_conversion"})
+    keeps_bytes = True
     stability = "stable"
+
+    def __init__(self, config: ChecksumConfig) -> None:
+        super().__init__(config)
+        self._keyring = None if config.keyring is None else Keyring.load(config.keyring)
+
+    @classmethod
+    def requires_signature(cls, config: ChecksumConfig) -> bool:
+        """Whether the list has to be signed."""
+        return config.keyring is not None
 
     @hookimpl
     def transform(self, image: Image, ctx: Context) -> Image:
         """Return the image with a comparison at the end of its bytes."""
         if self.config.expected is not None:
-            expected = Digest.parse(self.config.expected)
-        else:
-            expected = published_digest(self.config.url or "", self.config.filename, ctx)
-        return image.evolve(data=verified(image.data, expected, ctx))
+            return image.evolve(data=verified(image.data, Digest.parse(self.config.expected), ctx))
+        published = ChecksumList(self.config.url or "", self.config.signature_url, self._keyring)
+        expected, signer = published.look_up(self.config.filename, ctx)
+        return image.evolve(data=verified(image.data, expected, ctx, signer=signer))
 
 
-def published_digest(url: str, filename: str | None, ctx: Context) -> Digest:
-    """Return the digest that the checksum list at *url* has for *filename*.
+def verified(data: ImageData, expected: Digest, ctx: Context, *, signer: str | None = None) -> ImageData:
+    """Return *data* with a comparison at its end, which raises ``VerificationFailed`` on a difference.
 
-    Raises ``VerificationFailed``, and what ``ctx.http.get_text`` raises.
+    *signer* is who has signed the *expected* digest, if anybody who is trusted has.
     """
-    return find_digest(ctx.http.get_text(url), filename, origin=Url.parse(url).shown)
-
-
-def verified(data: ImageData, expected: Digest, ctx: Context) -> ImageData:
-    """Return *data* with a comparison at its end, which raises ``VerificationFailed`` on a difference."""
     if expected.algorithm in ("md5", "sha1"):
         ctx.log.warning(
             "%s shows accidents but not forgeries; use sha256 or sha512 where offered", expected.algorithm
@@ -89,15 +104,16 @@ def verified(data: ImageData, expected: Digest, ctx: Context) -> ImageData:
 
     def compare(chunks: Chunks) -> Chunks:
         digest = hashlib.new(expected.algorithm, usedforsecurity=False)
-        for piece in chunks:
-            digest.update(piece)
-            yield piece
-        found = digest.hexdigest()
-        ctx.check(f"checksum {expected.algorithm}", passed=found == expected.value)
-        if found != expected.value:
+        yield from digested(chunks, digest)
+        found = Digest(expected.algorithm, digest.hexdigest())
+        ctx.check(
+            f"checksum {expected.algorithm}", passed=found == expected, digest=str(found), signer=signer
+        )
+        if found != expected:
             raise VerificationFailed(
-                f"the {expected.algorithm} of the image is {found}, but {expected.value} was expected",
+                f"the {expected.algorithm} of the image is {found.value}, but {expected.value} was expected",
                 hint="the file or the digest is old, broken or forged: compare with what the publisher says",
+                retry=True,
             )
 
     return data.through(compare, size=data.size)

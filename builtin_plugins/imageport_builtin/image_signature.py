@@ -22,6 +22,7 @@ from imageport import (
     hookimpl,
     printable,
 )
+from imageport_builtin.digesting import digested
 from imageport_builtin.trusted_certificates import CURVES, RSA, trusted_certificate
 
 if TYPE_CHECKING:
@@ -62,7 +63,13 @@ class ImageSignature(Plugin[ImageSignatureConfig]):
     signature ends the import before anything is published.
     """
 
+    keeps_bytes = True
     stability = "stable"
+
+    @classmethod
+    def requires_signature(cls, config: ImageSignatureConfig) -> bool:
+        """Whether an image without a signature is refused."""
+        return config.required
 
     def __init__(self, config: ImageSignatureConfig) -> None:
         super().__init__(config)
@@ -92,12 +99,16 @@ class ImageSignature(Plugin[ImageSignatureConfig]):
         signature = _Signature.of(given, self.config.certificates)
 
         def verify(chunks: Chunks) -> Chunks:
-            digest = hashlib.new(_HASH_METHODS[signature.hash_method])
-            for piece in chunks:
-                digest.update(piece)
-                yield piece
+            algorithm = _HASH_METHODS[signature.hash_method]
+            digest = hashlib.new(algorithm)
+            yield from digested(chunks, digest)
             passed = signature.is_of(digest.digest())
-            ctx.check(f"signature {signature.key_type} {signature.hash_method}", passed=passed)
+            ctx.check(
+                f"signature {signature.key_type} {signature.hash_method}",
+                passed=passed,
+                digest=f"{algorithm}:{digest.hexdigest()}",
+                signer=given[CERTIFICATE],
+            )
             if not passed:
                 raise VerificationFailed(
                     f"the signature of the image is not that of its bytes by certificate {given[CERTIFICATE]}",

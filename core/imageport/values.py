@@ -188,7 +188,10 @@ class Event:
       of these;
     * ``step.start``, ``step.end``: a hook of a step was called;
     * ``progress``: ``lane`` moved to ``done`` bytes of ``total`` (None when unknown);
-    * ``check``: a verification named in ``message`` ended with ``verdict``;
+    * ``check``: a verification named in ``message`` ended with ``verdict``; ``digest`` is that of the bytes which it
+      has seen, and ``signer`` whose trusted signature vouches for them, if there is one;
+    * ``source``: the bytes come from the url in ``message``; with ``error``, why they did not come from there, and
+      another place or try has to do;
     * ``report``: the import is over and ``detail`` is the report.
 
     ``at`` is seconds since the epoch. ``lane`` is the label of the step or the id of the store whose bytes are
@@ -207,6 +210,8 @@ class Event:
     waits: str | None = None
     message: str = ""
     verdict: str | None = None
+    digest: str | None = None
+    signer: str | None = None
     error: str | None = None
     record: ImageRecord | None = None
     detail: Mapping[str, Any] = field(default_factory=_no_properties)

@@ -20,6 +20,7 @@ REPORT_FIELDS: Mapping[str, Mapping[str, str]] = {
         "plan": "The pipeline, its steps and stores, and how the data travelled (`staging`) and why.",
         "stores": "What became of the copy in each store, by store id.",
         "source": "What was read.",
+        "digests": "Digests of the stored bytes, by name.",
         "seconds": "Duration of the import.",
         "stages": "What each step did, in order.",
         "error": "What went wrong, or null.",
@@ -43,8 +44,9 @@ REPORT_FIELDS: Mapping[str, Mapping[str, str]] = {
     "SourceReport": {
         "uri": "Where the image came from; of a url, without credentials and query.",
         "bytes_read": "Bytes as published, before unpacking.",
-        "digests": "Digests of the stored bytes, by name.",
-        "checks": "Verifications that were made, each with `name` and `verdict` (`passed` or `failed`).",
+        "digests": "Digests of the bytes as the source offered them, by name, as far as they are known.",
+        "checks": "Verifications that were made, each with `name` and `verdict` (`passed` or `failed`); some tell the "
+        "`digest` of the bytes and the trusted `signer` who vouches for them.",
     },
 }
 ERROR_FIELDS = {

@@ -51,6 +51,34 @@ def staging_problems(steps: Iterable[ConfiguredStep], staging: str, file: YamlFi
         yield file.problem(("staging",), message)
 
 
+def trust_problems(
+    demanded: bool, source: ConfiguredStep, steps: Iterable[ConfiguredStep], file: YamlFile, site: Site
+) -> Iterator[Problem]:
+    """Find pipelines that let images in for which nobody vouches, where that is not allowed.
+
+    *demanded* says whether the pipeline itself asks for trust.
+    """
+    where = file if demanded else site.file
+    if source.plugin_class.starts_from == {"active"}:
+        if demanded:
+            message = f"'{source.label}' copies stored bytes, which nobody signs: remove this"
+            yield where.problem(("trust",), message)
+        return
+    if demanded or site.trust:
+        for step in (source, *steps):
+            try:
+                if step.plugin_class.requires_signature(step.config):
+                    return
+            except Exception as error:  # noqa: BLE001 - a stranger's plugin may raise anything
+                message = f"failed to say whether it requires a signature: {type(error).__name__}: {error}"
+                yield step.file.problem((*step.key_path, "use"), message)
+        message = (
+            f"nothing in {file.path} requires a trusted signature: give a keyring to web-download or checksum "
+            "beside the url of a list, or write 'required: true' for image_signature"
+        )
+        yield where.problem(("trust",), message)
+
+
 def store_problems(stores: Sequence[ConfiguredStep], file: YamlFile) -> Iterator[Problem]:
     """Find stores that write to one place, and pipelines whose stores can all only be read."""
     for first, second in combinations(stores, 2):

@@ -101,6 +101,12 @@ class Pipeline(BaseModel):
         "auto makes a file only when a step needs one.",
     )
 
+    trust: Literal["signed"] | None = Field(
+        default=None,
+        description="signed: nothing is published unless a trusted signer vouches for the image, by a signed checksum "
+        "list or a signature of its bytes.",
+    )
+
     @field_validator("stores", mode="before")
     @classmethod
     def _names_a_store(cls, stores: Any) -> Any:

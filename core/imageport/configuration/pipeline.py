@@ -57,6 +57,7 @@ class ConfiguredPipeline:
     observers: list[ConfiguredStep]
     all_stores_must_succeed: bool
     staging: Literal["auto", "file", "stream"]
+    trust: Literal["signed"] | None
     secrets: frozenset[str] = field(repr=False)
 
 
@@ -105,6 +106,7 @@ def load_pipeline(
     sources, steps, stores, observers = roles.values()
     for source in sources:
         problems += checks.source_problems(source, file, site)
+        problems += checks.trust_problems(tree.get("trust") == "signed", source, steps, file, site)
     problems += checks.order_problems(steps)
     problems += checks.staging_problems(steps, tree.get("staging", "auto"), file)
     problems += checks.store_problems(stores, file)
@@ -124,6 +126,7 @@ def load_pipeline(
         observers=observers,
         all_stores_must_succeed=pipeline.all_stores_must_succeed,
         staging=pipeline.staging,
+        trust=pipeline.trust or site.trust,
         secrets=secrets,
     )
 

@@ -104,6 +104,11 @@ class Site(BaseModel):
     disabled_plugins: list[str] = Field(
         default_factory=list, description="Installed plugins to treat as not installed."
     )
+    trust: Literal["signed"] | None = Field(
+        default=None,
+        description="signed: every pipeline is as if it had 'trust: signed', but for those that copy images which are "
+        "here already.",
+    )
     require_image_format_match: bool = Field(
         default=True, description="Refuse images whose bytes are not of the disk_format that was declared."
     )

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from imageport.catalog import Catalog, Lease
 from imageport.catalog.locks import IMPORTING
@@ -13,6 +14,7 @@ from imageport.configuration.site import Site
 from imageport.configuration.templating import redact
 from imageport.context import Context
 from imageport.errors import ImageportError, ImportFailed, LockLost, UsageError
+from imageport.importing.evidence import SOURCE_DIGESTS, Evidence
 from imageport.importing.interruption import Interruption
 from imageport.importing.lease import LeaseKeeper
 from imageport.importing.plan import Plan
@@ -43,6 +45,7 @@ class Ending:
     keeper: LeaseKeeper
     interruption: Interruption
     written: WrittenImage
+    evidence: Evidence
     report: Report
     record: ImageRecord
     published: dict[str, Location] = field(default_factory=dict)
@@ -116,7 +119,7 @@ class Ending:
         """Say in the catalog what the first copy has shown; return whether the image has become active by this one."""
         if self.plan.copies:
             return False
-        changes = changes_between(self.lease.before, record) if len(self.published) == 1 else {}
+        changes = self._findings(record) if len(self.published) == 1 else {}
         enough = len(self.published) == len(self.written.copies) or not self.plan.all_stores_must_succeed
         activates = enough and not self._active
         if activates:
@@ -126,10 +129,22 @@ class Ending:
         self._active = self._active or activates
         return activates
 
+    def _findings(self, record: ImageRecord) -> dict[str, Any]:
+        """Return what to change in the record, now that all is known of the image."""
+        changes = changes_between(self.lease.before, record)
+        if digests := self.evidence.to_keep(self.written.digests):
+            changes["properties"][SOURCE_DIGESTS] = digests
+        return changes
+
     def finish(self, ctx: Context) -> None:
         """End the task with success."""
         self.keeper.stop()
-        self.record = self.catalog.finish(self.lease, result={"image_id": self.lease.image_id})
+        result = {
+            "image_id": self.lease.image_id,
+            "source_digests": self.evidence.source_digests(self.written.digests),
+            "stored_digests": self.written.digests,
+        }
+        self.record = self.catalog.finish(self.lease, result=result)
         self.report.status = "success"
         self._attempt("staged data", lambda: self.staging.remove(self.lease.image_id))
         ctx.report("image.update", record=self.record)

@@ -22,7 +22,7 @@ class Plan:
 
     ``staging`` is ``file`` when the bytes are written to the staging directory before the stores see them, and
     ``stream`` when they pass without touching it; ``staging_reason`` says why. ``plugins`` are the names of the
-    plugins by label.
+    plugins by label. With ``trust``, nothing is published unless a trusted signer vouches for the image.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Plan:
     definitions: dict[str, Definition | None]
     plugins: Mapping[str, str] = field(default_factory=dict)
     secrets: frozenset[str] = frozenset()
+    trust: Literal["signed"] | None = None
 
     @property
     def copies(self) -> bool:
@@ -72,6 +73,7 @@ class Plan:
             "all_stores_must_succeed": self.all_stores_must_succeed,
             "staging": self.staging,
             "staging_reason": self.staging_reason,
+            "trust": self.trust,
         }
 
     def _describe(self, step: BoundStep) -> dict[str, Any]:
@@ -96,6 +98,7 @@ def make_plan(pipeline: ConfiguredPipeline) -> Plan:
         all_stores_must_succeed=pipeline.all_stores_must_succeed,
         staging=staging,
         staging_reason=reason,
+        trust=pipeline.trust,
         spool_first=pipeline.staging == "file",
         stream_only=pipeline.staging == "stream",
         definitions={store.label: definition_of(store) for store in pipeline.stores},
