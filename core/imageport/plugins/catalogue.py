@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import redirect_stdout
@@ -41,6 +42,9 @@ _FACTS: Mapping[str, Callable[[Any], bool]] = MappingProxyType(
 
 _log = logging.getLogger(__name__)
 
+#: Where output and warnings go is the same for all threads: two that change it would not put it back.
+_LOADING = threading.RLock()
+
 
 @dataclass(frozen=True, slots=True)
 class InstalledPlugin:
@@ -59,7 +63,7 @@ class InstalledPlugin:
         """Import the plugin and return its class. Raises ``PluginBroken`` whatever is wrong with it."""
         self.check()
         try:
-            with redirect_stdout(sys.stderr), warnings.catch_warnings():
+            with _LOADING, redirect_stdout(sys.stderr), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 found = EntryPoint(self.name, self.value, GROUP).load()
         except KeyboardInterrupt:
