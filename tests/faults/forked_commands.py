@@ -46,6 +46,7 @@ LARGEST_MESSAGE = 64 << 10
 def serve(commands: socket.socket) -> None:
     """Run what is asked for until the other end closes the socket."""
     running: dict[int, int] = {}
+    commands.send(b"ready")
     with selectors.DefaultSelector() as selector:
         selector.register(commands, selectors.EVENT_READ)
         while True:

@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import random
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,8 +66,13 @@ class Journey:
 
 
 @contextmanager
-def journey(folder: Path, way: str, stores: int, *, must: bool = True) -> Iterator[Journey]:
-    """Make a machine with a disk that is imported in one of the ``WAYS`` into a number of stores."""
+def journey(
+    folder: Path, way: str, stores: int, *, must: bool = True, disks: Mapping[str, str] | None = None
+) -> Iterator[Journey]:
+    """Make a machine with a disk that is imported in one of the ``WAYS`` into a number of stores.
+
+    They are called ``store0`` and so on. *disks* is as for ``machine``.
+    """
     noise = random.Random(way)
     disk = noise.randbytes(900_000) + bytes(1 << 20) + noise.randbytes(300_001)
     raw = folder / "disk.raw"
@@ -81,7 +86,7 @@ def journey(folder: Path, way: str, stores: int, *, must: bool = True) -> Iterat
         staging=way if way in {"stream", "file"} else "auto",
     )
     (folder / "pipeline.yaml").write_text(text)
-    with machine(folder, names) as made:
+    with machine(folder, names, disks) as made:
         yield Journey(made, way, _packed(raw, way), _expected(disk, way))
 
 

@@ -26,8 +26,16 @@ DEADLINE = 60.0
 #: Seconds until a process whose parent was killed has to be gone.
 _LAST_BREATH = 10.0
 
+#: Make a file system of its own for some folders, for this process and its children alone; without root, too.
+_MOUNTING = """
+while [ "$1" != -- ]; do mkdir -p "$1" && mount -t tmpfs -o size="$2" none "$1" || exit; shift 2; done
+shift
+exec "$@"
+"""
+_ALONE = ["unshare", "--user", "--map-root-user", "--mount"]
+
 SITE = """\
-catalog: sqlite:///{folder}/catalog.db
+catalog: sqlite:///{folder}/catalog/catalog.db
 staging: {{directory: {folder}/staging}}
 """
 
@@ -67,13 +75,17 @@ class Command:
 
 @dataclass
 class Machine:
-    """A folder with a site; ``stores`` are the folders in it that receive images."""
+    """A folder with a site; ``stores`` are the folders in it that receive images.
+
+    ``seen`` is the folder as its commands see it, with the file systems that are mounted for them alone.
+    """
 
     folder: Path
     server: subprocess.Popen[bytes]
     connection: socket.socket
     catalog: Catalog
-    stores: tuple[str, ...] = ()
+    stores: tuple[str, ...]
+    seen: Path
     _commands: dict[int, Command] = field(default_factory=dict)
     _started: int = 0
 
@@ -138,7 +150,7 @@ class Machine:
 
     def files(self, store: str) -> list[Path]:
         """Return all files of a store, hidden ones included."""
-        folder = self.folder / store
+        folder = self.seen / store
         return sorted(folder.rglob("*")) if folder.exists() else []
 
     def assert_whole(self, expected: str, image: str = "") -> None:
@@ -148,7 +160,7 @@ class Machine:
                 assert path.name.startswith(".") or image not in path.name or digest(path) == expected, path
         for record in self.catalog.list_images():
             for location in record.locations if image in record.id else ():
-                assert digest(Path(location.url.removeprefix("file://"))) == expected, location
+                assert digest(self._seen(location.url.removeprefix("file://"))) == expected, location
 
     def assert_nothing_left(self) -> None:
         """Check that there is nothing but images that are whole: no file, row, lock, task, or process."""
@@ -158,14 +170,17 @@ class Machine:
             assert record.status in {"queued", "active", "uploading"}
             assert bool(record.locations) is (record.status == "active")
             if record.status == "uploading":
-                staged.add(str(self.folder / "staging" / record.id))
+                staged.add(self.seen / "staging" / record.id)
             assert record.properties.get("os_glance_importing_to_stores", "") == ""
-            known |= {location.url.removeprefix("file://") for location in record.locations}
-        assert {str(path) for path in (self.folder / "staging").rglob("*")} == staged
-        assert {str(path) for store in self.stores for path in self.files(store)} == known
+            known |= {self._seen(location.url.removeprefix("file://")) for location in record.locations}
+        assert {*(self.seen / "staging").rglob("*")} == staged
+        assert {path for store in self.stores for path in self.files(store)} == known
         assert all(task.finished for task in self.catalog.list_tasks())
         assert list(self.catalog.hidden_copies()) == []
         self.assert_no_process_left()
+
+    def _seen(self, path: str) -> Path:
+        return self.seen / Path(path).relative_to(self.folder)
 
     def assert_no_process_left(self) -> None:
         """Check that no program which a command has started is still there."""
@@ -181,11 +196,13 @@ class Machine:
 
 
 @contextmanager
-def machine(folder: Path, stores: Sequence[str], prefix: Sequence[str] = ()) -> Iterator[Machine]:
-    """Make a machine in *folder* whose commands run under *prefix*, if any."""
+def machine(folder: Path, stores: Sequence[str], disks: Mapping[str, str] | None = None) -> Iterator[Machine]:
+    """Make a machine in *folder*; some folders in it may be *disks* of their own, of a size as mount(8) writes it."""
     (folder / "imageport.yaml").write_text(SITE.format(folder=folder))
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     environment = {**os.environ, "HOME": str(folder), "LOGNAME": "tester", "PYTHONPATH": ":".join(sys.path)}
+    mounting = [word for name, size in (disks or {}).items() for word in (str(folder / name), size)]
+    prefix = [*_ALONE, "sh", "-c", _MOUNTING, "sh", *mounting, "--"] if disks else []
     with there:
         server = subprocess.Popen(
             [*prefix, sys.executable, str(SERVER), str(there.fileno())],
@@ -193,12 +210,17 @@ def machine(folder: Path, stores: Sequence[str], prefix: Sequence[str] = ()) -> 
             env=environment,
             stdin=subprocess.DEVNULL,
         )
-    catalog = Catalog(f"sqlite:///{folder}/catalog.db")
     try:
-        yield Machine(folder, server, here, catalog, tuple(stores))
+        here.settimeout(DEADLINE)
+        assert here.recv(64) == b"ready"
+        seen = Path(f"/proc/{server.pid}/root{folder}")
+        catalog = Catalog(f"sqlite:///{seen}/catalog/catalog.db")
+        try:
+            yield Machine(folder, server, here, catalog, tuple(stores), seen)
+        finally:
+            catalog.close()
     finally:
         here.close()
-        catalog.close()
         server.wait(DEADLINE)
 
 
