@@ -70,7 +70,7 @@ class Checksum(Plugin[ChecksumConfig]):
     """
 
     runs_before = frozenset({"image_decompression", "image_conversion"})
-    keeps_bytes = True
+    writes = "nothing"
     stability = "stable"
 
     def __init__(self, config: ChecksumConfig) -> None:
@@ -116,4 +116,4 @@ def verified(data: ImageData, expected: Digest, ctx: Context, *, signer: str | N
                 retry=True,
             )
 
-    return data.through(compare, size=data.size)
+    return data.watched(compare)

@@ -63,7 +63,7 @@ class ImageSignature(Plugin[ImageSignatureConfig]):
     signature ends the import before anything is published.
     """
 
-    keeps_bytes = True
+    writes = "nothing"
     stability = "stable"
 
     @classmethod
@@ -116,7 +116,7 @@ class ImageSignature(Plugin[ImageSignatureConfig]):
                     "those before conversion: see where the step stands",
                 )
 
-        return image.evolve(data=image.data.through(verify, size=image.data.size))
+        return image.evolve(data=image.data.watched(verify))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -272,7 +273,10 @@ def imported(
 def test_a_signed_image_is_imported_into_every_store(folder: Path, rsa_signer: Signer) -> None:
     cli, report = imported(folder, SIGNATURE_STEP, DISK, rsa_signer.signed(DISK))
     assert report["image"]["status"] == "active"
-    assert report["source"]["checks"] == [{"name": "signature RSA-PSS SHA-256", "verdict": "passed"}]
+    [check] = report["source"]["checks"]
+    assert (check["name"], check["verdict"]) == ("signature RSA-PSS SHA-256", "passed")
+    assert check["signer"] == rsa_signer.certificate_id
+    assert check["digest"] == f"sha256:{hashlib.sha256(DISK).hexdigest()}"
     assert [len(cli.files(store)) for store in ("one", "two")] == [1, 1]
 
 

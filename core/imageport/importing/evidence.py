@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from imageport.data import ImageData
 from imageport.errors import VerificationFailed
 from imageport.plugins.binding import BoundStep
 from imageport.values import Event
@@ -39,9 +40,9 @@ class Evidence:
         if self.unchanged:
             self._before_changes.add(step.label)
 
-    def leave(self, step: BoundStep) -> None:
-        """Note that *step* has returned other data than it got."""
-        self.unchanged = self.unchanged and step.plugin.keeps_bytes
+    def leave(self, before: ImageData, after: ImageData) -> None:
+        """Note what a step got, and what it has returned."""
+        self.unchanged = self.unchanged and after.original is before.original
 
     def take(self, check: Event) -> None:
         """Note what an event ``check`` tells."""
