@@ -64,9 +64,16 @@ class ImageConversion(Plugin[ImageConversionConfig]):
     """
 
     reads = "either"
+    writes = "disk"
     runs_after = frozenset({"image_decompression"})
     binaries = qemu_img.BINARIES
     stability = "stable"
+
+    def passes(self, head: bytes) -> bool:
+        """Whether the image is an iso; all others may need qemu-img, which shows at their end only."""
+        inspection = FormatInspection()
+        inspection.feed(head)
+        return inspection.finish().disk_format == "iso"
 
     @hookimpl
     def transform(self, image: Image, ctx: Context) -> Image:

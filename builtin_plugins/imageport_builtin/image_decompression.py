@@ -79,6 +79,11 @@ class ImageDecompression(Plugin[DecompressionConfig]):
     binaries = WRAPPERS
     stability = "stable"
 
+    def passes(self, head: bytes) -> bool:
+        """Whether *head* is that of no archive, or of one that stays packed."""
+        layer = layer_of(head)
+        return layer is None or layer in self.config.keep
+
     @hookimpl
     def transform(self, image: Image, ctx: Context) -> Image | None:
         """Return *image* without its layers of compression, or None when it has none."""

@@ -41,6 +41,7 @@ class InjectImageMetadata(Plugin[InjectImageMetadataConfig]):
     with ``os_glance`` belong to Imageport; they are left out with a warning.
     """
 
+    writes = "nothing"
     stability = "stable"
 
     @hookimpl

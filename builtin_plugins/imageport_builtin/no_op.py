@@ -8,6 +8,7 @@ from imageport import Context, Image, NoConfig, Plugin, hookimpl
 class NoOp(Plugin[NoConfig]):
     """Do nothing but log one line for debugging."""
 
+    writes = "nothing"
     stability = "stable"
 
     @hookimpl

@@ -45,6 +45,11 @@ class Plugin(Generic[ConfigT]):
     #: What ``transform`` reads: a ``stream``, always a ``file`` of its own, or ``either``, depending on the bytes.
     reads: ClassVar[Literal["stream", "file", "either"]] = "stream"
 
+    #: What ``transform`` makes of the bytes: ``nothing``, for they pass as they are; a ``stream``; a ``file`` in the
+    #: work folder; or a ``disk``, a file of at most the virtual size of the image. ``imageport plan`` tells scratch
+    #: data by this and by ``reads``.
+    writes: ClassVar[Literal["nothing", "stream", "file", "disk"]] = "stream"
+
     #: Names of plugins that must stand above (``runs_after``) or below (``runs_before``) this one when both are used.
     runs_after: ClassVar[frozenset[str]] = frozenset()
     runs_before: ClassVar[frozenset[str]] = frozenset()
@@ -55,6 +60,11 @@ class Plugin(Generic[ConfigT]):
     #: For import methods: the statuses of an image from which this method may start. ``{"active"}`` is a method
     #: that copies the stored bytes of an image to further stores: no steps run and the record does not change.
     starts_from: ClassVar[frozenset[ImageStatus]] = frozenset({"queued"})
+
+    #: For import methods: how often ``stage`` may be called in one import. It is called again, before anything is
+    #: published, when the bytes have broken off or had another digest than they should (errors with ``retry``), and
+    #: has to bring the same image from its beginning.
+    tries: int = 1
 
     #: ``experimental``, ``stable`` or ``deprecated``.
     stability: ClassVar[Literal["experimental", "stable", "deprecated"]] = "experimental"
@@ -70,6 +80,22 @@ class Plugin(Generic[ConfigT]):
 
     def __init__(self, config: ConfigT) -> None:
         self.config = config
+
+    @classmethod
+    def requires_signature(cls, config: ConfigT) -> bool:
+        """Whether, with the options *config*, no image passes here that no trusted signer vouches for.
+
+        A pipeline with ``trust: signed`` has to have such a plugin as its method or among its steps. During an import
+        the plugin says whose signature it was with ``ctx.check(..., signer=...)``.
+        """
+        return False
+
+    def passes(self, head: bytes) -> bool:
+        """Say whether bytes that begin with *head* (64 KiB, if there are so many) leave ``transform`` as they are.
+
+        ``imageport plan`` asks this when the source is a file of this machine. No file may be needed then.
+        """
+        return False
 
     @classmethod
     def summary(cls) -> str:

@@ -24,8 +24,8 @@ def space_taken(path: Path) -> int:
     return min(status.st_size, status.st_blocks * 512)
 
 
-def require_space(folder: Path, needed: int) -> None:
-    """Raise ``LimitExceeded`` when *needed* bytes do not fit on the disk of *folder*.
+def free_space(folder: Path) -> int | None:
+    """Return the bytes that scratch data may take on the disk of *folder* now, or None when that is not told.
 
     Nothing is reserved: what others write at the same time may still fill the disk.
     """
@@ -33,9 +33,14 @@ def require_space(folder: Path, needed: int) -> None:
         disk = os.statvfs(folder)
     size = disk.f_blocks * disk.f_frsize
     if not size:
-        return  # some network file systems do not tell
-    free = max(0, disk.f_bavail * disk.f_frsize - min(_RESERVE, size // 100))
-    if needed > free:
+        return None  # some network file systems do not tell
+    return max(0, disk.f_bavail * disk.f_frsize - min(_RESERVE, size // 100))
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Raise ``LimitExceeded`` when *needed* bytes do not fit on the disk of *folder* now."""
+    free = free_space(folder)
+    if free is not None and needed > free:
         raise LimitExceeded(
             f"{format_size(needed)} ({needed} bytes) do not fit in {folder}: "
             f"{format_size(free)} ({free} bytes) are free",

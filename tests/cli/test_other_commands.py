@@ -69,7 +69,23 @@ def test_a_plan_shows_steps_options_stores_staging_and_limits(cli: CommandLine) 
     assert plan["source"] == "disk.raw"
     assert [store["label"] for store in plan["stores"]] == ["one", "two"]
     assert plan["limits"]["image_size_cap"] == 1 << 40
+    assert plan["scratch"]["fits"] is True
+    assert set(plan["bottleneck"]["digests"]) == {"md5", "sha512"}
     assert cli.files("one") == []
+
+
+def test_a_plan_tells_scratch_data_and_the_expected_bottleneck(cli: CommandLine) -> None:
+    shown = cli.inside("plan", "p.yaml", "disk.raw").out
+    assert "scratch data: none\nexpected bottleneck: the digests, " in shown
+    assert re.search(
+        r"\n  md5 +\S+ MiB/s\n  sha512 +\S+ MiB/s\n  together +\S+ MiB/s on \d+ processor", shown
+    )
+    with (cli.folder / "p.yaml").open("a") as pipeline:
+        pipeline.write("staging: file\n")
+    shown = cli.inside("plan", "p.yaml", "disk.raw").out
+    assert "\n  the source, 3.0 MiB\n  at most 3.0 MiB in all, and " in shown
+    assert " are free: it fits\n" in shown
+    assert "\n  the source\n" in cli.inside("plan", "p.yaml", "-").out
 
 
 def test_validate_tells_every_mistake_of_every_file(cli: CommandLine) -> None:

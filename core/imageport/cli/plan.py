@@ -23,9 +23,14 @@ def plan(
     settings: Settings = None,
     json: Json = False,
 ) -> None:
-    """Show what a pipeline would do, without doing it: steps, options, stores, staging and limits."""
+    """Show what a pipeline would do, without doing it.
+
+    Steps, options, stores, staging, the scratch data that it needs and whether that fits now, what is expected to be
+    slowest, and limits. Digests are measured for some milliseconds; nothing is fetched.
+    """
     from imageport.configuration.pipeline import load_pipeline
     from imageport.configuration.templating import redact_tree
+    from imageport.importing.forecast import forecast
     from imageport.importing.plan import make_plan
 
     session: Session = ctx.obj
@@ -40,6 +45,7 @@ def plan(
     made = make_plan(configured)
     described = {
         **made.describe(),
+        **forecast(made, session.site),
         "method": _describe(configured.source),
         "steps": [_describe(step) for step in configured.steps],
         "stores": [_describe(store) for store in configured.stores],
@@ -76,8 +82,59 @@ def _show(plan: dict[str, Any], limits: Limits) -> None:
         say("observers:")
         _show_steps(plan["observers"])
     say(f"staging: {plan['staging']}, because {plan['staging_reason']}")
+    _show_scratch(plan["scratch"])
+    _show_bottleneck(plan["bottleneck"])
+    if deadlines := plan.get("deadlines"):
+        say("deadlines:")
+        _show_tree(deadlines, "  ")
     say("limits:")
     print_fields({f"  {name}": value for name, value in _readable(limits)})
+
+
+def _show_scratch(scratch: dict[str, Any]) -> None:
+    from imageport.limits import format_size
+
+    if not scratch["needs"]:
+        say("scratch data: none")
+        return
+    say(f"scratch data, in {scratch['directory']}:")
+    for need in scratch["needs"]:
+        whose = "" if need["step"] is None else f"{need['step']}: "
+        size = "" if need["size"] is None else f", {format_size(need['size'])}"
+        say(f"  {whose}{need['what']}{size}{'' if need['certain'] else ' (if the data needs it)'}")
+    free = (
+        "nobody tells how much is free"
+        if scratch["free"] is None
+        else f"{format_size(scratch['free'])} are free"
+    )
+    if scratch["fits"] is None:
+        say(f"  {free}")
+    else:
+        fits = "it fits" if scratch["fits"] else "IT MAY NOT FIT (zeros take no space)"
+        say(f"  at most {format_size(scratch['at_most'])} in all, and {free}: {fits}")
+
+
+def _show_bottleneck(bottleneck: dict[str, Any]) -> None:
+    from imageport.limits import format_size
+
+    say(
+        "expected bottleneck: the digests, as measured just now, unless the source, a step or a store is slower"
+    )
+    digests, processors = bottleneck["digests"], bottleneck["processors"]
+    speeds = {f"  {name}": f"{format_size(rate)}/s" for name, rate in digests.items()}
+    if len(digests) > 1:
+        on = f"{processors} processor{'' if processors == 1 else 's'}"
+        speeds["  together"] = f"{format_size(bottleneck['rate'])}/s on {on}"
+    print_fields(speeds)
+
+
+def _show_tree(tree: dict[str, Any], indent: str) -> None:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            say(f"{indent}{name}:")
+            _show_tree(value, indent + "  ")
+        else:
+            say(f"{indent}{name}  {option_text(value)}")
 
 
 def _show_steps(steps: list[dict[str, Any]]) -> None:

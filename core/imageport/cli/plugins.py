@@ -83,6 +83,7 @@ _FACTS = (
     "distribution",
     "hooks",
     "reads",
+    "writes",
     "runs_after",
     "runs_before",
     "starts_from",

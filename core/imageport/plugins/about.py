@@ -25,6 +25,7 @@ def about(installed: InstalledPlugin) -> dict[str, Any]:
         "details": cleandoc(plugin_class.__doc__ or "").partition("\n")[2].strip(),
         "hooks": list(hooks),
         "reads": plugin_class.reads if "transform" in hooks else None,
+        "writes": plugin_class.writes if "transform" in hooks else None,
         "runs_after": sorted(plugin_class.runs_after),
         "runs_before": sorted(plugin_class.runs_before),
         "starts_from": sorted(plugin_class.starts_from) if "stage" in hooks else [],

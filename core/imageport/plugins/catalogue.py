@@ -33,6 +33,7 @@ PLUGIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _FACTS: Mapping[str, Callable[[Any], bool]] = MappingProxyType(
     {
         "reads": lambda value: value in ("stream", "file", "either"),
+        "writes": lambda value: value in ("nothing", "stream", "file", "disk"),
         "runs_after": lambda value: isinstance(value, (set, frozenset)),
         "runs_before": lambda value: isinstance(value, (set, frozenset)),
         "binaries": lambda value: isinstance(value, (tuple, list)),

@@ -1,0 +1,160 @@
+"""What an import will need and what will slow it down, as far as that shows before it begins."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from imageport.configuration.site import Site
+from imageport.errors import ImageportError
+from imageport.importing.plan import Plan
+from imageport.plugins.binding import BoundStep
+from imageport.scratch import free_space, space_taken
+
+#: Bytes at the beginning of a file that steps are asked about.
+_HEAD = 64 << 10
+
+#: Seconds of the processor for which each digest is tried out, and bytes that it gets at once.
+_TRIAL = 0.005
+_PIECE = bytes(256 << 10)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """Scratch data: the label of the step that needs it (None: all of the import), what of, and bytes if known.
+
+    ``certain`` is false where it depends on the bytes whether anything is written.
+    """
+
+    step: str | None
+    what: str
+    size: int | None
+    certain: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Data:
+    """What is known of the image at one point of its journey."""
+
+    what: str
+    size: int | None = None
+    virtual_size: int | None = None
+    head: bytes | None = None
+    is_scratch: bool = False
+
+
+def forecast(plan: Plan, site: Site) -> dict[str, Any]:
+    """Return scratch data and the expected bottleneck of *plan* as plain values, for ``imageport plan``.
+
+    Digests are measured for a few milliseconds. Raises what plugins raise.
+    """
+    needs = list(_needs(plan, site.limits.max_parallel_stores))
+    sizes = [need.size for need in needs]
+    at_most = None if None in sizes else sum(size or 0 for size in sizes)
+    free = free_space(_existing(site.staging.directory))
+    return {
+        "scratch": {
+            "directory": str(site.staging.directory),
+            "needs": [asdict(need) for need in needs],
+            "at_most": at_most,
+            "free": free,
+            "fits": None if at_most is None or free is None else at_most <= free,
+        },
+        "bottleneck": _bottleneck(site.digests),
+    }
+
+
+def _needs(plan: Plan, max_parallel_stores: int) -> Iterator[Need]:
+    """Tell what is written to the staging directory, in the order of the journey."""
+    data = _source(plan)
+    if plan.spool_first:
+        yield Need(step=None, what=data.what, size=data.size, certain=True)
+        data = replace(data, is_scratch=True)
+    for step in plan.steps:
+        if _leaves_alone(step, data):
+            continue
+        reads, writes = step.plugin.reads, step.plugin.writes
+        certain = reads == "file"
+        # Where the pipeline allows streaming only, data that needs a file fails instead.
+        if reads != "stream" and not (data.is_scratch or plan.stream_only):
+            yield Need(step=step.label, what=data.what, size=data.size, certain=certain)
+        made = _Data(what=f"what {step.label} makes of it", is_scratch=writes in ("file", "disk"))
+        if writes == "disk":
+            made = replace(made, what="the virtual size of its disk", size=data.virtual_size)
+        if made.is_scratch and not (plan.stream_only and not certain):
+            yield Need(step=step.label, what=made.what, size=made.size, certain=certain)
+        data = made
+    stores = sum("store_write" in store.answers for store in plan.stores)
+    waiting = 0 < max_parallel_stores < stores
+    if not data.is_scratch and (waiting or (stores > 1 and not plan.all_stores_must_succeed)):
+        yield Need(
+            step=None, what=f"{data.what}, for stores that come later", size=data.size, certain=waiting
+        )
+
+
+def _source(plan: Plan) -> _Data:
+    uri = plan.source.uri
+    what = "the stored image" if plan.copies else "the source"
+    if uri is None or "://" in uri:
+        return _Data(what=what)
+    path = Path(uri)
+    try:
+        if not path.is_file():
+            return _Data(what=what)
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+        return _Data(what=what, size=space_taken(path), virtual_size=_virtual_size(path), head=head)
+    except OSError:
+        # What is wrong with it is told when it is imported.
+        return _Data(what=what)
+
+
+def _virtual_size(path: Path) -> int | None:
+    from imageport.inspection import inspect_file  # noqa: PLC0415 - slow to import, and only files need it
+
+    try:
+        return inspect_file(path).virtual_size
+    except ImageportError:
+        return None
+
+
+def _leaves_alone(step: BoundStep, data: _Data) -> bool:
+    if "transform" not in step.answers or step.plugin.writes == "nothing":
+        return True
+    return data.head is not None and step.passes(data.head)
+
+
+def _bottleneck(digests: Iterable[str]) -> dict[str, Any]:
+    """Tell how fast the digests can be, which every import has to make; nobody knows sources and stores beforehand."""
+    rates = {name: _rate(name) for name in digests}
+    processors = len(os.sched_getaffinity(0))
+    # Each digest has a thread of its own; all of them share the processors.
+    seconds = [1 / rate for rate in rates.values()]
+    return {
+        "digests": {name: round(rate) for name, rate in rates.items()},
+        "processors": processors,
+        "rate": round(1 / max(*seconds, sum(seconds) / processors)),
+    }
+
+
+def _rate(name: str) -> float:
+    """Return the bytes that the digest takes in a second, measured now."""
+    digest = hashlib.new(name, usedforsecurity=False)
+    digest.update(_PIECE)
+    done = 0
+    # Time of the processor: what else the machine does just now will be over.
+    started = time.thread_time()
+    while (spent := time.thread_time() - started) < _TRIAL:
+        digest.update(_PIECE)
+        done += len(_PIECE)
+    return done / spent
+
+
+def _existing(folder: Path) -> Path:
+    """Return *folder*, or the nearest above it that is there already."""
+    return next(path for path in (folder, *folder.parents) if path.is_dir())
