@@ -102,7 +102,9 @@ class FileStore(Plugin[FileStoreConfig]):
         with self._explaining(path):
             if has_mark(path, mark):
                 path.unlink(missing_ok=True)
-            hidden_name(path, mark).unlink(missing_ok=True)
+            # A file system that was made read-only refuses to remove even what is not there.
+            if os.path.lexists(hidden := hidden_name(path, mark)):
+                hidden.unlink(missing_ok=True)
 
     def _path(self, location: Location) -> Path:
         """Return the path behind a location; only files directly in the directory are ours."""
@@ -137,7 +139,10 @@ class FileStore(Plugin[FileStoreConfig]):
             errno.EEXIST: obstacle,
             errno.ENOTDIR: obstacle,
             errno.EFBIG: f"the file system of {directory} or a limit of this process allows no file this large",
-            errno.ENOENT: "the copy was removed behind our back; import the image again",
+            errno.ENOENT: "the copy was removed behind our back; import the image again"
+            if directory.is_dir()
+            else f"{directory} is not there any more: mount it or put it back, then import again",
+            errno.EXDEV: f"{directory} is on another disk than before: mount it as it was, then import again",
         }
         return remedies.get(error.errno or 0, f"check the disk and file system of {directory}")
 
