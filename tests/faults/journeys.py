@@ -56,6 +56,15 @@ class Journey:
         source = [] if self.way == "staged" else [str(self.source)]
         return ["run", "pipeline.yaml", *source, "--image", image, "--json"]
 
+    def move_store(self, name: str, folder: str) -> None:
+        """Let a store have another folder of the machine."""
+        file = self.machine.folder / "pipeline.yaml"
+        here = self.machine.folder
+        file.write_text(
+            file.read_text().replace(f"directory: {here / name}}}", f"directory: {here / folder}}}")
+        )
+        self.machine.stores = tuple(folder if store == name else store for store in self.machine.stores)
+
     def once(self) -> Command:
         """Import an image without any fault, and return the command with all moments of it."""
         image = self.ready()

@@ -77,7 +77,8 @@ class Command:
 class Machine:
     """A folder with a site; ``stores`` are the folders in it that receive images.
 
-    ``seen`` is the folder as its commands see it, with the file systems that are mounted for them alone.
+    ``seen`` is the folder as its commands see it, with the file systems that are mounted for them alone; ``catalog``
+    is of no use when that is on one of these.
     """
 
     folder: Path
@@ -125,6 +126,30 @@ class Machine:
         assert "internal error" not in command.complaints, command.complaints
         return command
 
+    def is_over(self, command: Command) -> bool:
+        """Say whether a command has ended."""
+        with suppress(BlockingIOError):
+            self._note(self._answer(0.0))
+        return command.status is not None
+
+    def await_file(self, command: Command, store: str) -> None:
+        """Wait until the command has written to a file in a store that nobody sees."""
+        deadline = time.monotonic() + DEADLINE
+        inside = f"{self.folder / store}/"
+        while not any(
+            os.readlink(link).startswith(inside) and link.stat().st_blocks
+            for link in Path(f"/proc/{command.pid}/fd").iterdir()
+        ):
+            assert time.monotonic() < deadline, "nothing is written"
+            time.sleep(0.01)
+
+    def await_event(self, command: Command, kind: str) -> None:
+        """Wait until a command with ``--json`` has told of an event."""
+        deadline = time.monotonic() + DEADLINE
+        while not command.stdout.exists() or f'"type": "{kind}"' not in command.stdout.read_text():
+            assert time.monotonic() < deadline, command.complaints
+            time.sleep(0.01)
+
     def run(self, *arguments: str | Path, **options: Any) -> Command:
         """Run a command to its end."""
         return self.wait(self.start(*arguments, **options))
@@ -138,6 +163,18 @@ class Machine:
         command = self._commands.pop(end["ended"])
         command.status = end["status"]
         command.peak = end["peak"] << 10
+
+    def mount(self, *arguments: str | Path) -> None:
+        """Run mount(8) where the file systems of the commands are."""
+        self._inside("mount", *arguments)
+
+    def unmount(self, *arguments: str | Path) -> None:
+        """Run umount(8) where the file systems of the commands are."""
+        self._inside("umount", *arguments)
+
+    def _inside(self, *command: str | Path) -> None:
+        there = ["nsenter", "--target", str(self.server.pid), "--user", "--mount", "--preserve-credentials"]
+        subprocess.run([*there, *command], check=True)
 
     # ---------------------------------------------------------------------------------------- what is there
 
@@ -214,7 +251,7 @@ def machine(folder: Path, stores: Sequence[str], disks: Mapping[str, str] | None
         here.settimeout(DEADLINE)
         assert here.recv(64) == b"ready"
         seen = Path(f"/proc/{server.pid}/root{folder}")
-        catalog = Catalog(f"sqlite:///{seen}/catalog/catalog.db")
+        catalog = Catalog(f"sqlite:///{folder}/catalog/catalog.db")
         try:
             yield Machine(folder, server, here, catalog, tuple(stores), seen)
         finally:

@@ -1,4 +1,4 @@
-"""Full disks, missing permissions, interruptions and large images."""
+"""Small disks, missing permissions, interruptions and large images."""
 
 from __future__ import annotations
 
@@ -29,29 +29,6 @@ def disk(tmp_path: Path) -> Path:
 
 def _on_small_disk(folder: Path) -> list[str]:
     return [*SMALL_DISK, str(folder)]
-
-
-def test_a_full_store_fails_the_import_and_leaves_nothing(bench: Bench, disk: Path) -> None:
-    done = bench.run("run", "pipeline.yaml", disk, "--json", prefix=_on_small_disk(bench.one))
-    assert done.returncode == 6
-    *_, report_line = [line for line in done.stdout.splitlines() if line]
-    assert report_line == done.stdout.splitlines()[-1], "files were left in the full store"
-    report = json.loads(report_line)
-    assert report["error"]["store"] == "one"
-    assert "No space left" in report["error"]["message"]
-    assert "free space" in report["error"]["hint"]
-    assert report["stores"]["two"]["status"] == "discarded"
-    assert bench.copies() == []
-    assert bench.scratch() == []
-
-
-def test_with_one_full_store_the_other_has_the_image_when_that_suffices(bench: Bench, disk: Path) -> None:
-    bench.pipeline(must=False)
-    code, report = bench.importing(disk, prefix=_on_small_disk(bench.one))
-    assert code == 0
-    assert report["image"]["properties"]["os_glance_failed_import"] == "one"
-    assert [path.parent for path in bench.copies()] == [bench.two]
-    assert bench.copies()[0].read_bytes() == disk.read_bytes()
 
 
 def test_a_full_staging_disk_is_told_as_such(bench: Bench, disk: Path) -> None:
