@@ -20,10 +20,10 @@ from imageport import (
     PendingCopy,
     Plugin,
     PluginConfig,
+    SparseFile,
     StoreFailed,
     Written,
     hookimpl,
-    write_sparse,
 )
 from imageport_builtin.partial_file import PartialFile, has_mark, hidden_name, new_mark
 
@@ -47,6 +47,10 @@ class FileStore(Plugin[FileStoreConfig]):
     image and a killed import leaves nothing. Where the file system has no nameless files (NFS), a hidden
     ``.<id>.*.partial`` takes their place.
 
+    Zeros cost nothing, and neither do bytes that are in a file here already: scratch data on the same file system is
+    moved into place, and another copy is cloned where the file system can (Btrfs, XFS). Everything else is written
+    past the page cache where the file system permits.
+
     Each file bears a mark, its modification time and an extended attribute. What has lost both is somebody else's,
     and is never deleted.
     """
@@ -68,15 +72,11 @@ class FileStore(Plugin[FileStoreConfig]):
                     "if the file stays, it is somebody else's: move it away",
                 )
             ctx.announce(location)
-            partial = PartialFile(final, mark)
+            partial = _moved(image.data.twin, final, mark, ctx) or PartialFile.new(final, mark)
         try:
-            total = 0
-            for piece in image.data.chunks():
-                with self._explaining(final):
-                    write_sparse(partial.descriptor, piece, total)
-                total += len(piece)
+            total = self._fill(partial, image.data, final)
             with self._explaining(final):
-                partial.finish(total, int(self.config.mode, 8))
+                partial.finish(int(self.config.mode, 8))
         except BaseException:
             partial.discard()
             raise
@@ -86,6 +86,27 @@ class FileStore(Plugin[FileStoreConfig]):
                 partial.publish()
 
         return Written(location, total, publish, partial.discard)
+
+    def _fill(self, partial: PartialFile, data: ImageData, final: Path) -> int:
+        """Bring the bytes into the file, unless they are there already, and return how many there are."""
+        with self._explaining(final):
+            filled = partial.is_moved or (data.twin is not None and partial.clone(data.twin))
+            file = SparseFile(partial.descriptor)
+        total = 0
+        for piece in data.chunks():
+            total += len(piece)
+            if not filled:
+                with self._explaining(final):
+                    file.write(piece)
+        with self._explaining(final):
+            if not filled:
+                file.finish()
+            elif not partial.is_still(total):
+                raise StoreFailed(
+                    f"{data.twin} was written to while it was copied",
+                    hint="import it when nobody writes to it",
+                )
+        return total
 
     @hookimpl
     def store_read(self, location: Location) -> ImageData:
@@ -145,6 +166,17 @@ class FileStore(Plugin[FileStoreConfig]):
             errno.EXDEV: f"{directory} is on another disk than before: mount it as it was, then import again",
         }
         return remedies.get(error.errno or 0, f"check the disk and file system of {directory}")
+
+
+def _moved(twin: Path | None, final: Path, mark: str, ctx: Context) -> PartialFile | None:
+    """Return scratch data on the same file system, which has the bytes of the image already, as the file to be."""
+    try:
+        if twin is not None and twin.stat().st_dev == final.parent.stat().st_dev and ctx.claim(twin):
+            return PartialFile.moved(twin, final, mark)
+    except OSError:
+        # Writing the bytes works everywhere.
+        return None
+    return None
 
 
 def _url(path: Path) -> str:

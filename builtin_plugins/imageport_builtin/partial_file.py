@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import stat
 import time
 from pathlib import Path
+from typing import Self
 
 from imageport import StoreFailed
 
 _ATTRIBUTE = "user.imageport.mark"
+
+#: Share the blocks of another file (ioctl_ficlone(2)); each file keeps its own when one is written to.
+_FICLONE = 0x40049409
 
 
 class PartialFile:
@@ -18,25 +24,64 @@ class PartialFile:
     *mark* comes from ``new_mark`` and must be used once. The caller writes to ``descriptor``.
     """
 
-    def __init__(self, final: Path, mark: str) -> None:
+    def __init__(self, final: Path, mark: str, descriptor: int, named: Path | None) -> None:
         self._final = final
         self._mark = mark
-        self._named: Path | None = None
+        self._named = named
+        self._cloned: tuple[Path, tuple[int, int]] | None = None
+        self.is_moved = False
+        self.descriptor = descriptor
+        self._has_attribute = _set_attribute(descriptor, mark)
+
+    @classmethod
+    def new(cls, final: Path, mark: str) -> Self:
+        """Return an empty file."""
         try:
-            self.descriptor = os.open(final.parent, os.O_TMPFILE | os.O_WRONLY, 0o600)
+            return cls(final, mark, os.open(final.parent, os.O_TMPFILE | os.O_WRONLY, 0o600), None)
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
                 raise
-            self._named = hidden_name(final, mark)
-            self.descriptor = os.open(self._named, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        self._has_attribute = _set_attribute(self.descriptor, mark)
+        named = hidden_name(final, mark)
+        return cls(final, mark, os.open(named, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), named)
 
-    def finish(self, length: int, mode: int) -> None:
-        """Give the file its *length* in bytes, its permissions whatever the umask, and its mark; make it durable.
+    @classmethod
+    def moved(cls, path: Path, final: Path, mark: str) -> Self:
+        """Return the file at *path*, which is not there any more. Raises ``OSError`` when it cannot be moved."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
+        try:
+            status = os.fstat(descriptor)
+            # Under another name it would be somebody else's, too.
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+            named = path.rename(hidden_name(final, mark))
+        except BaseException:
+            os.close(descriptor)
+            raise
+        file = cls(final, mark, descriptor, named)
+        file.is_moved = True
+        return file
+
+    def clone(self, path: Path) -> bool:
+        """Take over the content of the file at *path* without copying it; False where that cannot be done."""
+        try:
+            with path.open("rb") as source:
+                state = _state(source.fileno())
+                fcntl.ioctl(self.descriptor, _FICLONE, source.fileno())
+                self._cloned = path, state
+        except OSError:
+            return False
+        return True
+
+    def is_still(self, length: int) -> bool:
+        """Say whether the file has *length* bytes and was cloned, if it was, from one that has not changed since."""
+        unchanged = self._cloned is None or _state(self._cloned[0]) == self._cloned[1]
+        return unchanged and os.fstat(self.descriptor).st_size == length
+
+    def finish(self, mode: int) -> None:
+        """Give the file its permissions, whatever the umask, and its mark; make it durable.
 
         Raises ``OSError``, and ``StoreFailed`` where marks do not last.
         """
-        os.ftruncate(self.descriptor, length)
         os.fchmod(self.descriptor, mode)
         os.utime(self.descriptor, ns=(int(self._mark), int(self._mark)))
         os.fsync(self.descriptor)
@@ -70,6 +115,11 @@ class PartialFile:
         os.close(self.descriptor)
         if self._named:
             self._named.unlink(missing_ok=True)
+
+
+def _state(file: Path | int) -> tuple[int, int]:
+    status = file.stat() if isinstance(file, Path) else os.fstat(file)
+    return status.st_size, status.st_mtime_ns
 
 
 def new_mark() -> str:

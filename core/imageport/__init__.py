@@ -9,9 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from imageport.buffers import CHUNK_SIZE, ZERO_CHUNK, Chunks, Piece, evened
     from imageport.configuration.positions import printable
     from imageport.context import Context
-    from imageport.data import CHUNK_SIZE, ZERO_CHUNK, Chunks, ImageData, write_sparse
+    from imageport.data import ImageData
     from imageport.errors import (
         Cancelled,
         Conflict,
@@ -26,11 +27,12 @@ if TYPE_CHECKING:
     )
     from imageport.hookspecs import hookimpl
     from imageport.http.network import unwrap_address
-    from imageport.http.transport import HttpResponse, HttpTransport
+    from imageport.http.transport import HttpResponse, HttpTransport, Rest
     from imageport.http.urls import Url
     from imageport.inspection import FormatInspection, ImageFormat, check_declared, inspect_file
     from imageport.limits import ByteSize, format_size
     from imageport.plugin import NoConfig, Plugin, PluginConfig
+    from imageport.sparse import SparseFile, data_runs, write_sparse
     from imageport.values import (
         RESERVED_PREFIX,
         Caller,
@@ -66,11 +68,14 @@ __all__ = [
     "Location",
     "NoConfig",
     "PendingCopy",
+    "Piece",
     "Plugin",
     "PluginConfig",
+    "Rest",
     "Source",
     "SourceRejected",
     "SourceUnavailable",
+    "SparseFile",
     "StoreFailed",
     "TransformFailed",
     "Url",
@@ -78,6 +83,8 @@ __all__ = [
     "VerificationFailed",
     "Written",
     "check_declared",
+    "data_runs",
+    "evened",
     "format_size",
     "hookimpl",
     "inspect_file",
@@ -89,13 +96,13 @@ __all__ = [
 #: Where the public names are. Each module is imported when the first of its names is asked for: commands start in a
 #: fraction of the time that all of them take.
 _HOMES = {
-    "CHUNK_SIZE": "imageport.data",
+    "CHUNK_SIZE": "imageport.buffers",
     "RESERVED_PREFIX": "imageport.values",
-    "ZERO_CHUNK": "imageport.data",
+    "ZERO_CHUNK": "imageport.buffers",
     "ByteSize": "imageport.limits",
     "Caller": "imageport.values",
     "Cancelled": "imageport.errors",
-    "Chunks": "imageport.data",
+    "Chunks": "imageport.buffers",
     "Conflict": "imageport.errors",
     "Context": "imageport.context",
     "Event": "imageport.values",
@@ -111,11 +118,14 @@ _HOMES = {
     "Location": "imageport.values",
     "NoConfig": "imageport.plugin",
     "PendingCopy": "imageport.values",
+    "Piece": "imageport.buffers",
     "Plugin": "imageport.plugin",
     "PluginConfig": "imageport.plugin",
+    "Rest": "imageport.http.transport",
     "Source": "imageport.values",
     "SourceRejected": "imageport.errors",
     "SourceUnavailable": "imageport.errors",
+    "SparseFile": "imageport.sparse",
     "StoreFailed": "imageport.errors",
     "TransformFailed": "imageport.errors",
     "Url": "imageport.http.urls",
@@ -123,12 +133,14 @@ _HOMES = {
     "VerificationFailed": "imageport.errors",
     "Written": "imageport.values",
     "check_declared": "imageport.inspection",
+    "data_runs": "imageport.sparse",
+    "evened": "imageport.buffers",
     "format_size": "imageport.limits",
     "hookimpl": "imageport.hookspecs",
     "inspect_file": "imageport.inspection",
     "printable": "imageport.configuration.positions",
     "unwrap_address": "imageport.http.network",
-    "write_sparse": "imageport.data",
+    "write_sparse": "imageport.sparse",
 }
 
 

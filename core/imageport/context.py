@@ -12,14 +12,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imageport.data import Chunks, ImageData, write_sparse
+from imageport.buffers import Chunks
+from imageport.data import ImageData
 from imageport.errors import Cancelled, LimitExceeded, TransformFailed
 from imageport.limits import Limits, format_size
 from imageport.scratch import require_space, space_taken, writing_to
+from imageport.sparse import SparseFile
 from imageport.values import Caller, Event, Location
 
 if TYPE_CHECKING:
     from imageport.http.transport import HttpTransport
+    from imageport.partial import PartialSource
 
 _numbers = itertools.count(1)
 
@@ -30,7 +33,9 @@ class Context:
 
     ``http`` is the only way to the network: every url, redirect and address is checked there. ``replicas`` are the
     copies that exist of the image, the best first. ``staged`` is the file that ``images stage`` put in staging, if
-    there is one. ``log`` is for what an operator should read later; progress goes through ``progress``.
+    there is one. ``partial``, where the pipeline says ``staging: file``, is what the source is spooled to, and what is
+    there of it from an import that was killed. ``log`` is for what an operator should read later; progress goes
+    through ``progress``.
     """
 
     caller: Caller
@@ -43,11 +48,13 @@ class Context:
     replicas: tuple[Location, ...] = ()
     staged: Path | None = None
     stream_only: bool = False
+    partial: PartialSource | None = None
     work_folder: Path
     emit: Callable[[Event], None]
     read_replica: Callable[[Location], ImageData]
     announce_location: Callable[[str, Location], None]
     cancelled: threading.Event = field(default_factory=threading.Event)
+    _movable: list[Path] = field(default_factory=list)
 
     def for_step(self, label: str) -> Context:
         """Return this context as another step sees it."""
@@ -66,9 +73,14 @@ class Context:
         """Tell observers that this step has dealt with *done* bytes of *total*."""
         self.report("progress", lane=self.step, done=done, total=total)
 
-    def check(self, name: str, *, passed: bool) -> None:
-        """Record in the report that the verification called *name* was made, and its verdict."""
-        self.report("check", step=self.step, message=name, verdict="passed" if passed else "failed")
+    def check(self, name: str, *, passed: bool, digest: str | None = None, signer: str | None = None) -> None:
+        """Record in the report that the verification called *name* was made, and its verdict.
+
+        *digest* is that of all bytes that this step has seen, as ``sha256:<hexadecimal>``. *signer* names whose
+        trusted signature vouches for these bytes.
+        """
+        verdict = "passed" if passed else "failed"
+        self.report("check", step=self.step, message=name, verdict=verdict, digest=digest, signer=signer)
 
     def announce(self, location: Location) -> None:
         """For stores: say where a copy is about to be written, so that it can be removed after a crash."""
@@ -99,22 +111,38 @@ class Context:
             needed = data.size if data.path is None else space_taken(data.path)
             require_space(self.work_folder, needed)
         path = self.work_file(".spool")
-        position = 0
         with writing_to(self.work_folder):
             descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         try:
+            file = SparseFile(descriptor)
             for piece in self.capped(data.chunks()):
                 with writing_to(self.work_folder):
-                    write_sparse(descriptor, piece, position)
-                position += len(piece)
-                self.report("progress", lane="staging", done=position, total=data.size)
-            os.ftruncate(descriptor, position)
+                    file.write(piece)
+                self.report("progress", lane="staging", done=file.length, total=data.size)
+            with writing_to(self.work_folder):
+                file.finish()
         except BaseException:
             path.unlink()
             raise
         finally:
             os.close(descriptor)
         return ImageData.from_file(path)
+
+    def claim(self, path: Path) -> bool:
+        """For stores: say whether the file at *path*, the ``twin`` of the data, is theirs to move away.
+
+        It is when it is scratch data that nobody needs under its name any more; the first store that asks gets it, and
+        has to remove it with the copy.
+        """
+        try:
+            self._movable.remove(path)
+        except ValueError:
+            return False
+        return True
+
+    def giving_away(self, path: Path) -> Context:
+        """Return this context, in which a store may have the scratch file at *path*."""
+        return replace(self, _movable=[path])
 
     def owns(self, path: Path) -> bool:
         """Say whether *path* is in the work folder or in staging, where nobody exchanges it during the import."""

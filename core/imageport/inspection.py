@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from imageport.buffers import Piece
 from imageport.errors import VerificationFailed
 
 #: Formats that can be told by looking; others that are declared (ami, ari, aki, ploop) look raw.
@@ -83,10 +84,10 @@ class FormatInspection:
         """Whether the head is still undecided; afterwards only the end of the image matters."""
         return bool(self._hungry)
 
-    def feed(self, chunk: bytes) -> None:
+    def feed(self, chunk: Piece) -> None:
         """Take the next bytes. Never raises: an inspector that cannot cope with them is out of the race."""
         self._size += len(chunk)
-        self._tail = chunk if len(chunk) >= _TAIL else (self._tail[-_TAIL:] + chunk)[-_TAIL:]
+        self._tail = (self._tail + bytes(chunk[-_TAIL:]))[-_TAIL:]
         if not self._hungry:
             return
         self._pending += chunk

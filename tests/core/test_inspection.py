@@ -19,7 +19,7 @@ from imageport import (
     check_declared,
     inspect_file,
 )
-from imageport.data import ZERO_CHUNK
+from imageport.buffers import ZERO_CHUNK
 
 DISK_SIZE = 1 << 20
 

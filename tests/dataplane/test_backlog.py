@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from imageport.data import CHUNK_SIZE, ZERO_CHUNK, ImageData
+from imageport.buffers import CHUNK_SIZE, ZERO_CHUNK
+from imageport.data import ImageData
 from imageport.errors import StoreFailed
 from imageport.importing.backlog import Backlog
 from imageport.importing.consumer import Consumer
@@ -32,7 +33,7 @@ class Slow:
         chunks = data.chunks()
         first = next(chunks)
         self.go.wait()
-        return first + b"".join(chunks)
+        return b"".join([first, *chunks])
 
 
 def _keep(data: ImageData) -> bytes:

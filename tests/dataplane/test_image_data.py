@@ -24,7 +24,7 @@ def test_nothing_is_opened_before_somebody_reads() -> None:
         opened.append(True)
         yield b"abc"
 
-    data = ImageData.from_chunks(pieces).through(lambda chunks: (piece.upper() for piece in chunks))
+    data = ImageData.from_chunks(pieces).through(lambda chunks: (bytes(piece).upper() for piece in chunks))
     assert not opened
     assert b"".join(data.chunks()) == b"ABC"
 

@@ -13,6 +13,7 @@ from tests.runner.desk import Bytes, Desk, Shelf, desk_image
 
 from imageport import (
     Caller,
+    Chunks,
     Context,
     Event,
     Image,
@@ -337,7 +338,7 @@ def test_a_stream_that_is_no_bytes_is_blamed_on_its_step(desk: Desk) -> None:
 
         @hookimpl
         def transform(self, image: Image) -> Image:
-            def chunks(source: Iterator[bytes]) -> Iterator[Any]:
+            def chunks(source: Chunks) -> Iterator[Any]:
                 return (str(piece) for piece in source)
 
             return image.evolve(data=image.data.through(chunks))
@@ -345,7 +346,7 @@ def test_a_stream_that_is_no_bytes_is_blamed_on_its_step(desk: Desk) -> None:
     report = desk.run(Bytes(CONTENT), Shelf("one"), steps=[Words(NoConfig())])
     assert report.error is not None
     assert (report.error.code, report.error.step) == ("step-crashed", "words")
-    assert "str where bytes is expected" in report.error.message
+    assert "str where bytes or a read-only memoryview is expected" in report.error.message
 
 
 def test_an_image_that_is_deleted_late_is_told_as_such(desk: Desk) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.runner.desk import Bytes, Desk, Shelf
 
 from imageport import Context, Image, Location, PendingCopy, Written, hookimpl
-from imageport.data import CHUNK_SIZE
+from imageport.buffers import CHUNK_SIZE
 from imageport.errors import ExitCode
 from imageport.importing.report import Report
 

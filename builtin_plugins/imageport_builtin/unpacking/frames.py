@@ -13,7 +13,7 @@ from imageport_builtin.unpacking.job import Job, closed_after
 from imageport_builtin.unpacking.sniff import BZIP2, GZIP, SKIPPABLE, XZ, ZSTD
 
 #: Bytes given to a decoder at once. What a frame leaves over is copied: large pieces make tiny frames slow.
-_FEED = 64 << 10
+_FEED = 256 << 10
 
 #: Bytes that show whether another frame follows.
 _MAGIC = 6

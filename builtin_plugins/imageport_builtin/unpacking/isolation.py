@@ -24,6 +24,9 @@ from imageport_builtin.unpacking.members import printable
 
 _MODULE = "imageport_builtin.unpacking.decoder_process"
 
+#: Bytes that a pipe may hold without special rights (pipe(7)).
+_PIPE = 1 << 20
+
 
 def decode_elsewhere(archive: str, task: Mapping[str, object], job: Job) -> Chunks:
     """Yield what the decoder process makes of *task*, the arguments for the format *archive*.
@@ -40,7 +43,7 @@ def decode_elsewhere(archive: str, task: Mapping[str, object], job: Job) -> Chun
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=complaint,
-            pipesize=CHUNK_SIZE,
+            pipesize=_PIPE,
             # Ctrl-C is for this process, which then ends the other one.
             start_new_session=True,
             # It finds the same modules, however they were found here.

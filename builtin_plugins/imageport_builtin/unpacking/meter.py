@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import time
 
-from imageport import CHUNK_SIZE, ZERO_CHUNK, Chunks, Context, ImageData, LimitExceeded, format_size
+from imageport import (
+    CHUNK_SIZE,
+    ZERO_CHUNK,
+    Chunks,
+    Context,
+    ImageData,
+    LimitExceeded,
+    data_runs,
+    evened,
+    format_size,
+)
 from imageport_builtin.unpacking.job import closed_after
 
 #: Below this many bytes of output no ratio is suspicious.
@@ -45,7 +55,7 @@ class Meter:
         substance = 0
         seconds = 0.0
         with closed_after(chunks):
-            pieces = _even(chunks)
+            pieces = evened(chunks)
             while True:
                 # Waiting for a slow source or store takes no time of the processor.
                 started = time.thread_time()
@@ -57,12 +67,10 @@ class Meter:
                 self._check_time(layer, seconds)
                 total += len(piece)
                 self._check_total(layer, total)
-                if piece == ZERO_CHUNK:
-                    yield ZERO_CHUNK
-                    continue
-                substance += len(piece)
+                solid = sum(stop - start for start, stop in data_runs(piece))
+                substance += solid
                 self._check_ratio(layer, substance)
-                yield piece
+                yield piece if solid or len(piece) < CHUNK_SIZE else ZERO_CHUNK
 
     def _check_total(self, layer: str, total: int) -> None:
         if self._max_output is not None and total > self._max_output:
@@ -92,21 +100,3 @@ class Meter:
                 f"{format_size(substance)} without zeros, out of {format_size(archive)}",
                 hint="it looks like a decompression bomb; raise max_ratio of this step if it is none",
             )
-
-
-def _even(chunks: Chunks) -> Chunks:
-    """Cut and join to pieces of ``CHUNK_SIZE``."""
-    parts: list[bytes] = []
-    have = 0
-    for chunk in chunks:
-        piece = chunk
-        while have + len(piece) >= CHUNK_SIZE:
-            cut = CHUNK_SIZE - have
-            parts.append(piece[:cut])
-            yield b"".join(parts)
-            parts, have, piece = [], 0, piece[cut:]
-        if piece:
-            parts.append(piece)
-            have += len(piece)
-    if parts:
-        yield b"".join(parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import http.client
 import logging
 import os
 import select
@@ -28,6 +29,10 @@ log = logging.getLogger(__name__)
 
 #: Seconds after which a wait for the network looks whether the import was cancelled.
 SLICE: Final = 0.2
+
+
+class TooSlow(SourceUnavailable):
+    """The bytes come below the minimum rate; on another connection they may come faster."""
 
 
 class Watch:
@@ -98,7 +103,8 @@ class Watch:
         if self._waited > self.limits.read_timeout:
             rate = self._received / self._waited
             if rate < self.limits.minimum_rate:
-                raise SourceUnavailable(
+                self._received, self._waited = 0, 0.0
+                raise TooSlow(
                     f"{self._name} came at {format_size(rate)} a second, "
                     f"less than {format_size(self.limits.minimum_rate)}",
                     hint="use another mirror, or lower limits.minimum_rate in the site file",
@@ -150,6 +156,19 @@ class PinnedHTTPSConnection(HTTPSConnection):
         """Connect and shake hands, then put the watch on the TLS socket that replaced the plain one."""
         super().connect()
         cast(WatchedTlsSocket, self.sock).watch = self.watch
+
+
+def answer_of(connection: PinnedHTTPConnection | PinnedHTTPSConnection) -> http.client.HTTPResponse:
+    """Read the head of the answer on *connection*, and return it as the library under urllib3 has it.
+
+    It reads into memory of ours; urllib3 would hand out copies. Raises what that raises, and ``HTTPException`` when the
+    length is given twice (RFC 9112, 6.3).
+    """
+    connection.sock.settimeout(SLICE)
+    answer = http.client.HTTPConnection.getresponse(connection)
+    if len(set(answer.headers.get_all("Content-Length", ()))) > 1:
+        raise http.client.HTTPException("the answer has several lengths")
+    return answer
 
 
 def tls_context(ca_bundle: Path | None) -> ssl.SSLContext:

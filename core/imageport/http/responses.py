@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import http.client
+import io
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import urllib3.exceptions
+from urllib3 import HTTPHeaderDict
 
-from imageport.data import CHUNK_SIZE, Chunks
+from imageport.buffers import CHUNK_SIZE, POOL, Chunks
 from imageport.errors import SourceUnavailable
+from imageport.http.connections import TooSlow, Watch
 from imageport.limits import format_size
 
 if TYPE_CHECKING:
     from urllib3.connection import HTTPConnection
-    from urllib3.response import BaseHTTPResponse
 
-    from imageport.http.connections import Watch
 
 #: What a broken connection looks like, wherever it breaks.
 CONNECTION_ERRORS: Final = (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError)
@@ -32,7 +35,10 @@ TRANSIENT: Final = frozenset({408, 425, 429, *range(500, 600)})
 #: Most seconds that a ``Retry-After`` can mean: ten years. What is beyond is as good as never.
 _FOREVER: Final = 10 * 365 * 86400.0
 
-#: Times a connection may break without any byte having come in between.
+#: Seconds after which the part of a piece that is here goes on its way.
+_SLOW: Final = 1.0
+
+#: Times a connection may break without any byte having come in between, and may be too slow in all.
 RESUMES: Final = 3
 
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+|\*)", re.ASCII)
@@ -65,7 +71,7 @@ class Rest:
         condition = {"If-Range": self.validator} if self.validator else {}
         return {"Range": f"bytes={self.start}-", **condition}
 
-    def misfit(self, answer: BaseHTTPResponse) -> str | None:
+    def misfit(self, answer: http.client.HTTPResponse) -> str | None:
         """Return why *answer* is not this rest, or None when it is."""
         found = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
         name = "ETag" if (self.validator or "").startswith('"') else "Last-Modified"
@@ -79,7 +85,7 @@ class Rest:
             return f"its {name} was {self.validator!a} and is now {answer.headers[name]!a}"
         return None
 
-    def total_of(self, answer: BaseHTTPResponse) -> int | None:
+    def total_of(self, answer: http.client.HTTPResponse) -> int | None:
         """Return the size of the whole body after *answer*, which fits."""
         found = _CONTENT_RANGE.fullmatch(answer.headers["Content-Range"])
         return int(found[3]) if found and found[3] != "*" else self.total
@@ -90,7 +96,22 @@ class Exchange:
     """A request that was sent, and the beginning of its answer."""
 
     connection: HTTPConnection
-    answer: BaseHTTPResponse
+    answer: http.client.HTTPResponse
+
+    @cached_property
+    def headers(self) -> HTTPHeaderDict:
+        """The header fields, those of one name joined."""
+        return HTTPHeaderDict(self.answer.headers.items())
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Fill *buffer* with what one read brings, undecoded, and return how many bytes that is; 0 at the end."""
+        if self.answer.chunked:
+            piece = self.answer.read1(len(buffer))
+            buffer[: len(piece)] = piece
+            return len(piece)
+        # From the socket to the buffer without a copy; the methods of the answer would wait until it is full.
+        stream: io.BufferedReader | None = getattr(self.answer, "fp", None)
+        return stream.readinto1(buffer) if stream else 0
 
     def close(self) -> None:
         """Hang up."""
@@ -122,7 +143,7 @@ class HttpResponse:
     ) -> None:
         self.url = url
         self.status: int = exchange.answer.status
-        self.headers: Mapping[str, str] = exchange.answer.headers
+        self.headers: Mapping[str, str] = exchange.headers
         self.start = rest.start if rest else 0
         self.length = rest.total_of(exchange.answer) if rest else _announced_length(self.headers)
         # A server need not repeat the validator by which the rest was asked for.
@@ -135,29 +156,33 @@ class HttpResponse:
         self._position = self.start
         self._total = self.length
         self._breaks = 0
+        self._slow = 0
 
     @property
-    def position(self) -> int:
-        """How many bytes of the body are here, those before ``start`` counted."""
-        return self._position
+    def _resumable(self) -> bool:
+        return self.validator is not None and self.headers.get("Accept-Ranges", "").lower() != "none"
 
     def chunks(self) -> Chunks:
-        """Iterate once over the body in pieces of 1 MiB, resuming when the connection breaks.
+        """Iterate once over the body in pieces of 4 MiB, or what a second brings, resuming when the connection breaks.
 
         Raises ``Cancelled``, or ``SourceUnavailable`` when the body is not what was announced, changed on the
         server, or cannot be had in time.
         """
         try:
-            parts: list[bytes] = []
-            have = 0
-            while part := self._receive(CHUNK_SIZE - have):
-                parts.append(part)
-                have += len(part)
-                if have == CHUNK_SIZE:
-                    yield b"".join(parts)
-                    parts, have = [], 0
-            if parts:
-                yield b"".join(parts)
+            while True:
+                buffer = POOL.lend()
+                have = 0
+                begun = time.monotonic()
+                while have < CHUNK_SIZE and (count := self._receive(buffer[have:])):
+                    have += count
+                    if time.monotonic() - begun > _SLOW:
+                        break
+                if not have:
+                    return
+                piece = buffer[:have].toreadonly()
+                del buffer
+                yield piece
+                del piece
         finally:
             self.close()
 
@@ -201,34 +226,41 @@ class HttpResponse:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _receive(self, limit: int) -> bytes:
-        """Return what came in, at most *limit* bytes, or nothing at the end of the body."""
+    def _receive(self, buffer: memoryview) -> int:
+        """Fill *buffer* with what came in and return how many bytes that is; 0 at the end of the body."""
         while True:
             if self.closed:
                 # A closed connection looks like the end of the body.
                 raise RuntimeError(f"the answer of {self._name} was closed")
             self._watch.check()
             if self._total is not None:
-                limit = min(limit, self._total - self._position)
-            if limit == 0:
-                return b""
+                buffer = buffer[: self._total - self._position]
+            if not buffer:
+                return 0
             try:
-                part = self._exchange.answer.read1(limit, decode_content=False)
+                count = self._exchange.read_into(buffer)
+            except TooSlow as error:
+                self._slow += 1
+                if self._slow > RESUMES or not self._resumable:
+                    self.close()
+                    raise
+                self._resume(error)
+                continue
             except CONNECTION_ERRORS as error:
                 self._resume(error)
                 continue
-            if part:
-                self._position += len(part)
+            if count:
+                self._position += count
                 self._breaks = 0
             elif self._total is not None:
                 self._resume(http.client.IncompleteRead(b""))
                 continue
-            return part
+            return count
 
     def _resume(self, cause: Exception) -> None:
         """Ask for the rest of the body on a new connection."""
         self._exchange.close()
-        if self.validator is None or self.headers.get("Accept-Ranges", "").lower() == "none":
+        if not self._resumable:
             self._fail(f"the connection broke after {self._progress}: {plain(cause)}", "import it again")
         rest = Rest(self._position, self._total, self.validator)
         asked = None
@@ -247,7 +279,7 @@ class HttpResponse:
                     raise
                 continue
             if exchange.answer.status in TRANSIENT:
-                asked = retry_after(exchange.answer.headers)
+                asked = retry_after(exchange.headers)
                 exchange.close()
                 continue
             self._exchange = exchange

@@ -7,8 +7,9 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from imageport.data import CHUNK_SIZE, Chunks, file_chunks, write_sparse
+from imageport.buffers import CHUNK_SIZE, Chunks, Piece
 from imageport.errors import StoreFailed
+from imageport.sparse import descriptor_chunks, read_at, write_sparse
 
 #: Seconds between two looks whether a reader that waits for more is to stop.
 _PATIENCE = 0.2
@@ -33,10 +34,12 @@ class Backlog:
     def of_file(cls, path: Path) -> Backlog:
         """Return a backlog that holds the whole image already."""
         backlog = cls(path)
+        # A store may move the file away.
+        backlog._descriptor = os.open(path, os.O_RDONLY)
         backlog._complete = backlog._is_whole = True
         return backlog
 
-    def append(self, piece: bytes, position: int) -> None:
+    def append(self, piece: Piece, position: int) -> None:
         """Keep *piece*. When the disk is full, it is the readers that fail; the pass goes on."""
         with self._changed:
             if self._complete or self._error is not None:
@@ -61,18 +64,18 @@ class Backlog:
 
     def chunks(self, position: int, check: Callable[[], None]) -> Chunks:
         """Read from *position* to the end, waiting for more; *check* may raise to stop the reader."""
-        if self._is_whole:
-            for piece in file_chunks(self._path, position):
+        if self._is_whole and self._descriptor is not None:
+            for piece in descriptor_chunks(self._descriptor, position):
                 check()
                 yield piece
             return
         while (found := self._wait_beyond(position, check)) is not None:
             descriptor, end = found
             length = min(CHUNK_SIZE, end - position)
+            piece = read_at(descriptor, position, length)
             # Zeros at the end are not in the file.
-            piece = os.pread(descriptor, length, position).ljust(length, b"\0")
+            yield piece if len(piece) == length else piece.tobytes().ljust(length, b"\0")
             position += length
-            yield piece
 
     def _wait_beyond(self, position: int, check: Callable[[], None]) -> tuple[int, int] | None:
         """Return the open file and where its bytes end, once that is beyond *position*; None at the end of all."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from imageport.data import Chunks
+from imageport.buffers import Chunks, Piece, evened
 from imageport.importing.backlog import Backlog
 from imageport.importing.consumer import Consumer, stalled
 
@@ -42,7 +42,7 @@ def fan_out(
     try:
         for consumer in consumers:
             consumer.start(size)
-        for piece in pace.timed(chunks):
+        for piece in pace.timed(evened(chunks)):
             for consumer in consumers:
                 others = [store for store in stores if store is not consumer]
                 _feed(consumer, piece, others, backlog, patience)
@@ -68,7 +68,7 @@ def fan_out(
 
 def _feed(
     consumer: Consumer[Any],
-    piece: bytes,
+    piece: Piece,
     others: Sequence[Consumer[Any]],
     backlog: Backlog | None,
     patience: float | None,

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from imageport.data import Chunks, ImageData
+from imageport.buffers import Chunks
+from imageport.data import ImageData
 from imageport.errors import StepCrashed
 from imageport.plugins.binding import BoundStep
 
@@ -41,7 +42,7 @@ class Meter:
         if data.path is not None:
             self.bytes_out = data.size or 0
             return data
-        self.stream = data.through(self._counted, size=data.size)
+        self.stream = data.watched(self._counted)
         return self.stream
 
     def check_drained(self) -> None:
@@ -62,8 +63,8 @@ class Meter:
         try:
             while (piece := next(guarded, None)) is not None:
                 self.inclusive += time.monotonic() - started
-                if not isinstance(piece, bytes):
-                    raise self.step.wrong_answer("its stream", piece, "bytes")
+                if not isinstance(piece, bytes) and not (isinstance(piece, memoryview) and piece.readonly):
+                    raise self.step.wrong_answer("its stream", piece, "bytes or a read-only memoryview")
                 self.bytes_out += len(piece)
                 self.tell(self.bytes_out, self.stream.size if self.stream else None)
                 yield piece

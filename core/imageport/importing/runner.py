@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
-from imageport.catalog import Catalog, require_startable
+from imageport.catalog import Catalog, TaskRow, require_startable
 from imageport.catalog.locks import STAGE_HOST
 from imageport.configuration.site import Site
 from imageport.configuration.templating import redact_tree
 from imageport.context import Context
+from imageport.data import ImageData
 from imageport.errors import Conflict, ImageportError, ImportFailed
 from imageport.importing.admission import (
     ImportRequest,
@@ -22,6 +25,7 @@ from imageport.importing.admission import (
     choose_targets,
 )
 from imageport.importing.ending import Ending, kept
+from imageport.importing.evidence import Evidence
 from imageport.importing.interruption import Interruption
 from imageport.importing.lease import LEASE_SECONDS, LeaseKeeper
 from imageport.importing.leftovers import Leftovers
@@ -29,13 +33,15 @@ from imageport.importing.metering import Meter
 from imageport.importing.observing import Observers
 from imageport.importing.plan import Plan
 from imageport.importing.recovery import recover_dead_import, remove_hidden_copies
-from imageport.importing.replicas import Replicas
-from imageport.importing.report import Report, StageReport, StoreReport
+from imageport.importing.report import Report, StageReport, StoreReport, check_dict
+from imageport.importing.resuming import require_resumable
 from imageport.importing.services import build_context
-from imageport.importing.staging import Staging
+from imageport.importing.staging import Staging, remove
 from imageport.importing.stores import Stores
+from imageport.importing.tries import Tries
 from imageport.importing.verdict import compare_with_record, digests_to_make, judge
 from imageport.importing.writing import WrittenImage, store_report, write_everywhere
+from imageport.partial import PartialSource
 from imageport.plugins.binding import BoundStep
 from imageport.plugins.catalogue import Catalogue
 from imageport.rules.access import Access
@@ -91,7 +97,10 @@ class _Import:
         self.meters: list[Meter] = []
         self.progress: dict[str, Any] = {}
         self.written = WrittenImage()
+        self.evidence = Evidence()
         self.ending: Ending | None = None
+        self.resumed: TaskRow | None = None
+        self.set_aside: Path | None = None
 
     # ------------------------------------------------------------------------------------- before any byte
 
@@ -99,6 +108,9 @@ class _Import:
         """Make sure that this import may start, take the lock, and go."""
         plan = self.plan
         self.access = access = Access(self.site, self.catalog, self.request.caller)
+        if self.request.resume is not None:
+            self.resumed = require_resumable(self.request, plan, access, self.staging)
+            self.request = replace(self.request, image=self.resumed.image_id)
         record, is_new = admit_record(self.request, plan, access)
         self.record = record
         self.ctx = ctx = build_context(
@@ -113,7 +125,8 @@ class _Import:
             with self.interruption.raising():
                 ctx = self._tidied(record, ctx)
             self.record = record = as_requested(self.catalog.get_image(record.id), self.request, plan)
-        brings = brings_formats(self.request, record, is_new=is_new)
+        # What was good enough for the import that died still is.
+        brings = brings_formats(self.request, record, is_new=is_new or self.resumed is not None)
         if not self.catalog.is_locked(record.id):
             require_startable(record, plan.method.plugin.starts_from, brings_formats=brings)
         access.require("copy_image" if plan.copies else "modify_image", record)
@@ -154,11 +167,13 @@ class _Import:
 
     def _tidied(self, record: ImageRecord, ctx: Context) -> Context:
         """Remove what imports of this image that died or failed have left; staged data may go with it."""
+        if self.resumed is not None:
+            self.set_aside = self.staging.set_aside(record.id, self.resumed.id)
         if (dead := self.catalog.dead_import(record.id)) is not None:
             recover_dead_import(dead, self.catalog, self.stores, self.staging, ctx)
         remove_hidden_copies(record.id, self.catalog, self.stores, ctx)
         if not self.plan.copies:  # a copy may read what is in staging
-            Leftovers(self.catalog, self.staging).clear(record.id)
+            Leftovers(self.catalog, self.staging).clear(record.id, besides=self.set_aside)
         return replace(ctx, staged=self.staging.staged(record.id))
 
     # -------------------------------------------------------------------------------------- under the lock
@@ -175,13 +190,14 @@ class _Import:
             keeper=keeper,
             interruption=self.interruption,
             written=self.written,
+            evidence=self.evidence,
             report=self.report,
             record=record,
         )
         with keeper:
             try:
                 with self.staging.work_folder(record.id, self.lease.task_id) as folder:
-                    ctx = replace(ctx, work_folder=folder)
+                    ctx = replace(ctx, work_folder=folder, partial=self._partial(folder))
                     image = self._travel(record, targets, ctx, ending)
                     keeper.check()
                     judged = self._judged(image)
@@ -195,6 +211,15 @@ class _Import:
                 ending.roll_back(cause, targets, ctx)
                 raise cause from error
 
+    def _partial(self, folder: Path) -> PartialSource | None:
+        """Return what is spooled of the source in the work folder, which gets what an import before has left."""
+        if not self.plan.spool_first:
+            return None
+        if self.set_aside is not None:
+            PartialSource(self.set_aside).move_to(folder)
+            remove(self.set_aside)
+        return PartialSource(folder)
+
     def _travel(
         self, record: ImageRecord, targets: Sequence[BoundStep], ctx: Context, ending: Ending
     ) -> Image:
@@ -204,23 +229,36 @@ class _Import:
         ctx.report("image.update", record=ending.current())
         require_room_to_bring(self.site.quotas, self.catalog, record, record.size)
         self._require_room(record, targets)
-        replicas = Replicas(ctx)
+        tries = Tries(self.plan.method, ctx)
         with self.interruption.raising():
             while True:
                 try:
-                    return self._write(record, targets, replicas.ctx)
+                    return self._write(record, targets, tries.ctx)
                 except ImageportError as error:
-                    if error.step != self.plan.method.label or not replicas.pass_over():
+                    begun = bool(self.meters) and self.meters[0].stream is not None
+                    if not tries.another(error, begun=begun):
+                        if tries.made > 1:
+                            error.message += f" (after {tries.made} tries)"
                         raise
-                    log.warning("%s; another copy is read instead. %s", error, error.hint)
-                    self.written.restart()
-                    self.meters.clear()
+                    self._begin_again(error, ctx)
+
+    def _begin_again(self, error: ImageportError, ctx: Context) -> None:
+        log.warning("%s; the image is fetched again. %s", error, error.hint)
+        if self.report.source.url is not None:
+            ctx.report("source", step=error.step, message=self.report.source.url, error=error.message)
+        self.written.restart()
+        self.meters.clear()
+        if ctx.partial is not None:
+            ctx.partial.forget()
+        for path in ctx.work_folder.iterdir():
+            remove(path)
 
     def _write(self, record: ImageRecord, targets: Sequence[BoundStep], ctx: Context) -> Image:
         image = self._bring(record, ctx)
         write_everywhere(
             image, targets, ctx,
             digests=digests_to_make(self.lease.before, self.site),
+            copies=self.plan.copies,
             inspect=not self.plan.copies and image.record.container_format == "bare",
             all_must_succeed=self.plan.all_stores_must_succeed,
             written=self.written,
@@ -230,19 +268,27 @@ class _Import:
     def _bring(self, record: ImageRecord, ctx: Context) -> Image:
         """Stage the image and send it through the steps; most of its bytes are still to be read afterwards."""
         method = self.plan.method
+        self.evidence.restart()
+        self.evidence.enter(method)
         data = self._timed(
             method, "stage", ctx, lambda meter: meter.measure(method.stage(self.plan.source, record, ctx))
         )
         ctx.require_below_cap(data.size)
         if data.path is None:
-            data = data.through(ctx.capped, size=data.size)
-        image = Image(record, ctx.spool(data) if self.plan.spool_first else data)
+            data = data.watched(ctx.capped)
+        image = Image(record, self._spooled(data, ctx) if self.plan.spool_first else data)
         for step in (method, *self.plan.steps):
             if "transform" in step.answers:
                 image = self._transformed(step, image, ctx)
             if step is method:
                 self._require_properties(record, image.record)
         return image
+
+    def _spooled(self, data: ImageData, ctx: Context) -> ImageData:
+        if ctx.partial is None or data.path is not None:
+            return ctx.spool(data)
+        self.report.source.resumed = ctx.partial.start
+        return ctx.partial.fill(data, ctx)
 
     def _require_properties(self, before: ImageRecord, after: ImageRecord) -> None:
         """Hold properties that come with the data, which the caller has chosen, against what the caller may set.
@@ -261,10 +307,12 @@ class _Import:
 
     def _transformed(self, step: BoundStep, image: Image, ctx: Context) -> Image:
         def transform(meter: Meter) -> Image:
+            self.evidence.enter(step)
             changed = step.transform(image, ctx)
             if changed.data is image.data:
                 meter.bytes_out = meter.bytes_in
                 return changed
+            self.evidence.leave(image.data, changed.data)
             return changed.evolve(data=meter.measure(changed.data))
 
         return self._timed(step, "transform", ctx, transform)
@@ -289,12 +337,16 @@ class _Import:
         if self.plan.copies:
             compare_with_record(image.record, self.written)
             return image.record
+        if self.plan.trust == "signed":
+            self.evidence.require_signer()
         return judge(image, self.written, self.site)
 
     # ------------------------------------------------------------------------------------------ the report
 
     def conclude(self) -> Report:
         """Complete the report and show it to the observers."""
+        if self.set_aside is not None:
+            shutil.rmtree(self.set_aside, ignore_errors=True)
         report = self.report
         report.image = self.ending.record if self.ending else self.record
         published = self.ending.published if self.ending else {}
@@ -307,7 +359,8 @@ class _Import:
             for meter in self.meters
         ]
         report.source.bytes_read = self.meters[0].bytes_out if self.meters else 0
-        report.source.digests = self.written.digests
+        report.source.digests = self.evidence.source_digests(self.written.digests)
+        report.digests = self.written.digests
         report.seconds = time.monotonic() - self.started
         if self.ctx is not None:
             replace(self.ctx, task_id=report.task_id or "").report("report", detail=report.as_dict())
@@ -318,8 +371,11 @@ class _Import:
     def _note(self, event: Event) -> None:
         if event.kind == "progress" and event.lane:
             self.progress[event.lane] = event.done
+        elif event.kind == "source":
+            self.report.source.note(event)
         elif event.kind == "check":
-            self.report.source.checks.append({"name": event.message, "verdict": event.verdict or ""})
+            self.evidence.take(event)
+            self.report.source.checks.append(check_dict(event))
 
     def _announce(self, label: str, location: Location) -> None:
         self.catalog.announce(self.lease, kept(location, label, self.plan))

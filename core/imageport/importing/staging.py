@@ -16,9 +16,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from imageport.data import Chunks, write_sparse
+from imageport.buffers import Chunks
 from imageport.errors import Conflict
+from imageport.partial import PartialSource
 from imageport.scratch import require_space, writing_to
+from imageport.sparse import SparseFile
 
 #: Ends the names of files with incoming data; who writes one holds a lock on it.
 HALF_STAGED = ".staging"
@@ -42,13 +44,12 @@ class Incoming:
         """
         if needed is not None:
             require_space(self.path.parent, needed)
-        position = 0
+        file = SparseFile(self._descriptor)
         for piece in chunks:
-            write_sparse(self._descriptor, piece, position)
-            position += len(piece)
-        os.ftruncate(self._descriptor, position)
+            file.write(piece)
+        length = file.finish()
         os.fsync(self._descriptor)
-        return position
+        return length
 
     def keep(self) -> None:
         """Make this the staged data of the image."""
@@ -110,6 +111,16 @@ class Staging:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def partial(self, image_id: str, task_id: str) -> PartialSource:
+        """Return what the import has spooled of its source."""
+        return PartialSource(self._work_folder(image_id, task_id))
+
+    def set_aside(self, image_id: str, task_id: str) -> Path:
+        """Give the work folder of a dead import another name, and return it: it is not cleaned up with the rest."""
+        aside = self._work_folder(image_id, str(uuid.uuid4()))
+        with writing_to(self.directory):
+            return self._work_folder(image_id, task_id).rename(aside)
+
     def _work_folder(self, image_id: str, task_id: str) -> Path:
         return self.directory / f"{image_id}.{task_id}"
 
@@ -127,6 +138,14 @@ class Staging:
             and image_id in (None, stem)
             and (not path.name.endswith(HALF_STAGED) or _is_unlocked(path))
         ]
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder and what is in it, unless it is gone already. Raises ``OSError``."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def size_on_disk(path: Path) -> int:

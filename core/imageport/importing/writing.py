@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
+from imageport.buffers import Chunks
 from imageport.context import Context
-from imageport.data import Chunks, ImageData
+from imageport.data import ImageData
 from imageport.errors import Cancelled, StoreFailed
 from imageport.importing.backlog import Backlog
 from imageport.importing.consumer import Consumer
@@ -63,30 +65,34 @@ class WrittenImage:
 
 def write_everywhere(
     image: Image, stores: Sequence[BoundStep], ctx: Context, *,
-    digests: Sequence[str], inspect: bool, all_must_succeed: bool, written: WrittenImage,
+    digests: Sequence[str], inspect: bool, copies: bool, all_must_succeed: bool, written: WrittenImage,
 ) -> None:  # fmt: skip
     """Read the image once and give it to *stores*, filling in *written* on the way.
 
     With ``limits.max_parallel_stores`` below the number of stores, the bytes are spooled, and the stores that have to
-    wait read the spool later. When this raises, *written* holds the copies that have to be discarded.
+    wait read the spool later. With *copies* the bytes are those of a stored image, which stays. When this raises,
+    *written* holds the copies that have to be discarded.
     """
-    copies = [
+    written.places = ctx.limits.max_parallel_stores or len(stores)
+    data = image.data if written.places >= len(stores) else ctx.spool(image.data)
+    # A file of the caller may change any time: a store must not take other bytes than were checked.
+    twin = data.twin if data.twin is not None and (copies or ctx.owns(data.twin)) else None
+    for_stores = ctx.giving_away(twin) if twin is not None and not copies else ctx
+    every = [
         Consumer(
             store.label,
-            partial(_write_one, store, image, ctx),
+            partial(_write_one, store, image, for_stores, twin),
             optional=not all_must_succeed,
             too_late=partial(_discard, store.label),
         )
         for store in stores
     ]
-    written.copies.update({copy.label: copy for copy in copies})
-    written.places = ctx.limits.max_parallel_stores or len(stores)
-    first = copies[: written.places]
-    data = ctx.spool(image.data) if len(first) < len(copies) else image.data
-    written.report = _reporter(ctx, copies, data.size)
+    written.copies.update({copy.label: copy for copy in every})
+    first = every[: written.places]
+    written.report = _reporter(ctx, every, data.size)
     hashes = [Consumer(name, partial(_digest, name)) for name in digests]
     looks = [Consumer("inspection", _inspect)] if inspect else []
-    # A file of the caller may change any time: whoever lags behind must not get other bytes than were checked.
+    # Nor must whoever lags behind.
     on_disk = Backlog.of_file(data.path) if data.path is not None and ctx.owns(data.path) else None
     written.size = fan_out(
         ctx.capped(data.chunks()),
@@ -95,14 +101,16 @@ def write_everywhere(
         report=written.report,
         backlog=None if all_must_succeed else on_disk or Backlog(ctx.work_file(".backlog")),
         patience=ctx.limits.store_patience,
-        give_up=len(first) == len(copies),
+        give_up=len(first) == len(every),
     )
     written.digests = {consumer.label: consumer.outcome() for consumer in hashes}
     written.format = looks[0].outcome() if looks else None
     written.backlog = on_disk
 
 
-def _write_one(store: BoundStep, image: Image, ctx: Context, data: ImageData) -> PendingCopy:
+def _write_one(
+    store: BoundStep, image: Image, ctx: Context, twin: Path | None, data: ImageData
+) -> PendingCopy:
     taken = 0
 
     def counted(chunks: Chunks) -> Chunks:
@@ -111,7 +119,7 @@ def _write_one(store: BoundStep, image: Image, ctx: Context, data: ImageData) ->
             taken += len(piece)
             yield piece
 
-    stream = data.through(counted, size=data.size)
+    stream = ImageData(lambda: counted(data.chunks()), size=data.size, twin=twin)
     copy = store.store_write(Image(image.record, stream), ctx)
     if not stream.finished or copy.bytes_written != taken:
         _discard(store.label, copy)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
-from imageport.data import Chunks, ImageData
+from imageport.buffers import Chunks, Piece
+from imageport.data import ImageData
 from imageport.errors import ImageportError, PluginBroken, StepCrashed
 from imageport.hookspecs import NAMESPACE, ImportHooks
 from imageport.values import Image
@@ -71,6 +72,13 @@ class BoundStep:
             raise self.wrong_answer("transform", changed, "an image with the same id")
         return changed
 
+    def passes(self, head: bytes) -> bool:
+        """Say whether bytes that begin with *head* leave the step as they are."""
+        try:
+            return self.plugin.passes(head)
+        except (Exception, SystemExit) as error:
+            raise self.blamed(error, "passes") from error
+
     def store_write(self, image: Image, ctx: Context) -> PendingCopy:
         """Write the image and return the copy that nobody can see yet."""
         copy: PendingCopy = self._call("store_write", image=image, ctx=ctx.for_step(self.label))
@@ -90,7 +98,7 @@ class BoundStep:
         """Show *event* to an observer; the caller guards it."""
         self.hooks.on_progress(event=event, ctx=ctx)
 
-    def guard(self, chunks: Chunks) -> Generator[bytes, None, None]:
+    def guard(self, chunks: Chunks) -> Generator[Piece, None, None]:
         """Pass on a stream made by this step, naming the step in whatever it raises."""
         try:
             yield from chunks

@@ -11,10 +11,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from imageport.buffers import CHUNK_SIZE, Chunks
 from imageport.catalog import Catalog
 from imageport.configuration.site import Site
 from imageport.context import Context
-from imageport.data import CHUNK_SIZE, Chunks, ImageData, write_sparse
+from imageport.data import ImageData
 from imageport.errors import (
     Conflict,
     ImageportError,
@@ -27,6 +28,7 @@ from imageport.importing.interruption import Interruption
 from imageport.importing.staging import Staging
 from imageport.rules.quotas import Quotas, require_room_to_bring
 from imageport.scratch import space_taken
+from imageport.sparse import write_sparse
 from imageport.upkeep.new_file import new_file
 from imageport.values import ImageRecord
 

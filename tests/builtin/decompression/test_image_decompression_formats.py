@@ -219,11 +219,10 @@ def test_streams_without_any_data_are_empty_images(packed: bytes, unpack: Unpack
 def test_output_comes_in_even_pieces_and_zeros_are_marked(
     pack: Pack, transform: Callable[..., Image | None], original: bytes
 ) -> None:
-    image = transform(ImageData.from_chunks(lambda: iter([pack("gzip", bytes(4 << 20) + original)])))
+    image = transform(ImageData.from_chunks(lambda: iter([pack("gzip", bytes(3 * CHUNK_SIZE) + original)])))
 
     assert image is not None
     pieces = list(image.data.chunks())
     assert {len(piece) for piece in pieces[:-1]} == {CHUNK_SIZE}
-    # The first piece was looked at, and copied on the way.
-    assert all(piece is ZERO_CHUNK for piece in pieces[1:4])
-    assert b"".join(pieces) == bytes(4 << 20) + original
+    assert all(piece is ZERO_CHUNK for piece in pieces[:3])
+    assert b"".join(pieces) == bytes(3 * CHUNK_SIZE) + original
