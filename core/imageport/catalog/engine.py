@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError
@@ -19,7 +20,9 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleErr
 from imageport.catalog.tables import Utc, metadata
 from imageport.errors import ImageportError, UsageError
 
-BUSY_SECONDS = 30
+#: Seconds after which a transaction that waits for its turn is given up, and between two looks whether it has come.
+BUSY_SECONDS = 60
+_LOOK_AGAIN = 0.02
 _CONNECT_SECONDS = 10
 _SETUP_LOCK = 0x696D6770  # any number, as long as every process that makes the tables uses the same one
 
@@ -31,10 +34,13 @@ class Database:
         """Connect to *url* and make the tables that are missing. Raises ``UsageError``."""
         parsed = _parse(url)
         self.shown = parsed.render_as_string(hide_password=True)
+        # Only one thread waits for other processes that write to an SQLite file; the others wait for that thread.
+        self._turn: AbstractContextManager[object] = nullcontext()
         try:
             if parsed.get_backend_name() == "sqlite":
                 self._engine = _sqlite(parsed)
                 self._reader = self._engine
+                self._turn = _Turn()
             else:
                 self._engine = _postgresql(parsed)
                 # Several selects make up one record: they have to see one state of the database.
@@ -70,6 +76,7 @@ class Database:
         """Give a transaction that commits at the end of the block, or leaves no trace when it raises."""
         with (
             self._translated(),
+            self._turn,
             self._engine.connect().execution_options(write=True) as connection,
             connection.begin(),
         ):
@@ -84,11 +91,37 @@ class Database:
                 f"the catalog cannot keep this value: {_reason(error)}",
                 hint="give shorter or smaller values, without control characters",
             ) from error
+        except _Busy as error:
+            raise ImageportError(
+                f"the catalog {self.shown} is busy: {error}",
+                hint="look for a process that was stopped while it wrote; PostgreSQL bears more imports at a time",
+            ) from error
         except (DBAPIError, sqlite3.Error) as error:
             raise ImageportError(
                 f"the catalog {self.shown} failed: {_reason(error)}",
                 hint="check the database and the free space of its disk, then try again",
             ) from error
+
+
+class _Busy(sqlite3.OperationalError):
+    """Others have been writing all the time."""
+
+    def __str__(self) -> str:
+        return f"others have been writing to it for {BUSY_SECONDS} s"
+
+
+class _Turn:
+    """The right to write, for one thread of this process at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=BUSY_SECONDS):
+            raise _Busy
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 def current_time(connection: Connection) -> datetime:
@@ -132,19 +165,28 @@ def _sqlite(url: URL) -> Engine:
     database = url.database or ""
     if not database.startswith("file:"):  # the URIs of SQLite say themselves what may be made
         _make_private(Path(database).absolute())
-    engine = create_engine(url, json_serializer=_to_json, connect_args={"timeout": BUSY_SECONDS})
+    # Any number of threads may read at a time.
+    engine = create_engine(url, json_serializer=_to_json, pool_size=0, connect_args={"timeout": BUSY_SECONDS})
 
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _: object) -> None:
         connection.isolation_level = None  # this module begins transactions itself, see below
         connection.execute("PRAGMA foreign_keys = ON")
-        _use_wal(connection)
+        # SQLite does not wait for other processes here.
+        _patiently(connection, "PRAGMA journal_mode = WAL")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
+        if not connection.get_execution_options().get("write", False):
+            connection.execute(text("BEGIN"))
+            return
         # A transaction that starts by reading cannot wait for its turn to write: SQLite fails it at once.
-        write = connection.get_execution_options().get("write", False)
-        connection.execute(text("BEGIN IMMEDIATE" if write else "BEGIN"))
+        driver = cast("sqlite3.Connection", connection.connection.driver_connection)
+        driver.execute("PRAGMA busy_timeout = 0")
+        try:
+            _patiently(driver, "BEGIN IMMEDIATE")
+        finally:
+            driver.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
 
     return engine
 
@@ -155,17 +197,23 @@ def _make_private(path: Path) -> None:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """Switch to WAL mode; SQLite does not wait for other processes here, so this does."""
+def _patiently(connection: sqlite3.Connection, statement: str) -> None:
+    """Execute *statement* as soon as no other process is in the way.
+
+    Where SQLite waits itself, it looks the less often the longer it has waited, so that who comes last is served first
+    and among many some never are. Here all have the same chance.
+    """
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(statement)
             return
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                 raise
-            time.sleep(0.02)
+            if time.monotonic() > deadline:
+                raise _Busy from error
+            time.sleep(_LOOK_AGAIN)
 
 
 def _reason(error: Exception) -> str:

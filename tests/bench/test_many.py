@@ -1,0 +1,34 @@
+"""Many imports into one SQLite catalog at the same time: all of them succeed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.bench.file_server import serving
+from tests.bench.inputs import MIB, Inputs
+from tests.bench.many import commands_at_once, in_processes
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    inputs = Inputs(tmp_path_factory.mktemp("inputs"), size=MIB, small_size=64 << 10, huge_size=MIB)
+    inputs.make()
+    return inputs
+
+
+@pytest.fixture(scope="module")
+def url(inputs: Inputs) -> Iterator[str]:
+    with serving(inputs.folder) as url:
+        yield url
+
+
+def test_twenty_commands_at_once_all_succeed(inputs: Inputs, url: str, tmp_path: Path) -> None:
+    assert commands_at_once(tmp_path, inputs, url, 20) > 0
+
+
+def test_two_hundred_imports_at_once_in_four_processes_all_succeed(
+    inputs: Inputs, url: str, tmp_path: Path
+) -> None:
+    assert len(in_processes(tmp_path, inputs, url, processes=4, count=50, at_once=50)) == 200
