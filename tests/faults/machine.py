@@ -32,7 +32,8 @@ while [ "$1" != -- ]; do mkdir -p "$1" && mount -t tmpfs -o size="$2" none "$1" 
 shift
 exec "$@"
 """
-_ALONE = ["unshare", "--user", "--map-root-user", "--mount"]
+_IS_ROOT = os.geteuid() == 0
+_ALONE = ["unshare", "--mount"] if _IS_ROOT else ["unshare", "--user", "--map-root-user", "--mount"]
 
 SITE = """\
 catalog: sqlite:///{folder}/catalog/catalog.db
@@ -136,10 +137,7 @@ class Machine:
         """Wait until the command has written to a file in a store that nobody sees."""
         deadline = time.monotonic() + DEADLINE
         inside = f"{self.folder / store}/"
-        while not any(
-            os.readlink(link).startswith(inside) and link.stat().st_blocks
-            for link in Path(f"/proc/{command.pid}/fd").iterdir()
-        ):
+        while not any(_is_written(link, inside) for link in Path(f"/proc/{command.pid}/fd").iterdir()):
             assert time.monotonic() < deadline, "nothing is written"
             time.sleep(0.01)
 
@@ -173,8 +171,8 @@ class Machine:
         self._inside("umount", *arguments)
 
     def _inside(self, *command: str | Path) -> None:
-        there = ["nsenter", "--target", str(self.server.pid), "--user", "--mount", "--preserve-credentials"]
-        subprocess.run([*there, *command], check=True)
+        spaces = ["--mount"] if _IS_ROOT else ["--mount", "--user", "--preserve-credentials"]
+        subprocess.run(["nsenter", "--target", str(self.server.pid), *spaces, *command], check=True)
 
     # ---------------------------------------------------------------------------------------- what is there
 
@@ -259,6 +257,14 @@ def machine(folder: Path, stores: Sequence[str], disks: Mapping[str, str] | None
     finally:
         here.close()
         server.wait(DEADLINE)
+
+
+def _is_written(link: Path, inside: str) -> bool:
+    """Say whether an open file is *inside* a folder and has data."""
+    try:
+        return str(link.readlink()).startswith(inside) and link.stat().st_blocks > 0
+    except FileNotFoundError:
+        return False
 
 
 def _is_dead(process: str) -> bool:

@@ -75,7 +75,7 @@ def test_one_of_three_stores_is_full_until_there_is_space(tmp_path: Path, must: 
 def test_while_the_disk_of_the_catalog_is_full_nothing_is_begun(tmp_path: Path) -> None:
     with journey(tmp_path, "stream", 1, disks={"catalog": "4m"}) as trip:
         ballast = _fill(trip.machine.seen / "catalog")
-        importing = ["run", "pipeline.yaml", trip.source, "--disk-format", "raw", "--json"]
+        importing = ["run", "pipeline.yaml", str(trip.source), "--disk-format", "raw", "--json"]
         command = trip.machine.run(*importing)
         assert command.status == 2
         assert "check the free space" in command.report["error"]["hint"]
@@ -103,7 +103,7 @@ def test_an_import_during_which_the_disk_of_the_catalog_fills_up_is_taken_back_l
         assert trip.machine.files("store0") == []
         ballast.unlink()
         image = command.report["image"]["id"]
-        again = ["run", "pipeline.yaml", trip.source, "--image", image, "--json"]
+        again = ["run", "pipeline.yaml", str(trip.source), "--image", image, "--json"]
         assert trip.machine.run(*again).status == 0
         shown = trip.machine.run("images", "show", image, "--json").stdout.read_text()
         assert json.loads(shown)["status"] == "active"

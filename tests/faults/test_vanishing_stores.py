@@ -74,31 +74,57 @@ def _seen(trip: Journey) -> Path:
 
 @pytest.mark.parametrize("must", [True, False])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_store_that_fails_in_the_middle_takes_nothing_with_it(
+def test_a_store_that_goes_away_in_the_middle_takes_nothing_with_it(
     tmp_path: Path, fault: str, must: bool
 ) -> None:
     happens, hint, ends = FAULTS[fault]
-    noise = os.urandom(10 << 20)
-    with (
-        journey(tmp_path, "stream", 3, must=must, disks={"disk": "64m"}) as trip,
-        SlowSource(tmp_path / "pipe") as source,
-    ):
+    with journey(tmp_path, "stream", 3, must=must, disks={"disk": "64m"}) as trip:
         trip.move_store("store1", "disk/store1")
+        image, command = _interrupted(trip, lambda: happens(trip))
+        _judge(trip, command, image, hint, must=must)
+        ends(trip)
+        assert trip.machine.run("gc").status == 0
+        _works_again(trip)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a disk that is a file")
+@pytest.mark.parametrize("must", [True, False])
+def test_a_disk_that_breaks_in_the_middle_takes_nothing_with_it(tmp_path: Path, must: bool) -> None:
+    disk = tmp_path / "disk.img"
+    with disk.open("wb") as file:
+        file.truncate(64 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", disk], check=True)
+    with journey(tmp_path, "stream", 3, must=must, disks={"disk": "64m"}) as trip:
+        trip.move_store("store1", "disk/store1")
+        _seen(trip).mkdir()
+        trip.machine.mount("-o", "loop,errors=remount-ro", disk, _named(trip))
+        # This is what ext4 does when it finds damage or the disk does not answer.
+        image, command = _interrupted(trip, lambda: trip.machine.mount("-o", "remount,abort", _named(trip)))
+        trip.machine.unmount(_named(trip))
+        _judge(trip, command, image, str(_named(trip)), must=must)
+        _works_again(trip)
+
+
+def _interrupted(trip: Journey, fault: Callable[[], None]) -> tuple[str, Command]:
+    """Import an image during which there is a *fault*, and return its id and the command at its end."""
+    noise = os.urandom(10 << 20)
+    with SlowSource(trip.machine.folder / "pipe") as source:
         image = trip.ready()
         command = trip.machine.start("run", "pipeline.yaml", source.path, "--image", image, "--json")
         source.pour(noise, trip.machine, command)
         trip.machine.await_file(command, "disk/store1")
-        happens(trip)
+        fault()
         source.pour(noise, trip.machine, command)
         source.end()
-        trip.machine.wait(command)
-        _judge(trip, command, image, hint, must=must)
-        ends(trip)
-        trip.machine.run("gc")
-        trip.machine.assert_nothing_left()
-        again = trip.ready()
-        assert trip.machine.run(*trip.arguments(again)).status == 0
-        assert len(trip.machine.catalog.get_image(again).locations) == 3
+        return image, trip.machine.wait(command)
+
+
+def _works_again(trip: Journey) -> None:
+    trip.machine.assert_nothing_left()
+    image = trip.ready()
+    assert trip.machine.run(*trip.arguments(image)).status == 0
+    assert len(trip.machine.catalog.get_image(image).locations) == 3
+    trip.machine.assert_nothing_left()
 
 
 def _judge(trip: Journey, command: Command, image: str, hint: str, *, must: bool) -> None:
