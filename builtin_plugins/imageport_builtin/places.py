@@ -53,6 +53,9 @@ class Places:
         With *any_rest* the rest of a body that breaks off may come from another place, because the whole is compared
         with a digest. Raises what the last place raises, and ``LimitExceeded`` when the file is too large.
         """
+        if (partial := ctx.partial) and not self._opened:
+            # An import that was killed is gone on with at the place where it was.
+            self._left = deque(sorted(self._left, key=lambda place: partial.rest_of(place.url) is None))
         while True:
             place = self._left.popleft()
             try:
@@ -68,9 +71,12 @@ class Places:
     def _response(self, place: Place, ctx: Context) -> HttpResponse:
         # Nobody waits for a server in trouble while there are others.
         others = bool(self._left) and not self._alone
-        response = ctx.http.get(place.url, headers=place.headers, once=others)
+        rest = ctx.partial.rest_of(place.url) if ctx.partial else None
+        response = ctx.http.get(place.url, headers=place.headers, rest=rest, once=others)
         try:
             _check_head(response, place.shown, ctx)
+            if ctx.partial:
+                ctx.partial.begin(place.url, response)
         except BaseException:
             response.close()
             raise
@@ -91,6 +97,10 @@ class Download:
     def chunks(self) -> Chunks:
         """Read to the end. Raises ``SourceUnavailable`` when that is not to be had, or empty."""
         position = 0
+        if self._response.start and self._ctx.partial:
+            for piece in self._ctx.partial.received():
+                position += len(piece)
+                yield piece
         while True:
             try:
                 for piece in self._response.chunks():

@@ -4,32 +4,44 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePosixPath
+from typing import Annotated
 from urllib.parse import unquote
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from imageport import (
-    Chunks,
     Context,
-    HttpResponse,
     ImageData,
-    LimitExceeded,
     Plugin,
     PluginConfig,
     Source,
     SourceRejected,
-    SourceUnavailable,
     Url,
     UsageError,
-    format_size,
     hookimpl,
 )
-from imageport_builtin.checksum import DigestText, published_digest, verified
+from imageport_builtin.checksum import DigestText, verified
 from imageport_builtin.checksum_lists import Digest
+from imageport_builtin.openpgp import Keyring
+from imageport_builtin.places import Place, Places
+from imageport_builtin.signed_lists import ChecksumList, KeyringPath, SignatureUrl, require_fitting_options
 
 #: Names and values of header fields (RFC 9110, section 5).
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(r"[\x20-\x7e\t]*")
+
+
+def _web_url(text: str) -> str:
+    try:
+        url = Url.parse(text)
+    except SourceRejected as error:
+        raise ValueError(error.message) from None
+    if url.scheme not in ("http", "https"):
+        raise ValueError(f"{url.shown} is no http or https url")
+    return text
+
+
+WebUrl = Annotated[str, AfterValidator(_web_url)]
 
 
 class WebDownloadConfig(PluginConfig):
@@ -40,6 +52,13 @@ class WebDownloadConfig(PluginConfig):
     )
     checksum_url: str | None = Field(
         default=None, min_length=1, description="Where a checksum list is published that names the file."
+    )
+    signature_url: SignatureUrl = None
+    keyring: KeyringPath = None
+    mirrors: tuple[WebUrl, ...] = Field(
+        default=(),
+        description="Other urls of the same file, asked in this order when one before cannot be reached, refuses, "
+        "stalls, breaks off or delivers a wrong digest.",
     )
     headers: dict[str, SecretStr] = Field(
         default_factory=dict,
@@ -58,16 +77,29 @@ class WebDownloadConfig(PluginConfig):
     def _one_checksum(self) -> WebDownloadConfig:
         if self.checksum is not None and self.checksum_url is not None:
             raise ValueError("give checksum or checksum_url, not both")
+        require_fitting_options(self.checksum_url, self.signature_url, self.keyring)
         return self
 
 
 class WebDownload(Plugin[WebDownloadConfig]):
     """Fetch the image from an http or https url.
 
-    Resumes broken connections, and refuses empty bodies, web pages and whatever differs from the checksum.
+    Resumes broken connections, and refuses empty bodies, web pages and whatever differs from the checksum. What cannot
+    be resumed, or has another digest than it should, is fetched once more from the beginning, or from each of the
+    mirrors. With a checksum, a mirror may also go on where another place broke off.
     """
 
     stability = "stable"
+
+    def __init__(self, config: WebDownloadConfig) -> None:
+        super().__init__(config)
+        self._keyring = None if config.keyring is None else Keyring.load(config.keyring)
+        self._places: Places | None = None
+
+    @classmethod
+    def requires_signature(cls, config: WebDownloadConfig) -> bool:
+        """Whether the checksum list has to be signed."""
+        return config.keyring is not None
 
     @hookimpl
     def validate_source(self, source: Source) -> None:
@@ -88,50 +120,20 @@ class WebDownload(Plugin[WebDownloadConfig]):
     @hookimpl
     def stage(self, source: Source, ctx: Context) -> ImageData:
         """Open the url, so that what is wrong with it shows at once; the body is read later."""
-        url = Url.parse(source.uri or "")
-        expected = self._expected(url, ctx)
-        response = ctx.http.get(
-            source.uri or "",
-            headers={name: value.get_secret_value() for name, value in self.config.headers.items()},
-        )
-        try:
-            _check_head(response, url.shown, ctx)
-        except BaseException:
-            response.close()
-            raise
-        data = ImageData.from_chunks(lambda: _body(response, url.shown), size=response.length)
-        return data if expected is None else verified(data, expected, ctx)
+        url = source.uri or ""
+        expected, signer = self._expected(Url.parse(url), ctx)
+        secret = {name: value.get_secret_value() for name, value in self.config.headers.items()}
+        if self._places is None:
+            self._places = Places([Place(url, secret), *map(Place, self.config.mirrors)])
+        download = self._places.open(ctx, any_rest=expected is not None)
+        self.tries = self._places.tries
+        data = ImageData.from_chunks(download.chunks, size=download.size)
+        return data if expected is None else verified(data, expected, ctx, signer=signer)
 
-    def _expected(self, url: Url, ctx: Context) -> Digest | None:
+    def _expected(self, url: Url, ctx: Context) -> tuple[Digest | None, str | None]:
+        """Return what the digest of the file has to be, and who has signed that, as far as is known."""
         if self.config.checksum_url is not None:
             filename = PurePosixPath(unquote(url.target.partition("?")[0])).name or None
-            return published_digest(self.config.checksum_url, filename, ctx)
-        return None if self.config.checksum is None else Digest.parse(self.config.checksum)
-
-
-def _check_head(response: HttpResponse, name: str, ctx: Context) -> None:
-    if response.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "text/html":
-        raise SourceUnavailable(
-            f"{name} is a web page, not an image",
-            hint="open it in a browser: it may be a login, an error, or a page that links to the image",
-        )
-    if response.length is not None and response.length > ctx.limits.image_size_cap:
-        raise LimitExceeded(
-            f"{name} has {format_size(response.length)}, more than {format_size(ctx.limits.image_size_cap)}",
-            hint="raise limits.image_size_cap in the site file if images this large are expected",
-        )
-    if response.length == 0:
-        raise _empty(name)
-
-
-def _body(response: HttpResponse, name: str) -> Chunks:
-    empty = True
-    for piece in response.chunks():
-        empty = False
-        yield piece
-    if empty:
-        raise _empty(name)
-
-
-def _empty(name: str) -> SourceUnavailable:
-    return SourceUnavailable(f"{name} is empty", hint="check the url, or ask its publisher")
+            published = ChecksumList(self.config.checksum_url, self.config.signature_url, self._keyring)
+            return published.look_up(filename, ctx)
+        return None if self.config.checksum is None else Digest.parse(self.config.checksum), None

@@ -45,6 +45,10 @@ def stage(url: str | None, ctx: Context, **options: Any) -> ImageData:
     return plugin.stage(source=Source(method="web-download", uri=url), ctx=ctx)
 
 
+def verdicts(events: list[Event]) -> list[tuple[str, str | None]]:
+    return [(event.message, event.verdict) for event in events if event.kind == "check"]
+
+
 def read(data: ImageData) -> bytes:
     return b"".join(data.chunks())
 
@@ -116,7 +120,7 @@ def test_a_broken_connection_is_resumed_and_the_digest_is_right(
     """Scenario 27."""
     url = http_server.answer("/disk", stored(BODY, break_after=100), stored(BODY))
     assert read(stage(url, ctx, checksum=f"sha256:{SHA256}")) == BODY
-    assert [(event.message, event.verdict) for event in events] == [("checksum sha256", "passed")]
+    assert verdicts(events) == [("checksum sha256", "passed")]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +140,7 @@ def test_another_digest_fails_and_names_both_values(
     data = stage(http_server.answer("/disk", content(BODY)), ctx, checksum=f"sha256:{'0' * 64}")
     with pytest.raises(VerificationFailed, match=f"is {SHA256}, but {'0' * 64} was expected"):
         read(data)
-    assert [(event.message, event.verdict) for event in events] == [("checksum sha256", "failed")]
+    assert verdicts(events) == [("checksum sha256", "failed")]
 
 
 def test_the_digest_may_be_in_a_published_list(http_server: HttpServer, ctx: Context) -> None:

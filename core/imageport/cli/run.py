@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import redirect_stdout, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
@@ -58,6 +58,14 @@ def run(  # noqa: PLR0917 - the options of a command are its parameters
             help="Whether one failing store fails the import. Default: what the pipeline says.",
         ),
     ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TASK",
+            help="Go on with the download of this import, which was killed: give the same pipeline, with "
+            "'staging: file', the same source and the same options.",
+        ),
+    ] = None,
     user: User = None,
     project: Project = None,
     roles: Roles = None,
@@ -83,6 +91,7 @@ def run(  # noqa: PLR0917 - the options of a command are its parameters
             properties=pairs("--property", properties or ()),
             stores=tuple(stores or ()),
             all_stores=all_stores,
+            resume=resume,
         )
         plan = _plan(session, pipeline, source, pairs("--set", settings or ()), request)
         if must_succeed is not None:
@@ -160,6 +169,15 @@ def _tell_unwritten(report: Report, error: OSError) -> None:
         give_up_unwritten(stream)
 
 
+def _without_resume(words: Sequence[str]) -> list[str]:
+    """Return a command line without ``--resume TASK``: that task is over."""
+    return [
+        word
+        for before, word in zip(["", *words], words, strict=False)
+        if before != "--resume" and word != "--resume" and not word.startswith("--resume=")
+    ]
+
+
 def _same_again(report: Report, image: str | None) -> str | None:
     """Return the command that tries once more, into the record that is there now."""
     if report.image is None or report.task_id is None or report.image.status != "queued":
@@ -167,6 +185,6 @@ def _same_again(report: Report, image: str | None) -> str | None:
     into = [] if image else ["--image", report.image.id]
     if report.image.disk_format is None and not any(word.startswith("--disk-format") for word in sys.argv):
         into += ["--disk-format", "auto"]
-    again = shlex.join(["imageport", *sys.argv[1:], *into])
+    again = shlex.join(["imageport", *_without_resume(sys.argv[1:]), *into])
     # Without a source the data was in staging, and went with the failed import.
     return again if report.source.uri else f"imageport images stage {report.image.id} FILE; {again}"

@@ -78,13 +78,21 @@ def show_task(  # noqa: PLR0917 - the options of a command are its parameters
     roles: Roles = None,
     json: Json = False,
 ) -> None:
-    """Show one task: who runs it, how far it is, how it ended."""
+    """Show one task: who runs it, how far it is, how it ended, and whether it can be resumed after its process died."""
+    from imageport.importing.resuming import kept_bytes
+    from imageport.importing.staging import Staging
+
     session: Session = ctx.obj
     found = session.access(user, project, roles).find_task(task)
+    kept = kept_bytes(found, session.catalog, Staging(session.site.staging.directory))
+    described = {**_describe(found), "resumable_bytes": kept}
     if json:
-        print_json(_describe(found))
+        print_json(described)
         return
-    described = _describe(found)
+    if kept:
+        described["resumable_bytes"] = (
+            f"{kept}, by 'imageport run PIPELINE SOURCE --resume {found.id[:_ENOUGH]}'"
+        )
     described["input"] = [f"{name}: {value}" for name, value in found.input.items() if value is not None]
     described["progress"] = [f"{lane}: {done}" for lane, done in found.progress.items()]
     described["cause"] = [f"{name}: {value}" for name, value in (found.cause or {}).items() if value]

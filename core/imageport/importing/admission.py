@@ -29,7 +29,7 @@ class ImportRequest:
     """What the caller asks for. ``image`` is the id or name of an existing record; without it one is made.
 
     ``stores`` names target stores instead of the pipeline's; ``all_stores`` means every writable one. Both at once
-    raise ``UsageError``.
+    raise ``UsageError``. ``resume`` is the dead import to go on with, into its image.
     """
 
     caller: Caller
@@ -40,6 +40,7 @@ class ImportRequest:
     properties: Mapping[str, str] = field(default_factory=dict)
     stores: tuple[str, ...] = ()
     all_stores: bool = False
+    resume: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse two answers to one question."""

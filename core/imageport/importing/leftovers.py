@@ -59,9 +59,11 @@ class Leftovers:
             return False
         return True
 
-    def clear(self, image_id: str) -> None:
+    def clear(self, image_id: str, *, besides: Path | None = None) -> None:
         """Remove what has been left of the image, before its next import; what cannot be removed stays for ``gc``."""
         for path in self.find(image_id):
+            if path == besides:
+                continue
             try:
                 self.remove(path)
             except (OSError, ImageportError) as error:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from imageport.errors import ExitCode, ImageportError, PipelineInvalid
-from imageport.values import ImageRecord
+from imageport.values import Event, ImageRecord
 
 StoreStatus = Literal["published", "failed", "discarded", "skipped"]
 
@@ -36,12 +36,26 @@ class StageReport:
 
 @dataclass
 class SourceReport:
-    """What was read, and which checks were made on it."""
+    """What was read, and which checks were made on it.
+
+    Its digests are those that checks have found right, and those of the stored bytes when no step has changed them.
+    """
 
     uri: str | None = None
+    url: str | None = None
+    failed: list[dict[str, str]] = field(default_factory=list)
+    resumed: int = 0
     bytes_read: int = 0
     digests: dict[str, str] = field(default_factory=dict)
     checks: list[dict[str, str]] = field(default_factory=list)
+
+    def note(self, event: Event) -> None:
+        """Note what an event ``source`` says: where the bytes come from, or did not."""
+        if event.error is None:
+            self.url = event.message
+        else:
+            self.url = None
+            self.failed.append({"url": event.message, "error": event.error})
 
 
 @dataclass
@@ -54,6 +68,7 @@ class Report:
     plan: Mapping[str, Any] = field(default_factory=dict)
     stores: dict[str, StoreReport] = field(default_factory=dict)
     source: SourceReport = field(default_factory=SourceReport)
+    digests: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     stages: list[StageReport] = field(default_factory=list)
     error: ImageportError | None = None
@@ -75,12 +90,21 @@ class Report:
             "plan": dict(self.plan),
             "stores": {label: asdict(store) for label, store in self.stores.items()},
             "source": asdict(self.source),
+            "digests": self.digests,
             "seconds": round(self.seconds, 3),
             "stages": [asdict(stage) for stage in self.stages],
             "orphans": self.orphans,
             "rolled_back": self.rolled_back,
             "error": error_dict(self.error) if self.error else None,
         }
+
+
+def check_dict(check: Event) -> dict[str, str]:
+    """Return an event ``check`` as one of the checks in the report; only some of them tell digest and signer."""
+    told = {"digest": check.digest, "signer": check.signer}
+    return {"name": check.message, "verdict": check.verdict or ""} | {
+        name: value for name, value in told.items() if value is not None
+    }
 
 
 def error_dict(error: ImageportError) -> dict[str, Any]:

@@ -1,0 +1,169 @@
+"""The file that the source of an import is spooled to, so that another import can go on with it after a crash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from imageport.buffers import CHUNK_SIZE, Chunks
+from imageport.data import ImageData
+from imageport.http.responses import HttpResponse, Rest
+from imageport.scratch import require_space, space_taken, writing_to
+from imageport.sparse import SparseFile, descriptor_chunks
+
+if TYPE_CHECKING:
+    from imageport.context import Context
+
+#: Bytes after which the disk is made to have what was received, in case the whole machine goes down.
+_SYNC_EVERY: Final = 256 << 20
+_FLAGS: Final = os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """What has to be known of a download to go on with it.
+
+    ``source`` is a digest of the url, which may hold secrets. ``synced`` bytes are certainly on the disk. What the
+    system was given beyond that is there as long as it has not been started again: ``boot`` tells.
+    """
+
+    source: str
+    validator: str
+    length: int
+    synced: int
+    boot: str
+
+
+class PartialSource:
+    """The spooled source, and the note beside it. Methods see it as ``ctx.partial``.
+
+    A method that fetches over HTTP, and passes on the body of the answer as it is, asks with ``rest_of`` what is still
+    missing, tells with ``begin`` which answer it got, and puts ``received`` before the body of that.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "source"
+        self._note_path = folder / "source.json"
+        self._note: _Note | None = None
+        #: Bytes that are here from an import before, and come again at the beginning of the stream.
+        self.start = 0
+
+    def rest_of(self, url: str) -> Rest | None:
+        """Return what is missing of the file at *url*, or None when nothing of it is here that can be used."""
+        note = self._read_note()
+        if note is None or note.source != _digest(url):
+            return None
+        received = self._received(note)
+        return Rest(received, note.length, note.validator) if received else None
+
+    def begin(self, url: str, response: HttpResponse) -> None:
+        """Keep what comes with *response*, which was asked of *url*, and what is here from before if it is the rest."""
+        before = self._read_note()
+        self.start = response.start
+        self._note_path.unlink(missing_ok=True)
+        self._note = None
+        with writing_to(self.path.parent):
+            descriptor = os.open(self.path, _FLAGS, 0o600)
+            try:
+                os.ftruncate(descriptor, self.start)
+            finally:
+                os.close(descriptor)
+        if response.validator is not None and response.length is not None:
+            synced = min(before.synced, self.start) if before else 0
+            self._write_note(_Note(_digest(url), response.validator, response.length, synced, _this_boot()))
+
+    def received(self) -> Chunks:
+        """Read what is here from before."""
+        if self.start:
+            with self.path.open("rb", buffering=0) as file:
+                yield from descriptor_chunks(file.fileno())
+
+    def fill(self, data: ImageData, ctx: Context) -> ImageData:
+        """Write the rest of *data*, which begins with what is here from before, and return the file.
+
+        Raises ``LimitExceeded`` at the image size cap and when the disk is full, and whatever the stream raises.
+        """
+        ctx.require_below_cap(data.size)
+        if data.size is not None:
+            # The zeros in a stream do not show before they come.
+            here = space_taken(self.path) if self.start else 0
+            require_space(self.path.parent, data.size - here)
+        with writing_to(self.path.parent):
+            descriptor = os.open(self.path, _FLAGS, 0o600)
+        try:
+            file = SparseFile(descriptor, self.start)
+            position = 0
+            for piece in ctx.capped(data.chunks()):
+                known = min(len(piece), max(0, self.start - position))
+                position += len(piece)
+                with writing_to(self.path.parent):
+                    file.write(memoryview(piece)[known:] if known else piece)
+                    self._sync(descriptor, file)
+                ctx.report("progress", lane="staging", done=position, total=data.size)
+            with writing_to(self.path.parent):
+                file.finish()
+        finally:
+            os.close(descriptor)
+        return ImageData.from_file(self.path)
+
+    def forget(self) -> None:
+        """Begin from nothing: what is here is wrong."""
+        self.start = 0
+        self._note = None
+        self._note_path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+
+    def kept(self) -> int:
+        """Return how many bytes another import could use."""
+        note = self._read_note()
+        return self._received(note) if note else 0
+
+    def move_to(self, folder: Path) -> None:
+        """Give what is here to another import, which has its scratch data in *folder*. Raises ``OSError``."""
+        with suppress(FileNotFoundError):
+            self.path.rename(folder / self.path.name)
+            # The note last: without it, nobody uses the file.
+            self._note_path.rename(folder / self._note_path.name)
+
+    def _received(self, note: _Note) -> int:
+        try:
+            size = self.path.stat().st_size
+        except FileNotFoundError:
+            return 0
+        certain = size if note.boot == _this_boot() else min(size, note.synced)
+        # What was being written when the import was killed is fetched again.
+        usable = min(certain, note.length - 1)
+        return max(0, usable // CHUNK_SIZE * CHUNK_SIZE)
+
+    def _sync(self, descriptor: int, file: SparseFile) -> None:
+        if self._note is not None and file.on_disk - self._note.synced >= _SYNC_EVERY:
+            os.fdatasync(descriptor)
+            self._write_note(_Note(**{**asdict(self._note), "synced": file.on_disk}))
+
+    def _write_note(self, note: _Note) -> None:
+        self._note = note
+        new = self._note_path.with_suffix(".new")
+        with writing_to(new.parent):
+            new.write_text(json.dumps(asdict(note)))
+            new.replace(self._note_path)
+
+    def _read_note(self) -> _Note | None:
+        try:
+            note = _Note(**json.loads(self._note_path.read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+        fits = isinstance(note.length, int) and isinstance(note.synced, int)
+        return note if fits and isinstance(note.validator, str) else None
+
+
+def _digest(url: str) -> str:
+    return hashlib.sha256(url.encode()).hexdigest()
+
+
+def _this_boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
