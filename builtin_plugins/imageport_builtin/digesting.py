@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from imageport import Chunks
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
     from hashlib import _Hash
 
 #: Pieces that the digest may be behind the stream.
@@ -21,6 +21,8 @@ def digested(chunks: Chunks, digest: _Hash) -> Chunks:
     It works in a thread of its own, which is gone when this generator ends, however it ends: one digest takes longer
     than anything else that is done with the bytes.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     behind: deque[Future[None]] = deque()
     with ThreadPoolExecutor(1, "digest") as thread:
         for piece in chunks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -39,11 +40,17 @@ class Keyring:
             ) from error
         content = _content(path)
         try:
-            certificates = Cert.split_bytes(content)
-            keys = {key: cert for cert in certificates for key in _keys_of(cert)}
+            certificates: dict[str, Cert] = {}
+            for found in Cert.split_bytes(content):
+                # What a newer copy of a certificate adds, such as its revocation, holds wherever it stands.
+                known = certificates.get(found.fingerprint, found)
+                certificates[found.fingerprint] = known.merge(found)
+            keys = {
+                key: certificate for certificate in certificates.values() for key in _keys_of(certificate)
+            }
         except Exception as error:  # the library raises RuntimeError for most things, and promises nothing
             raise UsageError(
-                f"the keyring {path} cannot be read: {_first_line(error)}",
+                f"the keyring {path} cannot be read: {_reason(error)}",
                 hint="it has to hold OpenPGP certificates as 'gpg --export' writes them, with --armor or without",
             ) from error
         if not keys:
@@ -73,7 +80,7 @@ class Keyring:
             signature = Sig.from_bytes(packet)
         except Exception as error:
             raise VerificationFailed(
-                f"a signature of {origin} cannot be read: {_first_line(error)}",
+                f"a signature of {origin} cannot be read: {_reason(error)}",
                 hint="get it again, or ask the publisher",
             ) from error
         certificate = self._trusted(signature, origin)
@@ -84,8 +91,7 @@ class Keyring:
         if not valid:
             raise VerificationFailed(
                 f"the signature of {origin} is not one of its bytes by {_named(certificate)}",
-                hint="the list or its signature was changed, or they do not belong together; a key that is too weak "
-                "does not count either",
+                hint="the list or its signature was changed, or they do not belong together",
             )
         return certificate.fingerprint.upper()
 
@@ -107,12 +113,19 @@ class Keyring:
                 hint="if its owner is to be trusted, compare the fingerprint with what they publish elsewhere, and add "
                 "their certificate there",
             )
-        if certificate.is_revoked:
+        try:
+            revoked, end = certificate.is_revoked, _past(certificate.expiration)
+        except Exception as error:
+            raise VerificationFailed(
+                f"the signature of {origin} is by {_named(certificate)}, which does not hold: {_reason(error)}",
+                hint="get a newer certificate of the publisher, or ask them for one",
+            ) from error
+        if revoked:
             raise VerificationFailed(
                 f"the signature of {origin} is by {_named(certificate)}, which was revoked",
                 hint="find out why, and get the new certificate of the publisher",
             )
-        if (end := _past(certificate.expiration)) is not None:
+        if end is not None:
             raise VerificationFailed(
                 f"the signature of {origin} is by {_named(certificate)}, which ran out on {end:%Y-%m-%d}",
                 hint="get the newest certificate of the publisher, or check the clock of this machine",
@@ -154,9 +167,14 @@ def _keys_of(certificate: Cert) -> list[str]:
 
 
 def _named(certificate: Cert) -> str:
-    owner = next((f" of {printable(str(user))}" for user in certificate.user_ids), "")
+    try:
+        owner = next((f" of {printable(str(user))}" for user in certificate.user_ids), "")
+    except Exception:  # noqa: BLE001 - the library tells no users of a certificate that does not hold
+        owner = ""
     return f"the certificate {certificate.fingerprint.upper()}{owner}"
 
 
-def _first_line(error: Exception) -> str:
-    return printable((str(error).splitlines() or [type(error).__name__])[0])
+def _reason(error: Exception) -> str:
+    """Return the innermost cause that the library gives."""
+    lines = [line for line in str(error).partition("Stack backtrace:")[0].splitlines() if line.strip()]
+    return printable(re.sub(r"^ *\d+:", "", lines[-1]).strip() if lines else type(error).__name__)

@@ -233,6 +233,37 @@ def test_the_signature_of_a_revoked_certificate_is_refused(
     assert "which was revoked" in refused(look_up, events, LIST, gpg.detached(LIST, "publisher"))
 
 
+def test_a_revocation_holds_wherever_it_stands_in_the_keyring(
+    look_up: LookUp, gpg: Gpg, keyring: Path, events: list[Event]
+) -> None:
+    keyring.write_bytes(gpg.revoked("publisher") + gpg.certificates("publisher"))
+    assert "which was revoked" in refused(look_up, events, LIST, gpg.detached(LIST, "publisher"))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "options", "message"),
+    [
+        ("rsa1024", (), "RSA1024 is not considered secure"),
+        ("rsa2048", ("--cert-digest-algo", "SHA1", "--allow-weak-key-signatures"), "SHA1 is not considered"),
+    ],
+    ids=["a short key", "held together by SHA-1"],
+)
+def test_a_certificate_that_is_too_weak_is_refused(
+    look_up: LookUp,
+    gpg: Gpg,
+    keyring: Path,
+    events: list[Event],
+    algorithm: str,
+    options: tuple[str, ...],
+    message: str,
+) -> None:
+    name = message.partition(" ")[0].lower()
+    gpg.make_key(name, *options, algorithm=algorithm)
+    keyring.write_bytes(gpg.certificates(name))
+    signature = gpg.detached(LIST, name, options=("--digest-algo", "SHA256"))
+    assert f"which does not hold: {message}" in refused(look_up, events, LIST, signature)
+
+
 def test_a_signature_that_has_run_out_is_refused(
     look_up: LookUp, gpg: Gpg, keyring: Path, events: list[Event]
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from urllib.parse import unquote, urlsplit
 
 import typer
@@ -32,7 +32,7 @@ def show_success(report: Report, image: ImageRecord) -> None:
             "  md5": image.checksum,
             f"  {image.os_hash_algo}": image.os_hash_value,
             "  stores": list(_stores(written)),
-            "  checks": [f"{check['name']}: {check['verdict']}" for check in report.source.checks],
+            "  checks": [_check(check) for check in report.source.checks],
             "  took": _pace(report, image),
             "  slowest": _slowest(report),
             "  task": report.task_id,
@@ -62,6 +62,11 @@ def _aftermath(report: Report, retry: str | None) -> Iterator[str]:
         yield "not everything could be rolled back: see the log, then run 'imageport gc'"
     if retry:
         yield f"retry: {retry}"
+
+
+def _check(check: Mapping[str, str]) -> str:
+    signer = f", signed by {check['signer']}" if "signer" in check else ""
+    return f"{check['name']}: {check['verdict']}{signer}"
 
 
 def _format(image: ImageRecord) -> str:
