@@ -59,13 +59,16 @@ class Limits(BaseModel):
         description="Properties that users may give an image, those of Imageport not counted.",
     )
     image_locations: int = Field(default=10, ge=1, description="Copies of one image, in all stores together.")
+    import_deadline: float | None = Field(
+        default=None, gt=0, description="Seconds that an import may take in all; without it there is no end."
+    )
     store_patience: float = Field(
         default=900.0, gt=0, description="Seconds that a store may do nothing before it counts as failed."
     )
     connect_timeout: float = Field(default=15.0, gt=0, description="Seconds to wait for a connection.")
     read_timeout: float = Field(default=60.0, gt=0, description="Seconds a source may send nothing.")
     download_deadline: float = Field(
-        default=86400.0, gt=0, description="Seconds that one download may take in all."
+        default=86400.0, gt=0, description="Seconds that one download may take, each try by itself."
     )
     minimum_rate: ByteSize = Field(
         default=1024, description="Bytes a second below which a download counts as stalled; 0 turns this off."

@@ -30,6 +30,7 @@ def plan(
     """
     from imageport.configuration.pipeline import load_pipeline
     from imageport.configuration.templating import redact_tree
+    from imageport.importing.deadlines import deadlines
     from imageport.importing.forecast import forecast
     from imageport.importing.plan import make_plan
 
@@ -50,6 +51,7 @@ def plan(
         "steps": [_describe(step) for step in configured.steps],
         "stores": [_describe(store) for store in configured.stores],
         "observers": [_describe(observer) for observer in configured.observers],
+        "deadlines": deadlines(session.site.limits),
         "limits": session.site.limits.model_dump(mode="json"),
     }
     described = redact_tree(described, configured.secrets)

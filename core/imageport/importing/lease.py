@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from typing import Any
 
 from imageport.catalog import Catalog, Lease
-from imageport.errors import Cancelled, ImageportError, LockLost
+from imageport.errors import Cancelled, ImageportError, LimitExceeded, LockLost
 from imageport.importing.interruption import Interruption
 
 log = logging.getLogger(__name__)
@@ -18,15 +20,26 @@ RENEW_EVERY = 5.0
 
 
 class LeaseKeeper:
-    """Renews a lease in a thread of its own until it is stopped; interrupts the import that has to end."""
+    """Renews a lease in a thread of its own until it is stopped; interrupts the import that has to end.
+
+    It has to when somebody cancels it, when it has lost its lease, and *deadline* seconds after this was made.
+    """
 
     def __init__(
-        self, catalog: Catalog, lease: Lease, interruption: Interruption, progress: dict[str, Any]
+        self,
+        catalog: Catalog,
+        lease: Lease,
+        interruption: Interruption,
+        progress: dict[str, Any],
+        *,
+        deadline: float | None = None,
     ) -> None:
         self._catalog = catalog
         self._lease = lease
         self._interruption = interruption
         self._progress = progress
+        self._seconds = deadline
+        self._deadline = math.inf if deadline is None else time.monotonic() + deadline
         self._over = threading.Event()
         #: Why the import has to end, once it has.
         self.reason: ImageportError | None = None
@@ -45,17 +58,26 @@ class LeaseKeeper:
         self._thread.join()
 
     def check(self) -> None:
-        """Raise ``Cancelled`` or ``LockLost`` when the import was told to end."""
+        """Raise ``Cancelled``, ``LockLost`` or ``LimitExceeded`` when the import has to end."""
         if self.reason is not None:
             raise self.reason
 
     def _run(self) -> None:
         # Goes on after a cancellation: rolling back needs the lease as well.
-        while not isinstance(self.reason, LockLost) and not self._over.wait(RENEW_EVERY):
+        while not isinstance(self.reason, LockLost) and not self._over.wait(self._pause()):
             before = self.reason
+            if before is None and time.monotonic() >= self._deadline:
+                self.reason = LimitExceeded(
+                    f"the import was not complete after {self._seconds:g} s",
+                    hint="use a faster source or store, or raise limits.import_deadline in the site file",
+                )
             self._renew()
             if self.reason is not before:
                 self._interruption.interrupt()
+
+    def _pause(self) -> float:
+        left = self._deadline - time.monotonic() if self.reason is None else RENEW_EVERY
+        return min(RENEW_EVERY, max(0.0, left))
 
     def _renew(self) -> None:
         try:

@@ -179,7 +179,10 @@ class _Import:
     # -------------------------------------------------------------------------------------- under the lock
 
     def _run_locked(self, record: ImageRecord, targets: Sequence[BoundStep], ctx: Context) -> None:
-        keeper = LeaseKeeper(self.catalog, self.lease, self.interruption, self.progress)
+        keeper = LeaseKeeper(
+            self.catalog, self.lease, self.interruption, self.progress,
+            deadline=self.site.limits.import_deadline,
+        )  # fmt: skip
         self.ending = ending = Ending(
             site=self.site,
             plan=self.plan,
