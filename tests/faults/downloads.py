@@ -23,6 +23,7 @@ class Downloads:
     run: RunImageport
     server: FaultyServer
     limits: dict[str, Any] = field(default_factory=lambda: dict(HASTY))
+    network: dict[str, Any] = field(default_factory=lambda: {"allow_networks": ["127.0.0.0/8"]})
 
     @property
     def folder(self) -> Path:
@@ -34,7 +35,7 @@ class Downloads:
         site = {
             "catalog": "sqlite:///catalog.db",
             "staging": {"directory": "staging"},
-            "network": {"allow_networks": ["127.0.0.0/8"]},
+            "network": self.network,
             "limits": self.limits,
             "stores": [{"use": "file", "id": "default", "with": {"directory": "images"}}],
         }
