@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -318,6 +319,15 @@ def test_a_keyring_that_trusts_nobody_is_refused_before_anything_begins(
         Keyring.load(path)
     assert str(path) in caught.value.message
     assert caught.value.hint
+
+
+def test_a_library_that_is_not_installed_is_told_with_the_command_that_installs_it(
+    keyring: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pysequoia", None)
+    with pytest.raises(UsageError, match="need the library pysequoia") as caught:
+        Keyring.load(keyring)
+    assert "pip install 'imageport[openpgp]'" in caught.value.hint
 
 
 # ------------------------------------------------------------------------------------------------- any bytes at all
