@@ -194,8 +194,9 @@ class Event:
       another place or try has to do;
     * ``report``: the import is over and ``detail`` is the report.
 
-    ``at`` is seconds since the epoch. ``lane`` is the label of the step or the id of the store whose bytes are
-    counted. ``waits`` names what slowed the data down most since the last event: a lane, or None.
+    ``at`` is seconds since the epoch. ``lane`` says whose bytes are counted: the label of a step, the id of a
+    store, ``staging`` or ``digests``. ``waits`` names what slowed the data down most since the last event: a step (the
+    first is the source), a store, a digest or ``inspection``, or None.
     """
 
     kind: str

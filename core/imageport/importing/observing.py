@@ -36,7 +36,7 @@ class Observers:
     def __init__(self, steps: Sequence[BoundStep], *, patience: float = PATIENCE) -> None:
         self._listeners = [_Listener(step) for step in steps if "on_progress" in step.answers]
         self._patience = patience
-        self._told: dict[str | None, float] = {}
+        self._told: dict[str | None, Event] = {}
         self._closed = False
         self._one_order = threading.Lock()
 
@@ -59,9 +59,11 @@ class Observers:
             listener.wait(deadline)
 
     def _too_soon(self, event: Event) -> bool:
-        if event.done != event.total and event.at - self._told.get(event.lane, 0.0) < PROGRESS_INTERVAL:
+        told = self._told.get(event.lane)
+        has_ended = event.done == event.total and (told is None or told.done != event.done)
+        if told is not None and not has_ended and event.at - told.at < PROGRESS_INTERVAL:
             return True
-        self._told[event.lane] = event.at
+        self._told[event.lane] = event
         return False
 
 

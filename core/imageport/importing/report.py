@@ -71,6 +71,7 @@ class Report:
     digests: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     stages: list[StageReport] = field(default_factory=list)
+    waited_for: dict[str, float] = field(default_factory=dict)
     error: ImageportError | None = None
     orphans: list[str] = field(default_factory=list)
     rolled_back: bool | None = None
@@ -93,6 +94,7 @@ class Report:
             "digests": self.digests,
             "seconds": round(self.seconds, 3),
             "stages": [asdict(stage) for stage in self.stages],
+            "waited_for": self.waited_for,
             "orphans": self.orphans,
             "rolled_back": self.rolled_back,
             "error": error_dict(self.error) if self.error else None,

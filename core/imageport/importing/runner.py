@@ -36,6 +36,7 @@ from imageport.importing.recovery import recover_dead_import, remove_hidden_copi
 from imageport.importing.report import Report, StageReport, StoreReport, check_dict
 from imageport.importing.resuming import require_resumable
 from imageport.importing.services import build_context
+from imageport.importing.slowest import SlowestStage
 from imageport.importing.staging import Staging, remove
 from imageport.importing.stores import Stores
 from imageport.importing.tries import Tries
@@ -246,7 +247,7 @@ class _Import:
                     self._begin_again(error, ctx)
 
     def _begin_again(self, error: ImageportError, ctx: Context) -> None:
-        log.warning("%s; the image is fetched again. %s", error, error.hint)
+        log.warning("%s; the image is read again from the beginning. %s", error, error.hint)
         if self.report.source.url is not None:
             ctx.report("source", step=error.step, message=self.report.source.url, error=error.message)
         self.written.restart()
@@ -265,6 +266,7 @@ class _Import:
             inspect=not self.plan.copies and image.record.container_format == "bare",
             all_must_succeed=self.plan.all_stores_must_succeed,
             written=self.written,
+            slowest_stage=SlowestStage(self.meters),
         )  # fmt: skip
         return image
 
@@ -364,6 +366,7 @@ class _Import:
         report.source.bytes_read = self.meters[0].bytes_out if self.meters else 0
         report.source.digests = self.evidence.source_digests(self.written.digests)
         report.digests = self.written.digests
+        report.waited_for = self.written.waited_for
         report.seconds = time.monotonic() - self.started
         if self.ctx is not None:
             replace(self.ctx, task_id=report.task_id or "").report("report", detail=report.as_dict())

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from imageport.buffers import Chunks
 from imageport.context import Context
@@ -40,6 +41,7 @@ class WrittenImage:
 
     size: int = 0
     digests: dict[str, str] = field(default_factory=dict)
+    waited_for: dict[str, float] = field(default_factory=dict)
     format: ImageFormat | None = None
     copies: dict[str, Copy] = field(default_factory=dict)
     places: int = 0
@@ -66,12 +68,14 @@ class WrittenImage:
 def write_everywhere(
     image: Image, stores: Sequence[BoundStep], ctx: Context, *,
     digests: Sequence[str], inspect: bool, copies: bool, all_must_succeed: bool, written: WrittenImage,
+    slowest_stage: Callable[[], str | None] = lambda: None,
 ) -> None:  # fmt: skip
     """Read the image once and give it to *stores*, filling in *written* on the way.
 
     With ``limits.max_parallel_stores`` below the number of stores, the bytes are spooled, and the stores that have to
-    wait read the spool later. With *copies* the bytes are those of a stored image, which stays. When this raises,
-    *written* holds the copies that have to be discarded.
+    wait read the spool later. With *copies* the bytes are those of a stored image, which stays. *slowest_stage* names
+    what takes the time when the stream waits for its data. When this raises, *written* holds the copies that have to
+    be discarded.
     """
     written.places = ctx.limits.max_parallel_stores or len(stores)
     data = image.data if written.places >= len(stores) else ctx.spool(image.data)
@@ -89,23 +93,37 @@ def write_everywhere(
     ]
     written.copies.update({copy.label: copy for copy in every})
     first = every[: written.places]
-    written.report = _reporter(ctx, every, data.size)
     hashes = [Consumer(name, partial(_digest, name)) for name in digests]
+    written.report = _reporter(ctx, hashes, every, data.size, slowest_stage)
     looks = [Consumer("inspection", _inspect)] if inspect else []
+    everybody: list[Consumer[Any]] = [*hashes, *looks, *first]
     # Nor must whoever lags behind.
     on_disk = Backlog.of_file(data.path) if data.path is not None and ctx.owns(data.path) else None
+    chunks = ctx.capped(data.chunks())
     written.size = fan_out(
-        ctx.capped(data.chunks()),
-        [*hashes, *looks, *first],
+        chunks if twin is None else _opened(chunks),
+        everybody,
         size=data.size,
         report=written.report,
         backlog=None if all_must_succeed else on_disk or Backlog(ctx.work_file(".backlog")),
         patience=ctx.limits.store_patience,
         give_up=len(first) == len(every),
     )
+    written.waited_for = {consumer.label: round(consumer.pipe.blocked, 3) for consumer in everybody}
     written.digests = {consumer.label: consumer.outcome() for consumer in hashes}
     written.format = looks[0].outcome() if looks else None
     written.backlog = on_disk
+
+
+def _opened(chunks: Chunks) -> Chunks:
+    """Open what is behind *chunks* now: a store may move the file away as soon as it starts."""
+    first = next(chunks, b"")
+
+    def all_of_them() -> Chunks:
+        yield first
+        yield from chunks
+
+    return all_of_them()
 
 
 def _write_one(
@@ -179,12 +197,19 @@ def _inspect(data: ImageData) -> ImageFormat:
     return inspection.finish()
 
 
-def _reporter(ctx: Context, copies: Sequence[Copy], size: int | None) -> Callable[[int, str | None], None]:
+def _reporter(
+    ctx: Context,
+    hashes: Sequence[Consumer[str]],
+    copies: Sequence[Copy],
+    size: int | None,
+    slowest_stage: Callable[[], str | None],
+) -> Callable[[int, str | None], None]:
     def report(_done: int, waits: str | None) -> None:
+        tell = partial(ctx.report, "progress", total=size, waits=waits or slowest_stage())
+        if hashes:
+            tell(lane="digests", done=min(digest.pipe.taken for digest in hashes))
         for copy in copies:
-            ctx.report(
-                "progress", lane=copy.label, store=copy.label, done=copy.pipe.taken, total=size, waits=waits
-            )
+            tell(lane=copy.label, store=copy.label, done=copy.pipe.taken)
 
     return report
 
