@@ -15,6 +15,7 @@ from imageport import (
     SourceUnavailable,
     Url,
     format_size,
+    parallel_chunks,
 )
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ class Places:
         """How often ``open`` can be called, the calls so far counted."""
         return self._opened + len(self._left)
 
-    def open(self, ctx: Context, *, any_rest: bool) -> Download:
-        """Open the file at the first place that has it.
+    def open(self, ctx: Context, *, any_rest: bool, connections: int = 1) -> Download:
+        """Open the file at the first place that has it, and fetch it over so many *connections* the first time.
 
         With *any_rest* the rest of a body that breaks off may come from another place, because the whole is compared
         with a digest. Raises what the last place raises, and ``LimitExceeded`` when the file is too large.
@@ -66,7 +67,9 @@ class Places:
                 _tell(place.shown, error, ctx)
             else:
                 self._opened += 1
-                return Download(response, place, self._left if any_rest else (), ctx)
+                # Some servers do not stand several at once.
+                connections = connections if self._opened == 1 else 1
+                return Download(response, place, self._left if any_rest else (), connections, ctx)
 
     def _response(self, place: Place, ctx: Context) -> HttpResponse:
         # Nobody waits for a server in trouble while there are others.
@@ -86,11 +89,14 @@ class Places:
 class Download:
     """A file that is open at one place; ``size`` is its length or None."""
 
-    def __init__(self, response: HttpResponse, place: Place, others: Iterable[Place], ctx: Context) -> None:
+    def __init__(
+        self, response: HttpResponse, place: Place, others: Iterable[Place], connections: int, ctx: Context
+    ) -> None:
         self.size = response.length
         self._response = response
         self._place = place
         self._others = deque(others)
+        self._connections = connections
         self._ctx = ctx
         _tell(Url.parse(response.url).shown, None, ctx)
 
@@ -103,7 +109,7 @@ class Download:
                 yield piece
         while True:
             try:
-                for piece in self._response.chunks():
+                for piece in parallel_chunks(self._response, self._connections):
                     position += len(piece)
                     yield piece
                 break

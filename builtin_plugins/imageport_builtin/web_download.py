@@ -60,6 +60,13 @@ class WebDownloadConfig(PluginConfig):
         description="Other urls of the same file, asked in this order when one before cannot be reached, refuses, "
         "stalls, breaks off or delivers a wrong digest.",
     )
+    connections: int = Field(
+        default=1,
+        ge=1,
+        le=8,
+        description="Connections over which parts of the file are fetched at the same time, for servers that are slow "
+        "on each; takes 8 MiB of memory for each, and a server with ranges, a length and a strong ETag or a date.",
+    )
     headers: dict[str, SecretStr] = Field(
         default_factory=dict,
         description="Headers for the server of the url; not sent to other servers that it redirects to.",
@@ -125,7 +132,7 @@ class WebDownload(Plugin[WebDownloadConfig]):
         secret = {name: value.get_secret_value() for name, value in self.config.headers.items()}
         if self._places is None:
             self._places = Places([Place(url, secret), *map(Place, self.config.mirrors)])
-        download = self._places.open(ctx, any_rest=expected is not None)
+        download = self._places.open(ctx, any_rest=expected is not None, connections=self.config.connections)
         self.tries = self._places.tries
         data = ImageData.from_chunks(download.chunks, size=download.size)
         return data if expected is None else verified(data, expected, ctx, signer=signer)

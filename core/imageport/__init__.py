@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from imageport.hookspecs import hookimpl
     from imageport.http.network import unwrap_address
+    from imageport.http.parallel import parallel_chunks
     from imageport.http.transport import HttpResponse, HttpTransport, Rest
     from imageport.http.urls import Url
     from imageport.inspection import FormatInspection, ImageFormat, check_declared, inspect_file
@@ -88,6 +89,7 @@ __all__ = [
     "format_size",
     "hookimpl",
     "inspect_file",
+    "parallel_chunks",
     "printable",
     "unwrap_address",
     "write_sparse",
@@ -138,6 +140,7 @@ _HOMES = {
     "format_size": "imageport.limits",
     "hookimpl": "imageport.hookspecs",
     "inspect_file": "imageport.inspection",
+    "parallel_chunks": "imageport.http.parallel",
     "printable": "imageport.configuration.positions",
     "unwrap_address": "imageport.http.network",
     "write_sparse": "imageport.sparse",

@@ -142,6 +142,23 @@ class Dripping(File):
 
 
 @dataclass(frozen=True)
+class Gathering(File):
+    """Sends nothing to anybody before so many clients have asked; then it sends to all, at its own pace each."""
+
+    parties: int = 2
+    asked: list[asyncio.Event] = field(default_factory=list)
+
+    async def send(self, line: Line, data: bytes) -> None:
+        complete = asyncio.Event()
+        self.asked.append(complete)
+        if len(self.asked) >= self.parties:
+            for event in self.asked:
+                event.set()
+        await complete.wait()
+        await line.body(data)
+
+
+@dataclass(frozen=True)
 class Endless(File):
     """Sends the file again and again, without saying how long it is."""
 

@@ -49,10 +49,21 @@ class Watch:
         self._deadline = time.monotonic() + limits.download_deadline
         self._waited = 0.0
         self._received = 0
+        self._stopped = threading.Event()
+
+    def another(self) -> Watch:
+        """Return the watch of another connection for the same download: it has the same deadline."""
+        watch = Watch(self._name, self.limits, self._cancelled)
+        watch._deadline = self._deadline
+        return watch
+
+    def stop(self) -> None:
+        """Let whoever waits here, in another thread, wait no more."""
+        self._stopped.set()
 
     def check(self) -> None:
         """Raise ``Cancelled`` or, after the deadline, ``SourceUnavailable``."""
-        if self._cancelled.is_set():
+        if self._cancelled.is_set() or self._stopped.is_set():
             raise Cancelled("the import was interrupted")
         if time.monotonic() > self._deadline:
             raise SourceUnavailable(
@@ -75,8 +86,10 @@ class Watch:
             )
         if asked is not None:
             log.warning("%s asks to be left alone for %.0f s", self._name, asked)
-        self._cancelled.wait(wait)
-        self.check()
+        until = time.monotonic() + wait
+        while (left := until - time.monotonic()) > 0:
+            self._cancelled.wait(min(SLICE, left))
+            self.check()
 
     def receive(self, read: Callable[[], int]) -> int:
         """Call *read*, which gives up after ``SLICE`` seconds, until it returns; keep account of the rate.

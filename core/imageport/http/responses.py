@@ -7,6 +7,7 @@ import io
 import re
 import time
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -58,18 +59,20 @@ class Rest:
     """What is still missing of a body: everything from byte *start*, if it is still the same body.
 
     It is the same when it has *total* bytes (None: unknown) and *validator*, a strong ETag or a date, still holds.
-    Without a validator the caller compares the whole with a digest.
+    Without a validator the caller compares the whole with a digest. With *stop*, only what is before that is wanted.
     """
 
     start: int
     total: int | None
     validator: str | None
+    stop: int | None = None
 
     @property
     def headers(self) -> dict[str, str]:
         """The header fields that ask for it (RFC 9110, 13.1.5 and 14.2)."""
         condition = {"If-Range": self.validator} if self.validator else {}
-        return {"Range": f"bytes={self.start}-", **condition}
+        last = "" if self.stop is None else self.stop - 1
+        return {"Range": f"bytes={self.start}-{last}", **condition}
 
     def misfit(self, answer: http.client.HTTPResponse) -> str | None:
         """Return why *answer* is not this rest, or None when it is."""
@@ -77,8 +80,10 @@ class Rest:
         name = "ETag" if (self.validator or "").startswith('"') else "Last-Modified"
         if answer.status != HTTPStatus.PARTIAL_CONTENT or found is None:
             return f"instead of the rest the server answered {answer.status}"
-        if int(found[1]) != self.start or (found[3] != "*" and int(found[2]) + 1 != int(found[3])):
-            return f"asked for everything from byte {self.start} the server sent '{found[0]}'"
+        stop = self.stop if self.stop is not None or found[3] == "*" else int(found[3])
+        if int(found[1]) != self.start or stop not in (None, int(found[2]) + 1):
+            wanted = "everything" if self.stop is None else f"{self.stop - self.start} bytes"
+            return f"asked for {wanted} from byte {self.start} the server sent '{found[0]}'"
         if self.total is not None and found[3] not in ("*", str(self.total)):
             return f"its size was {self.total} bytes and is now {found[3]}"
         if self.validator is not None and answer.headers.get(name, self.validator) != self.validator:
@@ -137,7 +142,7 @@ class HttpResponse:
         exchange: Exchange,
         *,
         name: str,
-        reopen: Callable[[Mapping[str, str]], Exchange],
+        reopen: Callable[[Mapping[str, str], Watch], Exchange],
         watch: Watch,
         rest: Rest | None = None,
     ) -> None:
@@ -148,22 +153,49 @@ class HttpResponse:
         self.length = rest.total_of(exchange.answer) if rest else _announced_length(self.headers)
         # A server need not repeat the validator by which the rest was asked for.
         self.validator = strong_validator(self.headers) or (rest.validator if rest else None)
-        self._exchange = exchange
+        self._exchange: Exchange | None = exchange
         self._name = name
         self._reopen = reopen
         self._watch = watch
         self.closed = False
         self._position = self.start
         self._total = self.length
+        self._stop: int | None = None
         self._breaks = 0
         self._slow = 0
+
+    @property
+    def has_ranges(self) -> bool:
+        """Whether the server says that it sends parts of this very body."""
+        return self.validator is not None and self.headers.get("Accept-Ranges", "").lower() == "bytes"
+
+    def until(self, stop: int) -> HttpResponse:
+        """Return this answer, which ends before byte *stop* from now on."""
+        self._stop = stop
+        return self
+
+    def part(self, start: int, stop: int) -> HttpResponse:
+        """Return the part of this body from *start* to before *stop*; it is asked for when it is read."""
+        part = copy(self)
+        part.closed, part.start = False, start
+        part._watch = self._watch.another()
+        part._exchange = None
+        part._position, part._stop = start, stop
+        part._breaks = part._slow = 0
+        return part
+
+    def give_up(self) -> None:
+        """Let ``chunks`` raise ``Cancelled`` in the thread that reads."""
+        self._watch.stop()
 
     @property
     def _resumable(self) -> bool:
         return self.validator is not None and self.headers.get("Accept-Ranges", "").lower() != "none"
 
-    def chunks(self) -> Chunks:
+    def chunks(self, *, whole: bool = False) -> Chunks:
         """Iterate once over the body in pieces of 4 MiB, or what a second brings, resuming when the connection breaks.
+
+        With *whole*, pieces have 4 MiB however long that takes.
 
         Raises ``Cancelled``, or ``SourceUnavailable`` when the body is not what was announced, changed on the
         server, or cannot be had in time.
@@ -175,7 +207,7 @@ class HttpResponse:
                 begun = time.monotonic()
                 while have < CHUNK_SIZE and (count := self._receive(buffer[have:])):
                     have += count
-                    if time.monotonic() - begun > _SLOW:
+                    if time.monotonic() - begun > _SLOW and not whole:
                         break
                 if not have:
                     return
@@ -218,7 +250,8 @@ class HttpResponse:
     def close(self) -> None:
         """Hang up; nothing can be read afterwards."""
         self.closed = True
-        self._exchange.close()
+        if self._exchange is not None:
+            self._exchange.close()
 
     def __enter__(self) -> HttpResponse:
         return self
@@ -233,10 +266,14 @@ class HttpResponse:
                 # A closed connection looks like the end of the body.
                 raise RuntimeError(f"the answer of {self._name} was closed")
             self._watch.check()
-            if self._total is not None:
-                buffer = buffer[: self._total - self._position]
+            end = self._total if self._stop is None else self._stop
+            if end is not None:
+                buffer = buffer[: end - self._position]
             if not buffer:
                 return 0
+            if self._exchange is None:
+                self._ask(None)
+                continue
             try:
                 count = self._exchange.read_into(buffer)
             except TooSlow as error:
@@ -252,42 +289,49 @@ class HttpResponse:
             if count:
                 self._position += count
                 self._breaks = 0
-            elif self._total is not None:
+            elif end is not None:
                 self._resume(http.client.IncompleteRead(b""))
                 continue
             return count
 
     def _resume(self, cause: Exception) -> None:
-        """Ask for the rest of the body on a new connection."""
-        self._exchange.close()
+        """Ask for the rest of the body on a new connection, after a moment."""
+        if self._exchange is not None:
+            self._exchange.close()
         if not self._resumable:
             self._fail(f"the connection broke after {self._progress}: {plain(cause)}", "import it again")
-        rest = Rest(self._position, self._total, self.validator)
+        self._ask(cause)
+
+    def _ask(self, cause: Exception | None) -> None:
+        """Ask for what is missing until there is an answer; *cause* is why a connection broke, if one did."""
+        rest = Rest(self._position, self._total, self.validator, self._stop)
         asked = None
         while True:
-            self._breaks += 1
-            if self._breaks > RESUMES:
-                self._fail(
-                    f"the connection broke after {self._progress} and could not be resumed: {plain(cause)}",
-                    "import it again, or use another mirror",
-                )
-            self._watch.pause(0.1 * 2**self._breaks, asked=asked)
+            if cause is not None:
+                self._breaks += 1
+                if self._breaks > RESUMES:
+                    self._fail(
+                        f"the connection broke after {self._progress} and could not be resumed: {plain(cause)}",
+                        "import it again, or use another mirror",
+                    )
+                self._watch.pause(0.1 * 2**self._breaks, asked=asked)
             try:
-                exchange = self._reopen(rest.headers)
+                exchange = self._reopen(rest.headers, self._watch)
             except SourceUnavailable as error:
                 if not error.retry:
                     raise
+                cause = cause or error
                 continue
             if exchange.answer.status in TRANSIENT:
                 asked = retry_after(exchange.headers)
+                cause = cause or SourceUnavailable(f"the server answered {exchange.answer.status}")
                 exchange.close()
                 continue
             self._exchange = exchange
             # What is not the rest of the very same body is never spliced.
             if (problem := rest.misfit(exchange.answer)) is not None:
-                self._fail(
-                    f"the connection broke after {self._progress}, and then {problem}", "import it again"
-                )
+                broke = f"the connection broke after {self._progress}, and then " if cause else ""
+                self._fail(f"{broke}{problem}", "import it again")
             self._total = rest.total_of(exchange.answer)
             return
 

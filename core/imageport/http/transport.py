@@ -126,7 +126,7 @@ class HttpTransport:
         watch = Watch(target.shown, self._limits, self._cancelled)
         exchange = self._post(target, payload, watch)
 
-        def reopen(extra: Mapping[str, str]) -> Exchange:
+        def reopen(extra: Mapping[str, str], watch: Watch) -> Exchange:
             raise SourceUnavailable(
                 f"the answer of {target.shown} broke off", hint="try again: a request is not sent twice"
             )
@@ -229,14 +229,14 @@ class HttpTransport:
         rest: Rest | None,
         page: str | None,
     ) -> HttpResponse:
-        def reopen(extra: Mapping[str, str]) -> Exchange:
+        def reopen(extra: Mapping[str, str], watch: Watch) -> Exchange:
             return self._exchange("GET", url, {**sent, **extra}, watch, redirected_from=page)
 
         if rest is not None and rest.misfit(exchange.answer) is not None:
             rest = None
             if exchange.answer.status in _NO_SUCH_REST:
                 exchange.close()
-                exchange = reopen({})
+                exchange = reopen({}, watch)
         if rest is None and exchange.answer.status != HTTPStatus.OK:
             exchange.close()
             raise _unavailable(url, exchange)
