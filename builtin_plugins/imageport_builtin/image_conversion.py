@@ -10,6 +10,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from imageport import (
+    Chunks,
     Context,
     FormatInspection,
     Image,
@@ -59,7 +60,10 @@ class ImageConversion(Plugin[ImageConversionConfig]):
     vmdk, vdi, vhd and vhdx; an iso passes unchanged. The record gets the new disk_format, the virtual size
     and container_format bare.
 
-    qemu-img never opens a file of yours: it is copied to the staging directory first, so that nobody can exchange
+    A raw disk is read straight out of the image, through qemu-nbd, while the stores are written: it takes no room in
+    the staging directory, and its holes are not read. Other formats are written there first.
+
+    qemu never opens a file of yours: it is copied to the staging directory first, so that nobody can exchange
     it after the inspection. A raw disk that stays raw, and an iso, are not copied.
     """
 
@@ -89,7 +93,8 @@ class ImageConversion(Plugin[ImageConversionConfig]):
             result = self._transform_file(image, source, source.path, ctx)
             return result
         finally:
-            if result is None or result.data is not source:
+            # A raw disk is read out of the image when it is written to the stores.
+            if result is None or result.data.path not in (None, source.path):
                 _remove_work_file(source.path, ctx)
 
     def _pass(self, image: Image) -> Image | None:
@@ -165,6 +170,9 @@ class ImageConversion(Plugin[ImageConversionConfig]):
 
     def _convert(self, image: Image, source: Path, found: ImageFormat, size: int, ctx: Context) -> Image:
         wanted = self.config.output_format
+        if wanted == "raw":
+            data = _read_out(source, found, size, ctx)
+            return image.evolve(data=data, disk_format="raw", container_format="bare", virtual_size=data.size)
         target = ctx.work_file(f".{wanted}")
         # Most disks are nearly empty, and zeros take no space: this may well fit.
         if (free := shutil.disk_usage(ctx.work_folder).free) < size:
@@ -188,6 +196,23 @@ class ImageConversion(Plugin[ImageConversionConfig]):
         )
 
 
+def _read_out(source: Path, found: ImageFormat, size: int, ctx: Context) -> ImageData:
+    """Return the disk of *size* bytes in *source*, which is removed after it; it is checked as it passes."""
+    size = _whole_sectors(size)
+
+    def checked(chunks: Chunks) -> Chunks:
+        inspection = FormatInspection()
+        try:
+            for piece in chunks:
+                inspection.feed(piece)
+                yield piece
+            _check_result(inspection.finish(), "raw", size)
+        finally:
+            _remove_work_file(source, ctx)
+
+    return qemu_img.raw_disk(source, found.disk_format, ctx, size=size).watched(checked)
+
+
 def _check_declared(found: ImageFormat, declared: str | None) -> None:
     if check_declared(found, declared) != found.disk_format:
         raise VerificationFailed(
@@ -204,15 +229,18 @@ def _check_result(result: ImageFormat, wanted: str, size: int) -> None:
             f"the converted image is no proper {wanted}: {reason}",
             hint="the disk inside the image is not what it should be; get it from a source you trust",
         )
-    whole_sectors = -(-size // _SECTOR) * _SECTOR
-    if (result.virtual_size or 0) != whole_sectors:
+    if (result.virtual_size or 0) != _whole_sectors(size):
         raise VerificationFailed(
-            f"the converted disk has {result.virtual_size} bytes instead of {whole_sectors}",
+            f"the converted disk has {result.virtual_size} bytes instead of {_whole_sectors(size)}",
             hint=f"qemu-img does not write disks of this size as {wanted}; choose another output_format",
         )
+
+
+def _whole_sectors(size: int) -> int:
+    return -(-size // _SECTOR) * _SECTOR
 
 
 def _remove_work_file(path: Path, ctx: Context) -> None:
     """Remove the file at *path*, unless it is what was put in staging."""
     if path != ctx.staged:
-        path.unlink()
+        path.unlink(missing_ok=True)

@@ -9,8 +9,10 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from textwrap import shorten
 
 from imageport import Context, LimitExceeded, TransformFailed, format_size
@@ -18,7 +20,8 @@ from imageport import Context, LimitExceeded, TransformFailed, format_size
 #: Programs of util-linux that set the limits.
 WRAPPERS = ("prlimit", "setpriv")
 
-_PACKAGES = {"qemu-img": "qemu-utils (Debian, Ubuntu) or qemu-img (Fedora)"}
+_QEMU = "qemu-utils (Debian, Ubuntu) or qemu-img (Fedora)"
+_PACKAGES = {"qemu-img": _QEMU, "qemu-nbd": _QEMU}
 _TICK = 0.05
 _MOST_COMPLAINTS = 4096
 _MOST_SHOWN = 300
@@ -54,11 +57,25 @@ def run(command: list[str], bounds: Bounds, ctx: Context, on_output: Callable[[b
     Raises ``LimitExceeded`` when it takes too long or writes too much, ``Cancelled`` when the import is cancelled,
     ``TransformFailed`` when it is not installed, and whatever *on_output* raises; it is dead then.
     """
+    with start(command, bounds) as process:
+        complaints = _follow(command[0], process, bounds, ctx, on_output)
+    return judged(command[0], bounds, process.returncode, complaints)
+
+
+@contextmanager
+def start(
+    command: list[str], bounds: Bounds, *, folder: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run *command* in *folder* while the body of a ``with`` statement runs, which has to read both its pipes.
+
+    Waits for its end afterwards; if the body raises, it is killed. Raises ``TransformFailed`` when it is not installed.
+    """
     process = subprocess.Popen(
         [*_limiting(bounds), locate(command[0]), *command[1:]],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        cwd=folder,
         # One arena: each further one reserves address space, which is what the memory limit counts.
         env={**clean_environment(), "MALLOC_ARENA_MAX": "1"},
         # A group of its own, so that Ctrl-C reaches us alone and we decide.
@@ -66,22 +83,28 @@ def run(command: list[str], bounds: Bounds, ctx: Context, on_output: Callable[[b
     )
     with process:
         try:
-            complaints = _follow(command[0], process, bounds, ctx, on_output)
+            yield process
         except BaseException:
-            # Not waited for yet, so the number still belongs to it.
-            os.killpg(process.pid, signal.SIGKILL)
+            # As long as nobody has waited for it, the number still belongs to it.
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
             raise
-    if process.returncode == -signal.SIGXCPU:
+
+
+def judged(name: str, bounds: Bounds, code: int, complaints: bytes | bytearray | str) -> Ending:
+    """Return how the program *name* has ended; raise ``LimitExceeded`` when one of its *bounds* was the reason."""
+    complaints = complaints if isinstance(complaints, str) else _printable(complaints)
+    if code == -signal.SIGXCPU:
         raise LimitExceeded(
-            f"{command[0]} used more than {bounds.cpu_seconds} s of CPU time",
+            f"{name} used more than {bounds.cpu_seconds} s of CPU time",
             hint="the image is probably made to exhaust the machine; get it from a source you trust",
         )
-    if process.returncode == -signal.SIGXFSZ or "File too large" in complaints:
+    if code == -signal.SIGXFSZ or "File too large" in complaints:
         raise LimitExceeded(
-            f"{command[0]} tried to write more than {format_size(bounds.file_size)}",
+            f"{name} tried to write more than {format_size(bounds.file_size)}",
             hint="raise limits.image_size_cap in the site file if images this large are expected",
         )
-    return Ending(process.returncode, complaints)
+    return Ending(code, complaints)
 
 
 def locate(program: str) -> str:

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imageport import Context, TransformFailed, VerificationFailed, format_size
+from imageport import Context, ImageData, TransformFailed, VerificationFailed, format_size
+from imageport_builtin import qemu_export
 from imageport_builtin.limited_process import WRAPPERS, Bounds, Ending, run
 
 #: Programs used here.
-BINARIES = ("qemu-img", *WRAPPERS)
+BINARIES = ("qemu-img", "qemu-nbd", *WRAPPERS)
 
 #: What qemu calls the disk formats of image records.
 DRIVERS = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc", "vhdx": "vhdx"}
@@ -111,6 +112,17 @@ def convert(
     # An absolute path is never taken for a protocol such as nbd: or json:.
     arguments += [str(source.absolute()), str(target.absolute())]
     _judge("convert", run(["qemu-img", *arguments], bounds, ctx, tell), bounds)
+
+
+def raw_disk(source: Path, disk_format: str, ctx: Context, *, size: int) -> ImageData:
+    """Return the disk in *source* as raw bytes, which are read out of the image while they are needed.
+
+    *size* is the virtual size in bytes. The stream raises what ``qemu_export.raw_chunks`` raises.
+    """
+    driver, bounds = DRIVERS[disk_format], _conversion_bounds(ctx)
+    return ImageData.from_chunks(
+        lambda: qemu_export.raw_chunks(source, driver, ctx, bounds, size=size), size=size
+    )
 
 
 def _conversion_bounds(ctx: Context) -> Bounds:

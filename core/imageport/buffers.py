@@ -54,6 +54,15 @@ class BufferPool:
 POOL = BufferPool()
 
 
+def lend_buffer() -> memoryview:
+    """Return a writable view of ``CHUNK_SIZE`` bytes, aligned and shared by nobody, whose content is undefined.
+
+    For plugins that read into memory: pass on ``view[:count].toreadonly()``, and take another one for the next piece.
+    The memory is used again when nobody has a view of it any more.
+    """
+    return POOL.lend()
+
+
 def evened(chunks: Chunks) -> Chunks:
     """Cut and join *chunks* to aligned pieces of ``CHUNK_SIZE``; those that are so already pass uncopied."""
     buffer: memoryview | None = None

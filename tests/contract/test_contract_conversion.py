@@ -134,27 +134,28 @@ def test_088_an_iso_is_an_iso_or_refused(site: Site, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "message", "code"),
+    ("program", "script", "message", "code"),
     [
-        ("exit 1", "qemu-img info failed", "transform-failed"),
-        ('[ "$1" = convert ] || exec "$real" "$@"; exit 1', "qemu-img convert failed", "transform-failed"),
-        ('echo careful >&2; exec "$real" "$@"', "careful", "transform-failed"),
+        ("qemu-img", "exit 1", "qemu-img info failed", "transform-failed"),
+        ("qemu-nbd", "exit 1", "qemu-nbd cannot read", "transform-failed"),
+        ("qemu-img", 'echo careful >&2; exec "$real" "$@"', "careful", "transform-failed"),
         (
+            "qemu-img",
             """echo '{"format": "raw", "virtual-size": 1}'""",
             "the image is qcow2, but qemu-img takes it for raw",
             "verification-failed",
         ),
-        ("kill -XCPU $$", "CPU time", "limit-exceeded"),
+        ("qemu-img", "kill -XCPU $$", "CPU time", "limit-exceeded"),
     ],
     ids=["info fails", "convert fails", "complains", "disagrees", "cpu"],
 )
 def test_089_trouble_with_qemu_img_fails_the_import(
-    site: Site, tmp_path: Path, script: str, message: str, code: str
+    site: Site, tmp_path: Path, program: str, script: str, message: str, code: str
 ) -> None:
     """qemu-img is missing (told before anything starts), exits with an error, writes to standard error, takes the
     image for something else, or exceeds its CPU time: the import fails and the scratch folder is clean."""
     image = converted(tmp_path, DISK, "qcow2")
-    site.program("qemu-img", script)
+    site.program(program, script)
     for done in both_ways(site, image, CONVERT, disk_format="qcow2"):
         assert_refused(site, done, message, code)
     site.without_programs()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from imageport.buffers import Chunks, Piece, evened
@@ -57,6 +57,9 @@ def fan_out(
         if backlog is not None:
             backlog.close()
     except BaseException as error:
+        # Whoever keeps the error must not keep open what is behind the stream.
+        if isinstance(chunks, Generator):
+            chunks.close()
         for consumer in consumers:
             consumer.pipe.close(error)
         deadline = time.monotonic() + LAST_WAIT

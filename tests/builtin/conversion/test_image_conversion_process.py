@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imageport import Cancelled, ImageportError, LimitExceeded, TransformFailed, VerificationFailed
+from imageport_builtin import qemu_img
 
 if TYPE_CHECKING:
     from tests.builtin.conversion.conftest import Bench
@@ -26,12 +27,16 @@ Replace = Callable[[str], None]
 @pytest.fixture
 def replace_qemu_img(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Replace:
     """Put a script before qemu-img on the PATH; ``$real`` in it is qemu-img, ``$0.pid`` a place for its number."""
-    real = subprocess.run(["which", "qemu-img"], check=True, capture_output=True, text=True).stdout.strip()
+    return _replacing("qemu-img", tmp_path, monkeypatch)
+
+
+def _replacing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Replace:
+    real = subprocess.run(["which", name], check=True, capture_output=True, text=True).stdout.strip()
 
     def replace(script: str) -> None:
         folder = tmp_path / "programs"
         folder.mkdir(exist_ok=True)
-        program = folder / "qemu-img"
+        program = folder / name
         program.write_text(f"#!/bin/sh\nreal={real}\n{script}\n")
         program.chmod(0o755)
         monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
@@ -59,8 +64,8 @@ def has_ended(number: int) -> bool:
     return False
 
 
-def recorded(tmp_path: Path, suffix: str) -> int:
-    path = tmp_path / "programs" / f"qemu-img.{suffix}"
+def recorded(tmp_path: Path, suffix: str, *, program: str = "qemu-img") -> int:
+    path = tmp_path / "programs" / f"{program}.{suffix}"
     for _ in range(500):
         if path.exists() and (text := path.read_text()).endswith("\n"):
             return int(text)
@@ -119,7 +124,7 @@ def test_a_failing_qemu_img_fails_the_import_and_leaves_nothing(
     [
         ("exit 1", "qemu-img convert failed"),
         ('for last; do :; done; echo part > "$last"; echo trouble >&2', "trouble"),
-        ('for last; do :; done; echo "no qcow2" > "$last"', "no proper raw|instead of"),
+        ('for last; do :; done; echo "no qcow2" > "$last"', "no proper vmdk|instead of"),
     ],
 )
 def test_a_failing_conversion_leaves_nothing(
@@ -128,7 +133,7 @@ def test_a_failing_conversion_leaves_nothing(
     replace_qemu_img(f'[ "$1" = convert ] || exec "$real" "$@"\n{script}')
 
     with pytest.raises(ImageportError, match=match):
-        bench.convert(make("qcow2 v3"), stream=True)
+        bench.convert(make("qcow2 v3"), stream=True, output_format="vmdk")
     assert bench.work_files() == []
 
 
@@ -140,7 +145,7 @@ def test_limits_are_in_force_before_qemu_img_starts(
     bench.limit(conversion_memory="512 MiB", image_size_cap="8 MiB", conversion_deadline=100)
 
     with pytest.raises(TransformFailed) as failure:
-        bench.convert(make("qcow2 v3"))
+        bench.convert(make("qcow2 v3"), output_format="vmdk")
 
     seconds = 100 * (os.cpu_count() or 1) + 1
     assert f"Max cpu time {seconds} {seconds + 1} seconds" in failure.value.message
@@ -166,7 +171,7 @@ def test_a_conversion_that_hangs_is_killed_with_its_children(
     bench.limit(conversion_deadline=1)
 
     with pytest.raises(LimitExceeded, match="qemu-img did not finish within 1 s"):
-        bench.convert(make("qcow2 v3"), stream=True)
+        bench.convert(make("qcow2 v3"), stream=True, output_format="vmdk")
 
     assert has_ended(recorded(tmp_path, "pid"))
     assert has_ended(recorded(tmp_path, "child"))
@@ -185,7 +190,7 @@ def test_a_cancelled_import_kills_qemu_img(
     canceller = threading.Thread(target=cancel_once_it_runs)
     canceller.start()
     with pytest.raises(Cancelled):
-        bench.convert(make("qcow2 v3"), stream=True)
+        bench.convert(make("qcow2 v3"), stream=True, output_format="vmdk")
     canceller.join()
 
     assert has_ended(recorded(tmp_path, "child"))
@@ -246,6 +251,128 @@ def test_a_file_that_is_exchanged_after_the_inspection_is_not_converted(
     subprocess.run(["qemu-img", "create", *options, evil], check=True)
     shutil.copy(make("qcow2 v3"), image)
     replace_qemu_img(EXCHANGE_BEFORE_CONVERTING.format(evil=evil, image=image))
+
+    result = bench.convert(image, output_format="vdi")
+
+    assert not evil.exists()
+    assert bench.holds_the_disk(result)
+
+
+#: A raw disk is read through qemu-nbd: what happens when that goes wrong.
+EXCHANGE_BEFORE_READING = """
+mv {evil} {image}
+exec "$real" "$@"
+"""
+
+HANG_WHILE_READING = """
+sleep 600 & echo $! > "$0.child"
+echo $$ > "$0.pid"
+wait
+"""
+
+ANSWER_NONSENSE = """
+while [ "$1" != --socket ]; do shift; done
+exec python3 -c '
+import socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+server.listen()
+connection, _ = server.accept()
+connection.sendall(bytes.fromhex(sys.argv[2]) + bytes(1 << 20))
+connection.recv(1)
+' "$2" {greeting}
+"""
+
+
+@pytest.fixture
+def replace_qemu_nbd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Replace:
+    """Put a script before qemu-nbd on the PATH, as ``replace_qemu_img`` does."""
+    return _replacing("qemu-nbd", tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "match"),
+    [
+        ("echo broken >&2; exit 1", TransformFailed, "it has ended; it said: broken"),
+        ("kill -KILL $$", TransformFailed, "it has ended"),
+        ("kill -XCPU $$", LimitExceeded, "CPU time"),
+        (ANSWER_NONSENSE.format(greeting="00"), TransformFailed, "no server of the fixed newstyle"),
+        (
+            ANSWER_NONSENSE.format(greeting=(b"NBDMAGICIHAVEOPT\0\3").hex()),
+            TransformFailed,
+            "something else than it was asked",
+        ),
+    ],
+    ids=["complains", "killed", "too long", "no nbd", "no options"],
+)
+def test_a_failing_export_fails_the_import_and_leaves_nothing(
+    script: str,
+    error: type[ImageportError],
+    match: str,
+    replace_qemu_nbd: Replace,
+    make: Callable[[str], Path],
+    bench: Bench,
+) -> None:
+    replace_qemu_nbd(script)
+
+    with pytest.raises(error, match=match) as failure:
+        bench.convert(make("qcow2 v3"), stream=True)
+    assert failure.value.hint
+    assert bench.work_files() == []
+
+
+def test_an_export_that_hangs_is_killed_with_its_children(
+    replace_qemu_nbd: Replace, make: Callable[[str], Path], bench: Bench, tmp_path: Path
+) -> None:
+    replace_qemu_nbd(HANG_WHILE_READING)
+    bench.limit(conversion_deadline=1)
+
+    with pytest.raises(LimitExceeded, match="qemu-nbd did not finish within 1 s"):
+        bench.convert(make("qcow2 v3"), stream=True)
+
+    assert has_ended(recorded(tmp_path, "pid", program="qemu-nbd"))
+    assert has_ended(recorded(tmp_path, "child", program="qemu-nbd"))
+    assert bench.work_files() == []
+
+
+def test_a_cancelled_import_kills_the_export(
+    replace_qemu_nbd: Replace, make: Callable[[str], Path], bench: Bench, tmp_path: Path
+) -> None:
+    replace_qemu_nbd(HANG_WHILE_READING)
+
+    def cancel_once_it_runs() -> None:
+        recorded(tmp_path, "pid", program="qemu-nbd")
+        bench.ctx.cancelled.set()
+
+    canceller = threading.Thread(target=cancel_once_it_runs)
+    canceller.start()
+    with pytest.raises(Cancelled):
+        bench.convert(make("qcow2 v3"), stream=True)
+    canceller.join()
+    assert has_ended(recorded(tmp_path, "child", program="qemu-nbd"))
+    assert bench.work_files() == []
+
+
+def test_a_reader_that_stops_early_ends_the_export(
+    replace_qemu_nbd: Replace, make: Callable[[str], Path], bench: Bench, tmp_path: Path
+) -> None:
+    replace_qemu_nbd('echo $$ > "$0.pid"; exec "$real" "$@"')
+    data = qemu_img.raw_disk(make("qcow2 v3"), "qcow2", bench.ctx, size=bench.disk.stat().st_size)
+    for _ in data.chunks():
+        break
+    assert has_ended(recorded(tmp_path, "pid", program="qemu-nbd"))
+    assert bench.work_files() == []
+
+
+def test_a_file_that_is_exchanged_after_the_inspection_is_not_read(
+    replace_qemu_nbd: Replace, make: Callable[[str], Path], bench: Bench, tmp_path: Path
+) -> None:
+    secret, evil, image = (tmp_path / name for name in ("secret", "evil.qcow2", "image.qcow2"))
+    secret.write_bytes(b"the key of the host".ljust(bench.disk.stat().st_size, b"."))
+    options: list[str | Path] = ["-q", "-f", "qcow2", "-b", secret, "-F", "raw"]
+    subprocess.run(["qemu-img", "create", *options, evil], check=True)
+    shutil.copy(make("qcow2 v3"), image)
+    replace_qemu_nbd(EXCHANGE_BEFORE_READING.format(evil=evil, image=image))
 
     result = bench.convert(image)
 
