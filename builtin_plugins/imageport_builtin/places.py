@@ -15,7 +15,6 @@ from imageport import (
     SourceUnavailable,
     Url,
     format_size,
-    parallel_chunks,
 )
 
 if TYPE_CHECKING:
@@ -102,6 +101,8 @@ class Download:
 
     def chunks(self) -> Chunks:
         """Read to the end. Raises ``SourceUnavailable`` when that is not to be had, or empty."""
+        from imageport import parallel_chunks
+
         position = 0
         if self._response.start and self._ctx.partial:
             for piece in self._ctx.partial.received():

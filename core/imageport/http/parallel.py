@@ -7,11 +7,13 @@ from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from imageport.buffers import CHUNK_SIZE, Chunks, Piece
 from imageport.errors import SourceUnavailable
-from imageport.http.responses import HttpResponse
+
+if TYPE_CHECKING:
+    from imageport.http.responses import HttpResponse
 
 log = logging.getLogger(__name__)
 
