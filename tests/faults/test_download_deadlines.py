@@ -19,10 +19,13 @@ def downloads(run_imageport: RunImageport) -> Iterator[Downloads]:
         yield Downloads(run_imageport, server, {"import_deadline": 1})
 
 
-@pytest.mark.parametrize("staging", ["auto", "file"])
 @pytest.mark.parametrize(
-    "answer",
-    [Stalled(BODY, after=1000), Dripping(BODY, drop=2000), Status(503, retry_after="600")],
+    ("answer", "staging"),
+    [
+        (Stalled(BODY, after=1000), "file"),
+        (Dripping(BODY, drop=2000), "auto"),
+        (Status(503, retry_after="600"), "auto"),
+    ],
     ids=["stalled", "dripping", "told-to-wait"],
 )
 def test_an_import_ends_at_its_deadline_and_leaves_nothing(

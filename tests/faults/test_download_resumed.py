@@ -99,9 +99,8 @@ def test_an_import_that_is_killed_again_goes_on_again(downloads: Downloads) -> N
         (File(OTHER[: 5 << 20], etag='"2"'),),
         (File(OTHER, ranges=False),),
         (Status(416), File(OTHER)),
-        (Status(503), File(OTHER, etag='"2"')),
     ],
-    ids=["changed", "shorter", "no-ranges", "refused", "trouble"],
+    ids=["changed", "shorter", "no-ranges", "refused"],
 )
 def test_where_the_rest_is_not_to_be_had_it_begins_anew(
     downloads: Downloads, answers: tuple[Answer, ...]
@@ -191,16 +190,9 @@ def test_a_live_import_is_not_taken_over(downloads: Downloads) -> None:
     assert downloads.files("staging") == []
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [Stalled(BODY, after=THERE, etag=None), Stalled(BODY, after=THERE, etag='W/"1"')],
-    ids=["no-etag", "weak-etag"],
-)
-def test_nothing_is_kept_that_could_not_be_told_from_another_file(
-    downloads: Downloads, answer: Answer
-) -> None:
+def test_nothing_is_kept_that_could_not_be_told_from_another_file(downloads: Downloads) -> None:
     downloads.write(staging="file")
-    url = downloads.server.serve("/disk.raw", answer, File(BODY))
+    url = downloads.server.serve("/disk.raw", Stalled(BODY, after=THERE, etag='W/"1"'), File(BODY))
     task = killed(downloads, url)
     done = downloads.run.inside("run", "download.yaml", url, "--resume", task, "--json")
     assert done.exit_code == 2
@@ -208,14 +200,14 @@ def test_nothing_is_kept_that_could_not_be_told_from_another_file(
     assert "strong ETag" in done.report["error"]["hint"]
 
 
-@pytest.mark.parametrize("note", ["", "{}", "[]", "null", '{"length": -1}'])
-def test_a_note_that_cannot_be_read_is_no_note(downloads: Downloads, note: str) -> None:
+def test_a_note_that_cannot_be_read_is_no_note(downloads: Downloads) -> None:
     downloads.write(staging="file")
     url = downloads.server.serve("/disk.raw", Stalled(BODY, after=THERE))
     task = killed(downloads, url)
     (path,) = (downloads.folder / "staging").rglob("source.json")
-    path.write_text(note)
-    assert downloads.run.inside("tasks", "show", task, "--json").json["resumable_bytes"] == 0
+    for note in ("", "{}", "[]", "null", '{"length": -1}', "\x00\xff"):
+        path.write_text(note)
+        assert downloads.run.inside("tasks", "show", task, "--json").json["resumable_bytes"] == 0
 
 
 def test_after_a_restart_of_the_machine_only_what_is_on_the_disk_counts(downloads: Downloads) -> None:
