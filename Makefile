@@ -1,10 +1,14 @@
-.PHONY: demo test glance lint clean
+.PHONY: demo test bench glance lint clean
 
 demo: ## import a bootable disk from a local server into two stores
 	@.ci/prepare demo && .venv/bin/python docs/demo/demo.py
 
 test: lint ## check and test everything
 	@.venv/bin/python -m pytest --numprocesses auto --dist worksteal
+
+bench: ## measure beside Glance (once "make glance" has installed it), the shell and the hardware; BENCH=--help
+	@.ci/prepare test
+	@.venv/bin/python -m tests.bench $(BENCH)
 
 glance: ## make the same imports through a real Glance and compare
 	@.ci/prepare test
@@ -18,4 +22,4 @@ lint: ## check style and types
 	@.venv/bin/mypy
 
 clean: ## remove what the targets above made
-	rm -rf .venv .tox demo-run dist
+	rm -rf .venv .tox demo-run bench-run dist

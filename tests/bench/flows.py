@@ -83,19 +83,24 @@ FLOWS = (
 
 def run_flow(flow: Flow, inputs: Inputs, url: str, folder: Path) -> Cost:
     """Return what *flow* costs in an empty *folder*; *url* serves the *inputs*. Raises ``BenchFailed``."""
-    environment = prepare(folder, flow)
-    _before(flow, inputs, folder, environment)
-    arguments = ["run", "flow.yaml"]
-    if flow.source is not None:
-        arguments += [flow.source(inputs, url), "--name", "disk", "--disk-format", flow.disk_format]
-    else:
-        arguments += ["--image", "disk", "--role", "admin"]
-    targets = [word for store in flow.targets for word in ("--store", store)]
-    cost = measure([IMAGEPORT, *arguments, *targets, "--quiet"], folder, environment=environment)
+    arguments, environment = begin_flow(flow, inputs, url, folder)
+    cost = measure([IMAGEPORT, *arguments], folder, environment=environment)
     for store in flow.targets:
         if not copies(folder / store):
             raise BenchFailed(f"{flow.title}: nothing is in {store}")
     return cost
+
+
+def begin_flow(flow: Flow, inputs: Inputs, url: str, folder: Path) -> tuple[Sequence[str], Mapping[str, str]]:
+    """Do what comes before the import; return the arguments of the command that imports, and its environment."""
+    environment = prepare(folder, flow)
+    _before(flow, inputs, folder, environment)
+    if flow.source is not None:
+        source = [flow.source(inputs, url), "--name", "disk", "--disk-format", flow.disk_format]
+    else:
+        source = ["--image", "disk", "--role", "admin"]
+    targets = [word for store in flow.targets for word in ("--store", store)]
+    return ["run", "flow.yaml", *source, *targets, "--quiet"], environment
 
 
 def prepare(folder: Path, flow: Flow) -> Mapping[str, str]:

@@ -36,7 +36,9 @@ class Goal:
     limit: float
 
     def met(self, value: float) -> bool | None:
-        """Say whether *value* is within the limit; None when that cannot be said."""
+        """Say whether *value*, infinite after a failure, is within the limit; None when that cannot be said."""
+        if value == math.inf:
+            return False
         return None if math.isnan(self.limit) or math.isnan(value) else value <= self.limit
 
 
@@ -95,7 +97,7 @@ def other_rows(results: Results) -> list[Row]:
 
     def memory(title: str) -> Row:
         sample = results.sample("imageport", title)
-        peak = math.nan if sample is None else sample.peak_rss / MIB
+        peak = seconds(title) if sample is None else sample.peak_rss / MIB
         return Row(f"peak RSS of {title}", [Goal("256 MiB", MEMORY / MIB)], peak, "MiB")
 
     return [

@@ -107,7 +107,7 @@ class Bench:
             one("imageport", ONE_BY_ONE, one_by_one, self.rounds),
             one("imageport", AT_ONCE, commands, 1),
             one("imageport", THREADS_AT_ONCE, in_threads, 1),
-            Job("imageport", FIRST, growing, 1),
+            Job("imageport", LAST, growing, 1),
         ]
 
     def _in_processes(self, folder: Path, *, processes: int, count: int, at_once: int) -> list[float]:

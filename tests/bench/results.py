@@ -31,9 +31,10 @@ class Results:
         return None if not costs or (kind, title) in self.failures else Sample(costs)
 
     def seconds(self, kind: Kind, title: str) -> float:
-        """Return the median, or NaN when there is none."""
-        sample = self.sample(kind, title)
-        return math.nan if sample is None else sample.seconds
+        """Return the median; infinity where Imageport has failed, NaN where there is nothing to compare with."""
+        if sample := self.sample(kind, title):
+            return sample.seconds
+        return math.inf if kind == "imageport" and (kind, title) in self.failures else math.nan
 
     def as_list(self) -> list[dict[str, Any]]:
         """Return all of it, for JSON."""

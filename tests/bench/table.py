@@ -35,14 +35,15 @@ def _flows(results: Results) -> Iterator[list[str]]:
             row.title,
             _seconds(results, "glance", row.title),
             _seconds(results, "imageport", row.title),
-            "" if math.isnan(ratio) else f"{ratio:.1f}x",
+            "" if not math.isfinite(ratio) else f"{ratio:.1f}x",
             *_verdict(row),
         ]
 
 
 def _others(results: Results) -> Iterator[list[str]]:
     for row in other_rows(results):
-        measured = f"{row.value:.0f} MiB" if row.unit == "MiB" else _seconds(results, "imageport", row.title)
+        in_memory = row.unit == "MiB" and math.isfinite(row.value)
+        measured = f"{row.value:.0f} MiB" if in_memory else _seconds(results, "imageport", row.title)
         yield [row.title, measured, *_verdict(row)]
 
 
