@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from imageport import (
-    Chunks,
     Conflict,
     Context,
     ImageData,
@@ -45,11 +42,11 @@ class CopyImage(Plugin[NoConfig]):
     def stage(self, image: ImageRecord, ctx: Context) -> ImageData:
         """Open the first copy that can be read."""
         if ctx.staged is not None and ctx.staged.stat().st_size == image.size:
-            return _verified(ImageData.from_file(ctx.staged), None, image)
+            return _sized(ImageData.from_file(ctx.staged), None, image)
         failures = []
         for location in ctx.replicas:
             try:
-                return _verified(ctx.read_replica(location), location.store, image)
+                return _sized(ctx.read_replica(location), location.store, image)
             except ImageportError as error:
                 ctx.log.warning("copy in store %s cannot be read: %s", location.store, error)
                 failures.append(f"{location.store}: {error.message}")
@@ -64,29 +61,16 @@ class CopyImage(Plugin[NoConfig]):
         )
 
 
-def _verified(data: ImageData, store: str | None, image: ImageRecord) -> ImageData:
-    """Return *data*, from *store* or else from staging, with a comparison at its end."""
+def _sized(data: ImageData, store: str | None, image: ImageRecord) -> ImageData:
+    """Return *data*, from *store* or else from staging. Raises ``VerificationFailed`` when its size is wrong."""
     if data.size is not None and image.size not in (None, data.size):
-        raise _damaged(store, image, f"{data.size} bytes", f"{image.size} bytes")
-    algorithm, expected = image.os_hash_algo or "md5", image.os_hash_value or image.checksum
-
-    def compare(chunks: Chunks) -> Chunks:
-        digest = hashlib.new(algorithm, usedforsecurity=False)
-        for piece in chunks:
-            digest.update(piece)
-            yield piece
-        if expected not in (None, digest.hexdigest()):
-            raise _damaged(store, image, f"{algorithm} {digest.hexdigest()}", expected)
-
-    return data.through(compare, size=data.size)
-
-
-def _damaged(store: str | None, image: ImageRecord, found: str, expected: str | None) -> VerificationFailed:
-    place = "staging" if store is None else f"store {store}"
-    return VerificationFailed(
-        f"the copy in {place} is damaged: it has {found}, the record says {expected}",
-        hint=""
-        if store is None
-        else f"if another store holds the image, remove this copy with "
-        f"'imageport images delete {image.id} --store {store} --role admin' and copy again",
-    )
+        place = "staging" if store is None else f"store {store}"
+        raise VerificationFailed(
+            f"the copy in {place} is damaged: it has {data.size} bytes, the record says {image.size} bytes",
+            hint=""
+            if store is None
+            else f"if another store holds the image, remove this copy with "
+            f"'imageport images delete {image.id} --store {store} --role admin' and copy again",
+        )
+    # As a stream, for what goes wrong while it is read is told as ours, and another copy is read.
+    return data.watched(lambda chunks: chunks)

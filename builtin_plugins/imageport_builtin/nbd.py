@@ -12,8 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from imageport import CHUNK_SIZE, ZERO_CHUNK, Chunks, Piece
-from imageport.buffers import POOL
+from imageport import CHUNK_SIZE, ZERO_CHUNK, Chunks, Piece, lend_buffer
 
 #: Requests on their way at the same time: the other side reads ahead while we are busy.
 _AHEAD = 4
@@ -137,7 +136,7 @@ class NbdExport:
             (start,) = struct.unpack(">Q", self._receive(8))
             begin, end = request.part(start, length - 8)
             if request.buffer is None:
-                request.buffer = POOL.lend()
+                request.buffer = lend_buffer()
             self._receive_into(request.buffer[begin:end])
         elif kind == _HOLE and length == 12:
             request.holes.append(request.part(*struct.unpack(">QI", self._receive(12))))

@@ -52,7 +52,7 @@ class PartialFile:
             status = os.fstat(descriptor)
             # Under another name it would be somebody else's, too.
             if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))  # noqa: TRY301
             named = path.rename(hidden_name(final, mark))
         except BaseException:
             os.close(descriptor)

@@ -45,7 +45,7 @@ def raw_chunks(source: Path, driver: str, ctx: Context, bounds: Bounds, *, size:
             with closing(_connect(ctx.work_folder, name, process, check)) as connection:
                 export = NbdExport(connection, check)
                 if export.size != size:
-                    raise NbdError(f"the disk has {export.size} bytes instead of {size}")
+                    raise NbdError(f"the disk has {export.size} bytes instead of {size}")  # noqa: TRY301
                 yield from export.chunks()
         except (NbdError, OSError) as error:
             raise _failure(process, bounds, error) from error
@@ -79,7 +79,7 @@ def _connect(
             else:
                 connection.settimeout(_TICK)
                 return connection
-        raise NbdError("it has ended")
+        raise NbdError("it has ended")  # noqa: TRY301
     except BaseException:
         connection.close()
         raise

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from imageport.buffers import CHUNK_SIZE, ZERO_CHUNK, Chunks, Piece, evened
+    from imageport.buffers import CHUNK_SIZE, ZERO_CHUNK, Chunks, Piece, evened, lend_buffer
     from imageport.configuration.positions import printable
     from imageport.context import Context
     from imageport.data import ImageData
@@ -89,6 +89,7 @@ __all__ = [
     "format_size",
     "hookimpl",
     "inspect_file",
+    "lend_buffer",
     "parallel_chunks",
     "printable",
     "unwrap_address",
@@ -140,6 +141,7 @@ _HOMES = {
     "format_size": "imageport.limits",
     "hookimpl": "imageport.hookspecs",
     "inspect_file": "imageport.inspection",
+    "lend_buffer": "imageport.buffers",
     "parallel_chunks": "imageport.http.parallel",
     "printable": "imageport.configuration.positions",
     "unwrap_address": "imageport.http.network",

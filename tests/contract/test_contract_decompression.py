@@ -140,7 +140,7 @@ def test_082_names_in_an_archive_are_never_names_of_files(site: Site, tmp_path: 
 @pytest.mark.parametrize(
     ("limits", "options", "message"),
     [
-        ({"image_size_cap": "8 MiB"}, {}, "unpacks to more than 8.0 MiB"),
+        ({"image_size_cap": "32 MiB"}, {}, "unpacks to more than 32.0 MiB"),
         ({}, {"max_output": "2 MiB"}, "unpacks to more than 2.0 MiB"),
         ({}, {"max_ratio": 100}, "unpacks more than 100 to 1"),
     ],
@@ -152,8 +152,8 @@ def test_083_a_bomb_is_stopped_early(
     """An archive that unpacks to more than the image size cap, than the step allows, or at a suspicious ratio:
     stopped while it is unpacked, and the scratch space is free again."""
     site.configure(limits=limits)
-    # 4 GiB of letters in 4 MiB.
-    bomb = gzip.compress(b"A" * (8 * MIB)) * 512
+    # 16 GiB of letters in 16 MiB.
+    bomb = gzip.compress(b"A" * (8 * MIB)) * 2048
     done = site.run(site.server.publish("/bomb", bomb), image=site.create(), steps=[step(UNPACK, **options)])
     assert_refused(site, done, message, "limit-exceeded")
     assert done.report["source"]["bytes_read"] < len(bomb)

@@ -21,6 +21,11 @@ class Replicas:
         self._opened = location
         return self._read_replica(location)
 
+    @property
+    def store(self) -> str | None:
+        """The store whose copy was opened last, None when none was."""
+        return None if self._opened is None else self._opened.store
+
     def pass_over(self) -> bool:
         """Take the copy that was opened last from the list; False when there is nothing else to read.
 

@@ -96,6 +96,7 @@ class _Import:
         self.ctx: Context | None = None
         self.record: ImageRecord | None = None
         self.meters: list[Meter] = []
+        self.slowest_stage = SlowestStage(self.meters)
         self.progress: dict[str, Any] = {}
         self.written = WrittenImage()
         self.evidence = Evidence()
@@ -237,7 +238,10 @@ class _Import:
         with self.interruption.raising():
             while True:
                 try:
-                    return self._write(record, targets, tries.ctx)
+                    image = self._write(record, targets, tries.ctx)
+                    if self.plan.copies:
+                        self._compare(image.record, tries.store)
+                    return image
                 except ImageportError as error:
                     begun = bool(self.meters) and self.meters[0].stream is not None
                     if not tries.another(error, begun=begun):
@@ -245,6 +249,12 @@ class _Import:
                             error.message += f" (after {tries.made} tries)"
                         raise
                     self._begin_again(error, ctx)
+
+    def _compare(self, record: ImageRecord, store: str | None) -> None:
+        try:
+            compare_with_record(record, self.written, store)
+        except ImageportError as error:
+            raise self.plan.method.blamed(error, "stage") from None
 
     def _begin_again(self, error: ImageportError, ctx: Context) -> None:
         log.warning("%s; the image is read again from the beginning. %s", error, error.hint)
@@ -261,12 +271,12 @@ class _Import:
         image = self._bring(record, ctx)
         write_everywhere(
             image, targets, ctx,
-            digests=digests_to_make(self.lease.before, self.site),
+            digests=digests_to_make(self.lease.before, self.site, copies=self.plan.copies),
             copies=self.plan.copies,
             inspect=not self.plan.copies and image.record.container_format == "bare",
             all_must_succeed=self.plan.all_stores_must_succeed,
             written=self.written,
-            slowest_stage=SlowestStage(self.meters),
+            slowest_stage=self.slowest_stage,
         )  # fmt: skip
         return image
 
@@ -323,7 +333,10 @@ class _Import:
         return self._timed(step, "transform", ctx, transform)
 
     def _timed(self, step: BoundStep, hook: str, ctx: Context, call: Callable[[Meter], T]) -> T:
-        meter = Meter(step, hook, ctx.for_step(step.label).progress, self.meters[-1] if self.meters else None)
+        def tell(done: int, total: int | None) -> None:
+            ctx.report("progress", lane=step.label, done=done, total=total, waits=self.slowest_stage())
+
+        meter = Meter(step, hook, tell, self.meters[-1] if self.meters else None)
         self.meters.append(meter)
         ctx.report("step.start", step=step.label, message=hook)
         started = time.monotonic()
@@ -340,7 +353,6 @@ class _Import:
         for meter in self.meters:
             meter.check_drained()
         if self.plan.copies:
-            compare_with_record(image.record, self.written)
             return image.record
         if self.plan.trust == "signed":
             self.evidence.require_signer()

@@ -31,6 +31,11 @@ class Tries:
         """The context for the method."""
         return self._replicas.ctx
 
+    @property
+    def store(self) -> str | None:
+        """The store whose copy is read; None when there is none."""
+        return self._replicas.store
+
     def another(self, error: ImageportError, *, begun: bool) -> bool:
         """Say whether to begin again after *error*; *begun* tells whether the method had opened its source."""
         by_method = error.step == self._method.label

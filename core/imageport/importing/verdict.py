@@ -50,26 +50,43 @@ def judge(image: Image, written: WrittenImage, site: Site) -> ImageRecord:
     return record
 
 
-def compare_with_record(record: ImageRecord, written: WrittenImage) -> None:
-    """Raise ``VerificationFailed`` unless the bytes of a copy are those that *record* describes."""
+def compare_with_record(record: ImageRecord, written: WrittenImage, store: str | None) -> None:
+    """Raise ``VerificationFailed`` unless the bytes are those that *record* describes.
+
+    They were read from the copy in *store*, or from staging when that is None.
+    """
     _refuse_empty(written)
-    expected: dict[str, tuple[Any, Any]] = {
-        "size": (record.size, written.size),
-        "checksum (md5)": (record.checksum, written.digests.get("md5")),
-    }
-    if record.os_hash_algo:
-        found = written.digests[record.os_hash_algo]
-        expected[f"os_hash_value ({record.os_hash_algo})"] = (record.os_hash_value, found)
-    for name, (wanted, found) in expected.items():
+    expected: list[tuple[str, Any, Any]] = [
+        ("bytes", record.size, written.size),
+        ("md5", record.checksum, written.digests.get("md5")),
+        (record.os_hash_algo or "", record.os_hash_value, written.digests.get(record.os_hash_algo or "")),
+    ]
+    for name, wanted, found in expected:
         if wanted is not None and found is not None and wanted != found:
-            raise VerificationFailed(
-                f"the copy that was read has {name} {found}, the record says {wanted}",
-                hint="that copy is damaged: remove it with 'imageport images delete', --store, and copy from another",
-            )
+            raise _damaged(record, store, f"{name} {found}", wanted)
 
 
-def digests_to_make(record: ImageRecord, site: Site) -> list[str]:
-    """Return the digests of the site, and that of a record which was made under other rules."""
+def _damaged(record: ImageRecord, store: str | None, found: str, wanted: object) -> VerificationFailed:
+    """Return the error for a copy in *store* (None: in staging) that has other bytes than *record* says."""
+    return VerificationFailed(
+        f"the copy in {'staging' if store is None else f'store {store}'} is damaged: it has {found}, "
+        f"the record says {wanted}",
+        hint=""
+        if store is None
+        else f"if another store holds the image, remove this copy with "
+        f"'imageport images delete {record.id} --store {store} --role admin' and copy again",
+    )
+
+
+def digests_to_make(record: ImageRecord, site: Site, *, copies: bool) -> list[str]:
+    """Return the digests of the site, and that of a record which was made under other rules.
+
+    For *copies* of a stored image, the strongest that its record has is enough.
+    """
+    if copies and record.os_hash_value and record.os_hash_algo:
+        return [record.os_hash_algo]
+    if copies and record.checksum:
+        return ["md5"]
     wanted = [*site.digests, record.os_hash_algo] if record.os_hash_algo else site.digests
     return list(dict.fromkeys(wanted))
 
