@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -151,9 +152,9 @@ def remove(path: Path) -> None:
 def size_on_disk(path: Path) -> int:
     """Return the bytes that a leftover file or folder takes on disk."""
     taken = 0
-    # What a link leads to is not here.
-    inside = () if path.is_symlink() else path.rglob("*")
-    for file in (path, *inside):
+    # What a link leads to is not here. Path.rglob would raise when somebody else removes the folder just now.
+    inside = () if path.is_symlink() else os.walk(path)
+    for file in (path, *(Path(folder, name) for folder, *names in inside for name in chain(*names))):
         with suppress(FileNotFoundError):
             taken += file.lstat().st_blocks * 512
     return taken
