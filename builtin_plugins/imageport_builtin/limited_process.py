@@ -21,6 +21,9 @@ from imageport import Context, LimitExceeded, TransformFailed, format_size
 WRAPPERS = ("prlimit", "setpriv")
 
 _QEMU = "qemu-utils (Debian, Ubuntu) or qemu-img (Fedora)"
+#: Ends what has lost its parent before it could ask for the signal that tells of that: none would come any more.
+_UNLESS_ORPHANED = '[ "$PPID" = "$0" ] && exec "$@"'
+
 _PACKAGES = {"qemu-img": _QEMU, "qemu-nbd": _QEMU}
 _TICK = 0.05
 _MOST_COMPLAINTS = 4096
@@ -132,6 +135,7 @@ def leash(cpu_seconds: int) -> list[str]:
     seconds = _permitted(resource.RLIMIT_CPU, cpu_seconds)
     return [
         *(locate("setpriv"), "--pdeathsig", "KILL"),
+        *("/bin/sh", "-c", _UNLESS_ORPHANED, str(os.getpid())),
         *(locate("prlimit"), "--core=0"),
         # At the first limit comes SIGXCPU, which can be told from other deaths; SIGKILL at the second.
         f"--cpu={seconds}:{_permitted(resource.RLIMIT_CPU, seconds + 1)}",

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -88,6 +89,23 @@ def test_killed_with_staged_data_the_image_takes_new_data(bench: Bench, disk: Pa
     assert bench.run("images", "stage", image, disk).returncode == 0
     code, report = bench.importing("--image", image)
     assert code == 0, report["error"]
+
+
+ORPHANS = """
+import os, signal, subprocess
+from imageport_builtin.limited_process import leash
+
+for _ in range(10):
+    if os.fork() == 0:
+        subprocess.Popen([*leash(60), "--", "sleep", "60"])
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.wait()
+"""
+
+
+def test_a_program_does_not_outlive_an_import_that_was_killed_while_it_started() -> None:
+    # The output ends when nobody has it any more, the programs included.
+    subprocess.run([sys.executable, "-c", ORPHANS], check=True, stdout=subprocess.PIPE, timeout=40)
 
 
 def _wait_for_event(process: subprocess.Popen[str], kind: str) -> None:
