@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 #: Times a second that the display is drawn anew.
 _REFRESH = 4
 
-#: Below this many columns there is room for names and numbers only.
-_NARROW = 80
+#: Columns from which on there is room for bars beside the numbers, and for the time that is left.
+_FOR_BARS = 80
+_FOR_TIMES = 60
 
 
 @dataclass
@@ -36,6 +37,9 @@ class _Lane:
         return self.done == self.total
 
     def move(self, event: Event) -> None:
+        if (event.done or 0) < self.done:
+            # Something is read once more, or another file is put in staging.
+            self.samples.clear()
         self.done, self.total = event.done or 0, event.total
         self.samples.append((event.at, self.done))
 
@@ -49,8 +53,9 @@ class _Lane:
 
 
 class Terminal(Plugin[NoConfig]):
-    """Show a lane for each step and store on standard error: bytes, rate, time left, and what is slowest.
+    """Show a lane for each step and store, and one for the digests, on standard error.
 
+    With bytes, rate and time left of each, and what is slowest just now: the source, a step, a digest or a store.
     Does nothing where standard error is no terminal.
     """
 
@@ -59,7 +64,10 @@ class Terminal(Plugin[NoConfig]):
     def __init__(self, config: NoConfig) -> None:
         super().__init__(config)
         self._lanes: dict[str, _Lane] = {}
+        self._source = ""
+        self._stores: set[str] = set()
         self._slowest = ""
+        self._is_written = False
         self._live: Live | None = None
 
     @hookimpl
@@ -70,17 +78,36 @@ class Terminal(Plugin[NoConfig]):
                 self._begin()
             case "step.start" if event.step:
                 self._lanes.setdefault(event.step, _Lane(event.step))
+                if event.message == "stage":
+                    self._source = event.step
             case "step.end" if event.step and not self._lanes[event.step].samples:
                 # Most steps only prepare a stream: their lane comes back with its first byte.
                 del self._lanes[event.step]
             case "progress" if event.lane:
-                self._lanes.setdefault(event.lane, _Lane(event.lane)).move(event)
                 if event.store:
-                    self._slowest = event.waits or "the source"
+                    self._stores.add(event.store)
+                self._lanes.setdefault(event.lane, _Lane(event.lane)).move(event)
+                self._note_slowest(event, event.lane)
             case "image.upload" if event.store in self._lanes:
                 self._lanes[event.store].note = "failed" if event.error else "published"
             case "report":
                 self._end()
+
+    def _note_slowest(self, event: Event, lane: str) -> None:
+        if event.store or lane == "digests":
+            self._is_written = True
+            self._slowest = self._in_words(event.waits)
+        elif not self._is_written and lane != "staging":
+            # What tells of itself works on a file, all alone.
+            self._slowest = self._in_words(event.waits or lane)
+
+    def _in_words(self, waits: str | None) -> str:
+        if waits in (None, self._source):
+            return f"the source ({self._source})" if self._source else "the source"
+        if waits == "inspection":
+            return "the inspection"
+        kind = "store" if waits in self._stores else "step" if waits in self._lanes else "digest"
+        return f"{kind} {waits}"
 
     def _begin(self) -> None:
         from rich.console import Console
@@ -106,24 +133,21 @@ class Terminal(Plugin[NoConfig]):
         from rich.table import Table
         from rich.text import Text
 
-        narrow = self._live is not None and self._live.console.width < _NARROW
+        width = self._live.console.width if self._live is not None else _FOR_BARS
+        bars, times = width >= _FOR_BARS, width >= _FOR_TIMES
         table = Table.grid(padding=(0, 2))
-        table.add_column(no_wrap=True, overflow="ellipsis", max_width=14 if narrow else 24)
-        if not narrow:
-            # The bar is what gives way where the numbers need the room.
+        # Where the numbers need the room, the bar is what gives way, or without it the name.
+        table.add_column(no_wrap=bars, overflow="ellipsis", max_width=24 if bars else 12)
+        if bars:
             table.add_column(max_width=24)
-        for _ in range(2 if narrow else 3):
+        for _ in range(3 if times else 2):
             table.add_column(justify="right", no_wrap=True)
         for lane in list(self._lanes.values()):
-            bar = ProgressBar(
-                # Without a total the bar pulses over its whole width, which nothing done must not look like.
-                total=lane.total if lane.done else 1,
-                completed=lane.done,
-                animation_time=time.monotonic(),
-            )
-            numbers = [_amount(lane), f"{format_size(lane.rate())}/s"] + ([] if narrow else [_left(lane)])
+            # Without a total there is nothing that a bar could be part of.
+            bar = ProgressBar(total=lane.total, completed=lane.done) if lane.total else Text("")
+            numbers = [_amount(lane), f"{format_size(lane.rate())}/s"] + ([_left(lane)] if times else [])
             cells: list[RenderableType] = [Text(printable(lane.name))]
-            table.add_row(*cells, *([] if narrow else [bar]), *map(Text, numbers))
+            table.add_row(*cells, *([bar] if bars else []), *map(Text, numbers))
         return Group(table, Text(f"slowest now: {printable(self._slowest)}" if self._slowest else ""))
 
 
@@ -140,4 +164,6 @@ def _left(lane: _Lane) -> str:
         return ""
     minutes, seconds = divmod(int((lane.total - lane.done) / rate), 60)
     hours, minutes = divmod(minutes, 60)
+    if hours >= 100:
+        return "days left"
     return f"{hours}:{minutes:02}:{seconds:02} left" if hours else f"{minutes}:{seconds:02} left"

@@ -121,6 +121,7 @@ class Context:
                 self.report("progress", lane="staging", done=file.length, total=data.size)
             with writing_to(self.work_folder):
                 file.finish()
+            self.report("progress", lane="staging", done=file.length, total=file.length)
         except BaseException:
             path.unlink()
             raise

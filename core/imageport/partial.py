@@ -107,6 +107,7 @@ class PartialSource:
                 ctx.report("progress", lane="staging", done=position, total=data.size)
             with writing_to(self.path.parent):
                 file.finish()
+            ctx.report("progress", lane="staging", done=position, total=position)
         finally:
             os.close(descriptor)
         return ImageData.from_file(self.path)

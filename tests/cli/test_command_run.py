@@ -38,6 +38,8 @@ def test_json_is_events_with_the_report_once_and_last(cli: CommandLine) -> None:
     assert events[-1]["type"] == "task.success"
     assert "report" not in {event["type"] for event in events}
     assert report["type"] == "report"
+    assert set(report["waited_for"]) == {"md5", "sha512", "inspection", "one", "two"}
+    assert {event["lane"] for event in events if event["type"] == "progress"} >= {"digests", "one", "two"}
     assert report["status"] == "success"
     assert report["image"]["name"] == "mine"
     assert report["image"]["properties"] | {"a": "b", "os_distro": "debian"} == report["image"]["properties"]

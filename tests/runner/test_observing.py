@@ -160,6 +160,15 @@ def test_progress_of_a_lane_is_told_a_few_times_a_second(tmp_path: Path) -> None
     assert listener.events[-1].done == 7
 
 
+def test_a_lane_that_is_complete_is_told_so_at_once_and_no_more_often_than_others(tmp_path: Path) -> None:
+    listener = Listener()
+    observers = Observers([_bound("listener", listener)])
+    for done, at in ((10**9 - 1, 100.0), (10**9, 100.01), (10**9, 100.06), (10**9, 100.11), (10**9, 100.22)):
+        observers.emit(_progress(done, at), context(tmp_path))
+    observers.close()
+    assert [heard.at for heard in listener.events] == [100.0, 100.01, 100.22]
+
+
 @pytest.mark.parametrize(
     "error", [LookupError("oops"), SystemExit(3), KeyboardInterrupt()], ids=lambda error: type(error).__name__
 )

@@ -103,14 +103,16 @@ def _pace(report: Report, image: ImageRecord) -> str:
 
 
 def _slowest(report: Report) -> str | None:
-    """Name what took most of the time: a stage, or the stores for which all stages had to wait."""
-    seconds = {stage.step: 0.0 for stage in report.stages}
+    """Name what took most of the time: the source, a step, or a digest or store that the stream had to wait for."""
+    seconds: dict[str, float] = {}
     for stage in report.stages:
-        seconds[stage.step] += stage.seconds
+        name = f"the source ({stage.step})" if stage.step == report.stages[0].step else f"step {stage.step}"
+        seconds[name] = seconds.get(name, 0.0) + stage.seconds
+    for label, waited in report.waited_for.items():
+        kind = "store" if label in report.stores else "digest" if label in report.digests else "the"
+        seconds[f"{kind} {label}"] = waited
     if not seconds:
         return None
-    waited = report.seconds - sum(seconds.values())
-    label, most = max(seconds.items(), key=lambda item: item[1])
-    if waited > most:
-        label, most = "the stores and digests", waited
-    return f"{label}, {most:.1f} s"
+    rest = report.seconds - sum(seconds.values())
+    name, most = max([*seconds.items(), ("reading, publishing and records", rest)], key=lambda item: item[1])
+    return f"{name}, {most:.1f} s of {report.seconds:.1f} s"
