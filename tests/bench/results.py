@@ -56,8 +56,8 @@ def machine(folder: Path) -> Mapping[str, str]:
         if line.startswith("model name")
     ]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    command: list[str | Path] = ["stat", "--file-system", "--format=%T", folder]
-    file_system = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    command: list[str | Path] = ["df", "--output=fstype", folder]
+    file_system = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1]
     return {
         "processors": f"{os.cpu_count()} x {names[0] if names else platform.machine()}",
         "memory": f"{memory / (1 << 30):.0f} GiB",

@@ -12,7 +12,10 @@ from tests.bench.yardsticks import YARDSTICKS
 
 def report(results: Results, machine: Mapping[str, str], size: int) -> str:
     """Return all tables."""
-    glance = "recorded on another machine" if results.recorded else "measured in the same run"
+    measured = any(kind == "glance" for kind, _ in (*results.costs, *results.failures))
+    glance = "not measured" if not measured else "measured in the same run"
+    if results.recorded:
+        glance = "recorded on another machine"
     lines = [
         f"Images of {size / (1 << 30):g} GiB, half of it zeros; Glance {glance}.",
         "Seconds are medians, with the fastest and the slowest of n runs.",

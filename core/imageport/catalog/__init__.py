@@ -1,7 +1,8 @@
 """The catalog: the database of images and tasks.
 
-Every method is one transaction. Calls that take a :class:`Lease` are fenced: they raise ``LockLost`` and
-change nothing once the import no longer holds the lock of its image.
+Every method is one transaction. Those of an import wait for the disk when it announces a copy, when the image becomes
+active, and when it ends: what a power failure undoes in between would be rolled back anyway. Calls that take a
+:class:`Lease` are fenced: they raise ``LockLost`` and change nothing once the import does not hold the lock any more.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class Catalog:
         properties are put back should it fail. Raises ``UsageError`` for an unknown image or field.
         """
         locks.refuse_setting(properties)
-        with self._database.writing() as connection:
+        with self._database.writing(durable=fence is None or "status" in fields) as connection:
             if fence is None:
                 images.lock_row(connection, image_id)
                 now = current_time(connection)
@@ -193,7 +194,7 @@ class Catalog:
         when the image is locked, its status is none of *starts_from*, or it lacks a format and the import is not one
         that *brings_formats*; ``UsageError`` when there is no image.
         """
-        with self._database.writing() as connection:
+        with self._database.writing(durable=False) as connection:
             return imports.begin(
                 connection,
                 image_id,
@@ -207,17 +208,17 @@ class Catalog:
 
     def start(self, lease: Lease) -> None:
         """Say that the work of the import begins: its task is ``processing``. Raises ``LockLost``."""
-        with self._database.writing() as connection:
+        with self._database.writing(durable=False) as connection:
             imports.start(connection, lease)
 
     def renew(self, lease: Lease, *, lease_seconds: float, progress: Mapping[str, Any]) -> bool:
         """Prolong the lease from now on; return whether the import is to stop. Raises ``LockLost``."""
-        with self._database.writing() as connection:
+        with self._database.writing(durable=False) as connection:
             return imports.renew(connection, lease, lease_seconds=lease_seconds, progress=progress)
 
     def require(self, lease: Lease) -> None:
         """Prolong the lease from now on. Raises ``LockLost`` when it is not this import's any more."""
-        with self._database.writing() as connection:
+        with self._database.writing(durable=False) as connection:
             imports.require(connection, lease)
 
     def announce(self, lease: Lease, location: Location) -> None:
@@ -236,7 +237,7 @@ class Catalog:
 
     def publish(self, lease: Lease, location: Location) -> None:
         """Show the copy in the record of the image. Raises ``LockLost``."""
-        with self._database.writing() as connection:
+        with self._database.writing(durable=False) as connection:
             locks.require(connection, lease.image_id, lease.fence)
             locations.put(connection, lease.image_id, lease.task_id, location, "active")
             store_lists.settle_store(connection, lease, location.store, failed=False)
@@ -249,7 +250,7 @@ class Catalog:
 
     def store_failed(self, lease: Lease, store: str) -> None:
         """Move *store* from the importing list to the failed list. Raises ``LockLost``."""
-        with self._database.writing() as connection:
+        with self._database.writing(durable=False) as connection:
             locks.require(connection, lease.image_id, lease.fence)
             store_lists.settle_store(connection, lease, store, failed=True)
 

@@ -72,12 +72,16 @@ class Database:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """Give a transaction that commits at the end of the block, or leaves no trace when it raises."""
+    def writing(self, *, durable: bool = True) -> Iterator[Connection]:
+        """Give a transaction that commits at the end of the block, or leaves no trace when it raises.
+
+        One that is not *durable* does not wait for the disk of an SQLite file: a power failure may undo it, unless a
+        durable one has followed.
+        """
         with (
             self._translated(),
             self._turn,
-            self._engine.connect().execution_options(write=True) as connection,
+            self._engine.connect().execution_options(write=True, durable=durable) as connection,
             connection.begin(),
         ):
             yield connection
@@ -177,11 +181,13 @@ def _sqlite(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        if not connection.get_execution_options().get("write", False):
+        options = connection.get_execution_options()
+        if not options.get("write", False):
             connection.execute(text("BEGIN"))
             return
         # A transaction that starts by reading cannot wait for its turn to write: SQLite fails it at once.
         driver = cast("sqlite3.Connection", connection.connection.driver_connection)
+        driver.execute(f"PRAGMA synchronous = {'FULL' if options.get('durable', True) else 'NORMAL'}")
         driver.execute("PRAGMA busy_timeout = 0")
         try:
             _patiently(driver, "BEGIN IMMEDIATE")

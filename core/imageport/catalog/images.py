@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from imageport.catalog.lifecycle import CLEARED_WHEN_QUEUED, require_image_move
@@ -64,7 +64,7 @@ def create(connection: Connection, record: ImageRecord, now: datetime) -> None:
 
 def get(connection: Connection, image_id: str) -> ImageRecord:
     """Return the image with exactly this id. Raises ``UsageError``."""
-    found = select_records(connection, images.c.id == image_id)
+    found = _records(connection, _SELECTS_OF_ONE, {"wanted": image_id})
     if not found:
         raise no_image(image_id)
     return found[0]
@@ -119,21 +119,36 @@ def find(connection: Connection, name_or_id: str, among: Callable[[ImageRecord],
 
 def select_records(connection: Connection, *conditions: ColumnElement[bool]) -> list[ImageRecord]:
     """Return the images that meet all *conditions*, newest first."""
+    return _records(connection, _selects(*conditions), {})
+
+
+def _selects(*conditions: ColumnElement[bool]) -> tuple[Select[Any], Select[Any], Select[Any]]:
+    """Return what reads the images that meet all *conditions*: their fields, properties and visible locations."""
     wanted = select(images.c.id).where(*conditions)
-    properties: dict[str, dict[str, str]] = defaultdict(dict)
-    for row in connection.execute(select(image_properties).where(image_properties.c.image_id.in_(wanted))):
-        properties[row.image_id][row.name] = row.value
-    locations: dict[str, list[Location]] = defaultdict(list)
-    for row in connection.execute(
+    return (
+        select(images).where(*conditions).order_by(images.c.created_at.desc(), images.c.id),
+        select(image_properties).where(image_properties.c.image_id.in_(wanted)),
         select(image_locations)
         .where(image_locations.c.image_id.in_(wanted), image_locations.c.status == "active")
         # Stores are written side by side: which of them was first means nothing.
-        .order_by(image_locations.c.store, image_locations.c.number)
-    ):
-        locations[row.image_id].append(to_location(row))
-    rows = connection.execute(
-        select(images).where(*conditions).order_by(images.c.created_at.desc(), images.c.id)
+        .order_by(image_locations.c.store, image_locations.c.number),
     )
+
+
+#: An import reads its record ten times: making the statements anew would take as long as executing them.
+_SELECTS_OF_ONE = _selects(images.c.id == bindparam("wanted"))
+
+
+def _records(
+    connection: Connection, selects: tuple[Select[Any], Select[Any], Select[Any]], values: Mapping[str, Any]
+) -> list[ImageRecord]:
+    of_images, of_properties, of_locations = selects
+    properties: dict[str, dict[str, str]] = defaultdict(dict)
+    for row in connection.execute(of_properties, values):
+        properties[row.image_id][row.name] = row.value
+    locations: dict[str, list[Location]] = defaultdict(list)
+    for row in connection.execute(of_locations, values):
+        locations[row.image_id].append(to_location(row))
     return [
         ImageRecord(
             **{name: value for name, value in row.items() if name not in {"fence", "tags"}},
@@ -141,7 +156,7 @@ def select_records(connection: Connection, *conditions: ColumnElement[bool]) -> 
             properties=properties[row["id"]],
             locations=tuple(locations[row["id"]]),
         )
-        for row in rows.mappings()
+        for row in connection.execute(of_images, values).mappings()
     ]
 
 

@@ -42,6 +42,11 @@ def hooks_of(plugin_class: type[Plugin[Any]]) -> tuple[str, ...]:
     return tuple(name for name in HOOKS if name in marked)
 
 
+def marked_methods(plugin_class: type[Plugin[Any]]) -> frozenset[str]:
+    """Return the names of the methods that are marked as hooks, whatever hook that is."""
+    return frozenset(method.name for method in _methods(plugin_class) if method.mark is not None)
+
+
 def mistake_in_hooks(plugin_class: type[Plugin[Any]]) -> str | None:
     """Return what keeps a method of *plugin_class* from being called as its author meant, or None."""
     return next(filter(None, map(_mistake, _methods(plugin_class))), None)
