@@ -58,7 +58,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", default="", metavar="WORDS", help="only what has these words in its title")
     parser.add_argument("--folder", type=Path, default=REPOSITORY / "bench-run", help="where to work")
     parser.add_argument("--write", action="store_true", help=f"write the tables to {PAGE.name}")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.write and options.only:
+        parser.error("--write needs all rows of the tables: leave --only out")
+    return options
 
 
 def _measure(inputs: Inputs, folder: Path, options: argparse.Namespace) -> Results:
