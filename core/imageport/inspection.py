@@ -3,13 +3,15 @@
 The inspectors are those of oslo.utils, which OpenStack uses at the same place. They see the bytes in order
 and keep little of them, so an image is inspected while it streams past. Added here: the verdict never
 depends on how the bytes were cut into pieces; fixed VHD images are known by their footer and bare VMDK
-descriptors by their text; qcow2 with extended L2 entries, which refer to nothing outside the file, is safe.
+descriptors by their text; what needs a parent file is not safe in any format; qcow2 with extended L2
+entries, which refer to nothing outside the file, is safe.
 """
 
 from __future__ import annotations
 
 import os
 import struct
+import uuid
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +36,10 @@ _SECTOR = 512
 _LARGEST_SIZE = (1 << 63) - 1
 _QCOW2_KNOWN_FEATURES = 5
 _VHD_FIXED = 2
+_VHD_DIFFERENCING = 4
+_VDI_DIFFERENCING = 4
+#: The metadata item that says where the parent is (MS-VHDX 2.6.2.6).
+_VHDX_PARENT_LOCATOR = uuid.UUID("a8d35f2d-b30b-454d-abf7-d3d84834ab0c").bytes_le
 
 
 @dataclass(frozen=True)
@@ -184,6 +190,8 @@ class FormatInspection:
             return {"descriptor": "it is a descriptor, which refers to other files"}
         if inspector.NAME in self._broken:
             return {"header": f"its header cannot be parsed: {self._broken[inspector.NAME]}"}
+        if _is_differencing(inspector):
+            return {"parent": "it is a differencing disk: the rest of it is in another file"}
         try:
             inspector.safety_check()
         except Exception as error:  # noqa: BLE001 - whatever a check stumbles over is no sign of safety
@@ -247,6 +255,20 @@ def _wants_more(inspector: Any) -> bool:
     if inspector.has_region("footer"):
         return not inspector.region("descriptor").complete
     return not inspector.complete
+
+
+def _is_differencing(inspector: Any) -> bool:
+    """Say whether the image has but the changes to a parent, for formats in which oslo.utils does not look."""
+    match inspector.NAME:
+        case "vhd":
+            return int.from_bytes(inspector.region("header").data[60:64], "big") == _VHD_DIFFERENCING
+        case "vdi":
+            return int.from_bytes(inspector.region("header").data[76:80], "little") == _VDI_DIFFERENCING
+        case "vhdx" if inspector.has_region("metadata"):
+            return _VHDX_PARENT_LOCATOR in inspector.region("metadata").data
+        case "vmdk":
+            return "parentfilenamehint" in (inspector.desc_text or "")
+    return False
 
 
 def _vhd_size(footer: bytes) -> int:
