@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import tarfile
 import zipfile
@@ -18,15 +19,16 @@ _COMMANDS = {
     "xz": ["xz", "-0c", "payload"],
     "zstd": ["zstd", "-1qc", "payload"],
     "zip": ["zip", "-q1", "-", "payload"],
-    "tar": ["tar", "--sparse", "--hole-detection=raw", "-cf", "-", "payload"],
+    "tar": ["tar", "--sparse", "-cf", "-", "payload"],
     "7z": ["7z", "a", "-bd", "-bso0", "-mx=1", "archive", "payload"],
     "lha": ["jlha", "ao5q", "archive", "payload"],
 }
 
 
 def packed(kind: str, content: bytes, folder: Path) -> bytes:
-    """Return what a real program packs *content* into."""
-    (folder / "payload").write_bytes(content)
+    """Return what a real program packs *content* into; zeros at its end are a hole in the file."""
+    (folder / "payload").write_bytes(content.rstrip(b"\0"))
+    os.truncate(folder / "payload", len(content))
     done = subprocess.run(_COMMANDS[kind], cwd=folder, check=True, capture_output=True)
     made = folder / ("archive.7z" if kind == "7z" else "archive")
     return made.read_bytes() if made.exists() else done.stdout
