@@ -68,10 +68,15 @@ class ImageConversion(Plugin[ImageConversionConfig]):
     """
 
     reads = "either"
-    writes = "disk"
+    writes: Literal["nothing", "stream", "file", "disk"] = "disk"
     runs_after = frozenset({"image_decompression"})
     binaries = qemu_img.BINARIES
     stability = "stable"
+
+    def __init__(self, config: ImageConversionConfig) -> None:
+        super().__init__(config)
+        if config.output_format == "raw":
+            self.writes = "stream"
 
     def passes(self, head: bytes) -> bool:
         """Whether the image is an iso; all others may need qemu-img, which shows at their end only."""

@@ -47,8 +47,8 @@ class Plugin(Generic[ConfigT]):
 
     #: What ``transform`` makes of the bytes: ``nothing``, for they pass as they are; a ``stream``; a ``file`` in the
     #: work folder; or a ``disk``, a file of at most the virtual size of the image. ``imageport plan`` tells scratch
-    #: data by this and by ``reads``.
-    writes: ClassVar[Literal["nothing", "stream", "file", "disk"]] = "stream"
+    #: data by this and by ``reads``. Where the options decide, a plugin sets it on itself in ``__init__``.
+    writes: Literal["nothing", "stream", "file", "disk"] = "stream"
 
     #: Names of plugins that must stand above (``runs_after``) or below (``runs_before``) this one when both are used.
     runs_after: ClassVar[frozenset[str]] = frozenset()

@@ -85,6 +85,10 @@ def test_a_plan_tells_scratch_data_and_the_expected_bottleneck(cli: CommandLine)
     shown = cli.inside("plan", "p.yaml", "disk.raw").out
     assert "\n  the source, 3.0 MiB\n  at most 3.0 MiB in all, and " in shown
     assert " are free: it fits\n" in shown
+    assert (
+        "\ndeadlines:\n  import:\n    in all: no deadline\n    download:\n      each try: 86400 s\n" in shown
+    )
+    assert "\n      minimum rate: 1.0 KiB/s\n" in shown
     assert "\n  the source\n" in cli.inside("plan", "p.yaml", "-").out
 
 

@@ -21,7 +21,7 @@ from imageport.plugins.binding import BoundStep
 from imageport.plugins.catalogue import Catalogue
 
 GIB = 1 << 30
-CONVERTED = "[{use: image_decompression}, {use: image_conversion}]"
+CONVERTED = "[{use: image_decompression}, {use: image_conversion, with: {output_format: vmdk}}]"
 
 Make = Callable[..., Plan]
 
@@ -98,10 +98,7 @@ def test_what_is_in_an_archive_is_not_known(plan: Make, site: Site, qcow2: Path)
 
 def test_a_remote_source_is_told_in_its_own_terms(plan: Make, site: Site) -> None:
     remote = plan("https://example.org/x", "[{use: no_op}, {use: image_conversion}]", method="web-download")
-    assert _needs(forecast(remote, site)) == [
-        ("image_conversion", "the source", None, False),
-        ("image_conversion", "the virtual size of its disk", None, False),
-    ]
+    assert _needs(forecast(remote, site)) == [("image_conversion", "the source", None, False)]
 
 
 def test_an_image_that_every_step_lets_pass_needs_no_scratch_data(

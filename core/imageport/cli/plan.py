@@ -86,9 +86,8 @@ def _show(plan: dict[str, Any], limits: Limits) -> None:
     say(f"staging: {plan['staging']}, because {plan['staging_reason']}")
     _show_scratch(plan["scratch"])
     _show_bottleneck(plan["bottleneck"])
-    if deadlines := plan.get("deadlines"):
-        say("deadlines:")
-        _show_tree(deadlines, "  ")
+    say("deadlines:")
+    _show_deadlines(plan["deadlines"], "  ")
     say("limits:")
     print_fields({f"  {name}": value for name, value in _readable(limits)})
 
@@ -130,13 +129,18 @@ def _show_bottleneck(bottleneck: dict[str, Any]) -> None:
     print_fields(speeds)
 
 
-def _show_tree(tree: dict[str, Any], indent: str) -> None:
+def _show_deadlines(tree: dict[str, Any], indent: str) -> None:
+    from imageport.limits import format_size
+
     for name, value in tree.items():
+        words = name.replace("_", " ")
         if isinstance(value, dict):
-            say(f"{indent}{name}:")
-            _show_tree(value, indent + "  ")
+            say(f"{indent}{words}:")
+            _show_deadlines(value, indent + "  ")
+        elif value is None:
+            say(f"{indent}{words}: no deadline")
         else:
-            say(f"{indent}{name}  {option_text(value)}")
+            say(f"{indent}{words}: {f'{format_size(value)}/s' if name == 'minimum_rate' else f'{value:g} s'}")
 
 
 def _show_steps(steps: list[dict[str, Any]]) -> None:
