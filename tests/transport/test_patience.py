@@ -135,3 +135,20 @@ def test_a_machine_that_does_not_answer_is_given_up_and_cancelling_ends_the_wait
         threading.Timer(0.3, cancelled.set).start()
         with pytest.raises(Cancelled):
             make_transport(cancelled=cancelled, limits=Limits(connect_timeout=60)).get(url)
+
+
+def test_what_is_here_goes_on_its_way_while_the_server_says_nothing(http_server: HttpServer) -> None:
+    """The server sends the second half when the first has arrived."""
+    arrived = threading.Event()
+
+    def in_halves(reply: Reply) -> None:
+        reply.head(200, {"Content-Length": "10"})
+        reply.write(b"first")
+        arrived.wait(20)
+        reply.write(b"other")
+
+    url = http_server.answer("/disk", in_halves)
+    chunks = make_transport(limits=Limits(read_timeout=15)).get(url).chunks()
+    assert bytes(next(chunks)) == b"first"
+    arrived.set()
+    assert b"".join(chunks) == b"other"

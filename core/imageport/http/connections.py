@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import http.client
 import logging
+import math
 import os
 import select
 import socket
@@ -50,6 +51,8 @@ class Watch:
         self._waited = 0.0
         self._received = 0
         self._stopped = threading.Event()
+        #: When a read ends that brings nothing, so that what came before it goes on its way.
+        self.until = math.inf
 
     def another(self) -> Watch:
         """Return the watch of another connection for the same download: it has the same deadline."""
@@ -94,7 +97,8 @@ class Watch:
     def receive(self, read: Callable[[], int]) -> int:
         """Call *read*, which gives up after ``SLICE`` seconds, until it returns; keep account of the rate.
 
-        Raises ``TimeoutError`` when the server says nothing for ``read_timeout`` seconds.
+        Raises ``TimeoutError`` when the server says nothing for ``read_timeout`` seconds, and at the moment ``until``
+        ``BlockingIOError``, which means "nothing yet" to the layers above.
         """
         started = time.monotonic()
         while True:
@@ -106,6 +110,9 @@ class Watch:
                     raise TimeoutError(
                         f"the server sent nothing for {self.limits.read_timeout:g} s"
                     ) from None
+                if time.monotonic() > self.until:
+                    self._account(0, time.monotonic() - started)
+                    raise BlockingIOError(errno.EAGAIN, "nothing has come yet") from None
             else:
                 self._account(count, time.monotonic() - started)
                 return count

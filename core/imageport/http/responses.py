@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import math
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -108,8 +109,11 @@ class Exchange:
         """The header fields, those of one name joined."""
         return HTTPHeaderDict(self.answer.headers.items())
 
-    def read_into(self, buffer: memoryview) -> int:
-        """Fill *buffer* with what one read brings, undecoded, and return how many bytes that is; 0 at the end."""
+    def read_into(self, buffer: memoryview) -> int | None:
+        """Fill *buffer* with what one read brings, undecoded, and return how many bytes that is; 0 at the end.
+
+        None when the watch has ended the read before anything came.
+        """
         if self.answer.chunked:
             piece = self.answer.read1(len(buffer))
             buffer[: len(piece)] = piece
@@ -205,9 +209,12 @@ class HttpResponse:
                 buffer = POOL.lend()
                 have = 0
                 begun = time.monotonic()
-                while have < CHUNK_SIZE and (count := self._receive(buffer[have:])):
+                until = math.inf if whole else begun + _SLOW
+                while have < CHUNK_SIZE and (
+                    count := self._receive(buffer[have:], until if have else math.inf)
+                ):
                     have += count
-                    if time.monotonic() - begun > _SLOW and not whole:
+                    if time.monotonic() > until:
                         break
                 if not have:
                     return
@@ -259,8 +266,11 @@ class HttpResponse:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _receive(self, buffer: memoryview) -> int:
-        """Fill *buffer* with what came in and return how many bytes that is; 0 at the end of the body."""
+    def _receive(self, buffer: memoryview, until: float) -> int | None:
+        """Fill *buffer* with what came in and return how many bytes that is; 0 at the end of the body.
+
+        None when nothing has come *until* then.
+        """
         while True:
             if self.closed:
                 # A closed connection looks like the end of the body.
@@ -275,6 +285,8 @@ class HttpResponse:
                 self._ask(None)
                 continue
             try:
+                # What says how long chunks are is no place to stop at.
+                self._watch.until = math.inf if self._exchange.answer.chunked else until
                 count = self._exchange.read_into(buffer)
             except TooSlow as error:
                 self._slow += 1
@@ -286,6 +298,10 @@ class HttpResponse:
             except CONNECTION_ERRORS as error:
                 self._resume(error)
                 continue
+            finally:
+                self._watch.until = math.inf
+            if count is None:
+                return None
             if count:
                 self._position += count
                 self._breaks = 0
