@@ -208,11 +208,10 @@ class HttpResponse:
             while True:
                 buffer = POOL.lend()
                 have = 0
-                begun = time.monotonic()
-                until = math.inf if whole else begun + _SLOW
-                while have < CHUNK_SIZE and (
-                    count := self._receive(buffer[have:], until if have else math.inf)
-                ):
+                until = math.inf
+                while have < CHUNK_SIZE and (count := self._receive(buffer[have:], until)):
+                    if not (have or whole):
+                        until = time.monotonic() + _SLOW
                     have += count
                     if time.monotonic() > until:
                         break
