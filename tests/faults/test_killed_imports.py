@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -28,37 +26,6 @@ def _create(bench: Bench) -> str:
     formats = ("--disk-format", "qcow2", "--container-format", "bare")
     record = json.loads(bench.run("images", "create", "--name", "victim", *formats, "--json").stdout)
     return str(record["id"])
-
-
-@pytest.mark.parametrize("round_number", range(2))
-def test_after_kill_9_gc_leaves_nothing_and_the_image_can_be_imported(
-    bench: Bench, disk: Path, round_number: int
-) -> None:
-    bench.pipeline(must=bool(round_number % 2))
-    image = _create(bench)
-    process = bench.start("run", "pipeline.yaml", disk, "--image", image, "--json")
-    assert process.stdout is not None
-    _wait_for_event(process, random.Random(round_number).choice(["task.create", "image.prepare", "progress"]))
-    time.sleep(random.Random(round_number).uniform(0, 0.25))
-    process.kill()
-    process.communicate()
-    cleaned = bench.run("gc", "--json")
-    assert cleaned.returncode == 0, cleaned.stderr
-    assert not _tasks(bench, "processing")
-    assert bench.scratch() == []
-    record = bench.show(image)
-    # An import that had published the image before it died is completed, any other is taken back.
-    assert sorted(copy["url"] for copy in record["locations"]) == [
-        f"file://{path}" for path in bench.copies()
-    ]
-    if record["status"] == "active":
-        assert record["locations"]
-        return
-    assert record["status"] == "queued"
-    assert bench.copies() == []
-    code, report = bench.importing(disk, "--image", image)
-    assert code == 0, report["error"]
-    assert len(bench.copies()) == 2
 
 
 def test_the_next_import_of_the_image_takes_over_without_gc(bench: Bench, disk: Path) -> None:
@@ -113,8 +80,3 @@ def _wait_for_event(process: subprocess.Popen[str], kind: str) -> None:
     for line in process.stdout:
         if json.loads(line).get("type") == kind:
             return
-
-
-def _tasks(bench: Bench, status: str) -> list[str]:
-    tasks = json.loads(bench.run("tasks", "list", "--json").stdout)
-    return [task["id"] for task in tasks if task["status"] == status]
