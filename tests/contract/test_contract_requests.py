@@ -327,7 +327,7 @@ def test_015_the_task_of_an_import_is_named(site: Site, url: str) -> None:
     site.let_go("s1")
     done = running.finish()
     assert done.report["task_id"] == task
-    assert done.task["result"] == {"image_id": image}
+    assert done.task["result"]["image_id"] == image
     failed = site.run(site.server.answer("/gone", status(404)), image=site.create())
     assert failed.task["id"] == failed.report["task_id"]
     assert failed.task["status"] == "failure"

@@ -39,6 +39,10 @@ def doors(source: str) -> Iterator[str]:
                 yield name
 
 
+#: Sockets that lead to a program of this machine only: the family of the one that connects is AF_UNIX.
+LOCAL = {"nbd.py": ["socket.socket"], "qemu_export.py": ["socket.socket", "socket.socket", "socket.AF_UNIX"]}
+
+
 def test_there_is_one_way_to_the_network() -> None:
     """Every url is judged where connections are made. In Glance the tasks for imports and for OVF had their own way."""
     sources = [
@@ -48,7 +52,7 @@ def test_there_is_one_way_to_the_network() -> None:
         if not path.is_relative_to(GUARDED)
     ]
     assert len(sources) > 100
-    assert {path.name: found for path in sources if (found := list(doors(path.read_text())))} == {}
+    assert {path.name: found for path in sources if (found := list(doors(path.read_text())))} == LOCAL
 
 
 def test_another_way_would_be_seen() -> None:
