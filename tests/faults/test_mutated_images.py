@@ -49,7 +49,7 @@ few = settings(
     derandomize=True,
     database=None,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 values = st.one_of(
     st.binary(min_size=1, max_size=8),
