@@ -45,7 +45,7 @@ DISK = random.Random(3).randbytes(200_000) + bytes((1 << 20) - 200_000)
 
 # The same examples in every run; the machine holds no state that counts between two.
 few = settings(
-    max_examples=20,
+    max_examples=15,
     derandomize=True,
     database=None,
     deadline=None,
