@@ -26,7 +26,9 @@ HOSTS = ("cloud.debian.org",)
 def clone(tmp_path: Path) -> Path:
     """Return a copy of the repository that `make` finds prepared."""
     clone = tmp_path / "clone"
-    not_copied = shutil.ignore_patterns(".git", ".venv", ".tox", "demo-run", "bench-run", "__pycache__", ".*_cache")
+    not_copied = shutil.ignore_patterns(
+        ".git", ".venv", ".tox", "demo-run", "bench-run", "__pycache__", ".*_cache"
+    )
     shutil.copytree(PROJECT, clone, ignore=not_copied)
     _make_environment(clone / ".venv")
     for purpose in ("demo", "test"):
