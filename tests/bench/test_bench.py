@@ -53,7 +53,8 @@ def test_the_cost_of_a_flow_is_that_of_its_command(inputs: Inputs, url: str, tmp
     assert cost.cpu_seconds > 0
     assert cost.seconds > 0
     assert 2 * MIB <= cost.written < 8 * MIB
-    assert 16 * MIB < cost.peak_rss < 512 * MIB
+    # No upper bound: the kernel counts what the process that started it has taken, and here that runs all tests.
+    assert cost.peak_rss > 16 * MIB
 
 
 def test_every_yardstick_handles_the_whole_disk(inputs: Inputs, url: str, tmp_path: Path) -> None:

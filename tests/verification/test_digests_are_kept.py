@@ -146,4 +146,5 @@ def test_a_copy_has_the_digests_of_the_copy_that_was_read(published: Imports) ->
         "name: copy\nsource: {use: copy-image}\nstores: [{use: file, id: three, with: {directory: three}}]\n"
     )
     report = published.command("run", "copy.yaml", "--image", image, "--role", "admin", "--json").report
-    assert report["source"]["digests"] == report["digests"] == digests(DISK, "md5", "sha512")
+    # The strongest that the record has is enough to compare a copy with.
+    assert report["source"]["digests"] == report["digests"] == digests(DISK, "sha512")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from imageport.buffers import Chunks, Piece, evened
 from imageport.importing.backlog import Backlog
 from imageport.importing.consumer import Consumer, stalled
+
+log = logging.getLogger(__name__)
 
 #: Seconds between two looks at how far the consumers are.
 REPORT_INTERVAL = 0.2
@@ -57,16 +60,23 @@ def fan_out(
         if backlog is not None:
             backlog.close()
     except BaseException as error:
-        # Whoever keeps the error must not keep open what is behind the stream.
-        if isinstance(chunks, Generator):
-            chunks.close()
         for consumer in consumers:
             consumer.pipe.close(error)
+        _close(chunks)
         deadline = time.monotonic() + LAST_WAIT
         for consumer in consumers:
             consumer.wait(max(0.0, deadline - time.monotonic()))
         raise
     return total
+
+
+def _close(chunks: Chunks) -> None:
+    """Let go of what is behind the stream: whoever keeps the error would keep it open."""
+    if isinstance(chunks, Generator):
+        try:
+            chunks.close()
+        except Exception:
+            log.warning("the source could not be closed", exc_info=True)
 
 
 def _feed(
