@@ -71,7 +71,7 @@ class _Request:
 
 
 class NbdExport:
-    """The disk at the other end of *connection*, which has a timeout; *check* is called each time that it passes.
+    """The disk at the other end of *connection*; *check* is called for every answer, and when its timeout passes.
 
     ``size`` is in bytes. Raises ``NbdError``, ``OSError``, and whatever *check* raises.
     """
@@ -128,6 +128,7 @@ class NbdExport:
             told.append(answer)
 
     def _take_reply(self) -> None:
+        self._check()
         magic, flags, kind, handle, length = struct.unpack(">IHHQI", self._receive(20))
         request = self._wanted.get(handle)
         if magic != _CHUNK_MAGIC or request is None or request.done:

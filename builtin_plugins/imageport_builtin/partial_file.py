@@ -54,6 +54,9 @@ class PartialFile:
             if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
                 raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))  # noqa: TRY301
             named = path.rename(hidden_name(final, mark))
+            if not os.path.samestat(status, named.lstat()):
+                named.rename(path)
+                raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))  # noqa: TRY301
         except BaseException:
             os.close(descriptor)
             raise

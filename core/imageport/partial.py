@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from imageport.buffers import CHUNK_SIZE, Chunks
 from imageport.data import ImageData
-from imageport.http.responses import HttpResponse, Rest
+from imageport.http.exchange import Rest
+from imageport.http.responses import HttpResponse
 from imageport.scratch import require_space, space_taken, writing_to
 from imageport.sparse import SparseFile, descriptor_chunks
 

@@ -191,6 +191,19 @@ def write_sparse(descriptor: int, piece: Piece, position: int) -> int:
     return written
 
 
+def zeros_marked(chunks: Chunks) -> Chunks:
+    """Replace whole pieces of zeros by ``ZERO_CHUNK``, so that those who read the pieces need not look for them."""
+    for piece in chunks:
+        yield ZERO_CHUNK if len(piece) == CHUNK_SIZE and _is_all_zero(piece) else piece
+
+
+def _is_all_zero(piece: Piece) -> bool:
+    if piece is ZERO_CHUNK:
+        return True
+    view = memoryview(piece)
+    return all(is_zero(view[start : start + SPARSE_BLOCK]) for start in range(0, len(view), SPARSE_BLOCK))
+
+
 def data_runs(piece: Piece) -> list[tuple[int, int]]:
     """Return where in *piece* there are blocks of ``SPARSE_BLOCK`` bytes that are not zero: starts and ends."""
     if piece is ZERO_CHUNK:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
@@ -80,14 +79,18 @@ def test_any_length_is_written_to_the_last_byte(path: Path, tail: int) -> None:
 
 
 def test_what_was_written_is_not_in_the_page_cache(tmp_path: Path) -> None:
-    """Direct writes leave no page: a file system that cannot do them would fail here, where tests run."""
-    path = tmp_path / "image"
-    descriptor = _open(path)
-    file = SparseFile(descriptor)
-    file.write(_pooled(os.urandom(CHUNK_SIZE)))
-    assert fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT
-    file.finish()
+    """A read that may not wait for the disk gets nothing; of a file that was written as usual it gets everything."""
+    direct, usual = tmp_path / "direct", tmp_path / "usual"
+    content = os.urandom(CHUNK_SIZE)
+    usual.write_bytes(content)
+    descriptor = _open(direct)
+    _write([_pooled(content)], descriptor)
     os.close(descriptor)
+    buffer = bytearray(CHUNK_SIZE)
+    with usual.open("rb") as file:
+        assert os.preadv(file.fileno(), [buffer], 0, os.RWF_NOWAIT) == CHUNK_SIZE
+    with direct.open("rb") as file, pytest.raises(BlockingIOError):
+        os.preadv(file.fileno(), [buffer], 0, os.RWF_NOWAIT)
 
 
 def test_runs_of_data_are_told_from_zeros() -> None:

@@ -2,42 +2,27 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
+from tests.context import make_context, unused
 
-from imageport import Caller, Cancelled, Context, HttpTransport, ImageData, LimitExceeded, TransformFailed
+from imageport import Cancelled, Context, ImageData, LimitExceeded, TransformFailed
 from imageport.limits import Limits
 from imageport.scratch import space_taken
 
 CONTENT = os.urandom(3_000_000)
 
 
-def _unused(*_: object) -> Any:
-    raise AssertionError("spooling has no use for this")
-
-
 @pytest.fixture
 def ctx(tmp_path: Path) -> Context:
     (tmp_path / "staging" / "work").mkdir(parents=True)
-    return Context(
-        caller=Caller(user="alice"),
-        image_id="image",
-        task_id="task",
-        step="step",
-        limits=Limits(),
-        http=cast("HttpTransport", None),
-        log=logging.getLogger("imageport.test"),
-        staged=tmp_path / "staging" / "image",
-        work_folder=tmp_path / "staging" / "work",
-        emit=lambda event: None,
-        read_replica=_unused,
-        announce_location=_unused,
+    return make_context(
+        tmp_path / "staging" / "work", image_id="image", staged=tmp_path / "staging" / "image"
     )
 
 
@@ -96,7 +81,7 @@ def test_the_image_size_cap_holds_for_the_copy(ctx: Context, write: Callable[[st
 def test_what_is_known_to_be_too_large_is_not_begun(ctx: Context, size: int) -> None:
     limits = Limits(image_size_cap=size if size > len(CONTENT) else size - 1)
     with pytest.raises(LimitExceeded):
-        replace(ctx, limits=limits).spool(ImageData.from_chunks(_unused, size=size))
+        replace(ctx, limits=limits).spool(ImageData.from_chunks(unused, size=size))
     assert list(ctx.work_folder.iterdir()) == []
 
 

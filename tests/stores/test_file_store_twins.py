@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import subprocess
-import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 import pytest
+from tests.context import make_context
 
-from imageport import Caller, Context, HttpTransport, Image, ImageData, ImageRecord, PendingCopy, StoreFailed
-from imageport.limits import Limits
+from imageport import Context, Image, ImageData, ImageRecord, PendingCopy, StoreFailed
 from imageport_builtin.file_store import FileStore, FileStoreConfig
 
 CONTENT = os.urandom(9_000_000)
@@ -41,21 +38,7 @@ class Scene:
 
 
 def _scene(folder: Path) -> Scene:
-    ctx = Context(
-        caller=Caller(user="tester"),
-        image_id="image",
-        task_id="task",
-        step="store",
-        limits=Limits(),
-        http=cast("HttpTransport", None),
-        log=logging.getLogger("test"),
-        work_folder=folder,
-        emit=lambda event: None,
-        read_replica=lambda location: ImageData.from_chunks(lambda: iter(())),
-        announce_location=lambda step, location: None,
-        cancelled=threading.Event(),
-    )
-    return Scene(folder, ctx)
+    return Scene(folder, make_context(folder, announce_location=lambda step, location: None))
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tests.http_server import (
 from tests.transport.harness import make_transport
 
 from imageport import SourceRejected, SourceUnavailable
-from imageport.http.responses import strong_validator
+from imageport.http.headers import strong_validator
 
 BODY = os.urandom(3_500_000)
 

@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import http.client
-import io
 import math
-import re
 import time
 from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from functools import cached_property
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import Final, NoReturn
 
 import urllib3.exceptions
-from urllib3 import HTTPHeaderDict
 
 from imageport.buffers import CHUNK_SIZE, POOL, Chunks
 from imageport.errors import SourceUnavailable
 from imageport.http.connections import TooSlow, Watch
+from imageport.http.exchange import Exchange, Rest
+from imageport.http.headers import announced_length, retry_after, strong_validator
 from imageport.limits import format_size
-
-if TYPE_CHECKING:
-    from urllib3.connection import HTTPConnection
-
 
 #: What a broken connection looks like, wherever it breaks.
 CONNECTION_ERRORS: Final = (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError)
@@ -34,16 +24,11 @@ CONNECTION_ERRORS: Final = (OSError, http.client.HTTPException, urllib3.exceptio
 #: Statuses of a server in passing trouble.
 TRANSIENT: Final = frozenset({408, 425, 429, *range(500, 600)})
 
-#: Most seconds that a ``Retry-After`` can mean: ten years. What is beyond is as good as never.
-_FOREVER: Final = 10 * 365 * 86400.0
-
 #: Seconds after which the part of a piece that is here goes on its way.
 _SLOW: Final = 1.0
 
 #: Times a connection may break without any byte having come in between, and may be too slow in all.
 RESUMES: Final = 3
-
-_CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+|\*)", re.ASCII)
 
 
 def plain(error: Exception) -> str:
@@ -53,79 +38,6 @@ def plain(error: Exception) -> str:
         return "the server hung up"
     text = getattr(root, "strerror", None) or str(root) or type(root).__name__
     return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
-@dataclass(frozen=True, slots=True)
-class Rest:
-    """What is still missing of a body: everything from byte *start*, if it is still the same body.
-
-    It is the same when it has *total* bytes (None: unknown) and *validator*, a strong ETag or a date, still holds.
-    Without a validator the caller compares the whole with a digest. With *stop*, only what is before that is wanted.
-    """
-
-    start: int
-    total: int | None
-    validator: str | None
-    stop: int | None = None
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The header fields that ask for it (RFC 9110, 13.1.5 and 14.2)."""
-        condition = {"If-Range": self.validator} if self.validator else {}
-        last = "" if self.stop is None else self.stop - 1
-        return {"Range": f"bytes={self.start}-{last}", **condition}
-
-    def misfit(self, answer: http.client.HTTPResponse) -> str | None:
-        """Return why *answer* is not this rest, or None when it is."""
-        found = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
-        name = "ETag" if (self.validator or "").startswith('"') else "Last-Modified"
-        if answer.status != HTTPStatus.PARTIAL_CONTENT or found is None:
-            return f"instead of the rest the server answered {answer.status}"
-        stop = self.stop if self.stop is not None or found[3] == "*" else int(found[3])
-        if int(found[1]) != self.start or stop not in (None, int(found[2]) + 1):
-            wanted = "everything" if self.stop is None else f"{self.stop - self.start} bytes"
-            return f"asked for {wanted} from byte {self.start} the server sent '{found[0]}'"
-        if self.total is not None and found[3] not in ("*", str(self.total)):
-            return f"its size was {self.total} bytes and is now {found[3]}"
-        if self.validator is not None and answer.headers.get(name, self.validator) != self.validator:
-            return f"its {name} was {self.validator!a} and is now {answer.headers[name]!a}"
-        return None
-
-    def total_of(self, answer: http.client.HTTPResponse) -> int | None:
-        """Return the size of the whole body after *answer*, which fits."""
-        found = _CONTENT_RANGE.fullmatch(answer.headers["Content-Range"])
-        return int(found[3]) if found and found[3] != "*" else self.total
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """A request that was sent, and the beginning of its answer."""
-
-    connection: HTTPConnection
-    answer: http.client.HTTPResponse
-
-    @cached_property
-    def headers(self) -> HTTPHeaderDict:
-        """The header fields, those of one name joined."""
-        return HTTPHeaderDict(self.answer.headers.items())
-
-    def read_into(self, buffer: memoryview) -> int | None:
-        """Fill *buffer* with what one read brings, undecoded, and return how many bytes that is; 0 at the end.
-
-        None when the watch has ended the read before anything came.
-        """
-        if self.answer.chunked:
-            piece = self.answer.read1(len(buffer))
-            buffer[: len(piece)] = piece
-            return len(piece)
-        # From the socket to the buffer without a copy; the methods of the answer would wait until it is full.
-        stream: io.BufferedReader | None = getattr(self.answer, "fp", None)
-        return stream.readinto1(buffer) if stream else 0
-
-    def close(self) -> None:
-        """Hang up."""
-        self.answer.close()
-        self.connection.close()
 
 
 class HttpResponse:
@@ -154,7 +66,7 @@ class HttpResponse:
         self.status: int = exchange.answer.status
         self.headers: Mapping[str, str] = exchange.headers
         self.start = rest.start if rest else 0
-        self.length = rest.total_of(exchange.answer) if rest else _announced_length(self.headers)
+        self.length = rest.total_of(exchange.answer) if rest else announced_length(self.headers)
         # A server need not repeat the validator by which the rest was asked for.
         self.validator = strong_validator(self.headers) or (rest.validator if rest else None)
         self._exchange: Exchange | None = exchange
@@ -357,37 +269,3 @@ class HttpResponse:
     def _fail(self, problem: str, hint: str) -> NoReturn:
         self.close()
         raise SourceUnavailable(f"{self._name}: {problem}", hint=hint, retry=True)
-
-
-def _announced_length(headers: Mapping[str, str]) -> int | None:
-    text = headers.get("Content-Length", "")
-    sized = re.fullmatch("[0-9]{1,18}", text) and "Transfer-Encoding" not in headers
-    return int(text) if sized else None
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return for how many seconds a server asks to be left alone (RFC 9110, 10.2.3), or None when it does not."""
-    text = headers.get("Retry-After", "").strip()
-    if re.fullmatch("[0-9]{1,18}", text):
-        return min(float(text), _FOREVER)
-    try:
-        then = parsedate_to_datetime(text)
-        # By the clock of the server, as far as it tells: that of this machine may be wrong.
-        now = parsedate_to_datetime(headers["Date"]) if "Date" in headers else datetime.now(UTC)
-        return max(0.0, (then - now).total_seconds())
-    except (ValueError, TypeError):
-        return None
-
-
-def strong_validator(headers: Mapping[str, str]) -> str | None:
-    """Return what ``If-Range`` may hold (RFC 9110, 13.1.5), a strong ETag or a past date; else None."""
-    etag = headers.get("ETag", "")
-    if etag.startswith('"'):
-        return etag
-    try:
-        modified = parsedate_to_datetime(headers["Last-Modified"])
-        if modified < parsedate_to_datetime(headers["Date"]):
-            return headers["Last-Modified"]
-    except (KeyError, ValueError, TypeError):
-        return None
-    return None

@@ -22,17 +22,11 @@ from imageport.http.connections import (
     answer_of,
     tls_context,
 )
+from imageport.http.exchange import Exchange, Rest
+from imageport.http.headers import retry_after
 from imageport.http.names import Names, system_resolver
 from imageport.http.network import IPAddress, NetworkRules
-from imageport.http.responses import (
-    CONNECTION_ERRORS,
-    TRANSIENT,
-    Exchange,
-    HttpResponse,
-    Rest,
-    plain,
-    retry_after,
-)
+from imageport.http.responses import CONNECTION_ERRORS, TRANSIENT, HttpResponse, plain
 from imageport.http.urls import Url, as_address, normal_host
 from imageport.limits import Limits
 

@@ -10,6 +10,7 @@ from typing import Any
 from imageport.buffers import Chunks, Piece, evened
 from imageport.importing.backlog import Backlog
 from imageport.importing.consumer import Consumer, stalled
+from imageport.sparse import zeros_marked
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def fan_out(
     try:
         for consumer in consumers:
             consumer.start(size)
-        for piece in pace.timed(evened(chunks)):
+        for piece in pace.timed(zeros_marked(evened(chunks))):
             for consumer in consumers:
                 others = [store for store in stores if store is not consumer]
                 _feed(consumer, piece, others, backlog, patience)

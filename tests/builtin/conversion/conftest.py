@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import random
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
+from tests.context import make_context
 
-from imageport import Caller, Context, Event, HttpTransport, Image, ImageData, ImageRecord
+from imageport import Context, Event, Image, ImageData, ImageRecord
 from imageport.limits import Limits
 from imageport_builtin.image_conversion import ImageConversion, ImageConversionConfig
 
@@ -76,10 +76,6 @@ class Bench:
         return sha512(ImageData.from_file(back)) == sha512(ImageData.from_file(self.disk))
 
 
-def _unused(*_: object) -> Any:
-    raise AssertionError("conversion has no use for this")
-
-
 @pytest.fixture(scope="session")
 def qemu_img() -> Callable[..., None]:
     """Run qemu-img itself."""
@@ -91,19 +87,7 @@ def bench(tmp_path: Path, disk: Path) -> Bench:
     work = tmp_path / "work"
     work.mkdir()
     events: list[Event] = []
-    ctx = Context(
-        caller=Caller(user="alice"),
-        image_id="image-1",
-        task_id="task-1",
-        step="convert",
-        limits=Limits(),
-        http=cast("HttpTransport", None),
-        log=logging.getLogger("imageport.test"),
-        work_folder=work,
-        emit=events.append,
-        read_replica=_unused,
-        announce_location=_unused,
-    )
+    ctx = make_context(work, step="convert", emit=events.append)
     return Bench(work, disk, ctx, events)
 
 

@@ -1,0 +1,47 @@
+"""What the header fields of an answer say, where servers say it at all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+#: Most seconds that a ``Retry-After`` can mean: ten years. What is beyond is as good as never.
+_FOREVER: Final = 10 * 365 * 86400.0
+
+
+def announced_length(headers: Mapping[str, str]) -> int | None:
+    """Return the length of the body, or None when the server does not say or does not make sense."""
+    text = headers.get("Content-Length", "")
+    sized = re.fullmatch("[0-9]{1,18}", text) and "Transfer-Encoding" not in headers
+    return int(text) if sized else None
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return for how many seconds a server asks to be left alone (RFC 9110, 10.2.3), or None when it does not."""
+    text = headers.get("Retry-After", "").strip()
+    if re.fullmatch("[0-9]{1,18}", text):
+        return min(float(text), _FOREVER)
+    try:
+        then = parsedate_to_datetime(text)
+        # By the clock of the server, as far as it tells: that of this machine may be wrong.
+        now = parsedate_to_datetime(headers["Date"]) if "Date" in headers else datetime.now(UTC)
+        return max(0.0, (then - now).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+def strong_validator(headers: Mapping[str, str]) -> str | None:
+    """Return what ``If-Range`` may hold (RFC 9110, 13.1.5), a strong ETag or a past date; else None."""
+    etag = headers.get("ETag", "")
+    if etag.startswith('"'):
+        return etag
+    try:
+        modified = parsedate_to_datetime(headers["Last-Modified"])
+        if modified < parsedate_to_datetime(headers["Date"]):
+            return headers["Last-Modified"]
+    except (KeyError, ValueError, TypeError):
+        return None
+    return None
