@@ -5,17 +5,16 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from imageport.catalog import Catalog, TaskRow, require_startable
 from imageport.catalog.locks import STAGE_HOST
 from imageport.configuration.site import Site
 from imageport.configuration.templating import redact_tree
 from imageport.context import Context
-from imageport.data import ImageData
 from imageport.errors import Conflict, ImageportError, ImportFailed
 from imageport.importing.admission import (
     ImportRequest,
@@ -25,18 +24,16 @@ from imageport.importing.admission import (
     choose_targets,
 )
 from imageport.importing.ending import Ending, kept
-from imageport.importing.evidence import Evidence
 from imageport.importing.interruption import Interruption
+from imageport.importing.journey import Journey
 from imageport.importing.lease import LEASE_SECONDS, LeaseKeeper
 from imageport.importing.leftovers import Leftovers
-from imageport.importing.metering import Meter
 from imageport.importing.observing import Observers
 from imageport.importing.plan import Plan
 from imageport.importing.recovery import recover_dead_import, remove_hidden_copies
-from imageport.importing.report import Report, StageReport, StoreReport, check_dict
+from imageport.importing.report import Report, StoreReport, check_dict
 from imageport.importing.resuming import require_resumable
 from imageport.importing.services import build_context
-from imageport.importing.slowest import SlowestStage
 from imageport.importing.staging import Staging, remove
 from imageport.importing.stores import Stores
 from imageport.importing.tries import Tries
@@ -47,11 +44,9 @@ from imageport.plugins.binding import BoundStep
 from imageport.plugins.catalogue import Catalogue
 from imageport.rules.access import Access
 from imageport.rules.quotas import require_few_copies, require_room_to_bring, require_room_to_keep
-from imageport.values import RESERVED_PREFIX, Event, Image, ImageRecord, Location
+from imageport.values import Event, Image, ImageRecord, Location
 
 log = logging.getLogger("imageport")
-
-T = TypeVar("T")
 
 
 class Importer:
@@ -95,11 +90,9 @@ class _Import:
         self.report.source.uri = plan.shown_source
         self.ctx: Context | None = None
         self.record: ImageRecord | None = None
-        self.meters: list[Meter] = []
-        self.slowest_stage = SlowestStage(self.meters)
+        self.journey = Journey(plan)
         self.progress: dict[str, Any] = {}
         self.written = WrittenImage()
-        self.evidence = Evidence()
         self.ending: Ending | None = None
         self.resumed: TaskRow | None = None
         self.set_aside: Path | None = None
@@ -195,7 +188,7 @@ class _Import:
             keeper=keeper,
             interruption=self.interruption,
             written=self.written,
-            evidence=self.evidence,
+            evidence=self.journey.evidence,
             report=self.report,
             record=record,
         )
@@ -243,8 +236,7 @@ class _Import:
                         self._compare(image.record, tries.store)
                     return image
                 except ImageportError as error:
-                    begun = bool(self.meters) and self.meters[0].stream is not None
-                    if not tries.another(error, begun=begun):
+                    if not tries.another(error, begun=self.journey.begun):
                         if tries.made > 1:
                             error.message += f" (after {tries.made} tries)"
                         raise
@@ -261,14 +253,14 @@ class _Import:
         if self.report.source.url is not None:
             ctx.report("source", step=error.step, message=self.report.source.url, error=error.message)
         self.written.restart()
-        self.meters.clear()
+        self.journey.restart()
         if ctx.partial is not None:
             ctx.partial.forget()
         for path in ctx.work_folder.iterdir():
             remove(path)
 
     def _write(self, record: ImageRecord, targets: Sequence[BoundStep], ctx: Context) -> Image:
-        image = self._bring(record, ctx)
+        image = self.journey.bring(record, self.access, ctx)
         write_everywhere(
             image, targets, ctx,
             digests=digests_to_make(self.lease.before, self.site, copies=self.plan.copies),
@@ -276,86 +268,20 @@ class _Import:
             inspect=not self.plan.copies and image.record.container_format == "bare",
             all_must_succeed=self.plan.all_stores_must_succeed,
             written=self.written,
-            slowest_stage=self.slowest_stage,
+            slowest_stage=self.journey.slowest,
         )  # fmt: skip
         return image
-
-    def _bring(self, record: ImageRecord, ctx: Context) -> Image:
-        """Stage the image and send it through the steps; most of its bytes are still to be read afterwards."""
-        method = self.plan.method
-        self.evidence.restart()
-        self.evidence.enter(method)
-        data = self._timed(
-            method, "stage", ctx, lambda meter: meter.measure(method.stage(self.plan.source, record, ctx))
-        )
-        ctx.require_below_cap(data.size)
-        if data.path is None:
-            data = data.watched(ctx.capped)
-        image = Image(record, self._spooled(data, ctx) if self.plan.spool_first else data)
-        for step in (method, *self.plan.steps):
-            if "transform" in step.answers:
-                image = self._transformed(step, image, ctx)
-            if step is method:
-                self._require_properties(record, image.record)
-        return image
-
-    def _spooled(self, data: ImageData, ctx: Context) -> ImageData:
-        if ctx.partial is None or data.path is not None:
-            return ctx.spool(data)
-        self.report.source.resumed = ctx.partial.start
-        return ctx.partial.fill(data, ctx)
-
-    def _require_properties(self, before: ImageRecord, after: ImageRecord) -> None:
-        """Hold properties that come with the data, which the caller has chosen, against what the caller may set.
-
-        Those that steps set are the operator's.
-        """
-        brought = {
-            name: value
-            for name, value in after.properties.items()
-            if not name.startswith(RESERVED_PREFIX) and before.properties.get(name) != value
-        }
-        try:
-            self.access.require_properties(before, brought)
-        except ImageportError as error:
-            raise self.plan.method.blamed(error, "transform") from None
-
-    def _transformed(self, step: BoundStep, image: Image, ctx: Context) -> Image:
-        def transform(meter: Meter) -> Image:
-            self.evidence.enter(step)
-            changed = step.transform(image, ctx)
-            if changed.data is image.data:
-                meter.bytes_out = meter.bytes_in
-                return changed
-            self.evidence.leave(image.data, changed.data)
-            return changed.evolve(data=meter.measure(changed.data))
-
-        return self._timed(step, "transform", ctx, transform)
-
-    def _timed(self, step: BoundStep, hook: str, ctx: Context, call: Callable[[Meter], T]) -> T:
-        def tell(done: int, total: int | None) -> None:
-            ctx.report("progress", lane=step.label, done=done, total=total, waits=self.slowest_stage())
-
-        meter = Meter(step, hook, tell, self.meters[-1] if self.meters else None)
-        self.meters.append(meter)
-        ctx.report("step.start", step=step.label, message=hook)
-        started = time.monotonic()
-        result = call(meter)
-        meter.inclusive += time.monotonic() - started
-        ctx.report("step.end", step=step.label, message=hook)
-        return result
 
     def _require_room(self, record: ImageRecord, targets: Sequence[object]) -> None:
         """Ask the quotas, as soon as the size is known and again when it is certain."""
         require_room_to_keep(self.site.quotas, self.catalog, record, record.size, len(targets))
 
     def _judged(self, image: Image) -> ImageRecord:
-        for meter in self.meters:
-            meter.check_drained()
+        self.journey.check_drained()
         if self.plan.copies:
             return image.record
         if self.plan.trust == "signed":
-            self.evidence.require_signer()
+            self.journey.evidence.require_signer()
         return judge(image, self.written, self.site)
 
     # ------------------------------------------------------------------------------------------ the report
@@ -369,14 +295,9 @@ class _Import:
         published = self.ending.published if self.ending else {}
         for label, copy in self.written.copies.items():
             report.stores[label] = store_report(copy, published=label in published)
-        report.stages = [
-            StageReport(
-                meter.step.label, meter.hook, round(meter.seconds, 3), meter.bytes_in, meter.bytes_out
-            )
-            for meter in self.meters
-        ]
-        report.source.bytes_read = self.meters[0].bytes_out if self.meters else 0
-        report.source.digests = self.evidence.source_digests(self.written.digests)
+        report.stages = self.journey.stages()
+        report.source.bytes_read, report.source.resumed = self.journey.bytes_read, self.journey.resumed
+        report.source.digests = self.journey.evidence.source_digests(self.written.digests)
         report.digests = self.written.digests
         report.waited_for = self.written.waited_for
         report.seconds = time.monotonic() - self.started
@@ -392,7 +313,7 @@ class _Import:
         elif event.kind == "source":
             self.report.source.note(event)
         elif event.kind == "check":
-            self.evidence.take(event)
+            self.journey.evidence.take(event)
             self.report.source.checks.append(check_dict(event))
 
     def _announce(self, label: str, location: Location) -> None:
