@@ -92,7 +92,7 @@ def test_holes_of_a_file_are_not_read(tmp_path: Path) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.booleans(), st.integers(1, 200_000)), max_size=12), st.integers(1, 300_000))
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 200_000)), max_size=12), st.integers(999, 300_000))
 def test_sparse_files_hold_what_was_written(runs: list[tuple[bool, int]], cut: int) -> None:
     content = b"".join(bytes(length) if zero else os.urandom(length) for zero, length in runs)
     descriptor = os.memfd_create("image")
