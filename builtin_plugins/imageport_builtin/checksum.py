@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
 from imageport import (
-    Chunks,
     Context,
     Image,
     ImageData,
@@ -18,7 +16,6 @@ from imageport import (
     hookimpl,
 )
 from imageport_builtin.checksum_lists import Digest
-from imageport_builtin.digesting import digested
 from imageport_builtin.openpgp import Keyring
 from imageport_builtin.signed_lists import ChecksumList, KeyringPath, SignatureUrl, require_fitting_options
 
@@ -102,10 +99,8 @@ def verified(data: ImageData, expected: Digest, ctx: Context, *, signer: str | N
             "%s shows accidents but not forgeries; use sha256 or sha512 where offered", expected.algorithm
         )
 
-    def compare(chunks: Chunks) -> Chunks:
-        digest = hashlib.new(expected.algorithm, usedforsecurity=False)
-        yield from digested(chunks, digest)
-        found = Digest(expected.algorithm, digest.hexdigest())
+    def compare(value: str) -> None:
+        found = Digest(expected.algorithm, value)
         ctx.check(
             f"checksum {expected.algorithm}", passed=found == expected, digest=str(found), signer=signer
         )
@@ -116,4 +111,4 @@ def verified(data: ImageData, expected: Digest, ctx: Context, *, signer: str | N
                 retry=True,
             )
 
-    return data.watched(compare)
+    return data.digested(expected.algorithm, compare)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from pydantic import Field
 
 from imageport import (
-    Chunks,
     Context,
     Image,
     Plugin,
@@ -22,7 +20,6 @@ from imageport import (
     hookimpl,
     printable,
 )
-from imageport_builtin.digesting import digested
 from imageport_builtin.trusted_certificates import CURVES, RSA, trusted_certificate
 
 if TYPE_CHECKING:
@@ -98,15 +95,14 @@ class ImageSignature(Plugin[ImageSignatureConfig]):
             )  # fmt: skip
         signature = _Signature.of(given, self.config.certificates)
 
-        def verify(chunks: Chunks) -> Chunks:
-            algorithm = _HASH_METHODS[signature.hash_method]
-            digest = hashlib.new(algorithm)
-            yield from digested(chunks, digest)
-            passed = signature.is_of(digest.digest())
+        algorithm = _HASH_METHODS[signature.hash_method]
+
+        def verify(value: str) -> None:
+            passed = signature.is_of(bytes.fromhex(value))
             ctx.check(
                 f"signature {signature.key_type} {signature.hash_method}",
                 passed=passed,
-                digest=f"{algorithm}:{digest.hexdigest()}",
+                digest=f"{algorithm}:{value}",
                 signer=given[CERTIFICATE],
             )
             if not passed:
@@ -116,7 +112,7 @@ class ImageSignature(Plugin[ImageSignatureConfig]):
                     "those before conversion: see where the step stands",
                 )
 
-        return image.evolve(data=image.data.watched(verify))
+        return image.evolve(data=image.data.digested(algorithm, verify))
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imageport.buffers import CHUNK_SIZE, Chunks, Piece
+from imageport.digests import PassingDigest
 from imageport.sparse import file_chunks
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ class ImageData:
     A stream is opened when it is first read or peeked at, and can be read once. A file (``path`` is set) can be read
     as often as wanted. ``size`` is the exact number of bytes, or None when only the end will tell. ``twin`` is a file
     that holds the same bytes, if there is one: a store may clone it where the file system can, or move it when
-    ``ctx.claim`` permits, but reads the stream to its end all the same.
+    ``ctx.claim`` permits, but reads the stream to its end all the same. ``digests`` are those, by name, that are
+    computed of exactly these bytes while they are read.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class ImageData:
         self.size = size
         self.path = path
         self.twin = twin or path
+        self.digests: Mapping[str, PassingDigest] = {}
         self._watched: ImageData | None = None
         self.finished = False
         self._open = open_chunks
@@ -64,6 +67,25 @@ class ImageData:
         """Return this as a stream that *step* looks at and passes on as it is."""
         data = ImageData(lambda: step(self.chunks()), size=self.size, twin=self.twin)
         data._watched = self.original
+        return data
+
+    def digested(self, name: str, check: Callable[[str], None] | None = None) -> ImageData:
+        """Return this as a stream whose digest is computed while it passes; *name* is that of hashlib.
+
+        *check* gets it after the last byte, in hexadecimal with lower case; what it raises ends the stream. Where
+        the same digest of the same bytes is wanted again, by another step or for the image record, it is not
+        computed again.
+        """
+        known = self.digests.get(name)
+        digest = known or PassingDigest(name)
+
+        def pass_on(chunks: Chunks) -> Chunks:
+            yield from chunks if known else digest.beside(chunks)
+            if check:
+                check(digest.value)
+
+        data = self.watched(pass_on)
+        data.digests = {**self.digests, name: digest}
         return data
 
     def peek(self, length: int) -> bytes:

@@ -89,7 +89,7 @@ def export_image(  # noqa: PLR0917 - the options of a command are its parameters
     with maintenance_context(session.site) as context:
         data = Stores(session.catalogue).read(location, context)
         if file == "-":
-            for piece in verified(record, location.store, data.chunks()):
+            for piece in verified(record, location.store, data).chunks():
                 sys.stdout.buffer.write(piece)
             sys.stdout.buffer.flush()
             return

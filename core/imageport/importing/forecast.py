@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from imageport.configuration.site import Site
+from imageport.digests import new_digest
 from imageport.errors import ImageportError
 from imageport.importing.plan import Plan
 from imageport.plugins.binding import BoundStep
@@ -144,7 +144,7 @@ def _bottleneck(digests: Iterable[str]) -> dict[str, Any]:
 
 def _rate(name: str) -> float:
     """Return the bytes that the digest takes in a second, measured now."""
-    digest = hashlib.new(name, usedforsecurity=False)
+    digest = new_digest(name)
     digest.update(_PIECE)
     done = 0
     # Time of the processor: what else the machine does just now will be over.

@@ -43,6 +43,8 @@ class Meter:
             self.bytes_out = data.size or 0
             return data
         self.stream = data.watched(self._counted)
+        # Counting changes nothing.
+        self.stream.digests = data.digests
         return self.stream
 
     def check_drained(self) -> None:

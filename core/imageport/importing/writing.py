@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 from imageport.buffers import Chunks
 from imageport.context import Context
 from imageport.data import ImageData
+from imageport.digests import new_digest
 from imageport.errors import Cancelled, StoreFailed
 from imageport.importing.backlog import Backlog
 from imageport.importing.consumer import Consumer
@@ -93,7 +93,8 @@ def write_everywhere(
     ]
     written.copies.update({copy.label: copy for copy in every})
     first = every[: written.places]
-    hashes = [Consumer(name, partial(_digest, name)) for name in digests]
+    passing = image.data.digests
+    hashes = [Consumer(name, partial(_digest, name)) for name in digests if name not in passing]
     written.report = _reporter(ctx, hashes, every, data.size, slowest_stage)
     looks = [Consumer("inspection", _inspect)] if inspect else []
     everybody: list[Consumer[Any]] = [*hashes, *looks, *first]
@@ -110,7 +111,8 @@ def write_everywhere(
         give_up=len(first) == len(every),
     )
     written.waited_for = {consumer.label: round(consumer.pipe.blocked, 3) for consumer in everybody}
-    written.digests = {consumer.label: consumer.outcome() for consumer in hashes}
+    made = {consumer.label: consumer.outcome() for consumer in hashes}
+    written.digests = {name: passing[name].value if name in passing else made[name] for name in digests}
     written.format = looks[0].outcome() if looks else None
     written.backlog = on_disk
 
@@ -184,7 +186,7 @@ def _discard(label: str, copy: PendingCopy) -> None:
 
 
 def _digest(name: str, data: ImageData) -> str:
-    digest = hashlib.new(name, usedforsecurity=False)
+    digest = new_digest(name)
     for piece in data.chunks():
         digest.update(piece)
     return digest.hexdigest()

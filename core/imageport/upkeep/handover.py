@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -113,7 +113,7 @@ def export(
     try:
         with new_file(target, overwrite=overwrite) as descriptor, interruption.raising():
             position = 0
-            for piece in verified(record, store, data.chunks()):
+            for piece in verified(record, store, data).chunks():
                 write_sparse(descriptor, piece, position)
                 position += len(piece)
             os.ftruncate(descriptor, position)
@@ -126,30 +126,32 @@ def export(
         ) from error
 
 
-def verified(record: ImageRecord, store: str, chunks: Chunks) -> Chunks:
-    """Pass on *chunks*, the copy in *store*; raise ``VerificationFailed`` at their end unless they are *record*'s."""
-    names = {"md5": record.checksum}
-    if record.os_hash_algo:
-        names[record.os_hash_algo] = record.os_hash_value
-    digests = {name: hashlib.new(name, usedforsecurity=False) for name, value in names.items() if value}
-    size = 0
-    for piece in chunks:
-        size += len(piece)
-        for digest in digests.values():
-            digest.update(piece)
-        yield piece
-    found: dict[str, object] = {
-        "size": size,
-        **{name: digest.hexdigest() for name, digest in digests.items()},
-    }
-    expected: dict[str, object] = {"size": record.size, **names}
-    for name, value in found.items():
-        if expected[name] is not None and value != expected[name]:
+def verified(record: ImageRecord, store: str, data: ImageData) -> ImageData:
+    """Return *data*, the copy in *store*, as a stream that ends with ``VerificationFailed`` unless it is *record*'s."""
+
+    def require(name: str, expected: object, found: object) -> None:
+        if expected not in (None, found):
             raise VerificationFailed(
-                f"the copy in store {store} is damaged: its {name} is {value}, the record says {expected[name]}",
+                f"the copy in store {store} is damaged: its {name} is {found}, the record says {expected}",
                 hint="export another copy with --store; then remove this one with "
                 f"'imageport images delete {record.id} --store {store} --role admin', and copy the image anew",
             )
+
+    def sized(chunks: Chunks) -> Chunks:
+        size = 0
+        for piece in chunks:
+            size += len(piece)
+            yield piece
+        require("size", record.size, size)
+
+    data = data.watched(sized)
+    digests = {"md5": record.checksum}
+    if record.os_hash_algo:
+        digests[record.os_hash_algo] = record.os_hash_value
+    for name, value in digests.items():
+        if value:
+            data = data.digested(name, partial(require, name, value))
+    return data
 
 
 def _looked_at(file: str, size: int | None) -> tuple[int | None, int | None]:
