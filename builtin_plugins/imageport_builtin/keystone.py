@@ -72,22 +72,27 @@ class Credentials(PluginConfig):
         return self
 
 
-class _Endpoint(BaseModel):
+# What checks the answer is built with the first one: every command imports this, and few have one.
+class _Answer(BaseModel, defer_build=True):
+    """What Keystone has answered."""
+
+
+class _Endpoint(_Answer):
     interface: str
     region: str | None = None
     url: str
 
 
-class _Service(BaseModel):
+class _Service(_Answer):
     type: str
     endpoints: list[_Endpoint] = []
 
 
-class _Catalog(BaseModel):
+class _Catalog(_Answer):
     catalog: list[_Service] = []
 
 
-class _SignedIn(BaseModel):
+class _SignedIn(_Answer):
     token: _Catalog
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from imageport.buffers import Chunks, Piece
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 #: Pieces that a digest may be behind the stream.
 _MOST_BEHIND: Final = 4
@@ -66,6 +68,8 @@ class PassingDigest:
 
         One digest takes longer than anything else that is done with the bytes.
         """
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - slow to import, as above
+
         digest = new_digest(self.name)
         behind: deque[Future[None]] = deque()
         with ThreadPoolExecutor(1, "digest") as thread:

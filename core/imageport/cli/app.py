@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import sys
 from typing import Annotated
@@ -59,6 +60,8 @@ def _global_options(
 
 def main() -> int:
     """Run the command in ``sys.argv`` and return its exit code."""
+    # A command makes many objects and keeps nearly all: to look for garbage as often as usual costs more than it finds.
+    gc.set_threshold(100_000)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A name that the terminal's character set lacks is no reason to fail.
