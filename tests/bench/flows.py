@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,7 @@ class Flow:
     """One import: *method* and *steps* bring the image from *source* into so many *stores*.
 
     Without *source* the raw disk is *staged*, or stored in another store and copied, before the clock starts.
+    With *at_once*, as many commands run at the same time, each with a catalog and stores of its own.
     """
 
     title: str
@@ -44,6 +46,7 @@ class Flow:
     disk_format: str = "raw"
     staged: bool = False
     digests: Sequence[str] = DEFAULT_DIGESTS
+    at_once: int = 1
 
     @property
     def targets(self) -> list[str]:
@@ -71,24 +74,44 @@ WEB_3_SHA512 = Flow(
     "web-download raw to 3 stores, sha512 only",
     "web-download", downloaded("raw"), stores=3, digests=("sha512",),
 )  # fmt: skip
+PROCESSORS = len(os.sched_getaffinity(0))
+WEB_BUSY = Flow(
+    "web-download raw to 1 store, one for each processor at once",
+    "web-download", downloaded("raw"), at_once=PROCESSORS,
+)  # fmt: skip
+WEB_BUSY_SHA512 = Flow(
+    "web-download raw to 1 store, one for each processor at once, sha512 only",
+    "web-download", downloaded("raw"), digests=("sha512",), at_once=PROCESSORS,
+)  # fmt: skip
 WEB_8 = Flow("web-download raw to 8 stores", "web-download", downloaded("raw"), stores=8)
 HUGE_1 = Flow("glance-direct from a sparse file to 1 store", "glance-direct", local("huge"))
 HUGE_8 = Flow("glance-direct from a sparse file to 8 stores", "glance-direct", local("huge"), stores=8)
 
 #: The flows of the table.
 FLOWS = (
-    WEB_1, WEB_3, CONVERTED, UNPACKED, COPIED, STAGED, FROM_FILE, WEB_1_SHA512, WEB_3_SHA512,
+    WEB_1, WEB_3, CONVERTED, UNPACKED, COPIED, STAGED, FROM_FILE, WEB_1_SHA512, WEB_3_SHA512, WEB_BUSY, WEB_BUSY_SHA512,
 )  # fmt: skip
 
 
 def run_flow(flow: Flow, inputs: Inputs, url: str, folder: Path) -> Cost:
     """Return what *flow* costs in an empty *folder*; *url* serves the *inputs*. Raises ``BenchFailed``."""
-    arguments, environment = begin_flow(flow, inputs, url, folder)
-    cost = measure([IMAGEPORT, *arguments], folder, environment=environment)
-    for store in flow.targets:
-        if not copies(folder / store):
-            raise BenchFailed(f"{flow.title}: nothing is in {store}")
-    return cost
+    folders = [folder / str(number) for number in range(flow.at_once)] if flow.at_once > 1 else [folder]
+    begun = []
+    for each in folders:
+        each.mkdir(exist_ok=True)
+        begun.append(begin_flow(flow, inputs, url, each))
+
+    def run(number: int) -> Cost:
+        arguments, environment = begun[number]
+        return measure([IMAGEPORT, *arguments], folders[number], environment=environment)
+
+    with ThreadPoolExecutor(len(folders)) as threads:
+        costs = list(threads.map(run, range(len(folders))))
+    for each in folders:
+        for store in flow.targets:
+            if not copies(each / store):
+                raise BenchFailed(f"{flow.title}: nothing is in {store}")
+    return Cost.together(costs)
 
 
 def begin_flow(flow: Flow, inputs: Inputs, url: str, folder: Path) -> tuple[Sequence[str], Mapping[str, str]]:

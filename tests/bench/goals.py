@@ -19,6 +19,8 @@ from tests.bench.flows import (
     WEB_3,
     WEB_3_SHA512,
     WEB_8,
+    WEB_BUSY,
+    WEB_BUSY_SHA512,
 )
 from tests.bench.inputs import MIB
 from tests.bench.jobs import AT_ONCE, FIRST, LAST, ONE_BY_ONE, PLUGINS, THREADS_AT_ONCE, VERSION
@@ -104,9 +106,10 @@ def other_rows(results: Results) -> list[Row]:
         Row(THREADS_AT_ONCE, [Goal("all succeed", math.inf)], seconds(THREADS_AT_ONCE)),
         Row(FIRST, (), seconds(FIRST)),
         Row(LAST, [Goal("1.1x the first 100", 1.1 * seconds(FIRST))], seconds(LAST)),
+        Row(WEB_BUSY.title, (), seconds(WEB_BUSY.title)),
         *(
             Row(alone.title, [Goal("the default takes 1.4x", seconds(default.title) / 1.4)], seconds(alone.title))
-            for alone, default in ((WEB_1_SHA512, WEB_1), (WEB_3_SHA512, WEB_3))
+            for alone, default in ((WEB_1_SHA512, WEB_1), (WEB_3_SHA512, WEB_3), (WEB_BUSY_SHA512, WEB_BUSY))
         ),
         Row(VERSION, [Goal("0.15 s", 0.15)], seconds(VERSION)),
         Row(PLUGINS, [Goal("0.25 s", 0.25)], seconds(PLUGINS)),

@@ -28,6 +28,16 @@ class Cost:
     peak_rss: int = 0
     written: int = 0
 
+    @classmethod
+    def together(cls, costs: Sequence[Cost]) -> Cost:
+        """Return the cost of what has run at the same time; of the memory, that of the largest."""
+        return cls(
+            seconds=max(cost.seconds for cost in costs),
+            cpu_seconds=sum(cost.cpu_seconds for cost in costs),
+            peak_rss=max(cost.peak_rss for cost in costs),
+            written=sum(cost.written for cost in costs),
+        )
+
 
 @dataclass(frozen=True)
 class Sample:

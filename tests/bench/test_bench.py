@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,17 @@ def test_the_cost_of_a_flow_is_that_of_its_command(inputs: Inputs, url: str, tmp
     assert 2 * MIB <= cost.written < 8 * MIB
     # No upper bound: the kernel counts what the process that started it has taken, and here that runs all tests.
     assert cost.peak_rss > 16 * MIB
+
+
+def test_flows_at_once_have_a_folder_each_and_cost_what_they_cost_together(
+    inputs: Inputs, url: str, tmp_path: Path
+) -> None:
+    cost = run_flow(replace(WEB_1, at_once=3), inputs, url, tmp_path)
+    for number in range(3):
+        [copy] = copies(tmp_path / str(number) / "store1")
+        assert sha512(copy) == sha512(inputs.raw)
+    assert cost.written >= 3 * 2 * MIB
+    assert Cost.together([Cost(2, 3, 4, 5), Cost(1, 4, 3, 6)]) == Cost(2, 7, 4, 11)
 
 
 def test_every_yardstick_handles_the_whole_disk(inputs: Inputs, url: str, tmp_path: Path) -> None:
