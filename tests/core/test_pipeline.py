@@ -372,6 +372,17 @@ def test_a_step_that_needs_a_file_cannot_be_streamed(refusal: Refusal, load: Loa
     ]
 
 
+def test_stores_that_have_to_wait_cannot_be_streamed_to(refusal: Refusal, load: Load) -> None:
+    one, two = (f"{{use: acme-folder, id: {name}, with: {{directory: /srv/{name}}}}}" for name in "ab")
+    text = HEAD + f"stores: [{one}, {two}]\n"
+    assert load(text + "staging: stream\n", "limits: {max_parallel_stores: 2}").staging == "stream"
+    assert load(text, "limits: {max_parallel_stores: 1}").staging == "auto"
+    assert refusal(text + "staging: stream\n", "limits: {max_parallel_stores: 1}") == [
+        "4:1: staging: the data cannot be streamed to 2 stores: limits.max_parallel_stores in etc/site.yaml is 1, "
+        "and the stores that wait read a file; write 'auto' or 'file'"
+    ]
+
+
 # --------------------------------------------------------------------------------------------------- variables
 
 TEMPLATED = """\

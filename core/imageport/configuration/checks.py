@@ -43,11 +43,26 @@ def order_problems(steps: Sequence[ConfiguredStep]) -> Iterator[Problem]:
             yield upper.file.problem(upper.key_path, message)
 
 
-def staging_problems(steps: Iterable[ConfiguredStep], staging: str, file: YamlFile) -> Iterator[Problem]:
-    """Find steps that cannot stream although the pipeline asks for it."""
+def staging_problems(
+    steps: Iterable[ConfiguredStep],
+    stores: Iterable[ConfiguredStep],
+    staging: str,
+    file: YamlFile,
+    site: Site,
+) -> Iterator[Problem]:
+    """Find steps that cannot stream, and stores that have to wait, although the pipeline asks for streaming."""
+    if staging != "stream":
+        return
     needing = [step.label for step in steps if step.plugin_class.reads == "file"]
-    if staging == "stream" and needing:
+    if needing:
         message = f"the data cannot be streamed: {', '.join(needing)} needs a file; write 'auto' or 'file'"
+        yield file.problem(("staging",), message)
+    count = sum("store_write" in hooks_of(store.plugin_class) for store in stores)
+    if 0 < site.limits.max_parallel_stores < count:
+        message = (
+            f"the data cannot be streamed to {count} stores: limits.max_parallel_stores in {site.file.path} is "
+            f"{site.limits.max_parallel_stores}, and the stores that wait read a file; write 'auto' or 'file'"
+        )
         yield file.problem(("staging",), message)
 
 

@@ -108,7 +108,7 @@ def load_pipeline(
         problems += checks.source_problems(source, file, site)
         problems += checks.trust_problems(tree.get("trust") == "signed", source, steps, file, site)
     problems += checks.order_problems(steps)
-    problems += checks.staging_problems(steps, tree.get("staging", "auto"), file)
+    problems += checks.staging_problems(steps, stores, tree.get("staging", "auto"), file, site)
     problems += checks.store_problems(stores, file)
     problems += checks.scratch_problems(stores, site.staging.directory)
     problems += checks.binary_problems(step for step in configured if step is not None)
