@@ -14,7 +14,8 @@ CHUNK_SIZE = 4 << 20
 #: Pieces of a stream that are known to be zero are this very object, so that nobody has to look at them again.
 ZERO_CHUNK = bytes(CHUNK_SIZE)
 
-#: One part of the bytes of an image: ``bytes``, or a read-only view of a buffer.
+#: One part of the bytes of an image: ``bytes``, or a read-only view of a buffer, to which nobody writes as long as the
+#: view is there.
 Piece = bytes | memoryview
 
 #: The bytes of an image in order, in pieces.

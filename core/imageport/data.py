@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +21,7 @@ class ImageData:
     A stream is opened when it is first read or peeked at, and can be read once. A file (``path`` is set) can be read
     as often as wanted. ``size`` is the exact number of bytes, or None when only the end will tell. ``twin`` is a file
     that holds the same bytes, if there is one: a store may clone it where the file system can, or move it when
-    ``ctx.claim`` permits, but reads the stream to its end all the same. ``digests`` are those, by name, that are
-    computed of exactly these bytes while they are read.
+    ``ctx.claim`` permits, but reads the stream to its end all the same.
     """
 
     def __init__(
@@ -36,7 +35,7 @@ class ImageData:
         self.size = size
         self.path = path
         self.twin = twin or path
-        self.digests: Mapping[str, PassingDigest] = {}
+        self._digests: dict[str, PassingDigest] = {}
         self._watched: ImageData | None = None
         self.finished = False
         self._open = open_chunks
@@ -76,7 +75,7 @@ class ImageData:
         the same digest of the same bytes is wanted again, by another step or for the image record, it is not
         computed again.
         """
-        known = self.digests.get(name)
+        known = self._digests.get(name)
         digest = known or PassingDigest(name)
 
         def pass_on(chunks: Chunks) -> Chunks:
@@ -85,8 +84,26 @@ class ImageData:
                 check(digest.value)
 
         data = self.watched(pass_on)
-        data.digests = {**self.digests, name: digest}
+        data._digests = {**self._digests, name: digest}
         return data
+
+    def counted(self, step: Callable[[Chunks], Chunks]) -> ImageData:
+        """Return this as ``watched`` does, for a *step* of the core that is sure to change nothing: digests stay known.
+
+        Plugins use ``watched``: no digest must be recorded of other bytes than those that are stored.
+        """
+        data = self.watched(step)
+        data._digests = self._digests
+        return data
+
+    @property
+    def digests(self) -> frozenset[str]:
+        """Names of the digests that are computed of exactly these bytes while they are read."""
+        return frozenset(self._digests)
+
+    def digest(self, name: str) -> str:
+        """Return one of the ``digests`` in hexadecimal. Raises ``RuntimeError`` before the last byte was read."""
+        return self._digests[name].value
 
     def peek(self, length: int) -> bytes:
         """Return the first *length* bytes (fewer when the data is shorter) without consuming them."""

@@ -195,8 +195,8 @@ class Event:
     * ``report``: the import is over and ``detail`` is the report.
 
     ``at`` is seconds since the epoch. ``lane`` says whose bytes are counted: the label of a step, the id of a
-    store, ``staging`` or ``digests``. ``waits`` names what slowed the data down most since the last event: a step (the
-    first is the source), a store, a digest or ``inspection``, or None.
+    store, ``staging``, or ``digests`` for those that no step makes. ``waits`` names what slowed the data down most
+    since the last event: a step (the first is the source), a store, a digest or ``inspection``, or None.
     """
 
     kind: str

@@ -23,7 +23,8 @@ REPORT_FIELDS: Mapping[str, Mapping[str, str]] = {
         "digests": "Digests of the stored bytes, by name.",
         "seconds": "Duration of the import.",
         "stages": "What each step did, in order.",
-        "waited_for": "Seconds that the stream waited for each digest, the inspection (`inspection`) and each store.",
+        "waited_for": "Seconds that the stream waited for each digest, the inspection (`inspection`) and each store; "
+        "a digest that a check makes anyway is part of its step.",
         "error": "What went wrong, or null.",
         "rolled_back": "Whether everything was undone after a failure; null when there was nothing to undo.",
         "orphans": "Addresses of copies that could not be removed; `imageport gc` tries again.",

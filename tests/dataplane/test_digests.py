@@ -7,11 +7,13 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 
-from imageport import Chunks, ImageData
+from imageport import CHUNK_SIZE, ZERO_CHUNK, Chunks, ImageData, Piece
 from imageport.digests import PassingDigest, new_digest
 
-PIECES = [bytes([number]) * 70_000 for number in range(23)]
+#: Some become one piece of a stream, and the rest another.
+PIECES = [bytes([number]) * 400_000 for number in range(23)]
 BODY = b"".join(PIECES)
 
 
@@ -40,18 +42,61 @@ def test_an_unknown_digest_is_refused() -> None:
 
 
 def test_the_pieces_pass_as_they_are_and_the_digest_is_theirs() -> None:
+    pieces: list[Piece] = [ZERO_CHUNK, memoryview(bytes(range(256)) * (CHUNK_SIZE >> 8)), ZERO_CHUNK]
     digest = PassingDigest("sha256")
-    passed = list(digest.beside(iter(PIECES)))
-    assert all(out is put for out, put in zip(passed, PIECES, strict=True))
-    assert digest.value == hashlib.sha256(BODY).hexdigest()
+    passed = list(digest.beside(iter(pieces)))
+    assert all(out is put for out, put in zip(passed, pieces, strict=True))
+    assert digest.value == hashlib.sha256(b"".join(pieces)).hexdigest()
+
+
+def test_memory_that_a_source_uses_again_does_not_change_what_was_digested() -> None:
+    memory = bytearray(1000)
+
+    def reusing() -> Chunks:
+        for number in range(50):
+            memory[:] = bytes([number]) * len(memory)
+            yield memoryview(memory).toreadonly()
+
+    digest = PassingDigest("sha256")
+    content = b"".join(digest.beside(reusing()))
+    assert len(content) == 50_000
+    assert digest.value == hashlib.sha256(content).hexdigest()
+
+
+def test_a_digest_is_not_told_before_it_is_known() -> None:
+    data = stream().digested("sha256")
+    chunks = data.chunks()
+    next(chunks)
+    with pytest.raises(RuntimeError, match="sha256 is not known"):
+        data.digest("sha256")
+    chunks.close()  # type: ignore[attr-defined]  # it is a generator
+
+
+def test_a_cryptography_that_lets_no_other_thread_run_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not isinstance(new_digest("md5"), type(hashlib.md5()))
+    monkeypatch.setattr("cryptography.__version__", "49.0.0")
+    assert isinstance(new_digest("md5"), type(hashlib.md5()))
+
+
+@pytest.mark.parametrize("error", [UnsupportedAlgorithm("md5"), InternalError("md5", [])])
+def test_what_cryptography_refuses_is_left_to_hashlib(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("cryptography.hazmat.primitives.hashes.Hash", refuse)
+    digest = new_digest("md5")
+    digest.update(BODY)
+    assert digest.hexdigest() == hashlib.md5(BODY).hexdigest()
 
 
 def test_views_of_memory_are_let_go() -> None:
     memory = bytearray(BODY)
     view = memoryview(memory).toreadonly()
-    pieces = (view[start : start + 70_000] for start in range(0, len(view), 70_000))
+    pieces = (view[start : start + 400_000] for start in range(0, len(view), 400_000))
     digest = PassingDigest("sha256")
-    assert sum(len(piece) for piece in digest.beside(pieces)) == len(memory)
+    assert sum(len(piece) for piece in digest.beside(pieces)) == len(BODY)
     pieces.close()
     view.release()
     memory.clear()  # raises BufferError when somebody still holds a view
@@ -87,6 +132,7 @@ def test_an_error_of_the_digest_ends_the_stream() -> None:
 
 
 def stream() -> ImageData:
+    """Return the body as a stream."""
     return ImageData.from_chunks(lambda: iter(PIECES), size=len(BODY))
 
 
@@ -94,13 +140,13 @@ def test_whoever_asks_for_a_digest_gets_it_after_the_last_byte() -> None:
     seen: list[object] = []
     data = stream().digested("md5", seen.append).digested("sha256", seen.append)
     for piece in data.chunks():
-        seen.append(len(piece))
-    assert seen[: len(PIECES)] == [70_000] * len(PIECES)
-    assert seen[len(PIECES) :] == [hashlib.md5(BODY).hexdigest(), hashlib.sha256(BODY).hexdigest()]
-    assert {name: digest.value for name, digest in data.digests.items()} == {
-        "md5": hashlib.md5(BODY).hexdigest(),
-        "sha256": hashlib.sha256(BODY).hexdigest(),
-    }
+        seen.append(bytes(piece))
+    found = [value for value in seen if isinstance(value, str)]
+    assert b"".join(piece for piece in seen if isinstance(piece, bytes)) == BODY
+    assert found == [hashlib.md5(BODY).hexdigest(), hashlib.sha256(BODY).hexdigest()]
+    assert seen[-1] == found[-1]
+    assert data.digests == {"md5", "sha256"}
+    assert [data.digest("md5"), data.digest("sha256")] == found
 
 
 def test_a_digest_that_is_wanted_twice_is_computed_once() -> None:
@@ -109,14 +155,15 @@ def test_a_digest_that_is_wanted_twice_is_computed_once() -> None:
     chunks = data.chunks()
     next(chunks)
     assert len(beside()) == 2
-    assert len(list(chunks)) == len(PIECES) - 1
+    assert len(list(chunks)) == len(BODY) // CHUNK_SIZE
     assert seen == [hashlib.sha256(BODY).hexdigest()] * 2
 
 
 def test_digests_are_not_those_of_what_another_makes_of_the_bytes() -> None:
     data = stream().digested("sha256")
-    assert data.watched(lambda chunks: chunks).digests == {}
-    assert data.through(lambda chunks: chunks).digests == {}
+    assert data.counted(lambda chunks: chunks).digests == {"sha256"}
+    assert data.watched(lambda chunks: chunks).digests == frozenset()
+    assert data.through(lambda chunks: chunks).digests == frozenset()
 
 
 def test_what_a_check_raises_ends_the_stream() -> None:

@@ -60,13 +60,13 @@ def _global_options(
 
 def main() -> int:
     """Run the command in ``sys.argv`` and return its exit code."""
-    # A command makes many objects and keeps nearly all: to look for garbage as often as usual costs more than it finds.
-    gc.set_threshold(100_000)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A name that the terminal's character set lacks is no reason to fail.
             stream.reconfigure(errors="backslashreplace")
     session = Session()
+    # A start makes many objects and keeps nearly all: to look for garbage as often as usual costs more than it finds.
+    gc.set_threshold(20_000)
     try:
         typer.main.get_command(app)(prog_name="imageport", obj=session)
     except ImageportError as error:

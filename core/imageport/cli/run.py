@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shlex
 import sys
 from collections.abc import Collection, Sequence
@@ -135,6 +136,9 @@ def _import(session: Session, plan: Plan, request: ImportRequest, *, json: bool,
     from imageport.rules.access import Access
 
     access = Access(session.site, session.catalog, request.caller)
+    # What the start has made stays; what an import throws away may hold large buffers, so look for it as usual.
+    gc.freeze()
+    gc.set_threshold(700)
     if json:
         plan = replace(plan, observers=(*plan.observers, json_lines(plan.secrets, sys.stdout, access.shown)))
     elif not quiet:

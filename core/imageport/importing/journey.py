@@ -72,8 +72,7 @@ class Journey:
         )
         ctx.require_below_cap(data.size)
         if data.path is None:
-            digests, data = data.digests, data.watched(ctx.capped)
-            data.digests = digests
+            data = data.counted(ctx.capped)
         image = Image(record, self._spooled(data, ctx) if self._plan.spool_first else data)
         for step in (method, *self._plan.steps):
             if "transform" in step.answers:

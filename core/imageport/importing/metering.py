@@ -42,9 +42,7 @@ class Meter:
         if data.path is not None:
             self.bytes_out = data.size or 0
             return data
-        self.stream = data.watched(self._counted)
-        # Counting changes nothing.
-        self.stream.digests = data.digests
+        self.stream = data.counted(self._counted)
         return self.stream
 
     def check_drained(self) -> None:
@@ -65,8 +63,10 @@ class Meter:
         try:
             while (piece := next(guarded, None)) is not None:
                 self.inclusive += time.monotonic() - started
-                if not isinstance(piece, bytes) and not (isinstance(piece, memoryview) and piece.readonly):
-                    raise self.step.wrong_answer("its stream", piece, "bytes or a read-only memoryview")
+                if not (isinstance(piece, bytes) or _is_fit(piece)):
+                    raise self.step.wrong_answer(
+                        "its stream", piece, "bytes or a read-only memoryview of bytes"
+                    )
                 self.bytes_out += len(piece)
                 self.tell(self.bytes_out, self.stream.size if self.stream else None)
                 yield piece
@@ -75,3 +75,13 @@ class Meter:
             guarded.close()
         self.inclusive += time.monotonic() - started
         self.tell(self.bytes_out, self.bytes_out)
+
+
+def _is_fit(piece: object) -> bool:
+    """Return whether *piece* is a view of bytes in a row that nobody can write through."""
+    return (
+        isinstance(piece, memoryview)
+        and piece.readonly
+        and piece.contiguous
+        and (piece.ndim, piece.itemsize) == (1, 1)
+    )

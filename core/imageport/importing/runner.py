@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import shutil
 import time
@@ -254,6 +255,8 @@ class _Import:
             ctx.report("source", step=error.step, message=self.report.source.url, error=error.message)
         self.written.restart()
         self.journey.restart()
+        # Errors and the frames that they remember hold each other, and with them the buffers of this try.
+        gc.collect()
         if ctx.partial is not None:
             ctx.partial.forget()
         for path in ctx.work_folder.iterdir():

@@ -93,8 +93,8 @@ def write_everywhere(
     ]
     written.copies.update({copy.label: copy for copy in every})
     first = every[: written.places]
-    passing = image.data.digests
-    hashes = [Consumer(name, partial(_digest, name)) for name in digests if name not in passing]
+    # A check that saw these very bytes makes its digest of them.
+    hashes = [Consumer(name, partial(_digest, name)) for name in digests if name not in data.digests]
     written.report = _reporter(ctx, hashes, every, data.size, slowest_stage)
     looks = [Consumer("inspection", _inspect)] if inspect else []
     everybody: list[Consumer[Any]] = [*hashes, *looks, *first]
@@ -112,7 +112,7 @@ def write_everywhere(
     )
     written.waited_for = {consumer.label: round(consumer.pipe.blocked, 3) for consumer in everybody}
     made = {consumer.label: consumer.outcome() for consumer in hashes}
-    written.digests = {name: passing[name].value if name in passing else made[name] for name in digests}
+    written.digests = {name: made[name] if name in made else data.digest(name) for name in digests}
     written.format = looks[0].outcome() if looks else None
     written.backlog = on_disk
 
