@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from tests.runner.desk import Bytes, Desk, Shelf
 
 from imageport import (
+    Chunks,
     ImageData,
     ImageportError,
     SourceUnavailable,
     TransformFailed,
     VerificationFailed,
     hookimpl,
+    lend_buffer,
 )
+from imageport.buffers import POOL
 from imageport.importing.tries import MOST_TRIES
 
 CONTENT = [b"first piece", b"second piece"]
@@ -83,3 +88,26 @@ def test_there_is_an_end_whatever_the_method_says(desk: Desk) -> None:
     assert shelf.visible == shelf.pending == {}
     assert report.rolled_back
     assert desk.leftovers() == []
+
+
+def test_each_try_frees_the_buffers_of_the_one_before(desk: Desk) -> None:
+    in_use: list[int] = []
+
+    class Pooled(Flaky):
+        @hookimpl
+        def stage(self) -> ImageData:
+            in_use.append(len(POOL._lent))
+            return super().stage()
+
+        def _chunks(self) -> Chunks:  # type: ignore[override]
+            for _ in range(3):
+                yield lend_buffer().toreadonly()
+            yield from super()._chunks()
+
+    gc.disable()
+    try:
+        desk.run(Pooled(*(broken() for _ in range(8)), tries=8), Shelf("one"), Shelf("two"))
+    finally:
+        gc.enable()
+    assert len(in_use) == 8
+    assert max(in_use) <= in_use[0] + 1, in_use
