@@ -306,20 +306,20 @@ def test_069_no_import_leaves_a_lock(site: Site) -> None:
 
 
 def test_070_progress_is_told_in_order(site: Site) -> None:
-    """An image of 3 MiB comes in slowly: 1, 2, 3 MiB are told in this order while it is downloaded, and while it is
+    """An image of 12 MiB comes in slowly: 4, 8, 12 MiB are told in this order while it is downloaded, and while it is
     copied to the store; and so is the progress of converting it. Every part is told five times a second at most."""
     more = threading.Semaphore()
 
     def slow(reply: Reply) -> None:
-        reply.head(200, {"Content-Length": f"{3 * MIB}"})
+        reply.head(200, {"Content-Length": f"{12 * MIB}"})
         for _ in range(3):
             more.acquire()
-            reply.write(bytes(range(256)) * 4096)
+            reply.write(bytes(range(256)) * (4 * MIB // 256))
 
     url = site.server.answer("/slow", slow)
     for steps, lanes in (((), ("web-download", "s1")), ((CONVERT,), ("web-download", "image_conversion"))):
         running = site.start(url, image=site.create(), steps=steps)
-        for mebibytes in (1, 2, 3):
+        for mebibytes in (4, 8, 12):
             running.until("progress", lane="web-download", done=mebibytes * MIB)
             # What comes sooner than 0.2 s after that is not told.
             time.sleep(0.25)
@@ -329,5 +329,5 @@ def test_070_progress_is_told_in_order(site: Site) -> None:
         for lane in lanes:
             told = [event["done"] for event in done.events if event.get("lane") == lane]
             assert told == sorted(told)
-            assert told[-1] == 3 * MIB
+            assert told[-1] == 12 * MIB
             assert len(set(told)) > 1

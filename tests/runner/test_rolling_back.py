@@ -346,7 +346,7 @@ def test_a_stream_that_is_no_bytes_is_blamed_on_its_step(desk: Desk) -> None:
     report = desk.run(Bytes(CONTENT), Shelf("one"), steps=[Words(NoConfig())])
     assert report.error is not None
     assert (report.error.code, report.error.step) == ("step-crashed", "words")
-    assert "str where bytes or a read-only memoryview is expected" in report.error.message
+    assert "str where bytes or a read-only memoryview of bytes is expected" in report.error.message
 
 
 def test_an_image_that_is_deleted_late_is_told_as_such(desk: Desk) -> None:
