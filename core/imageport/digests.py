@@ -7,7 +7,7 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
-from imageport.buffers import Chunks, Piece, evened
+from imageport.buffers import CHUNK_SIZE, Chunks, Piece
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -79,15 +79,16 @@ class PassingDigest:
     def beside(self, chunks: Chunks) -> Chunks:
         """Pass *chunks* on and compute the digest in a thread of its own, which is gone when this generator ends.
 
-        One digest takes longer than anything else that is done with the bytes. The pieces come out evened, so that
-        everybody below gets the very ones that were digested.
+        One digest takes longer than anything else that is done with the bytes. Everybody below gets the very pieces
+        that are digested: a view of part of a buffer, which its source might fill again too early, becomes ``bytes``.
         """
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - slow to import, as above
 
         digest = new_digest(self.name)
         behind: deque[Future[None]] = deque()
         with ThreadPoolExecutor(1, "digest") as thread:
-            for piece in evened(chunks):
+            for given in chunks:
+                piece = given if len(given) == CHUNK_SIZE else bytes(given)
                 if len(behind) == _MOST_BEHIND:
                     behind.popleft().result()
                 behind.append(thread.submit(digest.update, piece))
