@@ -88,7 +88,8 @@ class PassingDigest:
         behind: deque[Future[None]] = deque()
         with ThreadPoolExecutor(1, "digest") as thread:
             for given in chunks:
-                piece = given if len(given) == CHUNK_SIZE else bytes(given)
+                partial = isinstance(given, memoryview) and len(given) != CHUNK_SIZE
+                piece = bytes(given) if partial else given
                 if len(behind) == _MOST_BEHIND:
                     behind.popleft().result()
                 behind.append(thread.submit(digest.update, piece))

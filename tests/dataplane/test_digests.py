@@ -125,8 +125,9 @@ def test_a_reader_may_stop_anywhere() -> None:
     chunks.close()  # type: ignore[attr-defined]  # it is a generator
 
 
-def test_an_error_of_the_digest_ends_the_stream() -> None:
-    pieces: list[object] = [b"x", "text", *PIECES]
+@pytest.mark.parametrize("wrong", ["text", [0, 1, 2], 3])
+def test_what_is_no_bytes_ends_the_stream(wrong: object) -> None:
+    pieces: list[object] = [b"x", wrong, *PIECES]
     with pytest.raises(TypeError):
         list(PassingDigest("sha256").beside(iter(pieces)))  # type: ignore[arg-type]
 
