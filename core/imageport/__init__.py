@@ -22,15 +22,23 @@ if TYPE_CHECKING:
         SourceUnavailable,
         StoreFailed,
         TransformFailed,
+        UnsupportedFormat,
         UsageError,
         VerificationFailed,
     )
+    from imageport.file_types import FileType, identify
     from imageport.hookspecs import hookimpl
     from imageport.http.network import unwrap_address
     from imageport.http.parallel import parallel_chunks
     from imageport.http.transport import HttpResponse, HttpTransport, Rest
     from imageport.http.urls import Url
-    from imageport.inspection import FormatInspection, ImageFormat, check_declared, inspect_file
+    from imageport.inspection import (
+        FormatInspection,
+        ImageFormat,
+        InspectionPolicy,
+        check_declared,
+        inspect_file,
+    )
     from imageport.limits import ByteSize, format_size
     from imageport.plugin import NoConfig, Plugin, PluginConfig
     from imageport.sparse import SparseFile, data_runs, write_sparse
@@ -57,6 +65,7 @@ __all__ = [
     "Conflict",
     "Context",
     "Event",
+    "FileType",
     "FormatInspection",
     "HttpResponse",
     "HttpTransport",
@@ -65,6 +74,7 @@ __all__ = [
     "ImageFormat",
     "ImageRecord",
     "ImageportError",
+    "InspectionPolicy",
     "LimitExceeded",
     "Location",
     "NoConfig",
@@ -79,6 +89,7 @@ __all__ = [
     "SparseFile",
     "StoreFailed",
     "TransformFailed",
+    "UnsupportedFormat",
     "Url",
     "UsageError",
     "VerificationFailed",
@@ -88,6 +99,7 @@ __all__ = [
     "evened",
     "format_size",
     "hookimpl",
+    "identify",
     "inspect_file",
     "lend_buffer",
     "parallel_chunks",
@@ -109,6 +121,7 @@ _HOMES = {
     "Conflict": "imageport.errors",
     "Context": "imageport.context",
     "Event": "imageport.values",
+    "FileType": "imageport.file_types",
     "FormatInspection": "imageport.inspection",
     "HttpResponse": "imageport.http.transport",
     "HttpTransport": "imageport.http.transport",
@@ -117,6 +130,7 @@ _HOMES = {
     "ImageFormat": "imageport.inspection",
     "ImageRecord": "imageport.values",
     "ImageportError": "imageport.errors",
+    "InspectionPolicy": "imageport.inspection",
     "LimitExceeded": "imageport.errors",
     "Location": "imageport.values",
     "NoConfig": "imageport.plugin",
@@ -131,6 +145,7 @@ _HOMES = {
     "SparseFile": "imageport.sparse",
     "StoreFailed": "imageport.errors",
     "TransformFailed": "imageport.errors",
+    "UnsupportedFormat": "imageport.errors",
     "Url": "imageport.http.urls",
     "UsageError": "imageport.errors",
     "VerificationFailed": "imageport.errors",
@@ -140,6 +155,7 @@ _HOMES = {
     "evened": "imageport.buffers",
     "format_size": "imageport.limits",
     "hookimpl": "imageport.hookspecs",
+    "identify": "imageport.file_types",
     "inspect_file": "imageport.inspection",
     "lend_buffer": "imageport.buffers",
     "parallel_chunks": "imageport.http.parallel",

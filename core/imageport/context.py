@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from imageport.buffers import Chunks
 from imageport.data import ImageData
 from imageport.errors import Cancelled, LimitExceeded, TransformFailed
+from imageport.inspection import InspectionPolicy
 from imageport.limits import Limits, format_size
 from imageport.scratch import require_space, space_taken, writing_to
 from imageport.sparse import SparseFile
@@ -34,7 +35,8 @@ class Context:
     ``http`` is the only way to the network: every url, redirect and address is checked there. ``replicas`` are the
     copies that exist of the image, the best first. ``staged`` is the file that ``images stage`` put in staging, if
     there is one. ``partial``, where the pipeline says ``staging: file``, is what the source is spooled to, and what is
-    there of it from an import that was killed. ``log`` is for what an operator should read later; progress goes
+    there of it from an import that was killed. ``inspection`` is what the image has to be, by its user and by the
+    site. ``log`` is for what an operator should read later; progress goes
     through ``progress``.
     """
 
@@ -48,6 +50,7 @@ class Context:
     replicas: tuple[Location, ...] = ()
     staged: Path | None = None
     stream_only: bool = False
+    inspection: InspectionPolicy = field(default_factory=InspectionPolicy)
     partial: PartialSource | None = None
     work_folder: Path
     emit: Callable[[Event], None]

@@ -17,6 +17,7 @@
         ├── LimitExceeded       exit 1   a cap on bytes, ratio, members or time was reached
         ├── StepCrashed         exit 1   a plugin raised something that is not in this tree
         ├── VerificationFailed  exit 5   bytes or format differ from what was promised
+        │   └── UnsupportedFormat exit 5 the format is recognised, and cannot be imported
         ├── StoreFailed         exit 6   a store could not take or publish its copy
         ├── LockLost            exit 7   another import took over; this one must not touch the record
         └── Cancelled           exit 130 by signal or by ``tasks cancel``
@@ -197,6 +198,13 @@ class VerificationFailed(ImportFailed):
     def __init__(self, message: str, *, hint: str = "", retry: bool = False) -> None:
         super().__init__(message, hint=hint)
         self.retry = retry
+
+
+class UnsupportedFormat(VerificationFailed):
+    """The file is recognised and whole, but its format, method or filter cannot be read; the hint names a way out."""
+
+    code = "unsupported-format"
+    advice = "convert or unpack the file before the import"
 
 
 class StoreFailed(ImportFailed):

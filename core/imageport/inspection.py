@@ -239,6 +239,20 @@ def check_declared(found: ImageFormat, declared: str | None) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class InspectionPolicy:
+    """What an image has to be, by its user and by the site; steps and the final verdict ask the same one.
+
+    ``declared`` is the disk format that the user gave, None when it is to be detected: never one that a step found.
+    ``require_match`` refuses bytes of another format than the record has. ``nonfatal`` names checks of partition
+    tables that only warn.
+    """
+
+    declared: str | None = None
+    require_match: bool = True
+    nonfatal: frozenset[str] = frozenset()
+
+
 def _new_inspectors() -> list[Any]:
     from oslo_utils.imageutils import format_inspector  # noqa: PLC0415 - needed by few commands, slow to import
 

@@ -19,6 +19,7 @@ from imageport.importing.observing import Observers
 from imageport.importing.plan import Plan
 from imageport.importing.staging import Staging
 from imageport.importing.stores import Stores
+from imageport.inspection import InspectionPolicy
 from imageport.values import Caller, Event, ImageRecord, Location, Source
 
 log = logging.getLogger("imageport")
@@ -78,6 +79,11 @@ def build_context(
         replicas=tuple(sorted(record.locations, key=lambda copy: copy.store != site.default_store)),
         staged=staging.staged(record.id),
         stream_only=plan.stream_only,
+        inspection=InspectionPolicy(
+            declared=record.disk_format,
+            require_match=site.require_image_format_match,
+            nonfatal=frozenset(site.gpt_safety_checks_nonfatal),
+        ),
         work_folder=staging.directory,
         emit=emit,
         read_replica=lambda location: stores.read(location, context),
