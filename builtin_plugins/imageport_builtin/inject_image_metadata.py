@@ -11,16 +11,13 @@ from imageport import RESERVED_PREFIX, Context, Image, Plugin, PluginConfig, hoo
 
 
 def _as_text(value: Any) -> Any:
-    """Return a YAML number or truth value as it was written: properties are text."""
+    """Return a YAML number as it is written in the file, and a truth value in lower case: properties are text."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, float):
-        # 24.10 has become 24.1 already.
-        raise ValueError("write a number with a fraction in quotes, so that every digit is kept")  # noqa: TRY004
-    return str(value) if isinstance(value, int) else value
+    return str(value) if isinstance(value, (int, float)) else value
 
 
-PropertyValue = Annotated[str, BeforeValidator(_as_text, json_schema_input_type=str | int | bool)]
+PropertyValue = Annotated[str, BeforeValidator(_as_text, json_schema_input_type=str | int | float | bool)]
 
 
 class InjectImageMetadataConfig(PluginConfig):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -14,6 +15,12 @@ _UNITS = {"": 1, "b": 1} | {
 }
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
 
+#: Databases and system calls take no larger number.
+_LARGEST = (1 << 63) - 1
+
+#: Longest time span, about 31 years: timers of the operating system take no longer ones.
+_LONGEST = 1e9
+
 
 def parse_size(value: Any) -> Any:
     """Turn ``"1.5 GiB"`` or ``"200 MB"`` into bytes; numbers pass."""
@@ -22,7 +29,11 @@ def parse_size(value: Any) -> Any:
     found = _SIZE.fullmatch(value)
     if not found or found[2].lower() not in _UNITS:
         raise ValueError(f"'{value}' is no size; write for instance 512 MiB, 20 GiB or a number of bytes")
-    return round(float(found[1]) * _UNITS[found[2].lower()])
+    # A float would change the last digits of large numbers.
+    count = Decimal(found[1]) * _UNITS[found[2].lower()]
+    if count > _LARGEST:
+        raise ValueError("a size must be at most 8 EiB")
+    return round(count)
 
 
 def format_size(count: float) -> str:
@@ -37,9 +48,15 @@ def format_size(count: float) -> str:
 #: Type of an option that is a size: a number of bytes, or text such as ``512 MiB``.
 ByteSize = Annotated[
     int,
-    Field(ge=0),
+    Field(ge=0, le=_LARGEST),
     BeforeValidator(parse_size, json_schema_input_type=int | str),
 ]
+
+#: Type of an option that is a time span in seconds, more than zero.
+Seconds = Annotated[float, Field(gt=0, le=_LONGEST, allow_inf_nan=False)]
+
+#: Type of an option that counts something.
+Count = Annotated[int, Field(ge=0, le=_LARGEST)]
 
 
 class Limits(BaseModel):
@@ -50,32 +67,32 @@ class Limits(BaseModel):
     image_size_cap: ByteSize = Field(
         default=1 << 40, gt=0, description="Largest image in bytes, at every point of an import."
     )
-    max_parallel_stores: int = Field(
-        default=0, ge=0, description="Stores written at the same time; 0 means all of them."
+    max_parallel_stores: Count = Field(
+        default=0, description="Stores written at the same time; 0 means all of them."
     )
-    image_properties: int = Field(
+    image_properties: Count = Field(
         default=128,
-        ge=0,
         description="Properties that users may give an image, those of Imageport not counted.",
     )
-    image_locations: int = Field(default=10, ge=1, description="Copies of one image, in all stores together.")
-    import_deadline: float | None = Field(
-        default=None, gt=0, description="Seconds that an import may take in all; without it there is no end."
+    image_locations: Count = Field(
+        default=10, ge=1, description="Copies of one image, in all stores together."
     )
-    store_patience: float = Field(
-        default=900.0, gt=0, description="Seconds that a store may do nothing before it counts as failed."
+    import_deadline: Seconds | None = Field(
+        default=None, description="Seconds that an import may take in all; without it there is no end."
     )
-    connect_timeout: float = Field(default=15.0, gt=0, description="Seconds to wait for a connection.")
-    read_timeout: float = Field(default=60.0, gt=0, description="Seconds a source may send nothing.")
-    download_deadline: float = Field(
-        default=86400.0, gt=0, description="Seconds that one download may take, each try by itself."
+    store_patience: Seconds = Field(
+        default=900.0, description="Seconds that a store may do nothing before it counts as failed."
+    )
+    connect_timeout: Seconds = Field(default=15.0, description="Seconds to wait for a connection.")
+    read_timeout: Seconds = Field(default=60.0, description="Seconds a source may send nothing.")
+    download_deadline: Seconds = Field(
+        default=86400.0, description="Seconds that one download may take, each try by itself."
     )
     minimum_rate: ByteSize = Field(
         default=1024, description="Bytes a second below which a download counts as stalled; 0 turns this off."
     )
-    conversion_deadline: float = Field(
+    conversion_deadline: Seconds = Field(
         default=14400.0,
-        gt=0,
         description="Seconds that one conversion may take in all, and of CPU time that unpacking may take.",
     )
     conversion_memory: ByteSize = Field(default=1 << 30, description="Bytes of address space for qemu-img.")

@@ -11,9 +11,12 @@ from imageport.values import ImageStatus
 
 
 class PluginConfig(BaseModel):
-    """Options of a plugin: the mapping under ``with:``. Unknown options are errors; values never change."""
+    """Options of a plugin: the mapping under ``with:``. Unknown options are errors; values never change.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    Numbers are finite. A number in YAML has its text in the file as ``str()``, for options that are text.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class NoConfig(PluginConfig):

@@ -98,9 +98,9 @@ def test_values_are_kept_whole_as_text(inject: Inject) -> None:
     assert found["self"] == ""
 
 
-def test_a_fraction_has_to_be_quoted() -> None:
-    with pytest.raises(ValidationError, match="in quotes"):
-        InjectImageMetadataConfig(inject={"os_version": 24.10})
+def test_numbers_and_truth_values_become_text() -> None:
+    config = InjectImageMetadataConfig(inject={"a": 24.5, "b": 7, "c": True})
+    assert config.inject == {"a": "24.5", "b": "7", "c": "true"}
 
 
 @pytest.mark.parametrize("value", [None, ["a"], {"a": "b"}])

@@ -58,6 +58,8 @@ def holds(keyword: str, rule: Any, schema: Any, value: Any, root: Any) -> bool:
             return not isinstance(value, list) or len(value) >= rule
         case "minimum":
             return not is_number or value >= rule
+        case "maximum":
+            return not is_number or value <= rule
         case "minItems":
             return not isinstance(value, list) or len(value) >= rule
         case "exclusiveMinimum":

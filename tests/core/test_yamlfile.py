@@ -30,7 +30,28 @@ def test_values_are_plain_and_typed() -> None:
     assert file.data == {"a": {"b": [1, 2.5, True, None, "x", "yes", 16]}}
     assert type(file.data) is dict
     assert type(file.data["a"]["b"]) is list
-    assert [type(item) for item in file.data["a"]["b"]] == [int, float, bool, type(None), str, str, int]
+    *plain, hexadecimal = file.data["a"]["b"]
+    assert [type(item) for item in plain] == [int, float, bool, type(None), str, str]
+    assert isinstance(hexadecimal, int)
+
+
+@pytest.mark.parametrize("text", ["0755", "1_000", "0x10", "24.10", "1e3", "+5", "007.50", "12", "2.5"])
+def test_a_number_has_its_text_in_the_file_as_str(text: str) -> None:
+    assert str(YamlFile.parse(f"a: {text}\n").data["a"]) == text
+
+
+@pytest.mark.parametrize("number", [".inf", "-.inf", ".nan", "1e999", "9223372036854775808", "9" * 400])
+def test_a_number_is_finite_and_has_at_most_64_bits(number: str) -> None:
+    with pytest.raises(
+        PipelineInvalid, match=r"<string>:1:4: a: .* is not a finite number of at most 64 bits"
+    ):
+        YamlFile.parse(f"a: {number}\n")
+
+
+@pytest.mark.parametrize("text", ['a: "b\\0c"', '"b\\0c": a', 'a: [x, "\\x00"]', 'a: "\\u0000"'])
+def test_a_null_character_is_refused_at_its_position(text: str) -> None:
+    with pytest.raises(PipelineInvalid, match=r"<string>:1:\d+: .*a null character is not allowed"):
+        YamlFile.parse(text)
 
 
 def test_dates_and_keys_stay_as_they_were_written() -> None:
@@ -226,9 +247,9 @@ def test_any_text_gives_a_mapping_or_pipeline_invalid(text: str) -> None:
 
 
 # A key of YAML has at most 1024 characters, escaped.
-PLAIN = st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"]), max_size=100)
+PLAIN = st.text(st.characters(min_codepoint=1, max_codepoint=0xFFFF, exclude_categories=["Cs"]), max_size=100)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | PLAIN,
+    st.none() | st.booleans() | st.integers(-(2**63) + 1, 2**63 - 1) | PLAIN,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(PLAIN, inner, max_size=3),
     max_leaves=8,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,16 +12,24 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from imageport.errors import UsageError
+
 _URL = re.compile(r"[a-z][a-z0-9+.-]*:/", re.IGNORECASE)
 
 
 def data_home(environ: Mapping[str, str]) -> Path:
-    """Return the folder for catalog, staging and default store (XDG Base Directory Specification)."""
+    """Return the folder for catalog, staging and default store (XDG Base Directory Specification).
+
+    Raises ``UsageError`` when the user has no home folder.
+    """
     return _base_directory(environ, "XDG_DATA_HOME", ".local/share") / "imageport"
 
 
 def config_home(environ: Mapping[str, str]) -> Path:
-    """Return the folder for the user's own site file (XDG Base Directory Specification)."""
+    """Return the folder for the user's own site file (XDG Base Directory Specification).
+
+    Raises ``UsageError`` when the user has no home folder.
+    """
     return _base_directory(environ, "XDG_CONFIG_HOME", ".config") / "imageport"
 
 
@@ -56,15 +65,18 @@ def anchored(options: Any, model: type[BaseModel], folder: Path) -> Any:
         for name, field in model.model_fields.items()
         if _is_path(field)
     }
-    try:
-        paths = {
-            name: str(folder / Path(path).expanduser())
-            for name, path in given.items()
-            if isinstance(path, (str, Path))
-        }
-    except RuntimeError as error:
-        raise ValueError(str(error)) from error
+    paths = {
+        name: str(folder / expanded(path)) for name, path in given.items() if isinstance(path, (str, Path))
+    }
     return {**options, **paths}
+
+
+def expanded(path: str | Path) -> Path:
+    """Return *path* with the home folder for ``~`` or ``~user``. Raises ``ValueError`` when that is not known."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"'{path}': the home folder is not known; write an absolute path") from error
 
 
 def _is_path(field: FieldInfo) -> bool:
@@ -75,5 +87,11 @@ def _base_directory(environ: Mapping[str, str], variable: str, below_home: str) 
     # The specification says to ignore relative paths.
     if (given := environ.get(variable, "")).startswith("/"):
         return Path(given)
-    home = environ.get("HOME")
-    return (Path(home) if home else Path.home()) / below_home
+    try:
+        home = Path(environ.get("HOME") or Path.home())
+    except RuntimeError as error:
+        raise UsageError(
+            f"HOME is not set, and user {os.getuid()} has no home folder in /etc/passwd",
+            hint="set HOME, or name a site file with --config that has catalog, staging.directory and stores",
+        ) from error
+    return home / below_home

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +23,7 @@ from pydantic import (
 
 from imageport.configuration.entries import StepEntry
 from imageport.configuration.optionerrors import add_untold, model_problems
-from imageport.configuration.paths import anchored, config_home, data_home, path_of
+from imageport.configuration.paths import anchored, config_home, data_home, expanded, path_of
 from imageport.configuration.positions import Problem, did_you_mean
 from imageport.configuration.templating import (
     Variables,
@@ -31,12 +33,14 @@ from imageport.configuration.templating import (
     redact_problems,
 )
 from imageport.configuration.yamlfile import YamlFile
-from imageport.errors import PipelineInvalid
+from imageport.errors import PipelineInvalid, UsageError
 from imageport.http.network import NetworkRules
 from imageport.limits import Limits
 from imageport.rules.policy import Policy
 from imageport.rules.protection import PropertyProtections, Protections
 from imageport.rules.quotas import Quotas
+
+log = logging.getLogger("imageport")
 
 CONFIG_VARIABLE = "IMAGEPORT_CONFIG"
 FILE_NAME = "imageport.yaml"
@@ -185,28 +189,32 @@ def load_site(explicit: str | None, *, environ: Mapping[str, str], cwd: Path) ->
     """Read the site file and return it, or the defaults when there is none.
 
     The first of these counts: *explicit* (``--config``), ``IMAGEPORT_CONFIG``, ``imageport.yaml`` in *cwd*,
-    in the user's configuration folder, in ``/etc/imageport``. Raises ``PipelineInvalid`` with every mistake.
+    in the user's configuration folder, in ``/etc/imageport``. Raises ``PipelineInvalid`` with every mistake, and
+    ``UsageError`` when a default lies below the home folder and the user has none.
     """
-    defaults = {
-        "catalog": _default_catalog(environ),
-        "staging": {"directory": _default_staging(environ)},
-        "stores": [_default_store(environ)],
-    }
     name = explicit or environ.get(CONFIG_VARIABLE) or _first_found(environ, cwd)
     if name is None:
-        return Site.model_validate(defaults)
-    return _site_of(YamlFile.load(cwd / name, name=name), cwd, defaults, environ)
+        return Site.model_validate(_with_defaults({}, environ))
+    return _site_of(YamlFile.load(cwd / name, name=name), cwd, environ)
 
 
-def _site_of(file: YamlFile, cwd: Path, defaults: Mapping[str, Any], environ: Mapping[str, str]) -> Site:
+def _with_defaults(tree: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return *tree* with defaults for the places that it lacks. A key without a value counts as missing."""
+    given = {key: value for key, value in tree.items() if value is not None}
+    if "catalog" not in given:
+        given["catalog"] = _default_catalog(environ)
+    if "staging" not in given:
+        given["staging"] = {"directory": _default_staging(environ)}
+    if given.get("stores", []) == []:
+        given["stores"] = [_default_store(environ)]
+    return given
+
+
+def _site_of(file: YamlFile, cwd: Path, environ: Mapping[str, str]) -> Site:
     folder = (cwd / file.path).parent
     problems: list[Problem] = []
     variables = Variables(None, {}, {}, environ, folder, scopes=("env", "file"))
-    tree = expand_tree(file, file.data, variables, problems)
-    # A key with nothing behind it, ``stores:``, means the same as none at all.
-    tree = {**defaults, **{key: value for key, value in tree.items() if value is not None}}
-    if tree["stores"] == []:
-        tree["stores"] = defaults["stores"]
+    tree = _with_defaults(expand_tree(file, file.data, variables, problems), environ)
     add_untold(problems, _store_problems(file, tree))
     _take_staging_for_path(file, tree, problems)
     try:
@@ -274,8 +282,20 @@ def _id_of(store: Any) -> str | None:
 
 
 def _first_found(environ: Mapping[str, str], cwd: Path) -> str | None:
-    candidates = (FILE_NAME, str(config_home(environ) / FILE_NAME), str(SYSTEM_FILE))
-    return next((name for name in candidates if (cwd / name).exists()), None)
+    candidates = [FILE_NAME, str(SYSTEM_FILE)]
+    # A user without a home folder has no site file in it.
+    with suppress(UsageError):
+        candidates.insert(1, str(config_home(environ) / FILE_NAME))
+    return next((name for name in candidates if _exists(cwd / name)), None)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        # HOME may be that of another user, for instance after su without "-".
+        log.warning("site file %s is not used: %s", path, error.strerror)
+        return False
 
 
 def _default_catalog(environ: Mapping[str, str]) -> str:
@@ -292,4 +312,4 @@ def _default_store(environ: Mapping[str, str]) -> dict[str, Any]:
 
 def _anchored_catalog(url: str, folder: Path) -> str:
     found = _SQLITE_FILE.fullmatch(url)
-    return f"{found[1]}{folder / Path(found[2]).expanduser()}" if found else url
+    return f"{found[1]}{folder / expanded(found[2])}" if found else url

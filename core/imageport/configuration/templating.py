@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from imageport.configuration.paths import expanded
 from imageport.configuration.positions import KeyPath, Problem, did_you_mean
 from imageport.errors import PipelineInvalid
 
@@ -139,18 +140,20 @@ class Variables:
 
     def _file(self, name: str) -> str:
         try:
-            path = self.folder / Path(name).expanduser()
+            path = self.folder / expanded(name)
             if not path.is_file():
                 raise ValueError(f"'{{file.{name}}}': there is no such file")
             with path.open("rb") as file:
                 content = file.read(MAX_SECRET_SIZE + 1)
             if len(content) > MAX_SECRET_SIZE:
                 raise ValueError(f"'{{file.{name}}}': the file is larger than {MAX_SECRET_SIZE} bytes")
+            if b"\0" in content:
+                raise ValueError(f"'{{file.{name}}}': the file has a null character and is not text")
             return self._secret(content.decode().strip())
         except UnicodeDecodeError as error:
             raise ValueError(f"'{{file.{name}}}': the file is not UTF-8 text") from error
-        except (OSError, RuntimeError) as error:
-            raise ValueError(f"'{{file.{name}}}' cannot be read: {error}") from error
+        except OSError as error:
+            raise ValueError(f"'{{file.{name}}}' cannot be read: {error.strerror}") from error
 
     def _secret(self, value: str) -> str:
         if value:

@@ -30,6 +30,9 @@ _TEXT = frozenset(_TAG + name for name in ("str", "timestamp", "merge", "value")
 # YAML can write them as "\ud800"; nothing can print or store them.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
+#: Largest absolute value of a number: no option needs more, and databases keep no larger ones.
+_LARGEST_NUMBER = (1 << 63) - 1
+
 
 def parsed(text: str, path: str) -> tuple[Any, Mapping[KeyPath, tuple[int, int]]]:
     """Return the values of *text*, and line and column of every key and list item.
@@ -67,6 +70,34 @@ def parsed(text: str, path: str) -> tuple[Any, Mapping[KeyPath, tuple[int, int]]
     return data, reader.positions
 
 
+class WrittenInt(int):
+    """A whole number whose ``str()`` is its text in the file, for options that are text: ``0755``, ``0x10``."""
+
+    _text: str
+
+    def __new__(cls, value: int, text: str) -> WrittenInt:
+        number = super().__new__(cls, value)
+        number._text = text
+        return number
+
+    def __str__(self) -> str:
+        return self._text
+
+
+class WrittenFloat(float):
+    """A number with a fraction whose ``str()`` is its text in the file, for options that are text: ``24.10``."""
+
+    _text: str
+
+    def __new__(cls, value: float, text: str) -> WrittenFloat:
+        number = super().__new__(cls, value)
+        number._text = text
+        return number
+
+    def __str__(self) -> str:
+        return self._text
+
+
 class _Reader:
     """Turns nodes into plain values, noting positions and mistakes."""
 
@@ -90,27 +121,44 @@ class _Reader:
         if isinstance(node, SequenceNode) and node.tag == _TAG + "seq":
             return [self._item(item, (*key_path, index)) for index, item in enumerate(node.value)]
         if isinstance(node, ScalarNode) and node.tag in _TEXT:
-            if _SURROGATE.search(node.value):
-                self.problems.append(
-                    self._problem(node, key_path, "half of a surrogate pair is no character")
-                )
-            return node.value
+            return self._text(node, key_path)
         if isinstance(node, ScalarNode) and node.tag in _TYPED:
-            try:
-                return self._constructor.construct_object(node)
-            except Exception:  # noqa: BLE001 - the library trips over what a tag promised in many ways
-                kind = node.tag.removeprefix(_TAG)
-                self.problems.append(self._problem(node, key_path, f"'{node.value:.40}' is no {kind}"))
-                return None
+            return self._typed(node, key_path)
         self.problems.append(self._problem(node, key_path, f"YAML tags ({node.tag}) are not supported"))
         return None
+
+    def _text(self, node: ScalarNode, key_path: KeyPath) -> str:
+        text: str = node.value
+        if _SURROGATE.search(text):
+            self.problems.append(self._problem(node, key_path, "half of a surrogate pair is no character"))
+        if "\0" in text:
+            self.problems.append(self._problem(node, key_path, "a null character is not allowed"))
+        return text
+
+    def _typed(self, node: ScalarNode, key_path: KeyPath) -> Any:
+        try:
+            value = self._constructor.construct_object(node)
+        except Exception:  # noqa: BLE001 - the library trips over what a tag promised in many ways
+            kind = str(node.tag).removeprefix(_TAG)
+            self.problems.append(self._problem(node, key_path, f"'{node.value:.40}' is no {kind}"))
+            return None
+        if isinstance(value, (int, float)) and not -_LARGEST_NUMBER <= value <= _LARGEST_NUMBER:
+            self.problems.append(
+                self._problem(node, key_path, f"'{node.value:.40}' is not a finite number of at most 64 bits")
+            )
+            return None
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and str(value) != node.value:
+            return (
+                WrittenInt(value, node.value) if isinstance(value, int) else WrittenFloat(value, node.value)
+            )
+        return value
 
     def _items(self, node: MappingNode, key_path: KeyPath) -> Iterator[tuple[str, Any]]:
         for key, value in node.value:
             if not isinstance(key, ScalarNode):
                 self.problems.append(self._problem(key, key_path, "a key must be text"))
                 continue
-            path = (*key_path, key.value)
+            path = (*key_path, self._text(key, key_path))
             if key.tag == _TAG + "merge":
                 self.problems.append(self._problem(key, path, "merge keys are not supported"))
             if path in self.positions:

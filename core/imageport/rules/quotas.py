@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field
 
 from imageport.errors import OverQuota
-from imageport.limits import ByteSize
+from imageport.limits import ByteSize, Count
 
 if TYPE_CHECKING:
     from imageport.catalog import Catalog
@@ -20,15 +20,15 @@ class Quotas(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    image_count_total: int | None = Field(default=None, ge=0, description="Images.")
+    image_count_total: Count | None = Field(default=None, description="Images.")
     image_size_total: ByteSize | None = Field(
         default=None, description="Bytes in all stores: the size of each image, times its copies."
     )
     image_stage_total: ByteSize | None = Field(
         default=None, description="Bytes of images that are staged, imported or copied just now."
     )
-    image_count_uploading: int | None = Field(
-        default=None, ge=0, description="Images that are staged, imported or copied just now."
+    image_count_uploading: Count | None = Field(
+        default=None, description="Images that are staged, imported or copied just now."
     )
 
 
