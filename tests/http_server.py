@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from types import TracebackType
 from typing import Any
 
@@ -135,16 +136,14 @@ def stored(
 class HttpServer:
     """Serves in threads of its own from entering the ``with`` statement to leaving it."""
 
-    def __init__(
-        self, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None, name: str | None = None
-    ) -> None:
+    def __init__(self, *, tls: ssl.SSLContext | None = None, name: str = "127.0.0.1") -> None:
         self.requests: list[Request] = []
         self._behaviours: dict[str, list[Behaviour]] = {}
         self._closing = threading.Event()
         self._lock = threading.Lock()
         self._scheme = "https" if tls else "http"
-        self._name = name or (f"[{host}]" if ":" in host else host)
-        self._server = _Server((host, 0), self._handler(), ":" in host)
+        self._name = name
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self.port: int = self._server.server_address[1]
         if tls:
             self._server.socket = tls.wrap_socket(
@@ -208,9 +207,9 @@ class HttpServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = False
 
-    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], ipv6: bool) -> None:
-        self.address_family = socket.AF_INET6 if ipv6 else socket.AF_INET
-        super().__init__(address, handler)
+    def server_bind(self) -> None:
+        """Bind without asking the name service of this machine for a name of the address."""
+        TCPServer.server_bind(self)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that hang up are what many tests are about."""

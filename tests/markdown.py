@@ -7,7 +7,7 @@ How a page is written so that it runs:
   output below it may print what it likes. Every command must succeed unless the block says ``console fails``: there
   the last one must not.
 * Any other block whose first line is a comment with a file name, ``# site.yaml``, is written to that file, in the
-  folder where the session is.
+  folder where the session is. A file of the whole machine, ``# /etc/cron.d/gc``, is written below the scratch folder.
 * A ``yaml`` block without a name is a fragment: it must be YAML.
 * A ``text`` block, and one without a language, is only looked at.
 
@@ -211,7 +211,7 @@ def play(
     with Shell(folder, environment) as shell:
         for block in blocks_of(page):
             if block.file_name:
-                path = shell.directory / block.file_name
+                path = place(block, shell.directory, folder)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(here(block.text))
             elif block.language == "console":
@@ -223,6 +223,14 @@ def play(
                     assert shown is None or matches(shown, printed), (
                         f"{session}\n--- the page shows:\n{shown}"
                     )
+
+
+def place(block: Block, directory: Path, folder: Path) -> Path:
+    """Return where the file of *block* is written in a session that is in *directory*: always below *folder*."""
+    name = Path(block.file_name or "")
+    path = Path(os.path.normpath(folder / name.relative_to("/") if name.is_absolute() else directory / name))
+    assert path.is_relative_to(folder), f"{block.where}: {name} is outside of the scratch folder"
+    return path
 
 
 def free_port() -> str:

@@ -77,9 +77,8 @@ def test_a_plan_shows_steps_options_stores_staging_and_limits(cli: CommandLine) 
 def test_a_plan_tells_scratch_data_and_the_expected_bottleneck(cli: CommandLine) -> None:
     shown = cli.inside("plan", "p.yaml", "disk.raw").out
     assert "scratch data: none\nexpected bottleneck: the digests, " in shown
-    assert re.search(
-        r"\n  md5 +\S+ MiB/s\n  sha512 +\S+ MiB/s\n  together +\S+ MiB/s on \d+ processor", shown
-    )
+    rate = r"[\d.]+ [KMGT]iB/s"
+    assert re.search(rf"\n  md5 +{rate}\n  sha512 +{rate}\n  together +{rate} on \d+ processor", shown)
     with (cli.folder / "p.yaml").open("a") as pipeline:
         pipeline.write("staging: file\n")
     shown = cli.inside("plan", "p.yaml", "disk.raw").out
