@@ -15,10 +15,8 @@ from imageport import (
     evened,
     format_size,
 )
+from imageport_builtin.expansion import ExpansionLimit
 from imageport_builtin.unpacking.job import closed_after
-
-#: Below this many bytes of output no ratio is suspicious.
-FREE_OUTPUT = 256 << 20
 
 
 class Meter:
@@ -32,7 +30,7 @@ class Meter:
     def __init__(self, ctx: Context, max_output: int | None, max_ratio: int) -> None:
         self._ctx = ctx
         self._max_output = max_output
-        self._max_ratio = max_ratio
+        self._expansion = ExpansionLimit(max_ratio)
         self._taken = 0
         self._file_size = 0
 
@@ -69,7 +67,11 @@ class Meter:
                 self._check_total(layer, total)
                 solid = sum(stop - start for start, stop in data_runs(piece))
                 substance += solid
-                self._check_ratio(layer, substance)
+                self._expansion.check(
+                    f"the {layer} archive unpacks",
+                    output=substance,
+                    source=max(self._taken, self._file_size),
+                )
                 yield piece if solid or len(piece) < CHUNK_SIZE else ZERO_CHUNK
 
     def _check_total(self, layer: str, total: int) -> None:
@@ -90,13 +92,4 @@ class Meter:
             raise LimitExceeded(
                 f"unpacking the {layer} archive took more than {deadline:g} s of CPU time",
                 hint="raise limits.conversion_deadline in the site file if images this large are expected",
-            )
-
-    def _check_ratio(self, layer: str, substance: int) -> None:
-        archive = max(self._taken, self._file_size)
-        if substance > FREE_OUTPUT and substance > self._max_ratio * archive:
-            raise LimitExceeded(
-                f"the {layer} archive unpacks more than {self._max_ratio} to 1: "
-                f"{format_size(substance)} without zeros, out of {format_size(archive)}",
-                hint="it looks like a decompression bomb; raise max_ratio of this step if it is none",
             )
