@@ -93,16 +93,46 @@ def test_formats_of_an_active_image_stay(cli: CommandLine) -> None:
 
 def test_delete_removes_every_copy_and_the_record(cli: CommandLine) -> None:
     image_id = cli.imported()
-    done = cli("images", "delete", image_id)
+    done = cli("images", "delete", "--yes", image_id)
     assert f"removed {cli.folder}/two/{image_id}" in done.out
     assert (cli.files("one"), cli.files("two")) == ([], [])
     assert cli.inside("images", "list", "--json").json == []
 
 
+@pytest.mark.parametrize("option", [[], ["--store", "one", "--role", "admin"]])
+def test_nothing_is_deleted_without_a_confirmation(cli: CommandLine, option: list[str]) -> None:
+    image_id = cli.imported()
+    refused = cli("images", "delete", image_id, *option, code=2)
+    assert f"image {image_id} (disk.raw)" in refused.err
+    assert "is not deleted: nothing confirms it" in refused.err
+    assert "add --yes to delete it without a question" in refused.err
+    assert refused.out == ""
+    assert (cli.files("one"), cli.files("two")) == ([image_id], [image_id])
+    assert [image["id"] for image in cli.inside("images", "list", "--json").json] == [image_id]
+
+
+@pytest.mark.parametrize(("answer", "deleted"), [(b"n\n", False), (b"\n", False), (b"y\n", True)])
+def test_a_terminal_is_asked_before_an_image_is_deleted(
+    cli: CommandLine, answer: bytes, deleted: bool
+) -> None:
+    image_id = cli.imported()
+    ours, theirs = pty.openpty()
+    os.write(ours, answer)
+    done = subprocess.run(
+        cli.command("images", "delete", image_id),
+        cwd=cli.folder, env=cli.environment, stdin=theirs, capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    os.close(ours)
+    os.close(theirs)
+    assert b"delete image" in done.stdout
+    assert (done.returncode == 0) is deleted
+    assert cli.files("one") == ([] if deleted else [image_id])
+
+
 def test_a_protected_image_is_not_deleted(cli: CommandLine) -> None:
     image_id = cli.imported()
     cli.inside("images", "set", image_id, "--protected")
-    assert "--unprotected" in cli("images", "delete", image_id, code=7).err
+    assert "--unprotected" in cli("images", "delete", "--yes", image_id, code=7).err
     assert cli.files("one") == [image_id]
 
 
@@ -111,7 +141,7 @@ def test_a_copy_that_cannot_be_removed_is_seen_no_more_and_left_to_gc(cli: Comma
     one = cli.folder / "one"
     away = one.rename(cli.folder / "away")
     one.write_text("not a folder")
-    failed = cli("images", "delete", image_id, code=6).err
+    failed = cli("images", "delete", "--yes", image_id, code=6).err
     assert f"{one}/{image_id}" in failed
     assert "imageport gc" in failed
     assert cli.inside("images", "list", "--json").json == []
@@ -208,7 +238,7 @@ def test_a_damaged_copy_is_removed_and_made_anew(cli: CommandLine) -> None:
     assert "the copy in store one is damaged: it has sha512 " in said
     assert (cli.folder / "three" / image_id).read_bytes() == cli.image.read_bytes()
     (command,) = re.findall(r"'imageport (images delete [^']*)'", said)
-    assert "has no copy in one now" in cli.inside(*command.split()).out
+    assert "has no copy in one now" in cli.inside(*command.split(), "--yes").out
     assert cli.files("one") == []
     cli.inside(*copy)
     for store in ("one", "two", "three"):
@@ -220,14 +250,14 @@ def test_neither_the_last_copy_nor_one_of_a_protected_image_is_removed(cli: Comm
     image_id = cli.imported()
     cli.inside("images", "set", image_id, "--protected")
     admin = ("--role", "admin")
-    assert "is protected" in cli.inside("images", "delete", image_id, "--store", "one", *admin, code=7).err
+    assert "is protected" in cli.inside("images", "delete", "--yes", image_id, "--store", "one", *admin, code=7).err
     cli.inside("images", "set", image_id, "--unprotected")
     assert (
-        "did you mean 'one'" in cli.inside("images", "delete", image_id, "--store", "oen", *admin, code=2).err
+        "did you mean 'one'" in cli.inside("images", "delete", "--yes", image_id, "--store", "oen", *admin, code=2).err
     )
-    cli.inside("images", "delete", image_id, "--store", "one", *admin)
+    cli.inside("images", "delete", "--yes", image_id, "--store", "one", *admin)
     assert (
-        "has the last copy" in cli.inside("images", "delete", image_id, "--store", "two", *admin, code=7).err
+        "has the last copy" in cli.inside("images", "delete", "--yes", image_id, "--store", "two", *admin, code=7).err
     )
     assert cli.files("two") == [image_id]
 

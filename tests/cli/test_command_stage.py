@@ -144,7 +144,7 @@ def test_a_staged_file_of_another_size_than_the_record_says_is_not_imported(
 
 def test_deleting_an_image_removes_what_was_staged(cli: CommandLine, image_id: str) -> None:
     cli.inside("images", "stage", "mine", cli.image)
-    cli.inside("images", "delete", "mine")
+    cli.inside("images", "delete", "--yes", "mine")
     assert cli.files(STAGING) == []
 
 
@@ -169,7 +169,7 @@ def _staging(cli: CommandLine, image_id: str) -> Iterator[subprocess.Popen[bytes
 
 def test_an_image_that_is_deleted_while_data_comes_leaves_nothing(cli: CommandLine, image_id: str) -> None:
     with _staging(cli, image_id) as process:
-        cli.inside("images", "delete", "mine")
+        cli.inside("images", "delete", "--yes", "mine")
         _, refused = process.communicate(timeout=60)
     assert process.returncode == 2
     assert f"no image {image_id}" in refused.decode()
@@ -212,7 +212,7 @@ def test_deleting_an_image_removes_what_killed_staging_left(cli: CommandLine, im
     with _staging(cli, image_id) as process:
         process.kill()
         process.wait()
-    cli.inside("images", "delete", "mine")
+    cli.inside("images", "delete", "--yes", "mine")
     assert cli.files(STAGING) == []
 
 

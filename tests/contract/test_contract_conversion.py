@@ -127,7 +127,7 @@ def test_088_an_iso_is_an_iso_or_refused(site: Site, tmp_path: Path) -> None:
             assert done.code == 0, done.report["error"]
             assert done.image["disk_format"] == "iso"
             assert site.stored()["s1"].pop(done.image["id"]) == image
-            site.imageport("images", "delete", done.image["id"])
+            site.imageport("images", "delete", "--yes", done.image["id"])
     for declared in ("raw", "qcow2"):
         for done in both_ways(site, plain, CONVERT, disk_format=declared):
             assert_refused(site, done, f"disk_format is {declared}, but the image is iso")
@@ -188,7 +188,7 @@ def test_091_a_vhd_is_converted_and_a_failure_restores_its_format(site: Site, tm
         assert done.code == 0, done.report["error"]
         assert done.image["disk_format"] == "raw"
         assert site.stored()["s1"][done.image["id"]] == DISK
-        site.imageport("images", "delete", done.image["id"])
+        site.imageport("images", "delete", "--yes", done.image["id"])
     site.trouble("s1", "end")
     for done in both_ways(site, image, CONVERT, disk_format="vhd", container_format="bare"):
         assert_refused(site, done, "s1 broke", "store-failed")
@@ -204,7 +204,7 @@ def test_092_unpacking_comes_before_converting(site: Site, tmp_path: Path) -> No
         assert done.code == 0, done.report["error"]
         assert done.image["disk_format"] == "raw"
         assert site.stored()["s1"][done.image["id"]] == DISK
-        site.imageport("images", "delete", done.image["id"])
+        site.imageport("images", "delete", "--yes", done.image["id"])
     for done in both_ways(site, image, CONVERT, "image_decompression", disk_format="qcow2"):
         site.assert_refused(done, code="pipeline-invalid")
         assert "image_decompression" in str(done.error["problems"])

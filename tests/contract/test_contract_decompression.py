@@ -35,7 +35,7 @@ def assert_stored(site: Site, done: Outcome, content: bytes) -> None:
     assert done.image["os_hash_value"] == hashlib.sha512(content).hexdigest()
     assert site.stored() == {"s1": {done.image["id"]: content}}
     assert site.staged() == []
-    site.imageport("images", "delete", done.image["id"])
+    site.imageport("images", "delete", "--yes", done.image["id"])
 
 
 def assert_refused(site: Site, done: Outcome, message: str, code: str = "transform-failed") -> None:
@@ -127,12 +127,12 @@ def test_082_names_in_an_archive_are_never_names_of_files(site: Site, tmp_path: 
         assert done.code == 0, done.report["error"]
         assert site.stored() == {"s1": {done.image["id"]: DISK}}
         assert [Path(staged).name for staged in site.staged()] == [other]
-        site.imageport("images", "delete", done.image["id"])
+        site.imageport("images", "delete", "--yes", done.image["id"])
     assert list(tmp_path.rglob("x")) == []
     created = {path.name for path in tmp_path.rglob("*") if path.is_dir()} - {path.name for path in before}
     assert created <= {"s1"}
     assert site.run(image=other).image["checksum"] == hashlib.md5(b"data of another image").hexdigest()
-    site.imageport("images", "delete", other)
+    site.imageport("images", "delete", "--yes", other)
     for done in both_ways(site, packed(tmp_path, "encrypted zip", disk=DISK)):
         assert_refused(site, done, "encrypted")
 

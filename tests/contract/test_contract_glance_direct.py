@@ -130,7 +130,7 @@ def test_021_the_staging_directory_may_be_written_as_a_url(site: Site) -> None:
         image = site.create()
         site.stage(image, BODY)
         assert [path.name for path in folder.iterdir()] == [image]
-        site.imageport("images", "delete", image)
+        site.imageport("images", "delete", "--yes", image)
     for directory in ("http://host/staging", "swift://staging", "file://host/staging", "file://staging/"):
         site.configure(staging={"directory": directory})
         told = site.imageport("images", "list", code=2).stderr

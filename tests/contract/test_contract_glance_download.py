@@ -54,7 +54,7 @@ def test_106_a_remote_image_comes_with_its_formats_and_some_properties(site: Sit
     assert done.image["checksum"] == hashlib.md5(BODY).hexdigest()
     assert done.image["os_hash_value"] == hashlib.sha512(BODY).hexdigest()
     assert site.stored() == {"s1": {before["id"]: BODY}}
-    site.imageport("images", "delete", before["id"])
+    site.imageport("images", "delete", "--yes", before["id"])
     for difference in (-1, 1):
         before = queued(site)
         method = publish_remote(site.server, BODY, size=len(BODY) + difference)
@@ -62,7 +62,7 @@ def test_106_a_remote_image_comes_with_its_formats_and_some_properties(site: Sit
         assert done.error["code"] == "verification-failed"
         assert f"says that the image has {len(BODY) + difference}" in done.error["message"]
         assert_as_before(site, before, done)
-        site.imageport("images", "delete", before["id"])
+        site.imageport("images", "delete", "--yes", before["id"])
 
 
 @pytest.mark.parametrize("fault", ["queued", "region", "unreachable"])

@@ -75,7 +75,7 @@ def test_077_roles_are_compared_without_case_and_a_failure_takes_values_back(sit
     exempting = step("inject_image_metadata", inject={"p1": "v1"}, ignore_user_roles=["Admin"])
     done = site.run(BODY, "--role", "admin", image=site.create(), steps=[exempting])
     assert plain_properties(done) == {}
-    site.imageport("images", "delete", done.image["id"])
+    site.imageport("images", "delete", "--yes", done.image["id"])
     site.trouble("s1", "end")
     done = site.run(BODY, image=site.create("--property", "p1=mine"), steps=[exempting])
     site.assert_rolled_back(done, failed="s1")

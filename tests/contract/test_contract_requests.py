@@ -133,7 +133,7 @@ def test_005_nobody_imports_into_images_of_others(site: Site, url: str) -> None:
     image = site.create()
     refused = site.run(url, *OTHERS, image=image)
     site.assert_refused(refused, code="usage")
-    site.imageport("images", "delete", image)
+    site.imageport("images", "delete", "--yes", image)
     gone = site.run(url, image=image)
     site.assert_refused(gone, code="usage")
     assert refused.error == gone.error
@@ -157,7 +157,7 @@ def test_006_an_existing_image_has_to_have_both_formats(site: Site, url: str) ->
         given = {"disk_format": "raw", "container_format": "bare"}[lacking]
         done = site.run(url, image=image, **{lacking: given})
         assert (done.image["status"], done.image[lacking]) == ("active", given)
-        site.imageport("images", "delete", image)
+        site.imageport("images", "delete", "--yes", image)
     image = site.create(disk_format=None)
     done = site.run(url, image=image, disk_format="auto")
     assert (done.image["status"], done.image["disk_format"]) == ("active", "raw")
@@ -238,7 +238,7 @@ def test_012_the_default_store_is_written_unless_another_is_named(site: Site, ur
     s2."""
     done = site.run(url, image=site.create())
     assert site.stored() == {"s1": {done.image["id"]: BODY}}
-    site.imageport("images", "delete", done.image["id"])
+    site.imageport("images", "delete", "--yes", done.image["id"])
     done = site.run(url, image=site.create(), stores=["s2"])
     assert site.stored() == {"s2": {done.image["id"]: BODY}}
 

@@ -16,7 +16,7 @@ def assert_can_start_over(site: Site, image: str) -> None:
     """The image that failed can be imported into all stores from a url, and another time from staging."""
     site.stage(image, BODY)
     assert site.run(image=image, all_stores=True).image["status"] == "active"
-    site.imageport("images", "delete", image)
+    site.imageport("images", "delete", "--yes", image)
     assert site.stored() == {}
 
 

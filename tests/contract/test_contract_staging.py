@@ -65,7 +65,7 @@ def test_099_data_that_is_staged_elsewhere_is_asked_for_there(site: Site) -> Non
             done = site.run(image=image)
             assert done.code == 0, done.error
             assert site.stored() == {"s1": {image: BODY}}
-        site.imageport("images", "delete", image)
+        site.imageport("images", "delete", "--yes", image)
         site.imageport("images", "show", image, code=2)
         be("first")
         site.imageport("gc")
@@ -83,7 +83,7 @@ def test_100_an_image_that_is_deleted_during_its_import_leaves_nothing(site: Sit
         site.stage(image, BODY)
     running = site.start(url, image=image, stores=["s1", "s2"])
     running.until("task.processing")
-    site.imageport("images", "delete", image)
+    site.imageport("images", "delete", "--yes", image)
     site.let_go("s2")
     done = running.finish()
     assert (done.code, done.error["code"]) == (7, "lock-lost")
@@ -126,7 +126,7 @@ def test_101_quotas_on_bytes_are_kept(site: Site) -> None:
     other = site.create()
     assert_not_staged(site, other, "image_stage_total")
     assert site.run(image=image).code == 0
-    site.imageport("images", "delete", first)
+    site.imageport("images", "delete", "--yes", first)
     site.stage(other, BODY)
     assert site.run(image=other).code == 0
 

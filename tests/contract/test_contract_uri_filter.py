@@ -170,7 +170,7 @@ def test_038_every_redirect_is_judged(site: Site, other: HttpServer) -> None:
         done = site.run(site.server.answer("/go", redirect(location)), image=site.create(), steps=[filtering])
         assert done.image["status"] == "active", done.error
         assert site.stored()["s1"][done.image["id"]] == BODY
-        site.imageport("images", "delete", done.image["id"])
+        site.imageport("images", "delete", "--yes", done.image["id"])
     for location, message in (
         (refused_port, f"the port {other.port} is not among the allowed ones"),
         (target.replace("127.0.0.1", "127.0.0.2"), "127.0.0.2"),

@@ -20,7 +20,7 @@ def assert_rolled_back_and_free(site: Site, done: Outcome, code: str, message: s
     site.assert_rolled_back(done, failed="s1,s2")
     again = site.run(site.server.publish("/again", BODY), image=done.image["id"], stores=["s1", "s2"])
     assert again.image["status"] == "active"
-    site.imageport("images", "delete", done.image["id"])
+    site.imageport("images", "delete", "--yes", done.image["id"])
 
 
 def test_022_a_download_becomes_active(site: Site) -> None:
@@ -131,7 +131,7 @@ def test_028_a_digest_that_the_user_expects_is_verified(site: Site) -> None:
     done = site.run(url, image=site.create(), method=expecting)
     assert done.image["status"] == "active"
     assert done.checks == [("checksum sha256", "passed")]
-    site.imageport("images", "delete", done.image["id"])
+    site.imageport("images", "delete", "--yes", done.image["id"])
     expecting = step("web-download", checksum=f"sha256:{'0' * 64}")
     done = site.run(url, image=site.create(), method=expecting, stores=["s1", "s2"])
     # A wrong digest is fetched once more: the bytes may have been damaged on the way.

@@ -135,7 +135,7 @@ def test_an_image_that_is_deleted_while_a_store_is_written_leaves_no_bytes(
     running = start_and_wait(site, method, image, "s2", must=must)
     if not must:
         running.until("image.upload", store="s1")
-    site.imageport("images", "delete", image)
+    site.imageport("images", "delete", "--yes", image)
     site.let_go("s2")
     done = running.finish()
     assert done.error["code"] == "lock-lost"

@@ -153,6 +153,6 @@ def test_whichever_stores_fail_nothing_is_stuck_and_nothing_is_left(
         image = image or way.image(site)
         _break(site, *broken)
         _assert_succeeded(site, way, way.run(site, image, content, must=must), broken)
-        site.imageport("images", "delete", image)
+        site.imageport("images", "delete", "--yes", image)
         assert site.stored() == {}
         image = ""

@@ -9,7 +9,7 @@ import typer
 
 from imageport.cli import image_data
 from imageport.cli.options import ImageName, Json, Project, Roles, User
-from imageport.cli.output import pairs, print_fields, print_json, print_table, say, short_time
+from imageport.cli.output import confirm_deletion, pairs, print_fields, print_json, print_table, say, short_time
 from imageport.cli.session import Session
 
 if TYPE_CHECKING:
@@ -207,14 +207,12 @@ def delete_image(  # noqa: PLR0917 - the options of a command are its parameters
         str | None,
         typer.Option(metavar="ID", help="Remove only the copy in this store; the last one stays."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask on a terminal.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without a question; required without a terminal.")] = False,
     user: User = None,
     project: Project = None,
     roles: Roles = None,
 ) -> None:
     """Delete an image: its copies in all stores, its data in staging and its record."""
-    import sys
-
     from imageport.cli.summary import readable_location
     from imageport.configuration.positions import printable
     from imageport.importing.staging import Staging
@@ -225,11 +223,11 @@ def delete_image(  # noqa: PLR0917 - the options of a command are its parameters
     session: Session = ctx.obj
     access = session.access(user, project, roles)
     record = access.find_image(image)
-    if not yes and sys.stdin.isatty():
+    if not yes:
         copies = f"{len(record.locations)} {'copy' if len(record.locations) == 1 else 'copies'}"
         named = f"image {record.id} ({printable(record.name or '')})"
         asked = f"{named} with {copies}" if store is None else f"the copy in {printable(store)} of {named}"
-        typer.confirm(f"delete {asked}?", abort=True)
+        confirm_deletion(asked)
     stores = Stores(session.catalogue)
     with telling_context(session.site, session.catalogue, access.caller) as context:
         if store is None:

@@ -15,11 +15,25 @@ from typing import Any, TextIO
 import typer
 
 from imageport.configuration.positions import printable
+from imageport.errors import UsageError
 
 
 def say(text: str = "") -> None:
     """Print one line on standard output."""
     typer.echo(printable(text))
+
+
+def confirm_deletion(what: str) -> None:
+    """Ask on the terminal whether to delete *what*; ``no`` ends the command.
+
+    Raises ``UsageError`` when standard input is not a terminal: then only ``--yes`` confirms.
+    """
+    if not sys.stdin or not sys.stdin.isatty():
+        raise UsageError(
+            f"{what} is not deleted: nothing confirms it, and standard input is not a terminal to ask on",
+            hint="add --yes to delete it without a question",
+        )
+    typer.confirm(f"delete {what}?", abort=True)
 
 
 def print_json(value: Any) -> None:
