@@ -250,14 +250,19 @@ def test_neither_the_last_copy_nor_one_of_a_protected_image_is_removed(cli: Comm
     image_id = cli.imported()
     cli.inside("images", "set", image_id, "--protected")
     admin = ("--role", "admin")
-    assert "is protected" in cli.inside("images", "delete", "--yes", image_id, "--store", "one", *admin, code=7).err
+    assert (
+        "is protected"
+        in cli.inside("images", "delete", "--yes", image_id, "--store", "one", *admin, code=7).err
+    )
     cli.inside("images", "set", image_id, "--unprotected")
     assert (
-        "did you mean 'one'" in cli.inside("images", "delete", "--yes", image_id, "--store", "oen", *admin, code=2).err
+        "did you mean 'one'"
+        in cli.inside("images", "delete", "--yes", image_id, "--store", "oen", *admin, code=2).err
     )
     cli.inside("images", "delete", "--yes", image_id, "--store", "one", *admin)
     assert (
-        "has the last copy" in cli.inside("images", "delete", "--yes", image_id, "--store", "two", *admin, code=7).err
+        "has the last copy"
+        in cli.inside("images", "delete", "--yes", image_id, "--store", "two", *admin, code=7).err
     )
     assert cli.files("two") == [image_id]
 

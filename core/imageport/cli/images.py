@@ -9,7 +9,15 @@ import typer
 
 from imageport.cli import image_data
 from imageport.cli.options import ImageName, Json, Project, Roles, User
-from imageport.cli.output import confirm_deletion, pairs, print_fields, print_json, print_table, say, short_time
+from imageport.cli.output import (
+    confirm_deletion,
+    pairs,
+    print_fields,
+    print_json,
+    print_table,
+    say,
+    short_time,
+)
 from imageport.cli.session import Session
 
 if TYPE_CHECKING:
@@ -207,7 +215,9 @@ def delete_image(  # noqa: PLR0917 - the options of a command are its parameters
         str | None,
         typer.Option(metavar="ID", help="Remove only the copy in this store; the last one stays."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without a question; required without a terminal.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Delete without a question; required without a terminal.")
+    ] = False,
     user: User = None,
     project: Project = None,
     roles: Roles = None,

@@ -11,8 +11,9 @@ from typing import Final, NoReturn
 
 import urllib3.exceptions
 
-from imageport.buffers import CHUNK_SIZE, POOL, Chunks
+from imageport.buffers import CHUNK_SIZE, POOL, Chunks, evened
 from imageport.errors import SourceUnavailable
+from imageport.http.coding import coding_of, decoded, require_known
 from imageport.http.connections import TooSlow, Watch
 from imageport.http.exchange import Exchange, Rest
 from imageport.http.headers import announced_length, retry_after, strong_validator
@@ -43,9 +44,9 @@ def plain(error: Exception) -> str:
 class HttpResponse:
     """An open answer. Close it, or use it in a ``with`` statement; ``closed`` tells whether that was done.
 
-    ``url`` is the address after all redirects, without credentials. ``headers`` does not care about case. The
-    body is passed on as it was sent and never decoded: servers label files that are published compressed with
-    a Content-Encoding, although ``identity`` was asked for, and it is the published bytes that are checked.
+    ``url`` is the address after all redirects, without credentials. ``headers`` ignores case. ``coding`` is the
+    Content-Encoding of the body, which servers send although ``identity`` was asked for, or None. The body is passed on
+    as it was sent, unless ``decode`` was called: a file that is published compressed is labelled with a coding, too.
 
     ``start`` is the position of the first byte that comes, 0 unless the *rest* of a body was asked for and the server
     has it; ``length`` is the size of the whole body as announced, or None when the server does not say or does not
@@ -69,6 +70,8 @@ class HttpResponse:
         self.length = rest.total_of(exchange.answer) if rest else announced_length(self.headers)
         # A server need not repeat the validator by which the rest was asked for.
         self.validator = strong_validator(self.headers) or (rest.validator if rest else None)
+        self.coding = coding_of(self.headers)
+        self._decoding = False
         self._exchange: Exchange | None = exchange
         self._name = name
         self._reopen = reopen
@@ -104,6 +107,23 @@ class HttpResponse:
         """Let ``chunks`` raise ``Cancelled`` in the thread that reads."""
         self._watch.stop()
 
+    def decode(self) -> None:
+        """Have the body come without its Content-Encoding, if it has one.
+
+        Such a body cannot be resumed or fetched in parts, and its ``length`` is not known beforehand. Raises
+        ``SourceUnavailable``, and hangs up, for a coding other than gzip.
+        """
+        if self.coding is None:
+            return
+        try:
+            require_known(self.coding, self._name)
+        except SourceUnavailable:
+            self.close()
+            raise
+        # Ranges count the bytes of the coded body, which servers make anew, and differently, for each request.
+        self.validator = self.length = None
+        self._decoding = True
+
     @property
     def _resumable(self) -> bool:
         return self.validator is not None and self.headers.get("Accept-Ranges", "").lower() != "none"
@@ -114,8 +134,18 @@ class HttpResponse:
         With *whole*, pieces have 4 MiB however long that takes.
 
         Raises ``Cancelled``, or ``SourceUnavailable`` when the body is not what was announced, changed on the
-        server, or cannot be had in time.
+        server, or cannot be had in time. While it decodes, raises what ``coding.decoded`` raises as well.
         """
+        received = self._received(whole=whole)
+        return self._decoded(received) if self._decoding else received
+
+    def _decoded(self, received: Chunks) -> Chunks:
+        try:
+            yield from evened(decoded(received, self._name))
+        finally:
+            self.close()
+
+    def _received(self, *, whole: bool) -> Chunks:
         try:
             while True:
                 buffer = POOL.lend()
@@ -137,10 +167,11 @@ class HttpResponse:
             self.close()
 
     def body(self, *, limit: int) -> bytes:
-        """Return the body, which has at most *limit* bytes.
+        """Return the body without its Content-Encoding; it has at most *limit* bytes.
 
-        Raises what ``chunks`` raises, and ``SourceUnavailable`` when there are more.
+        Raises what ``decode`` and ``chunks`` raise, and ``SourceUnavailable`` when there are more.
         """
+        self.decode()
         body = b""
         for piece in self.chunks():
             body += piece
@@ -256,11 +287,18 @@ class HttpResponse:
                 continue
             self._exchange = exchange
             # What is not the rest of the very same body is never spliced.
-            if (problem := rest.misfit(exchange.answer)) is not None:
+            if (problem := rest.misfit(exchange.answer) or self._other_coding(exchange)) is not None:
                 broke = f"the connection broke after {self._progress}, and then " if cause else ""
                 self._fail(f"{broke}{problem}", "import it again")
             self._total = rest.total_of(exchange.answer)
             return
+
+    def _other_coding(self, exchange: Exchange) -> str | None:
+        """Return in which way the rest is coded differently from what came before, or None."""
+        coding = coding_of(exchange.headers)
+        if coding == self.coding:
+            return None
+        return f"its Content-Encoding was {self.coding or 'identity'} and is now {coding or 'identity'}"
 
     @property
     def _progress(self) -> str:
