@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -21,10 +20,10 @@ from imageport import (
     PluginConfig,
     TransformFailed,
     VerificationFailed,
-    check_declared,
     format_size,
     hookimpl,
     inspect_file,
+    inspect_head,
 )
 from imageport_builtin import qemu_img
 
@@ -80,15 +79,13 @@ class ImageConversion(Plugin[ImageConversionConfig]):
 
     def passes(self, head: bytes) -> bool:
         """Whether the image is an iso; all others may need qemu-img, which shows at their end only."""
-        inspection = FormatInspection()
-        inspection.feed(head)
-        return inspection.finish().disk_format == "iso"
+        return inspect_head(head).disk_format == "iso"
 
     @hookimpl
     def transform(self, image: Image, ctx: Context) -> Image:
         """Return the image in the output format."""
         # Images in other containers are not inspected in flight, so here they never pass unread.
-        if image.record.container_format == "bare" and (passed := self._pass(image)):
+        if image.record.container_format == "bare" and (passed := self._pass(image, ctx)):
             return passed
         source = ctx.spool(image.data)
         if source.path is None:
@@ -102,36 +99,33 @@ class ImageConversion(Plugin[ImageConversionConfig]):
             if result is None or result.data.path not in (None, source.path):
                 _remove_work_file(source.path, ctx)
 
-    def _pass(self, image: Image) -> Image | None:
+    def _pass(self, image: Image, ctx: Context) -> Image | None:
         """Return the image when it may stay as it is and needs no qemu-img; it is inspected again in flight."""
-        return self._pass_file(image, image.data.path) if image.data.path else self._pass_stream(image)
+        path = image.data.path
+        return self._pass_file(image, path, ctx) if path else self._pass_stream(image, ctx)
 
-    def _pass_file(self, image: Image, path: Path) -> Image | None:
+    def _pass_file(self, image: Image, path: Path, ctx: Context) -> Image | None:
         found = inspect_file(path)
+        _accept(found, image.record.disk_format, ctx)
         if found.disk_format == "iso" or found.disk_format == self.config.output_format == "raw":
-            # Whether it is safe is judged in flight, by the rules of the site.
-            _check_declared(replace(found, unsafe=()), image.record.disk_format)
             return image.evolve(disk_format=found.disk_format, virtual_size=found.virtual_size)
-        _check_declared(found, image.record.disk_format)
         return None
 
-    def _pass_stream(self, image: Image) -> Image | None:
-        inspection = FormatInspection()
-        inspection.feed(image.data.peek(_HEAD))
+    def _pass_stream(self, image: Image, ctx: Context) -> Image | None:
         # Whether it is safe shows later.
-        head = replace(inspection.finish(), unsafe=())
+        head = inspect_head(image.data.peek(_HEAD))
         declared = image.record.disk_format
         may_be_fixed_vhd = head.disk_format == "raw" and declared in (None, "vhd")
         if may_be_fixed_vhd or head.name == "vmdk":
             return None
-        _check_declared(head, declared)
+        _accept(head, declared, ctx)
         if head.disk_format in ("iso", self.config.output_format):
             return image.evolve(disk_format=head.disk_format)
         return None
 
     def _transform_file(self, image: Image, source: ImageData, path: Path, ctx: Context) -> Image:
         found = inspect_file(path)
-        _check_declared(found, image.record.disk_format)
+        _accept(found, image.record.disk_format, ctx)
         if found.name == "iso":
             return image.evolve(data=source, disk_format="iso", virtual_size=found.virtual_size)
         size = self._check_with_qemu(path, found, ctx)
@@ -189,7 +183,7 @@ class ImageConversion(Plugin[ImageConversionConfig]):
                 source, target, (found.disk_format, wanted), ctx, size=size, compress=self.config.compress
             )
             result = inspect_file(target)
-            _check_result(result, wanted, size)
+            _check_result(result, wanted, size, ctx)
         except BaseException:
             target.unlink(missing_ok=True)
             raise
@@ -211,29 +205,29 @@ def _read_out(source: Path, found: ImageFormat, size: int, ctx: Context) -> Imag
             for piece in chunks:
                 inspection.feed(piece)
                 yield piece
-            _check_result(inspection.finish(), "raw", size)
+            _check_result(inspection.finish(), "raw", size, ctx)
         finally:
             _remove_work_file(source, ctx)
 
     return qemu_img.raw_disk(source, found.disk_format, ctx, size=size).watched(checked)
 
 
-def _check_declared(found: ImageFormat, declared: str | None) -> None:
-    if check_declared(found, declared) != found.disk_format:
+def _accept(found: ImageFormat, recorded: str | None, ctx: Context) -> None:
+    if ctx.inspection.accept(found, recorded) != found.disk_format:
         raise VerificationFailed(
-            f"images of disk_format {declared} cannot be converted",
+            f"images of disk_format {recorded} cannot be converted",
             hint=f"declare disk_format {found.disk_format} if that is what it is, or leave the step out",
         )
 
 
-def _check_result(result: ImageFormat, wanted: str, size: int) -> None:
+def _check_result(result: ImageFormat, wanted: str, size: int, ctx: Context) -> None:
     """Refuse a disk whose content pretends to be an image itself: whoever opens it might believe that."""
-    if result.unsafe or result.disk_format != wanted:
-        reason = "; ".join(result.unsafe) or f"it looks like {result.name}"
+    if result.disk_format != wanted:
         raise VerificationFailed(
-            f"the converted image is no proper {wanted}: {reason}",
+            f"the converted image is no proper {wanted}: it looks like {result.name}",
             hint="the disk inside the image is not what it should be; get it from a source you trust",
         )
+    ctx.inspection.accept(result, wanted)
     if (result.virtual_size or 0) != _whole_sectors(size):
         raise VerificationFailed(
             f"the converted disk has {result.virtual_size} bytes instead of {_whole_sectors(size)}",

@@ -105,7 +105,7 @@ def test_087_an_image_that_refers_to_other_files_is_never_converted(site: Site, 
     site.program("qemu-img", f'mkdir -p {called}/"$1"; exec "$real" "$@"')
     cases: list[tuple[Path, str, str, dict[str, Any]]] = [
         (overlay, "qcow2", "backing file", {}),
-        (outside, "qcow2", "data_file", {}),
+        (outside, "qcow2", "external data file", {}),
         (flat, "vmdk", "descriptor", {}),
         (sparse, "vmdk", "allowed: none", {"vmdk_allowed_types": []}),
         (untyped, "vmdk", "not safe", {}),

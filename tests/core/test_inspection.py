@@ -16,7 +16,6 @@ from imageport import (
     ImageFormat,
     ImageportError,
     VerificationFailed,
-    check_declared,
     inspect_file,
 )
 from imageport.buffers import ZERO_CHUNK
@@ -127,7 +126,10 @@ def test_a_partitioned_disk_is_recorded_as_raw(kind: int) -> None:
     ],
 )
 def test_a_partition_table_that_makes_no_sense_is_not_safe(entries: list[bytes], reason: str) -> None:
-    assert inspect(with_boot_record(bytes(DISK_SIZE), *entries)).unsafe == (reason,)
+    [fault] = inspect(with_boot_record(bytes(DISK_SIZE), *entries)).faults
+    assert (fault.check, fault.kind) == ("mbr", "unsafe")
+    assert reason in fault.reason
+    assert "gpt_safety_checks_nonfatal: [mbr]" in fault.hint
 
 
 def test_a_fixed_vhd_is_known_by_its_footer_even_when_the_disk_is_partitioned(
@@ -172,24 +174,24 @@ def test_two_formats_at_once_are_refused(images: dict[str, bytes]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("offset", "value", "reason"),
+    ("offset", "value", "kind", "reason"),
     [
-        (8, struct.pack(">Q", 4096), "Image has a backing file"),
-        (79, b"\x04", "Image has data_file set"),
-        (79, b"\x20", "Unknown QCOW2 features found"),
-        (4, struct.pack(">I", 9), "Unsupported qcow2 version"),
-        (24, b"\xff" * 8, f"it claims a virtual size of {2**64 - 1} bytes"),
+        (8, struct.pack(">Q", 4096), "unsafe", "it has a backing file, which holds the rest of the disk"),
+        (79, b"\x04", "unsafe", "it has an external data file, which holds the disk"),
+        (79, b"\x20", "unsupported", "it uses features of qcow2 that are unknown here"),
+        (4, struct.pack(">I", 9), "unsupported", "it uses features of qcow2 that are unknown here"),
+        (24, b"\xff" * 8, "damaged", f"its header gives a virtual size of {2**64 - 1} bytes"),
     ],
 )
-def test_a_qcow2_that_reaches_outside_is_not_safe(
-    offset: int, value: bytes, reason: str, images: dict[str, bytes]
+def test_a_qcow2_that_reaches_outside_or_is_unknown_is_refused(
+    offset: int, value: bytes, kind: str, reason: str, images: dict[str, bytes]
 ) -> None:
     content = bytearray(images["qcow2"])
     content[offset : offset + len(value)] = value
 
     found = inspect(bytes(content))
     assert found.name == "qcow2"
-    assert found.unsafe == (reason,)
+    assert [(fault.kind, fault.reason) for fault in found.faults] == [(kind, reason)]
 
 
 @pytest.mark.parametrize(
@@ -205,31 +207,30 @@ def test_a_bare_vmdk_descriptor_is_not_safe(text: str, padding: int) -> None:
     found = inspect(text.encode() + bytes(padding), cut=20)
 
     assert found.name == "vmdk"
-    assert found.unsafe == ("it is a descriptor, which refers to other files",)
+    assert found.unsafe == ("it is a descriptor, a small text file that refers to other files",)
 
 
 def test_a_header_that_is_shorter_than_a_sector_is_seen(images: dict[str, bytes]) -> None:
     header = bytearray(images["qcow2"][:104])
     header[8:16] = struct.pack(">Q", 90)
 
-    assert inspect(bytes(header)).unsafe == ("Image has a backing file",)
+    assert inspect(bytes(header)).unsafe == ("it has a backing file, which holds the rest of the disk",)
 
 
 def test_a_luks_volume_is_as_large_as_its_payload() -> None:
     header = b"LUKS\xba\xbe\0\1".ljust(104, b"\0") + struct.pack(">I", 2048)
 
     assert inspect(header.ljust(3 << 20, b"\0")) == ImageFormat("luks", 2 << 20)
-    assert inspect(header.ljust(1000, b"\0")).unsafe == (
-        f"it claims a virtual size of {1000 - (1 << 20)} bytes",
-    )
+    [fault] = inspect(header.ljust(1000, b"\0")).faults
+    assert fault.reason == f"its header gives a virtual size of {1000 - (1 << 20)} bytes"
 
 
 @pytest.mark.parametrize("name", ["vhdx", "vmdk-sparse"])
-def test_an_image_that_ends_before_its_header_does_is_not_safe(name: str, images: dict[str, bytes]) -> None:
+def test_an_image_that_ends_before_its_header_does_is_refused(name: str, images: dict[str, bytes]) -> None:
     found = inspect(images[name][:1000])
 
     assert found.name == KINDS[name][1]
-    assert found.unsafe
+    assert found.faults
 
 
 def test_metadata_that_never_comes_is_not_waited_for(images: dict[str, bytes]) -> None:
@@ -244,42 +245,7 @@ def test_metadata_that_never_comes_is_not_waited_for(images: dict[str, bytes]) -
         inspection.feed(ZERO_CHUNK)
 
     assert not inspection.needs_more
-    assert inspection.finish().unsafe
-
-
-@pytest.mark.parametrize(
-    ("found", "declared", "recorded"),
-    [
-        ("qcow2", None, "qcow2"),
-        ("qcow2", "qcow2", "qcow2"),
-        ("gpt", None, "raw"),
-        ("gpt", "raw", "raw"),
-        ("raw", "raw", "raw"),
-        ("iso", "iso", "iso"),
-        ("raw", "ami", "ami"),
-        ("gpt", "ploop", "ploop"),
-    ],
-)
-def test_a_format_that_is_true_is_recorded(found: str, declared: str | None, recorded: str) -> None:
-    assert check_declared(ImageFormat(found, 1), declared) == recorded
-
-
-@pytest.mark.parametrize(
-    ("found", "declared"),
-    [("raw", "qcow2"), ("qcow2", "raw"), ("qcow2", "ami"), ("iso", "raw"), ("vhd", "raw"), ("raw", "vhd")],
-)
-def test_a_format_that_is_not_true_is_refused(found: str, declared: str) -> None:
-    with pytest.raises(
-        VerificationFailed, match=f"disk_format is {declared}, but the image is {found}"
-    ) as refusal:
-        check_declared(ImageFormat(found, 1), declared)
-    assert f"--disk-format {found}" in refusal.value.hint
-
-
-@pytest.mark.parametrize("declared", [None, "qcow2"])
-def test_an_unsafe_image_is_refused_whatever_is_declared(declared: str | None) -> None:
-    with pytest.raises(VerificationFailed, match=r"image \(qcow2\) is not safe: one; two"):
-        check_declared(ImageFormat("qcow2", 1, ("one", "two")), declared)
+    assert inspection.finish().faults
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -119,7 +119,7 @@ class Site(BaseModel):
     gpt_safety_checks_nonfatal: list[Literal["mbr"]] = Field(
         default_factory=list,
         description="Checks of partition tables that only warn: mbr, for disks whose boot record has odd flags or "
-        "entries. image_conversion passes such disks on, but does not convert them.",
+        "entries. It holds for every step and for the disks inside other formats.",
     )
 
     _file: YamlFile = PrivateAttr()

@@ -199,7 +199,7 @@ class _Import:
                     ctx = replace(ctx, work_folder=folder, partial=self._partial(folder))
                     image = self._travel(record, targets, ctx, ending)
                     keeper.check()
-                    judged = self._judged(image)
+                    judged = self._judged(image, ctx)
                     self._require_room(
                         judged, [copy for copy in self.written.copies.values() if not copy.failed]
                     )
@@ -279,13 +279,13 @@ class _Import:
         """Ask the quotas, as soon as the size is known and again when it is certain."""
         require_room_to_keep(self.site.quotas, self.catalog, record, record.size, len(targets))
 
-    def _judged(self, image: Image) -> ImageRecord:
+    def _judged(self, image: Image, ctx: Context) -> ImageRecord:
         self.journey.check_drained()
         if self.plan.copies:
             return image.record
         if self.plan.trust == "signed":
             self.journey.evidence.require_signer()
-        return judge(image, self.written, self.site)
+        return judge(image, self.written, ctx.inspection, self.site.digests)
 
     # ------------------------------------------------------------------------------------------ the report
 

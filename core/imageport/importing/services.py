@@ -83,6 +83,7 @@ def build_context(
             declared=record.disk_format,
             require_match=site.require_image_format_match,
             nonfatal=frozenset(site.gpt_safety_checks_nonfatal),
+            largest=site.limits.image_size_cap,
         ),
         work_folder=staging.directory,
         emit=emit,

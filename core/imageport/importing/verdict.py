@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from imageport.configuration.site import Site
 from imageport.errors import VerificationFailed
 from imageport.importing.writing import WrittenImage
-from imageport.inspection import ImageFormat, check_declared
+from imageport.inspection import InspectionPolicy
 from imageport.values import RESERVED_PREFIX, Image, ImageRecord
 
 log = logging.getLogger("imageport")
@@ -20,31 +21,20 @@ _OWNED_FIELDS = (
 )  # fmt: skip
 
 
-#: Bytes of the sector that every raw disk is a multiple of.
-_SECTOR = 512
+def judge(
+    image: Image, written: WrittenImage, policy: InspectionPolicy, digests: Sequence[str]
+) -> ImageRecord:
+    """Return the record of *image* with what its bytes have shown; *digests* are those that the site records.
 
-
-def judge(image: Image, written: WrittenImage, site: Site) -> ImageRecord:
-    """Return the record of *image* with what its bytes have shown.
-
-    Raises ``VerificationFailed`` when there are none, or when they are unsafe or not in the declared format.
+    Raises ``VerificationFailed`` when there are no bytes, and what ``policy`` raises.
     """
     _refuse_empty(written)
     record = image.record.evolve(size=written.size, checksum=written.digests.get("md5"))
     if written.format is not None:
-        declared = record.disk_format if site.require_image_format_match else None
-        found = check_declared(_forgiven(written.format, site), declared)
-        if found == "raw" and not record.disk_format and written.size % _SECTOR:
-            log.warning(
-                "the image has no known format and is no whole number of sectors (%d bytes): it is imported as raw, "
-                "but may be no disk at all; --disk-format raw says that it is",
-                written.size,
-            )
-        if declared or not record.disk_format:
-            record = record.evolve(disk_format=found)
+        record = record.evolve(disk_format=policy.accept(written.format, record.disk_format))
         known = record.disk_format == written.format.disk_format
         record = record.evolve(virtual_size=written.format.virtual_size if known else None)
-    secure = [name for name in site.digests if name != "md5"]
+    secure = [name for name in digests if name != "md5"]
     if secure:
         record = record.evolve(os_hash_algo=secure[-1], os_hash_value=written.digests[secure[-1]])
     return record
@@ -109,16 +99,6 @@ def changes_between(before: ImageRecord, after: ImageRecord) -> dict[str, Any]:
         if properties.pop(name) is not None:
             log.warning("property %s is reserved and was not set", name)
     return changed | {"properties": properties}
-
-
-def _forgiven(found: ImageFormat, site: Site) -> ImageFormat:
-    """Return what was found without what the site forgives, which is warned of."""
-    if found.name != "gpt":
-        return found
-    forgiven = found.forgiven(site.gpt_safety_checks_nonfatal)
-    if forgiven.unsafe != found.unsafe:
-        log.warning("the partition table of the image is odd, but imported: %s", "; ".join(found.unsafe))
-    return forgiven
 
 
 def _refuse_empty(written: WrittenImage) -> None:

@@ -65,10 +65,10 @@ CODECS = ("gzip", "bzip2", "xz", "zstd", "zip", "tar", "7z", "lha")
 
 CORPUS = {
     "backing file": never(disks.backing_file, UNSAFE, "has a backing file"),
-    "data file": never(disks.data_file, UNSAFE, "data_file"),
+    "data file": never(disks.data_file, UNSAFE, "external data file"),
     "vmdk descriptor": never(disks.vmdk_descriptor, UNSAFE, "a descriptor"),
     "vmdk extents": never(disks.vmdk_extents, UNSAFE, "a descriptor"),
-    "vmdk foreign extent": never(disks.vmdk_foreign_extent, UNSAFE, "extent"),
+    "vmdk foreign extent": never(disks.vmdk_foreign_extent, UNSAFE, "refers to other files"),
     "vmdk parent": never(disks.vmdk_parent, UNSAFE, "differencing disk"),
     "vhd parent": never(disks.vhd_parent, UNSAFE, "differencing disk"),
     "vdi parent": never(disks.vdi_parent, UNSAFE, "differencing disk"),
@@ -81,8 +81,8 @@ CORPUS = {
     "image in image": opened(disks.image_in_image, UNSAFE, "looks like qcow2"),
     "encrypted disk": opened(disks.encrypted, FAILED, "encrypted"),
     "luks": opened(disks.luks, FAILED, "luks cannot be converted"),
-    "qed": never(disks.qed, UNSAFE, "not allowed"),
-    "huge disk": opened(disks.huge_disk, FAILED, "the limit is 16.0 MiB"),
+    "qed": never(disks.qed, UNSAFE, "qed images cannot"),
+    "huge disk": never(disks.huge_disk, FAILED, "the limit is 16.0 MiB"),
     "huge first table": opened(disks.huge_first_table, FAILED, "qemu-img info"),
     "huge snapshot table": opened(disks.huge_snapshot_table, FAILED, "qemu-img info"),
     "table elsewhere": opened(disks.table_elsewhere, UNSAFE, "damaged or was cut off"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imageport import Context, FormatInspection, Image, NoConfig, Plugin, hookimpl, inspect_file
+from imageport import Context, Image, NoConfig, Plugin, hookimpl, inspect_file, inspect_head
 
 #: Enough of an image to find its virtual size in the header, if the header has it at all.
 _HEAD = 64 << 10
@@ -38,7 +38,5 @@ def _virtual_size(image: Image) -> int | None:
         return image.record.virtual_size
     if image.data.path is not None:
         return inspect_file(image.data.path).virtual_size
-    head = FormatInspection()
-    head.feed(image.data.peek(_HEAD))
-    found = head.finish()
+    found = inspect_head(image.data.peek(_HEAD))
     return image.data.size if found.disk_format == "raw" else found.virtual_size

@@ -12,7 +12,6 @@ from urllib.parse import quote, unquote, urlsplit
 
 from imageport import (
     Context,
-    FormatInspection,
     Image,
     ImageData,
     Location,
@@ -22,6 +21,7 @@ from imageport import (
     StoreFailed,
     Written,
     hookimpl,
+    inspect_head,
     write_sparse,
 )
 from pydantic import Field
@@ -149,9 +149,7 @@ class NamedFileStore(Plugin[NamedFileConfig]):
 def _suffix(image: Image) -> str:
     if image.record.disk_format:
         return image.record.disk_format
-    head = FormatInspection()
-    head.feed(image.data.peek(_HEAD))
-    return head.finish().disk_format
+    return inspect_head(image.data.peek(_HEAD)).disk_format
 
 
 def _is_ours(path: Path, location: Location) -> bool:

@@ -12,16 +12,14 @@ from __future__ import annotations
 import os
 import struct
 import uuid
-from collections.abc import Collection
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from imageport.buffers import Piece
 from imageport.errors import VerificationFailed
-
-#: Formats that can be told by looking; others that are declared (ami, ari, aki, ploop) look raw.
-INSPECTABLE = frozenset({"raw", "qcow2", "vmdk", "vdi", "vhd", "vhdx", "iso", "gpt", "luks", "qed"})
+from imageport.file_types import HEAD, identify
+from imageport.inspection import faulty
+from imageport.inspection.formats import Fault, ImageFormat
 
 #: Inspectors get pieces of exactly this length, because some decide by the first piece they see.
 _PIECE = 64 << 10
@@ -42,36 +40,6 @@ _VDI_DIFFERENCING = 4
 _VHDX_PARENT_LOCATOR = uuid.UUID("a8d35f2d-b30b-454d-abf7-d3d84834ab0c").bytes_le
 
 
-@dataclass(frozen=True)
-class ImageFormat:
-    """What an image was found to be.
-
-    ``name`` is raw, qcow2, vmdk, vdi, vhd, vhdx, iso, gpt, luks or qed. ``virtual_size`` is the size of the
-    disk in bytes as its header gives it (raw and gpt: the bytes there are), None when it cannot be known.
-    ``unsafe`` lists why the image must not be opened by anything; it is empty for a safe one. ``failed_checks`` are
-    the names of the checks that said so, in the same order.
-    """
-
-    name: str
-    virtual_size: int | None
-    unsafe: tuple[str, ...] = ()
-    failed_checks: tuple[str, ...] = ()
-
-    @property
-    def disk_format(self) -> str:
-        """The name for the image record: a partitioned disk (gpt) is raw."""
-        return "raw" if self.name == "gpt" else self.name
-
-    def forgiven(self, checks: Collection[str]) -> ImageFormat:
-        """Return this without what the *checks* of these names have found."""
-        kept = {
-            name: reason
-            for name, reason in zip(self.failed_checks, self.unsafe, strict=True)
-            if name not in checks
-        }
-        return replace(self, unsafe=tuple(kept.values()), failed_checks=tuple(kept))
-
-
 class FormatInspection:
     """Feed it the bytes of an image in order, in pieces of any length; ask at the end."""
 
@@ -81,6 +49,7 @@ class FormatInspection:
         self._broken: dict[str, Exception] = {}
         self._pending = bytearray()
         self._is_descriptor = False
+        self._head = b""
         self._eaten = 0
         self._size = 0
         self._tail = b""
@@ -125,6 +94,7 @@ class FormatInspection:
 
     def _eat(self, piece: bytes) -> None:
         if not self._eaten:
+            self._head = piece[:HEAD]
             self._is_descriptor = b'createtype="' in piece.partition(b"\0")[0].lower()
         self._eaten += len(piece)
         for inspector in tuple(self._hungry) if piece else ():
@@ -160,14 +130,15 @@ class FormatInspection:
                 hint="such files are made to deceive; get the image from a source you trust",
             )
         if not found:
-            return ImageFormat("raw", self._size)
+            return ImageFormat("raw", self._size, file_type=identify(self._head))
         [(name, inspector)] = found.items()
         virtual_size = self._virtual_size(inspector)
-        unsafe = self._safety(inspector)
+        faults = self._faults(inspector)
         if virtual_size is not None and not 0 <= virtual_size <= _LARGEST_SIZE:
-            unsafe["virtual_size"] = f"it claims a virtual size of {virtual_size} bytes"
+            reason = f"its header gives a virtual size of {virtual_size} bytes"
+            faults.append(Fault("virtual_size", "damaged", reason, faulty.FETCH_AGAIN))
             virtual_size = None
-        return ImageFormat(name, virtual_size, tuple(unsafe.values()), tuple(unsafe))
+        return ImageFormat(name, virtual_size, tuple(faults))
 
     def _virtual_size(self, inspector: Any) -> int | None:
         """Return the size in the header of an image that matches, None when that cannot be read."""
@@ -184,20 +155,32 @@ class FormatInspection:
         except (LookupError, ValueError, struct.error):
             return None
 
-    def _safety(self, inspector: Any) -> dict[str, str]:
-        """Return why an image that matches is not safe, by the checks that say so."""
-        if inspector.NAME == "vmdk" and self._is_descriptor:
-            return {"descriptor": "it is a descriptor, which refers to other files"}
-        if inspector.NAME in self._broken:
-            return {"header": f"its header cannot be parsed: {self._broken[inspector.NAME]}"}
+    def _faults(self, inspector: Any) -> list[Fault]:
+        """Return the reasons to refuse an image that matches."""
+        name = inspector.NAME
+        if name == "vmdk" and self._is_descriptor:
+            return [faulty.fault(name, "file_reference")]
+        if name in self._broken:
+            return [faulty.fault(name, "header")]
         if _is_differencing(inspector):
-            return {"parent": "it is a differencing disk: the rest of it is in another file"}
+            return [faulty.fault(name, "parent")]
         try:
             inspector.safety_check()
         except Exception as error:  # noqa: BLE001 - whatever a check stumbles over is no sign of safety
-            failures: dict[str, Exception] = getattr(error, "failures", {"safety": error})
-            return {name: str(failure) for name, failure in failures.items()}
-        return {}
+            failures: dict[str, Exception] = getattr(error, "failures", {"header": error})
+            return [faulty.fault(name, check, str(failure)) for check, failure in failures.items()]
+        return []
+
+
+def inspect_head(head: bytes) -> ImageFormat:
+    """Return what an image seems to be that begins with *head*, which is its first 64 KiB, or all of a shorter image.
+
+    The format may show at the end only (a fixed vhd), and most faults do: so no faults are returned. Raises
+    ``VerificationFailed`` when the image is two formats at once.
+    """
+    inspection = FormatInspection()
+    inspection.feed(head[:HEAD])
+    return inspection.finish().without_faults()
 
 
 def inspect_file(path: Path) -> ImageFormat:
@@ -215,42 +198,6 @@ def inspect_file(path: Path) -> ImageFormat:
             file.seek(-_TAIL, os.SEEK_END)
         inspection.feed(file.read(_TAIL))
     return inspection.finish()
-
-
-def check_declared(found: ImageFormat, declared: str | None) -> str:
-    """Return the disk_format to record for an image that was *found* to be something.
-
-    *declared* is what the user said, or None: then it is what is found. A declared format that cannot be
-    inspected (ami, ari, aki, ploop) is believed when nothing else is found; the virtual size of such an image
-    is unknown. Raises ``VerificationFailed`` when the image is unsafe or not what it is declared to be.
-    """
-    if found.unsafe:
-        raise VerificationFailed(
-            f"the image ({found.name}) is not safe: {'; '.join(found.unsafe)}",
-            hint="get a plain image, without references to other files, from a source you trust",
-        )
-    if declared in (None, found.disk_format):
-        return found.disk_format
-    if found.disk_format == "raw" and declared not in INSPECTABLE:
-        return str(declared)
-    raise VerificationFailed(
-        f"disk_format is {declared}, but the image is {found.disk_format}",
-        hint=f"say --disk-format {found.disk_format} if that is what you want to import",
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class InspectionPolicy:
-    """What an image has to be, by its user and by the site; steps and the final verdict ask the same one.
-
-    ``declared`` is the disk format that the user gave, None when it is to be detected: never one that a step found.
-    ``require_match`` refuses bytes of another format than the record has. ``nonfatal`` names checks of partition
-    tables that only warn.
-    """
-
-    declared: str | None = None
-    require_match: bool = True
-    nonfatal: frozenset[str] = frozenset()
 
 
 def _new_inspectors() -> list[Any]:

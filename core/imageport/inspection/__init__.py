@@ -1,0 +1,18 @@
+"""Find out what the bytes of an image are, and decide whether they may be stored.
+
+``formats`` has the findings, ``stream`` makes them, ``policy`` judges them.
+"""
+
+from imageport.inspection.formats import INSPECTABLE, Fault, ImageFormat
+from imageport.inspection.policy import InspectionPolicy
+from imageport.inspection.stream import FormatInspection, inspect_file, inspect_head
+
+__all__ = [
+    "INSPECTABLE",
+    "Fault",
+    "FormatInspection",
+    "ImageFormat",
+    "InspectionPolicy",
+    "inspect_file",
+    "inspect_head",
+]

@@ -1,0 +1,99 @@
+"""Decide whether an image may be stored, by what its user declared and what the site permits."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+from imageport.errors import LimitExceeded, UnsupportedFormat, VerificationFailed
+from imageport.inspection.formats import INSPECTABLE, Fault, ImageFormat
+from imageport.limits import format_size
+
+log = logging.getLogger("imageport")
+
+#: Bytes of the sector that every raw disk is a multiple of.
+_SECTOR = 512
+
+
+@dataclass(frozen=True, slots=True)
+class InspectionPolicy:
+    """What an image has to be, by its user and by the site; steps and the final verdict ask the same one.
+
+    ``declared`` is the disk format that the user gave, None when it is to be detected: never one that a step found.
+    ``require_match`` refuses bytes of another format than the record has. ``nonfatal`` names checks of partition
+    tables that only warn. ``largest`` is the most bytes that a disk may have, None for no limit.
+    """
+
+    declared: str | None = None
+    require_match: bool = True
+    nonfatal: frozenset[str] = frozenset()
+    largest: int | None = None
+    _warned: set[str] = field(default_factory=set, compare=False, repr=False)
+
+    def accept(self, found: ImageFormat, recorded: str | None = None) -> str:
+        """Return the disk format to record for an image that was *found* to be something.
+
+        *recorded* is the disk format that the record has now, by its user or by a step; None when it is to be
+        detected. A recorded format that the bytes do not show (ami, ari, aki, ploop) is kept when nothing else is
+        found. A check that the site permits to fail gives one warning for each import.
+
+        Raises ``UnsupportedFormat`` for a file of a known type that is no disk, ``VerificationFailed`` when the image
+        is damaged, unsafe or not of the recorded format, ``LimitExceeded`` when its disk is larger than images may be.
+        """
+        self._require_disk(found)
+        self._require_sound(found)
+        if found.virtual_size is not None and self.largest is not None and found.virtual_size > self.largest:
+            raise LimitExceeded(
+                f"the disk in the image has {format_size(found.virtual_size)};"
+                f" the limit is {format_size(self.largest)}",
+                hint="raise limits.image_size_cap in the site file if images this large are expected",
+            )
+        if found.name == "raw" and self.declared is None and (found.virtual_size or 0) % _SECTOR:
+            self._warn(
+                f"the image has no known format and is no whole number of sectors ({found.virtual_size} bytes): it is "
+                "imported as raw, but may be no disk at all; --disk-format raw says that it is"
+            )
+        if recorded in (None, found.disk_format):
+            return found.disk_format
+        if not self.require_match or (found.disk_format == "raw" and recorded not in INSPECTABLE):
+            return str(recorded)
+        raise VerificationFailed(
+            f"disk_format is {recorded}, but the image is {found.disk_format}",
+            hint=f"declare --disk-format {found.disk_format} if that is what you want to import",
+        )
+
+    def _require_disk(self, found: ImageFormat) -> None:
+        """Raise ``UnsupportedFormat`` for a file of a known type that is no disk, unless the user declared it."""
+        if (file_type := found.file_type) is None:
+            return
+        # A kernel or ramdisk (aki, ari) may well be an archive.
+        stored_as_it_is = self.declared == "raw" or (self.declared or "raw") not in INSPECTABLE
+        if not (stored_as_it_is and file_type.may_be_raw):
+            raise UnsupportedFormat(f"the image is {file_type.description}", hint=file_type.hint)
+
+    def _require_sound(self, found: ImageFormat) -> None:
+        """Raise for the first kind of fault that the site does not permit, and warn of those that it does."""
+        fatal = [fault for fault in found.faults if fault.check not in self.nonfatal]
+        for fault in found.faults:
+            if fault not in fatal:
+                self._warn(f"the image is imported although the check {fault.check} failed: {fault.reason}")
+        if fatal:
+            raise _refusal(found.name, [fault for fault in fatal if fault.kind == fatal[0].kind])
+
+    def _warn(self, message: str) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            log.warning("%s", message)
+
+
+def _refusal(name: str, faults: list[Fault]) -> VerificationFailed:
+    """Return the error for *faults* of one kind in an image of format *name*."""
+    reasons = "; ".join(fault.reason for fault in faults)
+    hint = faults[0].hint
+    match faults[0].kind:
+        case "unsafe":
+            return VerificationFailed(f"the image ({name}) is not safe: {reasons}", hint=hint)
+        case "damaged":
+            return VerificationFailed(f"the image ({name}) is damaged: {reasons}", hint=hint)
+        case "unsupported":
+            return UnsupportedFormat(f"the image ({name}) is not supported: {reasons}", hint=hint)
