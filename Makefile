@@ -1,10 +1,16 @@
-.PHONY: demo test bench glance lint clean
+.PHONY: demo test test-more corpora bench glance lint clean
 
 demo: ## import a bootable disk from a local server into two stores
 	@.ci/prepare demo && .venv/bin/python docs/demo/demo.py
 
 test: lint ## check and test everything
 	@.venv/bin/python -m pytest --numprocesses auto --dist worksteal
+
+test-more: corpora ## what takes longer than "make test"
+
+corpora: ## compare imports of FOLDER=..., or of generated files, with reference tools
+	@.ci/prepare more
+	@.venv/bin/python -m tests.corpora $(FOLDER)
 
 bench: ## measure beside Glance (once "make glance" has installed it), the shell and the hardware; BENCH=--help
 	@.ci/prepare test
