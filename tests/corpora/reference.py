@@ -27,6 +27,8 @@ _LZMA = re.compile(
 _LHA = re.compile(rb".{2}-(lh[0-7dx]|lz[45s]|pm[012s])-", re.DOTALL)
 _FOREIGN = {"qcow", "qed", "parallels", "dmg", "cloop", "bochs", "luks"}
 _DISKS = {"qcow2", "vdi", "vmdk", "vpc", "vhdx"}
+_SECTOR = 512
+_TEXT = bytes({7, 8, 9, 10, 12, 13, 27, *range(32, 127), *range(128, 256)})
 #: qemu-img check: no errors, leaked clusters only, and "this format has no check".
 _SOUND = {0, 3, 63}
 
@@ -168,6 +170,10 @@ def _with_tar(path: Path, listed: Sequence[str], target: Path) -> str:
 
 
 def _disk(path: Path, target: Path) -> Expectation:
+    with path.open("rb") as file:
+        head = file.read(64 << 10)
+    if len(head) < _SECTOR or not head.translate(None, _TEXT):
+        return Expectation(None, "less than a sector, or text")
     code, answer = _output("qemu-img", "info", "--output=json", path)
     if code:
         return Expectation(None, "qemu-img cannot open it")
