@@ -78,16 +78,24 @@ def _wait_for(server: subprocess.Popen[bytes], folder: Path) -> None:
             time.sleep(0.1)
 
 
+@pytest.fixture
+def postgresql(postgresql_socket: Path) -> str:
+    """Return the url of a new database of PostgreSQL."""
+    name = f"catalog_{next(_numbers)}"
+    with psycopg.connect(
+        host=str(postgresql_socket), user="imageport", dbname="postgres", autocommit=True
+    ) as admin:
+        admin.execute(f"CREATE DATABASE {name}".encode())
+    return f"postgresql+psycopg://imageport@/{name}?host={postgresql_socket}"
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Return the url of a new database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/catalog.db"
-    folder = request.getfixturevalue("postgresql_socket")
-    name = f"catalog_{next(_numbers)}"
-    with psycopg.connect(host=str(folder), user="imageport", dbname="postgres", autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}".encode())
-    return f"postgresql+psycopg://imageport@/{name}?host={folder}"
+    found: str = request.getfixturevalue("postgresql")
+    return found
 
 
 @pytest.fixture
@@ -172,6 +180,16 @@ class OtherProcess:
 @pytest.fixture
 def other_process(url: str) -> Iterator[Callable[[], OtherProcess]]:
     """Return a function that starts processes that share the catalog."""
+    yield from _starting(url)
+
+
+@pytest.fixture
+def other_sqlite_process(tmp_path: Path) -> Iterator[Callable[[], OtherProcess]]:
+    """Return a function that starts processes that share ``catalog.db``."""
+    yield from _starting(f"sqlite:///{tmp_path}/catalog.db")
+
+
+def _starting(url: str) -> Iterator[Callable[[], OtherProcess]]:
     started: list[OtherProcess] = []
 
     def start() -> OtherProcess:

@@ -139,7 +139,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "catalog.db").write_text("This is no database at all. " * 100)
     with pytest.raises(UsageError, match="cannot be opened: file is not a database") as caught:
         Catalog(f"sqlite:///{tmp_path}/catalog.db")
-    assert "free space" in caught.value.hint
+    assert caught.value.hint.startswith("name the file of a catalog, or a new one")
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
@@ -177,7 +177,29 @@ def test_a_database_that_breaks_later_is_reported_as_such(url: str, catalog: Cat
     engine.dispose()
     with pytest.raises(ImageportError, match=r"the catalog .* failed: .*image_properties") as caught:
         catalog.list_images()
-    assert caught.value.hint
+    assert "were changed by hand" in caught.value.hint
+    assert "restore a backup" in caught.value.hint
+
+
+def test_a_missing_column_is_no_matter_of_disk_space(url: str, catalog: Catalog) -> None:
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE tasks DROP COLUMN cause"))
+    engine.dispose()
+    with pytest.raises(ImageportError, match=r"the catalog .* failed: .*cause") as caught:
+        catalog.list_tasks()
+    assert "were changed by hand" in caught.value.hint
+
+
+def test_a_server_that_is_full_or_gone_and_a_database_that_is_missing_have_their_own_hints(
+    postgresql: str,
+) -> None:
+    with pytest.raises(UsageError, match="does not exist") as caught:
+        Catalog(postgresql.replace("/catalog_", "/missing_"))
+    assert "createdb" in caught.value.hint or "server" in caught.value.hint
+    with pytest.raises(UsageError) as caught:
+        Catalog(postgresql.replace("imageport@", "stranger@"))
+    assert "user and password" in caught.value.hint or "server" in caught.value.hint
 
 
 def test_a_value_that_no_database_can_hold_is_refused(catalog: Catalog, image: ImageRecord) -> None:

@@ -76,6 +76,13 @@ def test_a_plan_is_made_without_the_catalog_and_without_the_network(tmp_path: Pa
     assert imported & _HEAVY == {"cryptography"}, "how fast the digests are is measured"
 
 
+def test_a_catalog_is_made_and_opened_without_what_upgrades_it(tmp_path: Path) -> None:
+    for _ in range(2):
+        imported = _imported(tmp_path, "images", "list")
+        assert "sqlalchemy" in imported
+        assert "alembic" not in imported
+
+
 def test_a_module_is_imported_for_the_public_names_that_are_asked_for(tmp_path: Path) -> None:
     code = "import sys, imageport; imageport.ImageportError; print(*sys.modules)"
     found = subprocess.run(

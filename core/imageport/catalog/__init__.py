@@ -7,6 +7,7 @@ active, and when it ends: what a power failure undoes in between would be rolled
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,17 +20,37 @@ from sqlalchemy import and_
 from imageport.catalog import endings, images, imports, locations, locks, store_lists, tables, tasks, usage
 from imageport.catalog.engine import Database, current_time
 from imageport.catalog.imports import require_startable
-from imageport.catalog.lifecycle import require_image_move
+from imageport.catalog.lifecycle import UNFINISHED, require_image_move
 from imageport.catalog.locations import HiddenCopy
 from imageport.catalog.locks import Lease
 from imageport.catalog.processes import this_process
+from imageport.catalog.schema import Schema, Upgrade, backup_command
 from imageport.catalog.tasks import TaskRow
 from imageport.catalog.usage import Usage
 from imageport.values import ImageRecord, Location
 
-__all__ = ["Catalog", "HiddenCopy", "Lease", "TaskRow", "Usage", "require_startable", "this_process"]
+__all__ = [
+    "Catalog", "HiddenCopy", "Lease", "TaskRow", "Upgrade", "Usage", "require_startable", "this_process", "upgrade",
+]  # fmt: skip
+
+log = logging.getLogger("imageport")
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def upgrade(url: str, advise: Callable[[str], None]) -> Upgrade | None:
+    """Upgrade the catalog at *url*; None when it is up to date. Raises as ``Catalog`` does.
+
+    For PostgreSQL, *advise* gets the command that makes a backup.
+    """
+    database = Database(url)
+    try:
+        if not database.is_file:
+            advise(backup_command(database.engine.url))
+        with database.opening():
+            return Schema(database).prepare(upgrade=True)
+    finally:
+        database.close()
 
 
 class Catalog:
@@ -38,9 +59,17 @@ class Catalog:
     def __init__(self, url: str) -> None:
         """Open ``sqlite:////folder/file`` or ``postgresql+psycopg://...``; make what is missing.
 
-        Raises ``UsageError``.
+        An SQLite file of an older Imageport is upgraded, after a backup. Raises ``UsageError`` for what is no catalog
+        that this Imageport can use, ``Conflict`` when it has to be upgraded while an import uses it.
         """
         self._database = Database(url)
+        with self._database.opening():
+            done = Schema(self._database).prepare(upgrade=False)
+        if done is not None:
+            log.warning(
+                "the catalog %s is upgraded from revision %s to %s; a copy of it as it was is %s",
+                self._database.shown, done.before, done.after, done.backup,
+            )  # fmt: skip
 
     def close(self) -> None:
         """Close the connections to the database."""
@@ -341,7 +370,7 @@ class Catalog:
         """Return the unfinished tasks whose lease ran out or whose process is gone; changes nothing."""
         with self._database.reading() as connection:
             now = current_time(connection)
-            unfinished = tasks.select_rows(connection, tables.tasks.c.status.in_(tasks.UNFINISHED))
+            unfinished = tasks.select_rows(connection, tables.tasks.c.status.in_(UNFINISHED))
         return [task for task in unfinished if task.is_dead(now)]
 
     def take_over(self, task: TaskRow) -> TaskRow | None:

@@ -15,55 +15,54 @@ from pathlib import Path
 from typing import Any, cast
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select, text
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from imageport.catalog.tables import Utc, metadata
-from imageport.errors import ImageportError, UsageError
+from imageport.catalog.failures import Busy, opening_failed, use_failed
+from imageport.catalog.tables import Utc
+from imageport.errors import UsageError
 
 #: Seconds after which a transaction that waits for its turn is given up, and between two looks whether it has come.
 BUSY_SECONDS = 60
 _LOOK_AGAIN = 0.02
 _CONNECT_SECONDS = 10
-_SETUP_LOCK = 0x696D6770  # any number, as long as every process that makes the tables uses the same one
 
 
 class Database:
     """One catalog database; safe to use from several threads."""
 
     def __init__(self, url: str) -> None:
-        """Connect to *url* and make the tables that are missing. Raises ``UsageError``."""
+        """Prepare connections to *url*. Raises ``UsageError``."""
         parsed = _parse(url)
         self.shown = parsed.render_as_string(hide_password=True)
         # Only one thread waits for other processes that write to an SQLite file; the others wait for that thread.
         self._turn: AbstractContextManager[object] = nullcontext()
-        try:
-            if parsed.get_backend_name() == "sqlite":
-                self._engine = _sqlite(parsed)
-                self._reader = self._engine
+        self.is_file = parsed.get_backend_name() == "sqlite"
+        with self.opening():
+            if self.is_file:
+                self.engine = _sqlite(parsed)
+                self._reader = self.engine
                 self._turn = _Turn()
             else:
-                self._engine = _postgresql(parsed)
+                self.engine = _postgresql(parsed)
                 # Several selects make up one record: they have to see one state of the database.
-                self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ")
-            with self._engine.connect().execution_options(write=True) as connection, connection.begin():
-                if connection.dialect.name == "postgresql":
-                    connection.execute(select(func.pg_advisory_xact_lock(_SETUP_LOCK)))
-                metadata.create_all(connection)
+                self._reader = self.engine.execution_options(isolation_level="REPEATABLE READ")
+
+    @contextmanager
+    def opening(self) -> Iterator[None]:
+        """Turn errors of the driver into a ``UsageError``: the database cannot be opened."""
+        try:
+            yield
         except ModuleNotFoundError as error:
             raise UsageError(
                 f"the catalog {self.shown} needs the library {error.name}",
                 hint="install it with: pip install 'imageport[postgresql]'",
             ) from error
         except (DBAPIError, OSError, sqlite3.Error) as error:
-            raise UsageError(
-                f"the catalog {self.shown} cannot be opened: {_reason(error)}",
-                hint="check the free space of its disk, that its folder is writable or its server runs, and 'catalog:' "
-                "in the site file",
-            ) from error
+            raise opening_failed(error, self.shown) from error
 
     def close(self) -> None:
         """Close every connection."""
-        self._engine.dispose()
+        self.engine.dispose()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -81,7 +80,7 @@ class Database:
         with (
             self._translated(),
             self._turn,
-            self._engine.connect().execution_options(write=True, durable=durable) as connection,
+            self.engine.connect().execution_options(write=True, durable=durable) as connection,
             connection.begin(),
         ):
             yield connection
@@ -90,28 +89,8 @@ class Database:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (DataError, UnicodeError, OverflowError) as error:
-            raise UsageError(
-                f"the catalog cannot keep this value: {_reason(error)}",
-                hint="give shorter or smaller values, without control characters",
-            ) from error
-        except _Busy as error:
-            raise ImageportError(
-                f"the catalog {self.shown} is busy: {error}",
-                hint="look for a process that was stopped while it wrote; PostgreSQL bears more imports at a time",
-            ) from error
-        except (DBAPIError, sqlite3.Error) as error:
-            raise ImageportError(
-                f"the catalog {self.shown} failed: {_reason(error)}",
-                hint="check the database and the free space of its disk, then try again",
-            ) from error
-
-
-class _Busy(sqlite3.OperationalError):
-    """Others have been writing all the time."""
-
-    def __str__(self) -> str:
-        return f"others have been writing to it for {BUSY_SECONDS} s"
+        except (DBAPIError, sqlite3.Error, UnicodeError, OverflowError) as error:
+            raise use_failed(error, self.shown) from error
 
 
 class _Turn:
@@ -122,7 +101,7 @@ class _Turn:
 
     def __enter__(self) -> None:
         if not self._lock.acquire(timeout=BUSY_SECONDS):
-            raise _Busy
+            raise Busy(BUSY_SECONDS)
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
@@ -218,13 +197,8 @@ def _patiently(connection: sqlite3.Connection, statement: str) -> None:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                 raise
             if time.monotonic() > deadline:
-                raise _Busy from error
+                raise Busy(BUSY_SECONDS) from error
             time.sleep(_LOOK_AGAIN)
-
-
-def _reason(error: Exception) -> str:
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    return " ".join(str(cause).split())
 
 
 def _plain(value: Any) -> Any:

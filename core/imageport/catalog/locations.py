@@ -14,9 +14,9 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, or_, select, update
 
 from imageport.catalog.images import to_location
+from imageport.catalog.lifecycle import UNFINISHED
 from imageport.catalog.processes import is_gone, this_process
 from imageport.catalog.tables import image_locations, tasks
-from imageport.catalog.tasks import UNFINISHED
 from imageport.configuration.positions import did_you_mean
 from imageport.errors import Conflict, UsageError
 from imageport.values import ImageRecord, Location

@@ -1,4 +1,4 @@
-"""The tables of the catalog."""
+"""The tables of the catalog. A change of them needs a step in ``migrations/steps`` and its number in ``schema.py``."""
 
 from __future__ import annotations
 
@@ -42,7 +42,25 @@ class Utc(TypeDecorator[datetime]):
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
-metadata = MetaData()
+#: The names that PostgreSQL gives by itself. With names, a later step can change a constraint.
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+    }
+)
+
+#: One row: the revision of the tables, and the Imageport that made or upgraded them. Alembic names ``version_num``.
+#: No step may change this table: every Imageport has to be able to read it.
+version = Table(
+    "imageport_version",
+    metadata,
+    Column("version_num", String(32), primary_key=True),
+    Column("release", Text, nullable=False),
+)
 
 #: ``fence`` counts the locks taken on the image, see ``locks.py``; the rest are fields of ``ImageRecord``.
 images = Table(

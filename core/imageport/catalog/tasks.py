@@ -10,12 +10,11 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, Connection, delete, select, update
 
 from imageport.catalog.images import MIN_PREFIX
-from imageport.catalog.lifecycle import TASK_MOVES, TaskStatus, require_task_move
+from imageport.catalog.lifecycle import UNFINISHED, TaskStatus, require_task_move
 from imageport.catalog.processes import is_gone
 from imageport.catalog.tables import tasks
 from imageport.errors import Conflict, UsageError
 
-UNFINISHED = frozenset(status for status, moves in TASK_MOVES.items() if moves)
 #: How long a finished task is remembered; the default of Glance's ``task_time_to_live``.
 TIME_TO_LIVE = timedelta(hours=48)
 

@@ -17,6 +17,7 @@ _HOMES = {
     "schema": "schema:schema",
     "doctor": "doctor:doctor",
     "gc": "gc:gc",
+    "upgrade-db": "upgrade_db:upgrade_db",
     "from-glance": "from_glance:from_glance",
     "images": "images:app",
     "tasks": "tasks:app",

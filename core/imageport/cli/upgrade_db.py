@@ -1,0 +1,26 @@
+"""``imageport upgrade-db``: make the catalog of an older Imageport one of this."""
+
+from __future__ import annotations
+
+import typer
+
+from imageport.cli.output import say
+from imageport.cli.session import Session
+
+
+def upgrade_db(ctx: typer.Context) -> None:
+    """Upgrade the catalog to this Imageport: needed for PostgreSQL; an SQLite file is upgraded when it is first opened.
+
+    An SQLite file is copied first. For PostgreSQL, the command that makes a backup is printed, and not run. Nothing
+    changes while an import is running, or when a step fails.
+    """
+    from imageport.catalog import upgrade
+
+    session: Session = ctx.obj
+    done = upgrade(session.site.catalog, lambda command: say(f"to make a backup: {command}"))
+    if done is None:
+        say("the catalog is up to date")
+        return
+    say(f"upgraded the catalog from revision {done.before} to {done.after}")
+    if done.backup is not None:
+        say(f"a copy of it as it was: {done.backup}")
