@@ -9,7 +9,7 @@ from tests.contract.site import Site, step
 from tests.http_server import HttpServer, redirect
 from tests.transport.harness import LOOPBACK, make_context, make_transport, names
 
-from imageport import Source, SourceRejected
+from imageport import Source, SourceRejected, SourceUnavailable
 from imageport_builtin.uri_filter import UriFilter, UriFilterConfig
 
 BODY = b"disk" * 1000
@@ -118,9 +118,14 @@ def test_034_ipv6_addresses_are_compared_in_their_shortest_form() -> None:
 
 
 def test_035_names_may_look_like_numbers_and_have_to_resolve() -> None:
-    """Names that begin with digits or 0x and that resolve are accepted; a name that does not resolve is refused."""
+    """Names that begin with digits or 0x and that resolve are accepted. A name that does not resolve is an unavailable
+    source, which another try may find: exit code 4 on the command line; over HTTP it stays 400, as in Glance."""
     assert verdicts("http://3m.com/", "http://0xdeadbeef.com/") == {"accepted"}
-    assert "nowhere.example is not known" in verdict("http://nowhere.example/")
+    with pytest.raises(
+        SourceUnavailable, match=r"the host name nowhere\.example cannot be resolved"
+    ) as caught:
+        verdict("http://nowhere.example/")
+    assert (caught.value.exit_code, caught.value.retry) == (4, True)
 
 
 @pytest.mark.parametrize(

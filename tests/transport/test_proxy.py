@@ -66,10 +66,43 @@ def test_https_goes_through_a_tunnel_and_is_verified_at_its_end(
     assert authority.asked_for == ["mirror.example"]
 
 
-def test_a_proxy_that_refuses_is_named_in_the_message(proxy: HttpServer) -> None:
-    proxy.answer("mirror.example:443", status(407))
-    with pytest.raises(SourceUnavailable, match="Tunnel connection failed: 407"):
+@pytest.mark.parametrize(
+    ("code", "hint"), [(407, "the proxy wants credentials"), (403, "ask who runs that proxy")]
+)
+def test_a_proxy_that_refuses_is_named_in_the_message(proxy: HttpServer, code: int, hint: str) -> None:
+    proxy.answer("mirror.example:443", status(code))
+    url = f"http://127.0.0.1:{proxy.port}/"
+    message = f"the proxy {url} does not connect to https://mirror.example/: it answered {code}"
+    with pytest.raises(SourceUnavailable, match=message) as caught:
         make_transport(proxy=proxy.url("/"), resolver=names({})).post_json("https://mirror.example/", {})
+    assert caught.value.hint.startswith(hint)
+    assert "network.proxy" in caught.value.hint
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_does_not_answer_is_named_without_its_password(scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    transport = make_transport(proxy=f"http://user:secret@127.0.0.1:{port}", resolver=names({}))
+    message = f"could not be reached through the proxy http://127.0.0.1:{port}/: Connection refused"
+    with pytest.raises(SourceUnavailable, match=message) as caught:
+        transport.post_json(f"{scheme}://mirror.example/", {})
+    assert caught.value.hint == "check that proxy; it is set by network.proxy in the site file"
+    assert caught.value.retry
+    assert "secret" not in caught.value.message
+
+
+def test_a_proxy_of_the_environment_that_is_not_used_is_named_when_nothing_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    with pytest.raises(SourceUnavailable, match="Connection refused") as caught:
+        make_transport().post_json(f"http://127.0.0.1:{port}/", {})
+    assert caught.value.hint == (
+        "the environment variable HTTPS_PROXY is not used: set network.proxy in the site file"
+    )
 
 
 def test_the_rules_for_urls_and_written_addresses_hold_behind_a_proxy_too(proxy: HttpServer) -> None:

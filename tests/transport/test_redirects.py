@@ -45,7 +45,6 @@ def test_each_hop_is_validated_with_the_page_that_named_it(http_server: HttpServ
         "http://[::ffff:10.0.0.1]/",
         "http://inside.example/",
         "http://2130706433/",
-        "http://nowhere.example/",
         "http://name:99999/",
         "http://[::1/",
         "ftp://8.8.8.8/disk",
@@ -62,6 +61,22 @@ def test_a_redirect_to_a_refused_place_is_refused(http_server: HttpServer, targe
         transport.get(page)
     assert str(caught.value).endswith(f" (redirected from {page})")
     assert http_server.paths() == ["/latest"]
+
+
+def test_a_page_is_named_that_redirects_to_where_nothing_answers(http_server: HttpServer) -> None:
+    page = http_server.answer("/latest", redirect("http://nowhere.example/disk"))
+    with pytest.raises(SourceUnavailable) as caught:
+        make_transport().get(page)
+    assert caught.value.message == (
+        "the host name nowhere.example cannot be resolved: Name or service not known "
+        f"(redirected from {page})"
+    )
+    missing = http_server.answer("/old", redirect("/gone"))
+    with pytest.raises(SourceUnavailable) as caught:
+        make_transport().get(missing)
+    assert caught.value.message == (
+        f"{http_server.url('/gone')} answered 404 Not Found (redirected from {missing})"
+    )
 
 
 def test_a_redirect_that_a_step_refuses_is_not_followed(http_server: HttpServer) -> None:

@@ -86,16 +86,75 @@ def test_the_certificate_is_verified_for_the_name_while_the_checked_address_is_c
 
 def test_a_certificate_for_another_name_is_refused(https_server: HttpServer, authority: Authority) -> None:
     transport = make_transport(resolver=RESOLVER, ca_bundle=authority.bundle)
-    with pytest.raises(SourceUnavailable, match="is not trusted: Hostname mismatch") as caught:
+    with pytest.raises(SourceUnavailable, match=r"is for another name than other\.example") as caught:
         transport.get(https_server.url("/disk", name="other.example"))
     assert not caught.value.retry
     assert https_server.requests == []
 
 
 def test_an_unknown_authority_is_refused_and_the_hint_says_what_to_do(https_server: HttpServer) -> None:
-    with pytest.raises(SourceUnavailable, match="is not trusted: unable to get local issuer") as caught:
+    with pytest.raises(SourceUnavailable, match="is issued by an unknown authority") as caught:
         make_transport(resolver=RESOLVER).get(https_server.url("/disk"))
     assert "network.ca_bundle" in caught.value.hint
+
+
+def _certificate(folder: Path, start: str, end: str) -> ssl.SSLContext:
+    """Return what serves a certificate of the authority that is valid from *start* to *end* (YYYYMMDD)."""
+    (folder / "index.txt").write_text("")
+    (folder / "ca.conf").write_text(
+        f"[ca]\ndefault_ca=own\n[own]\ndir={folder}\ndatabase={folder}/index.txt\nrand_serial=yes\n"
+        f"new_certs_dir={folder}\ndefault_md=sha256\npolicy=any\n[any]\ncommonName=supplied\n"
+    )
+    signed = folder / "dated.pem"
+    openssl(
+        "ca", "-batch", "-config", folder / "ca.conf", "-cert", folder / "ca.pem", "-keyfile", folder / "ca.key",
+        "-in", folder / "server.csr", "-out", signed, "-notext", "-extfile", folder / "names",
+        "-startdate", f"{start}000000Z", "-enddate", f"{end}000000Z",
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(signed, folder / "server.key")
+    return context
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "message", "hint"),
+    [
+        ("20200101", "20210203", "expired on 2021-02-03", "report this to the site or use another mirror"),
+        ("20900101", "20910101", "is not valid yet", "check this machine's clock"),
+    ],
+)
+def test_a_certificate_out_of_its_time_is_named_with_its_own_hint(
+    authority: Authority, start: str, end: str, message: str, hint: str
+) -> None:
+    with HttpServer(tls=_certificate(authority.folder, start, end), name="mirror.example") as server:
+        transport = make_transport(resolver=RESOLVER, ca_bundle=authority.bundle)
+        with pytest.raises(SourceUnavailable, match=f"the certificate of .*/disk {message}$") as caught:
+            transport.get(server.url("/disk"))
+    assert caught.value.hint.startswith(hint)
+    assert not caught.value.retry
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "message", "hint"),
+    [
+        # What OpenSSL sends: a fatal alert, "http request".
+        (b"\x15\x03\x01\x00\x02\x02\x50", r"port \d+ of 127\.0\.0\.1 wants TLS", "write https://127.0.0.1:"),
+        (b"", "the server hung up without an answer", "check the url, and whether that port wants https"),
+        (
+            b"HTTP/1.1 400 Bad Request\r\n\r\n",
+            "answered 400 Bad Request",
+            "check the url, and whether that port",
+        ),
+    ],
+)
+def test_plain_http_to_a_port_that_wants_tls_is_named(
+    http_server: HttpServer, answer: bytes, message: str, hint: str
+) -> None:
+    url = http_server.answer("/disk", lambda reply: reply.write(answer))
+    with pytest.raises(SourceUnavailable, match=message) as caught:
+        make_transport().post_json(url, {})
+    assert caught.value.hint.startswith(hint)
 
 
 def test_a_dropped_tls_connection_is_resumed(https_server: HttpServer, authority: Authority) -> None:
@@ -142,8 +201,13 @@ def test_a_redirect_from_https_to_http_is_refused_unless_allowed(
 
 def test_a_server_that_does_not_speak_tls_is_an_unavailable_source(http_server: HttpServer) -> None:
     url = http_server.answer("/disk", Reply.stall).replace("http:", "https:")
-    with pytest.raises(SourceUnavailable, match="could not be reached"):
+    with pytest.raises(
+        SourceUnavailable, match=r"port [0-9]+ of 127\.0\.0\.1 does not answer with TLS"
+    ) as caught:
         make_transport().post_json(url, {})
+    assert caught.value.hint == (
+        f"if the server offers plain http on that port, write http://127.0.0.1:{http_server.port}"
+    )
 
 
 @pytest.mark.parametrize("bundle", ["missing.pem", "empty.pem"])

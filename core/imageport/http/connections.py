@@ -12,11 +12,14 @@ import socket
 import ssl
 import threading
 import time
+import warnings
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import SystemTimeWarning
 
 from imageport.errors import Cancelled, SourceUnavailable, UsageError
 from imageport.limits import Limits, format_size
@@ -27,6 +30,11 @@ if TYPE_CHECKING:
     from imageport.http.network import IPAddress
 
 log = logging.getLogger(__name__)
+
+# The error for a certificate that is not valid yet names the clock; the library would print a warning besides.
+warnings.simplefilter("ignore", SystemTimeWarning)
+# It would log the whole certificate that has another name.
+logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
 
 #: Seconds after which a wait for the network looks whether the import was cancelled.
 SLICE: Final = 0.2
@@ -181,14 +189,10 @@ class PinnedHTTPSConnection(HTTPSConnection):
 def answer_of(connection: PinnedHTTPConnection | PinnedHTTPSConnection) -> http.client.HTTPResponse:
     """Read the head of the answer on *connection*, and return it as the library under urllib3 has it.
 
-    It reads into memory of ours; urllib3 would hand out copies. Raises what that raises, and ``HTTPException`` when the
-    length is given twice (RFC 9112, 6.3).
+    It reads into memory of ours; urllib3 would hand out copies. Raises what that raises.
     """
     connection.sock.settimeout(SLICE)
-    answer = http.client.HTTPConnection.getresponse(connection)
-    if len(set(answer.headers.get_all("Content-Length", ()))) > 1:
-        raise http.client.HTTPException("the answer has several lengths")
-    return answer
+    return http.client.HTTPConnection.getresponse(connection)
 
 
 def tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
@@ -205,6 +209,26 @@ def tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
         ) from error
     context.sslsocket_class = WatchedTlsSocket
     return context
+
+
+def expiry_of(addresses: Sequence[IPAddress], host: str, port: int, watch: Watch) -> str | None:
+    """Return the day on which the certificate of a server expired; None when it did not, or does not come.
+
+    A handshake that fails does not show the certificate, so this makes another one, which trusts nothing.
+    """
+    from cryptography.x509 import load_der_x509_certificate  # noqa: PLC0415 - only needed after a failure
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with (
+            _connect(addresses, port, watch) as plain,
+            context.wrap_socket(plain, server_hostname=host) as tls,
+        ):
+            ends = load_der_x509_certificate(tls.getpeercert(binary_form=True) or b"").not_valid_after_utc
+    except (OSError, ValueError):
+        return None
+    return ends.date().isoformat() if ends < datetime.now(UTC) else None
 
 
 def _connect(addresses: Sequence[IPAddress], port: int, watch: Watch) -> WatchedSocket:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from urllib3 import HTTPHeaderDict
 
+from imageport.http.headers import announced_length
+
 if TYPE_CHECKING:
     from urllib3.connection import HTTPConnection
 
@@ -53,6 +55,15 @@ class Rest:
         if self.validator is not None and answer.headers.get(name, self.validator) != self.validator:
             return f"its {name} was {self.validator!a} and is now {answer.headers[name]!a}"
         return None
+
+    @classmethod
+    def whole(cls, answer: http.client.HTTPResponse) -> Rest | None:
+        """Return the whole of a body when *answer*, with the status 206, has exactly that; else None."""
+        found = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+        if found is None or int(found[1]) != 0 or found[3] != str(int(found[2]) + 1):
+            return None
+        length = announced_length(answer.headers)
+        return cls(0, int(found[3]), None) if length in (None, int(found[3])) else None
 
     def total_of(self, answer: http.client.HTTPResponse) -> int | None:
         """Return the size of the whole body after *answer*, which fits."""

@@ -6,17 +6,34 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.client import HTTPMessage
 from typing import Final
 
 #: Most seconds that a ``Retry-After`` can mean: ten years. What is beyond is as good as never.
 _FOREVER: Final = 10 * 365 * 86400.0
 
+#: No file has 10 ** 18 bytes.
+_LENGTH: Final = re.compile("0*[0-9]{1,18}", re.ASCII)
 
-def announced_length(headers: Mapping[str, str]) -> int | None:
-    """Return the length of the body, or None when the server does not say or does not make sense."""
-    text = headers.get("Content-Length", "")
-    sized = re.fullmatch("[0-9]{1,18}", text) and "Transfer-Encoding" not in headers
-    return int(text) if sized else None
+
+def announced_length(headers: HTTPMessage) -> int | None:
+    """Return the length of the body, or None when its end is marked otherwise (RFC 9112, 6.3).
+
+    Raises ``ValueError``, which names the fields, when they do not say clearly where the body ends: to guess would take
+    a body that was cut off for a whole one.
+    """
+    encodings = [value.strip().lower() for value in headers.get_all("Transfer-Encoding", ())]
+    # RFC 2616 had a name for no encoding at all.
+    encodings = [value for value in encodings if value != "identity"]
+    lengths = headers.get_all("Content-Length", ())
+    if encodings and encodings != ["chunked"]:
+        raise ValueError(f"Transfer-Encoding: {', '.join(encodings)}")
+    if encodings and lengths:
+        raise ValueError(f"Content-Length: {', '.join(lengths)} and Transfer-Encoding: chunked")
+    values = {value.strip(" \t") for value in ",".join(lengths).split(",")} if lengths else set()
+    if len(values) > 1 or not all(_LENGTH.fullmatch(value) for value in values):
+        raise ValueError(f"Content-Length: {', '.join(lengths)}")
+    return int(values.pop()) if values else None
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -9,36 +9,20 @@ from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Final, NoReturn
 
-import urllib3.exceptions
-
 from imageport.buffers import CHUNK_SIZE, POOL, Chunks, evened
 from imageport.errors import SourceUnavailable
 from imageport.http.coding import coding_of, decoded, require_known
 from imageport.http.connections import TooSlow, Watch
 from imageport.http.exchange import Exchange, Rest
+from imageport.http.failures import CONNECTION_ERRORS, TRANSIENT, plain
 from imageport.http.headers import announced_length, retry_after, strong_validator
 from imageport.limits import format_size
-
-#: What a broken connection looks like, wherever it breaks.
-CONNECTION_ERRORS: Final = (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError)
-
-#: Statuses of a server in passing trouble.
-TRANSIENT: Final = frozenset({408, 425, 429, *range(500, 600)})
 
 #: Seconds after which the part of a piece that is here goes on its way.
 _SLOW: Final = 1.0
 
 #: Times a connection may break without any byte having come in between, and may be too slow in all.
 RESUMES: Final = 3
-
-
-def plain(error: Exception) -> str:
-    """Return in a few printable words why a connection broke."""
-    root = error.__cause__ or error
-    if isinstance(root, http.client.IncompleteRead):
-        return "the server hung up"
-    text = getattr(root, "strerror", None) or str(root) or type(root).__name__
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 class HttpResponse:
@@ -49,8 +33,8 @@ class HttpResponse:
     as it was sent, unless ``decode`` was called: a file that is published compressed is labelled with a coding, too.
 
     ``start`` is the position of the first byte that comes, 0 unless the *rest* of a body was asked for and the server
-    has it; ``length`` is the size of the whole body as announced, or None when the server does not say or does not
-    make sense. ``validator`` is what tells this body from later ones, or None.
+    has it; ``length`` is the size of the whole body as announced, or None when the server does not announce it.
+    ``validator`` is what tells this body from later ones, or None.
     """
 
     def __init__(
@@ -67,7 +51,7 @@ class HttpResponse:
         self.status: int = exchange.answer.status
         self.headers: Mapping[str, str] = exchange.headers
         self.start = rest.start if rest else 0
-        self.length = rest.total_of(exchange.answer) if rest else announced_length(self.headers)
+        self.length = rest.total_of(exchange.answer) if rest else announced_length(exchange.answer.headers)
         # A server need not repeat the validator by which the rest was asked for.
         self.validator = strong_validator(self.headers) or (rest.validator if rest else None)
         self.coding = coding_of(self.headers)

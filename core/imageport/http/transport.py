@@ -20,13 +20,23 @@ from imageport.http.connections import (
     PinnedHTTPSConnection,
     Watch,
     answer_of,
+    expiry_of,
     tls_context,
 )
 from imageport.http.exchange import Exchange, Rest
-from imageport.http.headers import retry_after
+from imageport.http.failures import (
+    CONNECTION_ERRORS,
+    not_trusted,
+    refused,
+    unclear_end,
+    unreachable,
+    unrequested_part,
+    unusable_proxy,
+)
+from imageport.http.headers import announced_length
 from imageport.http.names import Names, system_resolver
 from imageport.http.network import IPAddress, NetworkRules
-from imageport.http.responses import CONNECTION_ERRORS, TRANSIENT, HttpResponse, plain
+from imageport.http.responses import HttpResponse
 from imageport.http.urls import Url, as_address, normal_host
 from imageport.limits import Limits
 
@@ -37,12 +47,6 @@ ATTEMPTS: Final = 3
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 #: Answers to a question for the rest of a body that is shorter by now, or by a server that miscounts.
 _NO_SUCH_REST: Final = frozenset({HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE})
-_HINTS: Final = {
-    401: "the server wants credentials: give web-download a header, or write user:password@ in the url",
-    403: "the server does not let this address or these credentials in",
-    404: "check the url; mirrors remove old images",
-    410: "the image was removed; look for a newer one",
-}
 
 
 class HttpTransport:
@@ -69,7 +73,8 @@ class HttpTransport:
         self._limits = limits
         self._validate = validate
         self._cancelled = cancelled
-        self._names = Names(rules, resolver)
+        patience = min(limits.connect_timeout, limits.download_deadline)
+        self._names = Names(rules, resolver, patience=patience, cancelled=cancelled)
         self._lock = threading.Lock()
         self._open: list[HttpResponse] = []
         self._agent = f"imageport/{importlib.metadata.version('imageport')}"
@@ -143,8 +148,8 @@ class HttpTransport:
         """Return the checked addresses of *host*, the preferred one first: those that are connected to.
 
         They are looked up once in an import. With a proxy the addresses of a name are not known: the answer
-        is empty. Raises ``SourceRejected`` when one of the addresses is not permitted or there is none, and
-        ``SourceUnavailable`` when no name server answers.
+        is empty. Raises ``SourceRejected`` when one of the addresses is not permitted, ``SourceUnavailable`` when
+        the name cannot be resolved within ``limits.connect_timeout``, and ``Cancelled``.
         """
         name = normal_host(host)
         return () if self._proxy and not as_address(name) else self._names.checked(name)
@@ -231,9 +236,14 @@ class HttpTransport:
             if exchange.answer.status in _NO_SUCH_REST:
                 exchange.close()
                 exchange = reopen({}, watch)
-        if rest is None and exchange.answer.status != HTTPStatus.OK:
+        if rest is None and exchange.answer.status == HTTPStatus.PARTIAL_CONTENT:
+            rest = Rest.whole(exchange.answer)
+            if rest is None:
+                exchange.close()
+                raise unrequested_part(url, exchange)
+        elif rest is None and exchange.answer.status != HTTPStatus.OK:
             exchange.close()
-            raise _unavailable(url, exchange)
+            raise refused(url, exchange, page=page and Url.parse(page).shown)
         return self._noted(
             HttpResponse(str(url), exchange, name=url.shown, reopen=reopen, watch=watch, rest=rest)
         )
@@ -260,30 +270,31 @@ class HttpTransport:
             raise SourceRejected(
                 f"{url.shown} cannot be fetched: its scheme is {url.scheme}", hint="use http or https"
             )
-        connection = self._connection(url, self.resolve(url.host), watch)
+        addresses = self.resolve(url.host)
+        connection = self._connection(url, addresses, watch)
         try:
             connection.connect()
             forwarded = self._proxy and url.scheme == "http"
             connection.request(
                 method, str(url) if forwarded else url.target, body, headers, preload_content=False
             )
-            return Exchange(connection, answer_of(connection))
+            exchange = Exchange(connection, answer_of(connection))
         except ssl.SSLCertVerificationError as error:
             connection.close()
-            raise SourceUnavailable(
-                f"the certificate of {url.shown} is not trusted: {error.verify_message}",
-                hint="name the certificate authority under network.ca_bundle in the site file",
-            ) from error
+            ended = None if self._proxy else expiry_of(addresses, url.host, connection.port, watch)
+            raise not_trusted(url, error, ended=ended) from error
         except CONNECTION_ERRORS as error:
             connection.close()
-            raise SourceUnavailable(
-                f"{url.shown} could not be reached: {plain(error)}",
-                hint="check the url and the network between here and there",
-                retry=True,
-            ) from error
+            raise unreachable(url, error, proxy=self._proxy) from error
         except BaseException:
             connection.close()
             raise
+        try:
+            announced_length(exchange.answer.headers)
+        except ValueError as error:
+            exchange.close()
+            raise unclear_end(url, str(error)) from None
+        return exchange
 
     def _post(
         self, target: Url, payload: Any, watch: Watch, *, content_type: str = "application/json"
@@ -293,7 +304,7 @@ class HttpTransport:
         exchange = self._exchange("POST", target, headers, watch, body=json.dumps(payload).encode())
         if not 200 <= exchange.answer.status < 300:
             exchange.close()
-            raise _unavailable(target, exchange)
+            raise refused(target, exchange)
         return exchange
 
     def _connection(
@@ -308,9 +319,15 @@ class HttpTransport:
         else:
             connection = PinnedHTTPConnection(via.host, via.effective_port)
         connection.timeout = self._limits.read_timeout
-        connection.addresses = self._names.look_up(via.host) if self._proxy else addresses
+        connection.addresses = self._proxy_addresses(self._proxy) if self._proxy else addresses
         connection.watch = watch
         return connection
+
+    def _proxy_addresses(self, proxy: Url) -> tuple[IPAddress, ...]:
+        try:
+            return self._names.look_up(proxy.host)
+        except SourceUnavailable as error:
+            raise unusable_proxy(proxy, error.message) from error
 
     def _headers(self, url: Url) -> HTTPHeaderDict:
         headers = HTTPHeaderDict({"User-Agent": self._agent, "Accept-Encoding": "identity"})
@@ -327,22 +344,10 @@ class HttpTransport:
 
 @contextmanager
 def _naming(page: Url | None) -> Iterator[None]:
-    """Let a refusal say which *page* redirected to what is refused."""
+    """Let an error name the *page* that redirected to where it happened."""
     try:
         yield
-    except SourceRejected as error:
+    except (SourceRejected, SourceUnavailable) as error:
         if page is not None:
             error.message += f" (redirected from {page.shown})"
         raise
-
-
-def _unavailable(url: Url, exchange: Exchange) -> SourceUnavailable:
-    status = exchange.answer.status
-    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "(an unknown status)"
-    return SourceUnavailable(
-        f"{url.shown} answered {status} {phrase}",
-        hint=_HINTS.get(status, "try again later, or use another mirror"),
-        retry=status in TRANSIENT,
-        status=status,
-        retry_after=retry_after(exchange.headers) if status in TRANSIENT else None,
-    )
