@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from imageport import LimitExceeded, format_size
 
@@ -27,3 +30,25 @@ class ExpansionLimit:
                 f"{format_size(output)} without zeros, out of {format_size(source)}",
                 hint="it looks like a decompression bomb; raise max_ratio of this step if it is none",
             )
+
+
+def bytes_without_holes(path: Path) -> int:
+    """Return the bytes of the file at *path* that are no holes; all of them where the file system knows no holes."""
+    with path.open("rb") as file:
+        end = os.fstat(file.fileno()).st_size
+        total = position = 0
+        try:
+            while position < end:
+                start = os.lseek(file.fileno(), position, os.SEEK_DATA)
+                position = os.lseek(file.fileno(), start, os.SEEK_HOLE)
+                total += position - start
+        except OSError as error:
+            # ENXIO: a hole is all that is left.
+            if error.errno != errno.ENXIO:
+                return end
+        return total
+
+
+def space_taken(path: Path) -> int:
+    """Return the bytes that the file at *path* takes on disk."""
+    return path.stat().st_blocks * 512

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from imageport import (
     Chunks,
@@ -17,15 +19,18 @@ from imageport import (
     ImageFormat,
     LimitExceeded,
     Plugin,
-    PluginConfig,
-    TransformFailed,
+    UnsupportedFormat,
     VerificationFailed,
+    data_runs,
     format_size,
     hookimpl,
     inspect_file,
     inspect_head,
 )
 from imageport_builtin import qemu_img
+from imageport_builtin.disk_kinds import OutputOptions
+from imageport_builtin.expansion import ExpansionLimit, bytes_without_holes, space_taken
+from imageport_builtin.qemu_failures import encrypted
 
 #: Enough of an image to tell its format, unless that shows at its end only.
 _HEAD = 64 << 10
@@ -33,31 +38,27 @@ _HEAD = 64 << 10
 _SECTOR = 512
 
 
-class ImageConversionConfig(PluginConfig):
+class ImageConversionConfig(OutputOptions):
     """Options of ``image_conversion``."""
 
-    output_format: Literal["raw", "qcow2", "vmdk", "vdi", "vhd", "vhdx"] = Field(
-        default="raw", description="The disk format to store. An image that has it already is left as it is."
-    )
-    compress: bool = Field(default=False, description="Compress the clusters of a qcow2 that is written.")
     vmdk_allowed_types: frozenset[str] = Field(
         default=frozenset({"streamOptimized", "monolithicSparse"}),
         description="Kinds of vmdk that are accepted; none when empty.",
     )
-
-    @model_validator(mode="after")
-    def _compress_needs_qcow2(self) -> Self:
-        if self.compress and self.output_format != "qcow2":
-            raise ValueError(f"compress needs output_format qcow2; it is {self.output_format}")
-        return self
+    max_ratio: int = Field(
+        default=1000,
+        ge=1,
+        description="Most bytes of the converted disk, zeros left out, for a byte of the image, holes left out; "
+        "from 256 MiB on.",
+    )
 
 
 class ImageConversion(Plugin[ImageConversionConfig]):
     """Convert the image to another disk format with qemu-img.
 
-    Before that it must prove to be what it claims to be, and to refer to no other file. Reads raw, qcow2,
-    vmdk, vdi, vhd and vhdx; an iso passes unchanged. The record gets the new disk_format, the virtual size
-    and container_format bare.
+    Before that, the image is checked: it must be what it claims to be, be whole, and refer to no other file. Reads
+    raw, qcow2, vmdk, vdi, vhd and vhdx; an iso passes unchanged. The record gets the new disk_format, the virtual
+    size and container_format bare.
 
     A raw disk is read straight out of the image, through qemu-nbd, while the stores are written: it takes no room in
     the staging directory, and its holes are not read. Other formats are written there first.
@@ -108,7 +109,8 @@ class ImageConversion(Plugin[ImageConversionConfig]):
         found = inspect_file(path)
         _accept(found, image.record.disk_format, ctx)
         if found.disk_format == "iso" or found.disk_format == self.config.output_format == "raw":
-            return image.evolve(disk_format=found.disk_format, virtual_size=found.virtual_size)
+            passed = image.evolve(disk_format=found.disk_format, virtual_size=found.virtual_size)
+            return self._padded(passed)
         return None
 
     def _pass_stream(self, image: Image, ctx: Context) -> Image | None:
@@ -119,45 +121,86 @@ class ImageConversion(Plugin[ImageConversionConfig]):
         if may_be_fixed_vhd or head.name == "vmdk":
             return None
         _accept(head, declared, ctx)
-        if head.disk_format in ("iso", self.config.output_format):
-            return image.evolve(disk_format=head.disk_format)
+        if head.disk_format == "iso":
+            return image.evolve(disk_format="iso")
+        if head.disk_format == self.config.output_format and (
+            head.disk_format == "raw" or self._takes_any_kind
+        ):
+            return self._padded(image.evolve(disk_format=head.disk_format))
         return None
+
+    @property
+    def _takes_any_kind(self) -> bool:
+        """Whether every image in the output format is left as it is, so that it need not be looked into."""
+        return not self.config.kind and not self.config.pad_to
+
+    def _padded(self, image: Image, done: Callable[[], None] = lambda: None) -> Image:
+        """Return a raw *image* with the zeros at its end that are asked for; *done* is called when it was read."""
+        size = image.data.size
+        if (
+            image.record.disk_format != "raw"
+            or not self.config.pad_to
+            or size == self.config.padded(size or 1)
+        ):
+            return image
+
+        def pad(chunks: Chunks) -> Chunks:
+            try:
+                yield from self.config.with_padding(chunks)
+            finally:
+                done()
+
+        data = image.data.through(pad, size=None if size is None else self.config.padded(size))
+        return image.evolve(data=data, virtual_size=data.size)
 
     def _transform_file(self, image: Image, source: ImageData, path: Path, ctx: Context) -> Image:
         found = inspect_file(path)
         _accept(found, image.record.disk_format, ctx)
         if found.name == "iso":
             return image.evolve(data=source, disk_format="iso", virtual_size=found.virtual_size)
-        size = self._check_with_qemu(path, found, ctx)
+        info = self._check_with_qemu(path, found, ctx)
         if found.disk_format == self.config.output_format:
-            return image.evolve(data=source, disk_format=found.disk_format, virtual_size=size)
-        return self._convert(image, path, found, size, ctx)
+            if found.disk_format == "raw":
+                passed = image.evolve(data=source, disk_format="raw", virtual_size=found.virtual_size)
+                return self._padded(passed, lambda: _remove_work_file(path, ctx))
+            differences = self.config.differences(path, info)
+            if not differences:
+                return image.evolve(
+                    data=source, disk_format=found.disk_format, virtual_size=info.virtual_size
+                )
+            ctx.log.info("the %s is converted to another: %s", found.disk_format, "; ".join(differences))
+        return self._convert(image, path, found, info.virtual_size, ctx)
 
-    def _check_with_qemu(self, path: Path, found: ImageFormat, ctx: Context) -> int:
-        """Return the virtual size in bytes of an image in which qemu-img finds nothing wrong either."""
+    def _check_with_qemu(self, path: Path, found: ImageFormat, ctx: Context) -> qemu_img.DiskInfo:
+        """Return the description of an image in which qemu-img finds nothing wrong either."""
+        if found.name == "luks":
+            raise encrypted()
         if found.disk_format not in qemu_img.DRIVERS:
-            raise TransformFailed(
+            raise UnsupportedFormat(
                 f"images of format {found.name} cannot be converted",
-                hint="decrypt the image first" if found.name == "luks" else "convert it before the import",
+                hint=f"convert it before the import: qemu-img convert -f {found.name} -O qcow2",
             )
         info = qemu_img.info(path, found.disk_format, ctx)
         if info.driver != qemu_img.DRIVERS[found.disk_format]:
             raise VerificationFailed(
-                f"the image is {found.disk_format}, but qemu-img takes it for {info.driver}"
+                f"the image is {found.disk_format}, but qemu-img takes it for {info.driver}",
+                hint="get the image from a source you trust",
             )
         if info.references:
             raise VerificationFailed(
                 f"the image refers to other files: {', '.join(info.references)}",
-                hint="merge it into one file with qemu-img convert before the import",
+                hint="merge it into one file with 'qemu-img convert' before the import",
             )
         if info.encrypted:
-            raise TransformFailed("the image is encrypted", hint="decrypt the image first")
-        if found.name == "vmdk" and info.create_type not in self.config.vmdk_allowed_types:
+            raise encrypted()
+        create_type = info.details.get("create-type")
+        if found.name == "vmdk" and create_type not in self.config.vmdk_allowed_types:
             allowed = ", ".join(sorted(self.config.vmdk_allowed_types)) or "none"
-            raise VerificationFailed(
-                f"the image is a vmdk of type {info.create_type}; allowed: {allowed}",
-                hint="export it as streamOptimized, or see vmdk_allowed_types",
+            raise UnsupportedFormat(
+                f"the image is a vmdk of type {create_type}; allowed: {allowed}",
+                hint="export it as streamOptimized, or permit this type in vmdk_allowed_types of the step",
             )
+        _compare_sizes(found, info)
         if info.virtual_size > ctx.limits.image_size_cap:
             raise LimitExceeded(
                 f"the disk in the image has {format_size(info.virtual_size)};"
@@ -165,51 +208,80 @@ class ImageConversion(Plugin[ImageConversionConfig]):
                 hint="raise limits.image_size_cap in the site file if images this large are expected",
             )
         qemu_img.check(path, found.disk_format, ctx)
-        return info.virtual_size
+        return info
 
     def _convert(self, image: Image, source: Path, found: ImageFormat, size: int, ctx: Context) -> Image:
         wanted = self.config.output_format
         if wanted == "raw":
-            data = _read_out(source, found, size, ctx)
+            data = self._read_out(source, found, size, ctx)
             return image.evolve(data=data, disk_format="raw", container_format="bare", virtual_size=data.size)
-        target = ctx.work_file(f".{wanted}")
+        padded = self.config.padded(size)
+        self.config.require_room(padded)
         # Most disks are nearly empty, and zeros take no space: this may well fit.
         if (free := shutil.disk_usage(ctx.work_folder).free) < size:
             ctx.log.warning(
                 "the disk has %s, and the staging directory %s free", format_size(size), format_size(free)
             )
+        path = ctx.work_file(f".{wanted}")
+        target = qemu_img.Target(
+            path, wanted, padded, options=self.config.create_options(), compress=self.config.compress
+        )
+        expansion = self._expansion_of(found, source)
+
+        def watch() -> None:
+            with suppress(FileNotFoundError):
+                expansion(space_taken(path))
+
         try:
-            qemu_img.convert(
-                source, target, (found.disk_format, wanted), ctx, size=size, compress=self.config.compress
-            )
-            result = inspect_file(target)
-            _check_result(result, wanted, size, ctx)
+            qemu_img.convert(source, found.disk_format, target, ctx, size=size, watch=watch)
+            result = inspect_file(path)
+            _check_result(result, wanted, padded, ctx)
         except BaseException:
-            target.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             raise
         return image.evolve(
-            data=ImageData.from_file(target),
+            data=ImageData.from_file(path),
             disk_format=wanted,
             container_format="bare",
             virtual_size=result.virtual_size,
         )
 
+    def _expansion_of(self, found: ImageFormat, source: Path) -> Callable[[int], None]:
+        """Return a function that raises ``LimitExceeded`` when so many bytes are too many for *source*."""
+        limit, size = ExpansionLimit(self.config.max_ratio), bytes_without_holes(source)
+        return lambda output: limit.check(
+            f"the disk in the {found.name} image expands", output=output, source=size
+        )
 
-def _read_out(source: Path, found: ImageFormat, size: int, ctx: Context) -> ImageData:
-    """Return the disk of *size* bytes in *source*, which is removed after it; it is checked as it passes."""
-    size = _whole_sectors(size)
+    def _read_out(self, source: Path, found: ImageFormat, size: int, ctx: Context) -> ImageData:
+        """Return the disk of *size* bytes in *source*, which is removed after it; it is checked as it passes."""
+        sectors, expansion = _whole_sectors(size), self._expansion_of(found, source)
 
-    def checked(chunks: Chunks) -> Chunks:
-        inspection = FormatInspection()
-        try:
-            for piece in chunks:
-                inspection.feed(piece)
-                yield piece
-            _check_result(inspection.finish(), "raw", size, ctx)
-        finally:
-            _remove_work_file(source, ctx)
+        def checked(chunks: Chunks) -> Chunks:
+            inspection, solid = FormatInspection(), 0
+            try:
+                for piece in chunks:
+                    inspection.feed(piece)
+                    solid += sum(stop - start for start, stop in data_runs(piece))
+                    expansion(solid)
+                    yield piece
+                _check_result(inspection.finish(), "raw", sectors, ctx)
+            finally:
+                _remove_work_file(source, ctx)
 
-    return qemu_img.raw_disk(source, found.disk_format, ctx, size=size).watched(checked)
+        data = qemu_img.raw_disk(source, found.disk_format, ctx, size=sectors).watched(checked)
+        padded = self.config.padded(sectors)
+        return data if padded == sectors else data.through(self.config.with_padding, size=padded)
+
+
+def _compare_sizes(found: ImageFormat, info: qemu_img.DiskInfo) -> None:
+    """Refuse an image in which our inspection and QEMU see disks of different sizes: one would lose its end."""
+    size = _whole_sectors(found.virtual_size or 0)
+    if size != info.virtual_size:
+        raise VerificationFailed(
+            f"the {found.disk_format} image has {size} bytes by its header, but qemu-img reads {info.virtual_size}",
+            hint="such an image is a different disk for different programs; export it again as another format",
+        )
 
 
 def _accept(found: ImageFormat, recorded: str | None, ctx: Context) -> None:
@@ -228,9 +300,9 @@ def _check_result(result: ImageFormat, wanted: str, size: int, ctx: Context) -> 
             hint="the disk inside the image is not what it should be; get it from a source you trust",
         )
     ctx.inspection.accept(result, wanted)
-    if (result.virtual_size or 0) != _whole_sectors(size):
+    if (result.virtual_size or 0) != size:
         raise VerificationFailed(
-            f"the converted disk has {result.virtual_size} bytes instead of {_whole_sectors(size)}",
+            f"the converted disk has {result.virtual_size} bytes instead of {size}",
             hint=f"qemu-img does not write disks of this size as {wanted}; choose another output_format",
         )
 

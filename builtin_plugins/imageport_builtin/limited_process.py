@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import selectors
 import shutil
@@ -13,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import shorten
 
 from imageport import Context, LimitExceeded, TransformFailed, format_size
 
@@ -24,10 +24,12 @@ _QEMU = "qemu-utils (Debian, Ubuntu) or qemu-img (Fedora)"
 #: Ends what has lost its parent before it could ask for the signal that tells of that: none would come any more.
 _UNLESS_ORPHANED = '[ "$PPID" = "$0" ] && exec "$@"'
 
+#: Words of QEMU for a file that would grow too large, where there is no signal.
+_TOO_LARGE = re.compile("(writ|resize).*File too large|too large for file format")
+
 _PACKAGES = {"qemu-img": _QEMU, "qemu-nbd": _QEMU}
 _TICK = 0.05
 _MOST_COMPLAINTS = 4096
-_MOST_SHOWN = 300
 
 
 @dataclass(frozen=True)
@@ -42,26 +44,37 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Ending:
-    """How a program ended: its exit code (minus the signal that killed it) and the start of its complaints."""
+    """How a program ended: its exit code (minus the signal that killed it) and the start of its standard error."""
 
     code: int
     complaints: str
 
-    def __str__(self) -> str:
-        how = (
-            f"was killed by {signal.Signals(-self.code).name}" if self.code < 0 else f"exit code {self.code}"
-        )
-        return f"{shorten(self.complaints, _MOST_SHOWN) or 'it said nothing'} ({how})"
 
-
-def run(command: list[str], bounds: Bounds, ctx: Context, on_output: Callable[[bytes], None]) -> Ending:
+def run(
+    command: list[str],
+    bounds: Bounds,
+    ctx: Context,
+    on_output: Callable[[bytes], None],
+    on_tick: Callable[[], None] = lambda: None,
+) -> Ending:
     """Run *command* to its end, passing its standard output on as it comes.
 
-    Raises ``LimitExceeded`` when it takes too long or writes too much, ``Cancelled`` when the import is cancelled,
-    ``TransformFailed`` when it is not installed, and whatever *on_output* raises; it is dead then.
+    *on_tick* is called several times a second, whether there is output or not. Raises ``LimitExceeded`` when the
+    program takes too long or writes too much, ``Cancelled`` when the import is cancelled, ``TransformFailed`` when it
+    is not installed, and whatever *on_output* and *on_tick* raise; it is dead then.
     """
+    give_up = time.monotonic() + bounds.deadline
+
+    def watch() -> None:
+        ctx.check_cancelled()
+        if time.monotonic() > give_up:
+            raise out_of_time(command[0], bounds)
+        on_tick()
+
     with start(command, bounds) as process:
-        complaints = _follow(command[0], process, bounds, ctx, on_output)
+        complaints = _follow(process, on_output, watch)
+    # What a short run has done since the last tick.
+    on_tick()
     return judged(command[0], bounds, process.returncode, complaints)
 
 
@@ -102,12 +115,20 @@ def judged(name: str, bounds: Bounds, code: int, complaints: bytes | bytearray |
             f"{name} used more than {bounds.cpu_seconds} s of CPU time",
             hint="the image is probably made to exhaust the machine; get it from a source you trust",
         )
-    if code == -signal.SIGXFSZ or "File too large" in complaints:
+    if code == -signal.SIGXFSZ or _TOO_LARGE.search(complaints):
         raise LimitExceeded(
             f"{name} tried to write more than {format_size(bounds.file_size)}",
             hint="raise limits.image_size_cap in the site file if images this large are expected",
         )
     return Ending(code, complaints)
+
+
+def out_of_time(name: str, bounds: Bounds) -> LimitExceeded:
+    """Return the error for a program *name* that has not finished by its deadline."""
+    return LimitExceeded(
+        f"{name} did not finish within {bounds.deadline:.0f} s",
+        hint="raise limits.conversion_deadline in the site file if images this large are expected",
+    )
 
 
 def locate(program: str) -> str:
@@ -143,26 +164,13 @@ def leash(cpu_seconds: int) -> list[str]:
 
 
 def _follow(
-    name: str,
-    process: subprocess.Popen[bytes],
-    bounds: Bounds,
-    ctx: Context,
-    on_output: Callable[[bytes], None],
+    process: subprocess.Popen[bytes], on_output: Callable[[bytes], None], watch: Callable[[], None]
 ) -> str:
-    """Pass standard output on until the process ends, and return what it said on standard error."""
-    give_up = time.monotonic() + bounds.deadline
+    """Pass standard output on until the process ends, and return its standard error."""
     complaints = bytearray()
 
     def complain(piece: bytes) -> None:
         complaints.extend(piece[: _MOST_COMPLAINTS - len(complaints)])
-
-    def watch() -> None:
-        ctx.check_cancelled()
-        if time.monotonic() > give_up:
-            raise LimitExceeded(
-                f"{name} did not finish within {bounds.deadline:.0f} s",
-                hint="raise limits.conversion_deadline in the site file if images this large are expected",
-            )
 
     with selectors.DefaultSelector() as selector:
         for stream, consume in ((process.stdout, on_output), (process.stderr, complain)):

@@ -34,10 +34,25 @@ _ERRORS = 1 << 15
 
 #: Bytes of an answer to an option, and of a message about an error, beyond which nobody is believed.
 _LONGEST_ANSWER = 64 << 10
+_MOST_ANSWERS = 100
 
 
 class NbdError(Exception):
-    """The other side does not keep to the protocol, hung up, or cannot read its disk."""
+    """The other side does not keep to the protocol, or hung up."""
+
+
+class NbdHangUpError(NbdError):
+    """The other side has closed the connection."""
+
+
+class NbdReadError(NbdError):
+    """The other side cannot read its disk from byte *position* on; *code* is that of errno."""
+
+    def __init__(self, position: int, code: int, message: str) -> None:
+        super().__init__(f"the disk cannot be read from byte {position} on: {message}")
+        self.position = position
+        self.code = code
+        self.message = message
 
 
 @dataclass
@@ -71,7 +86,7 @@ class _Request:
 
 
 class NbdExport:
-    """The disk at the other end of *connection*; *check* is called for every answer, and when its timeout passes.
+    """The disk at the other end of *connection*, which has a timeout; *check* is called before each wait for bytes.
 
     ``size`` is in bytes. Raises ``NbdError``, ``OSError``, and whatever *check* raises.
     """
@@ -126,9 +141,10 @@ class NbdExport:
             if kind != _INFORMATION:
                 raise NbdError(f"the server refuses option {option}: {answer.decode('utf-8', 'replace')}")
             told.append(answer)
+            if len(told) > _MOST_ANSWERS:
+                raise NbdError("the server does not come to an end")
 
     def _take_reply(self) -> None:
-        self._check()
         magic, flags, kind, handle, length = struct.unpack(">IHHQI", self._receive(20))
         request = self._wanted.get(handle)
         if magic != _CHUNK_MAGIC or request is None or request.done:
@@ -142,8 +158,9 @@ class NbdExport:
         elif kind == _HOLE and length == 12:
             request.holes.append(request.part(*struct.unpack(">QI", self._receive(12))))
         elif kind >= _ERRORS and 6 <= length <= _LONGEST_ANSWER:
-            message = bytes(self._receive(length))[6:].decode("utf-8", "replace")
-            raise NbdError(f"the disk cannot be read from byte {request.start} on: {message}")
+            answer = bytes(self._receive(length))
+            code, told = struct.unpack_from(">IH", answer)
+            raise NbdReadError(request.start, code, answer[6 : 6 + told].decode("utf-8", "replace"))
         elif kind != _NOTHING or length:
             raise NbdError(f"an answer of an unknown kind came ({kind}, {length} bytes)")
         request.done = bool(flags & _DONE)
@@ -155,11 +172,12 @@ class NbdExport:
 
     def _receive_into(self, target: memoryview) -> None:
         while target:
+            # Bytes may come one by one.
+            self._check()
             try:
                 count = self._connection.recv_into(target)
             except TimeoutError:
-                self._check()
                 continue
             if not count:
-                raise NbdError("the server hung up")
+                raise NbdHangUpError("the server hung up")
             target = target[count:]

@@ -1,4 +1,4 @@
-"""The three things qemu-img is asked to do here: tell what an image is, check it, and convert it.
+"""Run qemu-img for three tasks: describe an image, check it, and convert it.
 
 The format is always forced, never guessed: guessing is how a disk whose content looks like an image gets opened.
 """
@@ -8,30 +8,31 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from imageport import Context, ImageData, TransformFailed, VerificationFailed, format_size
 from imageport_builtin import qemu_export
-from imageport_builtin.limited_process import WRAPPERS, Bounds, Ending, run
+from imageport_builtin.limited_process import WRAPPERS, Bounds, run
+from imageport_builtin.qemu_failures import Run, damaged
 
 #: Programs used here.
 BINARIES = ("qemu-img", "qemu-nbd", *WRAPPERS)
 
-#: What qemu calls the disk formats of image records.
+#: Names of the drivers of QEMU, by the disk formats of image records.
 DRIVERS = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc", "vhdx": "vhdx"}
 
-_CREATE_OPTIONS = {
-    "vmdk": ["-o", "subformat=streamOptimized"],
-    # Else the size of the disk is rounded up to whole cylinders.
-    "vhd": ["-o", "force_size=on"],
-}
+#: Options of the drivers. The size of a VHD is the current size in its footer, as for Hyper-V, Azure and VirtualBox;
+#: by default the geometry counts, which is smaller, unless the creator is one of few that QEMU knows.
+_DRIVER_OPTIONS = {"vhd": {"force_size_calc": "current_size"}}
 
-#: Formats that qemu opens without noticing that the end is missing; it would read zeros there.
-_CHECKED = frozenset({"qcow2", "vmdk"})
+#: Formats that ``qemu-img check`` knows.
+_CHECKED = frozenset({"qcow2", "vmdk", "vdi"})
 _SOUND = 0
+_CORRUPT = 2
 _SOUND_WITH_LEAKS = 3
 
 _INFO_BOUNDS = Bounds(memory=1 << 30, file_size=0, cpu_seconds=10, deadline=60.0)
@@ -41,32 +42,38 @@ _PROGRESS = re.compile(rb"\((\d+\.\d+)/100%\)")
 
 @dataclass(frozen=True)
 class DiskInfo:
-    """What ``qemu-img info`` says: the virtual size in bytes, and the other files it would open."""
+    """The answer of ``qemu-img info``: among others the virtual size in bytes, and the other files it would open.
+
+    ``details`` are those of the format: "compat" and "compression-type" of qcow2, "create-type" of vmdk.
+    ``cluster_size`` is in bytes.
+    """
 
     driver: str
     virtual_size: int
     encrypted: bool
-    create_type: str | None
     references: tuple[str, ...]
+    cluster_size: int | None
+    details: Mapping[str, Any]
 
 
 def info(path: Path, disk_format: str, ctx: Context) -> DiskInfo:
-    """Ask qemu-img what it makes of the file at *path*, opened as *disk_format*.
+    """Describe the file at *path*, opened as *disk_format*.
 
-    Raises ``TransformFailed`` when it cannot be opened so, ``LimitExceeded`` when that takes too much.
+    Raises ``VerificationFailed`` when it is damaged or cannot be opened so, ``LimitExceeded`` when that takes too
+    much, ``TransformFailed`` when qemu-img itself fails.
     """
     answer = bytearray()
 
     def collect(piece: bytes) -> None:
         answer.extend(piece)
         if len(answer) > _LARGEST_ANSWER:
-            raise TransformFailed(
-                f"qemu-img info said more than {format_size(_LARGEST_ANSWER)} about the image",
+            raise VerificationFailed(
+                f"the image has more than {format_size(_LARGEST_ANSWER)} of descriptions in it",
                 hint="get the image from a source you trust",
             )
 
-    arguments = ["info", "--output=json", "-f", DRIVERS[disk_format], str(path.absolute())]
-    _judge("info", run(["qemu-img", *arguments], _INFO_BOUNDS, ctx, collect), _INFO_BOUNDS)
+    program = Run("qemu-img", path, disk_format, _INFO_BOUNDS)
+    _run(program, ["info", "--output=json", *_source(path, disk_format)], ctx, collect)
     try:
         return _parse_info(json.loads(answer), path.absolute())
     except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -76,42 +83,80 @@ def info(path: Path, disk_format: str, ctx: Context) -> DiskInfo:
 
 
 def check(path: Path, disk_format: str, ctx: Context) -> None:
-    """Make sure that all parts of the image at *path* are there, where the format permits to tell.
+    """Check the tables of the image at *path*, where qemu-img knows how to.
 
-    Raises ``VerificationFailed`` when they are not, ``LimitExceeded`` when that takes too much.
+    Raises ``VerificationFailed`` when parts are missing or contradict each other, else what ``info`` raises.
     """
     if disk_format not in _CHECKED:
         return
-    arguments = ["check", "--output=json", "-f", DRIVERS[disk_format], str(path.absolute())]
-    ending = run(["qemu-img", *arguments], _conversion_bounds(ctx), ctx, lambda _: None)
-    if ending.code not in (_SOUND, _SOUND_WITH_LEAKS):
-        raise VerificationFailed(
-            f"the image is damaged or was cut off: {ending}",
-            hint="get the image again, or repair it with qemu-img check -r all before the import",
-        )
+    program = Run("qemu-img", path, disk_format, _conversion_bounds(ctx))
+    command = ["qemu-img", "check", "--output=json", *_source(path, disk_format)]
+    ending = run(command, program.bounds, ctx, lambda _: None)
+    if ending.code in (_SOUND, _SOUND_WITH_LEAKS):
+        return
+    if ending.code == _CORRUPT:
+        raise damaged(f"the {disk_format} image is damaged or was cut off: its tables contradict each other")
+    raise program.failure(ending)
+
+
+@dataclass(frozen=True)
+class Target:
+    """An image to write: a new file at ``path``, as ``disk_format``, with a disk of ``size`` bytes.
+
+    ``options`` are those of ``qemu-img create -o``; ``compress`` is whether its clusters are compressed.
+    """
+
+    path: Path
+    disk_format: str
+    size: int
+    options: Mapping[str, str]
+    compress: bool
 
 
 def convert(
-    source: Path, target: Path, formats: tuple[str, str], ctx: Context, *, size: int, compress: bool
+    source: Path, disk_format: str, target: Target, ctx: Context, *, size: int, watch: Callable[[], None]
 ) -> None:
-    """Write the disk in *source* to *target*, a new file; *formats* are the disk formats of the two.
+    """Write the disk of *size* bytes in *source*, opened as *disk_format*, to *target*; zeros fill what is behind it.
 
-    *size* is the virtual size in bytes, for progress. Raises ``TransformFailed``, ``LimitExceeded`` or
-    ``Cancelled``; then *target* may be there in part.
+    *watch* is called several times a second, and may raise. Raises ``VerificationFailed`` when the source is damaged,
+    ``TransformFailed``, ``LimitExceeded`` or ``Cancelled``; then the target may be there in part.
     """
 
-    def tell(piece: bytes) -> None:
+    def report(piece: bytes) -> None:
         if steps := _PROGRESS.findall(piece):
             ctx.progress(round(float(steps[-1]) / 100 * size), size)
 
-    bounds = _conversion_bounds(ctx)
-    read_as, write_as = formats
-    arguments = ["convert", "-p", "-S", "64k", "-f", DRIVERS[read_as], "-O", DRIVERS[write_as]]
-    arguments += _CREATE_OPTIONS.get(write_as, [])
-    arguments += ["-c"] if compress else []
-    # An absolute path is never taken for a protocol such as nbd: or json:.
-    arguments += [str(source.absolute()), str(target.absolute())]
-    _judge("convert", run(["qemu-img", *arguments], bounds, ctx, tell), bounds)
+    program = Run("qemu-img", source, disk_format, _conversion_bounds(ctx))
+    arguments = ["convert", "-p", "-S", "64k", "-O", DRIVERS[target.disk_format]]
+    if target.options:
+        arguments += ["-o", ",".join(f"{name}={value}" for name, value in target.options.items())]
+    arguments += ["-c"] if target.compress else []
+    with _grown(program, ctx, size=size, wanted=target.size) as opened:
+        # An absolute path is never taken for a protocol such as nbd: or json:.
+        _run(program, [*arguments, *opened, str(target.path.absolute())], ctx, report, watch)
+
+
+@contextmanager
+def _grown(program: Run, ctx: Context, *, size: int, wanted: int) -> Iterator[list[str]]:
+    """Provide the arguments that open an image of *size* bytes so that *wanted* bytes can be read from it.
+
+    What is written must be whole clusters in some formats, so that a larger target alone does not do. An empty image
+    is laid over the smaller one: behind the end of that, it reads as zeros.
+    """
+    if wanted == size:
+        yield _source(program.path, program.disk_format)
+        return
+    overlay = ctx.work_file(".overlay")
+    try:
+        _run(program, ["create", "-q", "-f", "qcow2", str(overlay.absolute()), str(wanted)], ctx)
+        yield _opening(
+            {
+                **_open_options(overlay, "qcow2"),
+                **_open_options(program.path, program.disk_format, "backing."),
+            }
+        )
+    finally:
+        overlay.unlink(missing_ok=True)
 
 
 def raw_disk(source: Path, disk_format: str, ctx: Context, *, size: int) -> ImageData:
@@ -119,10 +164,30 @@ def raw_disk(source: Path, disk_format: str, ctx: Context, *, size: int) -> Imag
 
     *size* is the virtual size in bytes. The stream raises what ``qemu_export.raw_chunks`` raises.
     """
-    driver, bounds = DRIVERS[disk_format], _conversion_bounds(ctx)
+    program = Run("qemu-nbd", source, disk_format, _conversion_bounds(ctx))
+    arguments = _source(source, disk_format)
     return ImageData.from_chunks(
-        lambda: qemu_export.raw_chunks(source, driver, ctx, bounds, size=size), size=size
+        lambda: qemu_export.raw_chunks(program, arguments, ctx, size=size), size=size
     )
+
+
+def _source(path: Path, disk_format: str) -> list[str]:
+    """Return the arguments that open *path* as *disk_format*: a name there is never taken for a protocol."""
+    return _opening(_open_options(path, disk_format))
+
+
+def _opening(options: Mapping[str, str]) -> list[str]:
+    return ["--image-opts", ",".join(f"{name}={value.replace(',', ',,')}" for name, value in options.items())]
+
+
+def _open_options(path: Path, disk_format: str, prefix: str = "") -> dict[str, str]:
+    options = {
+        "driver": DRIVERS[disk_format],
+        **_DRIVER_OPTIONS.get(disk_format, {}),
+        "file.driver": "file",
+        "file.filename": str(path.absolute()),
+    }
+    return {f"{prefix}{name}": value for name, value in options.items()}
 
 
 def _conversion_bounds(ctx: Context) -> Bounds:
@@ -136,17 +201,17 @@ def _conversion_bounds(ctx: Context) -> Bounds:
     )
 
 
-def _judge(verb: str, ending: Ending, bounds: Bounds) -> None:
-    """Take any word on standard error for a failure, whatever the exit code says."""
-    if ending.code == 0 and not ending.complaints:
-        return
-    if "No space left on device" in ending.complaints:
-        hint = "free space in the staging directory"
-    elif "Cannot allocate memory" in ending.complaints or ending.code in (-signal.SIGABRT, -signal.SIGTRAP):
-        hint = f"it may use {format_size(bounds.memory)}: see limits.conversion_memory in the site file"
-    else:
-        hint = "look at the image with qemu-img check, or get it again"
-    raise TransformFailed(f"qemu-img {verb} failed: {ending}", hint=hint)
+def _run(
+    program: Run,
+    arguments: Sequence[str],
+    ctx: Context,
+    on_output: Callable[[bytes], None] = lambda _: None,
+    watch: Callable[[], None] = lambda: None,
+) -> None:
+    """Run qemu-img; any word on standard error is a failure, whatever the exit code is."""
+    ending = run([program.program, *arguments], program.bounds, ctx, on_output, watch)
+    if ending.code or ending.complaints:
+        raise program.failure(ending)
 
 
 def _parse_info(answer: dict[str, Any], path: Path) -> DiskInfo:
@@ -157,6 +222,7 @@ def _parse_info(answer: dict[str, Any], path: Path) -> DiskInfo:
         driver=str(answer["format"]),
         virtual_size=int(answer["virtual-size"]),
         encrypted=bool(answer.get("encrypted")),
-        create_type=details.get("create-type"),
         references=tuple(str(name) for name in named if name not in (None, str(path))),
+        cluster_size=answer.get("cluster-size"),
+        details=details,
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from imageport import ImageportError, LimitExceeded, TransformFailed, VerificationFailed
+from imageport import ImageportError, LimitExceeded, VerificationFailed
 
 if TYPE_CHECKING:
     from tests.builtin.conversion.conftest import Bench
@@ -172,7 +172,12 @@ def test_a_qcow2_header_that_is_not_safe_is_refused(
 def test_a_qcow2_that_makes_no_sense_is_refused(
     change: tuple[int, bytes], patched: Patch, bench: Bench
 ) -> None:
-    assert_refused(bench, patched("qcow2 v3", change), "^qemu-img info ", TransformFailed)
+    assert_refused(
+        bench,
+        patched("qcow2 v3", change),
+        "the image is damaged: it cannot be opened as qcow2",
+        VerificationFailed,
+    )
 
 
 def test_a_disk_that_claims_to_be_huge_is_refused_before_it_is_converted(
@@ -209,7 +214,9 @@ def test_qemu_itself_notices_when_others_were_cut_off(
     image = tmp_path / "cut"
     image.write_bytes(make(kind).read_bytes()[: make(kind).stat().st_size // 2])
 
-    assert_refused(bench, image, "(?i)truncated|Invalid argument", TransformFailed)
+    assert_refused(
+        bench, image, f"the {kind.split(maxsplit=1)[0]} image is damaged or was cut off", VerificationFailed
+    )
 
 
 def test_an_image_whose_table_is_elsewhere_is_refused(patched: Patch, bench: Bench) -> None:
