@@ -18,6 +18,12 @@ ImageStatus = Literal[
 #: Properties whose names start so belong to Imageport; neither users nor plugins may set them.
 RESERVED_PREFIX = "os_glance"
 
+#: Characters of the longest name of an image, property, tag, user or project, as in Glance.
+MAX_NAME = 255
+
+#: Characters of the longest value of a property.
+MAX_VALUE = 65_535
+
 
 def _no_properties() -> Mapping[str, str]:
     return MappingProxyType({})

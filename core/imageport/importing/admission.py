@@ -13,7 +13,7 @@ from imageport.importing.plan import Plan
 from imageport.plugins.binding import BoundStep
 from imageport.rules.access import Access
 from imageport.rules.quotas import require_room
-from imageport.values import Caller, ImageRecord
+from imageport.values import MAX_NAME, MAX_VALUE, Caller, ImageRecord
 
 DISK_FORMATS = ("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop")
 #: For a disk format: whatever the bytes turn out to be. What a new image gets when nothing is declared.
@@ -63,8 +63,7 @@ def admit_record(request: ImportRequest, plan: Plan, access: Access) -> tuple[Im
             hint="leave out --allow-failure, or all_stores_must_succeed of the pipeline",
         )
     require_text("name", request.name)
-    for text in (*request.properties, *request.properties.values()):
-        require_text("property", text)
+    require_property_texts(request.properties)
     require_known("disk format", request.disk_format, (*DISK_FORMATS, AUTO))
     require_known("container format", request.container_format, CONTAINER_FORMATS)
     require_room(access.site.quotas, access.catalog, caller.owner, image_size_total=0)
@@ -153,10 +152,23 @@ def require_caller(caller: Caller) -> None:
         require_text("role", role)
 
 
-def require_text(what: str, given: str | None) -> None:
-    """Raise ``UsageError`` unless *given* is None or text that every database can keep."""
-    if given is not None and _NO_TEXT.search(given):
+def require_text(what: str, given: str | None, *, most: int = MAX_NAME) -> None:
+    """Raise ``UsageError`` unless *given* is None or text of at most *most* characters that every database can keep."""
+    if given is None:
+        return
+    if len(given) > most:
+        raise UsageError(
+            f"{what} '{given[:40]}...' has {len(given)} characters", hint=f"give at most {most} characters"
+        )
+    if _NO_TEXT.search(given):
         raise UsageError(f"{what} {given!a} is no text", hint="write it in UTF-8, without null characters")
+
+
+def require_property_texts(properties: Mapping[str, str | None]) -> None:
+    """Raise ``UsageError`` unless every database can keep the names and values."""
+    for name, value in properties.items():
+        require_text("property", name)
+        require_text("property", value, most=MAX_VALUE)
 
 
 def require_known(what: str, given: str | None, known: Sequence[str]) -> None:
@@ -170,4 +182,4 @@ def require_known(what: str, given: str | None, known: Sequence[str]) -> None:
 def _name_of(plan: Plan) -> str:
     source = plan.shown_source or ""
     path = source.partition("://")[2].partition("/")[2] if "://" in source else source.removeprefix("-")
-    return path.rstrip("/").rpartition("/")[2] or plan.name
+    return (path.rstrip("/").rpartition("/")[2] or plan.name)[:MAX_NAME]

@@ -9,7 +9,7 @@ from imageport.configuration.positions import did_you_mean
 from imageport.errors import NotAllowed, OverQuota, UsageError
 from imageport.rules.policy import allows
 from imageport.rules.protection import Operation
-from imageport.values import RESERVED_PREFIX, Caller, ImageRecord
+from imageport.values import MAX_NAME, MAX_VALUE, RESERVED_PREFIX, Caller, ImageRecord
 
 if TYPE_CHECKING:
     from imageport.catalog import Catalog, TaskRow
@@ -32,8 +32,6 @@ FIELDS = frozenset(
 
 #: Reserved properties that say which machine does something, which is no affair of users.
 HIDDEN = frozenset({"os_glance_stage_host", "os_glance_hash_op_host"})
-
-_MAX_NAME = 255
 
 ImageRule = Literal[
     "add_image",
@@ -128,6 +126,11 @@ class Access:
             if value is None:
                 self._require_property("delete", name, record)
                 continue
+            if len(value) > MAX_VALUE:
+                raise UsageError(
+                    f"the value of property {name} has {len(value)} characters",
+                    hint=f"give at most {MAX_VALUE} characters",
+                )
             # As far as callers know, a property that is hidden from them is not there yet: they create it.
             if name not in readable:
                 self._require_property("create", name, record)
@@ -212,7 +215,8 @@ def _require_name(name: str) -> None:
             f"{name} is a field of the image and no property",
             hint="use the option for it of 'imageport images set', or choose another name",
         )
-    if len(name) > _MAX_NAME:
+    if len(name) > MAX_NAME:
         raise UsageError(
-            f"property {name[:40]}... has a name of {len(name)} characters", hint=f"{_MAX_NAME} are possible"
+            f"property '{name[:40]}...' has a name of {len(name)} characters",
+            hint=f"give at most {MAX_NAME} characters",
         )

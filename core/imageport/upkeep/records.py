@@ -9,7 +9,13 @@ from typing import Any
 from imageport.catalog import Catalog, HiddenCopy
 from imageport.context import Context
 from imageport.errors import Conflict, StoreFailed
-from imageport.importing.admission import CONTAINER_FORMATS, DISK_FORMATS, require_known, require_text
+from imageport.importing.admission import (
+    CONTAINER_FORMATS,
+    DISK_FORMATS,
+    require_known,
+    require_property_texts,
+    require_text,
+)
 from imageport.importing.recovery import remove_copy
 from imageport.importing.staging import Staging
 from imageport.importing.stores import Stores
@@ -116,5 +122,4 @@ def _check(fields: Mapping[str, Any], properties: Mapping[str, str | None]) -> N
     require_text("name", fields.get("name"))
     for tag in fields.get("tags", ()):
         require_text("tag", tag)
-    for text in (*properties, *properties.values()):
-        require_text("property", text)
+    require_property_texts(properties)
