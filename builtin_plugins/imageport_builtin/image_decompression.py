@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from imageport import (
     ByteSize,
+    Chunks,
     Context,
     Image,
     ImageData,
+    LimitExceeded,
     Plugin,
     PluginConfig,
-    TransformFailed,
     hookimpl,
 )
 from imageport_builtin.limited_process import WRAPPERS
@@ -53,6 +54,12 @@ class DecompressionConfig(PluginConfig):
         ge=1 << 20,
         description="Most bytes a decoder may take for its dictionary or window; for 7z and lha, which are unpacked "
         "in a process of their own, the most that all of it may take (96 MiB at least).",
+    )
+    trailing_bytes: Literal["refuse", "ignore"] = Field(
+        default="refuse",
+        description="What to do with bytes that follow the compressed data and are no padding. They may be the rest of "
+        "the image behind a damaged byte; a checksum of the published bytes that matches rules that out, and they are "
+        "ignored with a warning then.",
     )
     member: str | None = Field(
         default=None,
@@ -96,13 +103,14 @@ class ImageDecompression(Plugin[DecompressionConfig]):
         return None if data is image.data else image.evolve(data=data)
 
     def _unpacked(self, data: ImageData, ctx: Context, keep: Collection[str]) -> ImageData:
-        job = Job(ctx, self.config.member, self.config.decoder_memory)
+        published = data
         meter = Meter(ctx, self.config.max_output, self.config.max_ratio)
         layers: list[str] = []
         try:
             while (layer := layer_of(data.peek(HEAD))) and layer not in keep:
                 self._check_depth(layers, layer)
-                data = _without(layer, data if layers else meter.watch_source(data), job, meter)
+                source = data if layers else meter.watch_source(data)
+                data = self._without(layer, source, published, meter, ctx)
                 layers.append(layer)
         except BaseException:
             data.drop()
@@ -111,16 +119,22 @@ class ImageDecompression(Plugin[DecompressionConfig]):
             ctx.log.info("unpacking %s", " > ".join(layers))
         return data
 
+    def _without(
+        self, layer: str, data: ImageData, published: ImageData, meter: Meter, ctx: Context
+    ) -> ImageData:
+        """Return what is in *data*, an archive of the format *layer*."""
+        from imageport_builtin.unpacking.formats import UNPACKERS
+
+        def unpack(data: ImageData, check: Callable[[], None]) -> Chunks:
+            ignore_trailing = self.config.trailing_bytes == "ignore"
+            job = Job(ctx, published, self.config.member, self.config.decoder_memory, ignore_trailing, check)
+            return UNPACKERS[layer](data, job)
+
+        return ImageData.from_chunks(lambda: meter.watch_layer(layer, data, unpack))
+
     def _check_depth(self, layers: list[str], layer: str) -> None:
         if len(layers) == self.config.max_layers:
-            raise TransformFailed(
+            raise LimitExceeded(
                 f"more than {len(layers)} archives inside each other: {' > '.join([*layers, layer])}",
                 hint="raise max_layers of this step if that is meant",
             )
-
-
-def _without(layer: str, data: ImageData, job: Job, meter: Meter) -> ImageData:
-    """Return what is in *data*, an archive of the format *layer*."""
-    from imageport_builtin.unpacking.formats import UNPACKERS
-
-    return ImageData.from_chunks(lambda: meter.watch_output(layer, UNPACKERS[layer](data, job)))

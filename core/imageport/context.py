@@ -130,7 +130,7 @@ class Context:
             raise
         finally:
             os.close(descriptor)
-        return ImageData.from_file(path)
+        return ImageData.from_file(path, verified=data.verified)
 
     def claim(self, path: Path) -> bool:
         """For stores: say whether the file at *path*, the ``twin`` of the data, is theirs to move away.

@@ -31,12 +31,14 @@ class ImageData:
         size: int | None = None,
         path: Path | None = None,
         twin: Path | None = None,
+        verified: bool = False,
     ) -> None:
         self.size = size
         self.path = path
         self.twin = twin or path
         self._digests: dict[str, PassingDigest] = {}
         self._watched: ImageData | None = None
+        self._verified = verified
         self.finished = False
         self._open = open_chunks
         self._chunks: Chunks | None = None
@@ -46,7 +48,12 @@ class ImageData:
     @property
     def original(self) -> ImageData:
         """The data whose bytes these are: this one, unless it only watches another."""
-        return self._watched or self
+        return self._watched.original if self._watched else self
+
+    @property
+    def verified(self) -> bool:
+        """Whether an expected digest of exactly these bytes was compared and matched; false before the last byte."""
+        return self._verified or (self._watched is not None and self._watched.verified)
 
     @classmethod
     def from_chunks(cls, open_chunks: Callable[[], Chunks], *, size: int | None = None) -> ImageData:
@@ -54,9 +61,12 @@ class ImageData:
         return cls(open_chunks, size=size)
 
     @classmethod
-    def from_file(cls, path: Path) -> ImageData:
-        """Wrap a regular file; holes are not read from disk."""
-        return cls(lambda: file_chunks(path), size=path.stat().st_size, path=path)
+    def from_file(cls, path: Path, *, verified: bool = False) -> ImageData:
+        """Wrap a regular file; holes are not read from disk.
+
+        *verified* is that of the data which the file is a copy of.
+        """
+        return cls(lambda: file_chunks(path), size=path.stat().st_size, path=path, verified=verified)
 
     def through(self, step: Callable[[Chunks], Chunks], *, size: int | None = None) -> ImageData:
         """Return the stream that *step* makes of this one; *size* is its length if known beforehand."""
@@ -65,15 +75,15 @@ class ImageData:
     def watched(self, step: Callable[[Chunks], Chunks]) -> ImageData:
         """Return this as a stream that *step* looks at and passes on as it is."""
         data = ImageData(lambda: step(self.chunks()), size=self.size, twin=self.twin)
-        data._watched = self.original
+        data._watched = self
         return data
 
     def digested(self, name: str, check: Callable[[str], None] | None = None) -> ImageData:
         """Return this as a stream whose digest is computed while it passes; *name* is that of hashlib.
 
-        *check* gets it after the last byte, in hexadecimal with lower case; what it raises ends the stream. Where
-        the same digest of the same bytes is wanted again, by another step or for the image record, it is not
-        computed again.
+        *check* compares it after the last byte, in hexadecimal with lower case, with what is expected; what it raises
+        ends the stream, and otherwise the bytes are ``verified``. Where the same digest of the same bytes is wanted
+        again, by another step or for the image record, it is not computed again.
         """
         known = self._digests.get(name)
         digest = known or PassingDigest(name)
@@ -82,6 +92,7 @@ class ImageData:
             yield from chunks if known else digest.beside(chunks)
             if check:
                 check(digest.value)
+                data._verified = True
 
         data = self.watched(pass_on)
         data._digests = {**self._digests, name: digest}

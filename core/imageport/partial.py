@@ -111,7 +111,7 @@ class PartialSource:
             ctx.report("progress", lane="staging", done=position, total=position)
         finally:
             os.close(descriptor)
-        return ImageData.from_file(self.path)
+        return ImageData.from_file(self.path, verified=data.verified)
 
     def forget(self) -> None:
         """Begin from nothing: what is here is wrong."""

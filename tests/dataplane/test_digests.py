@@ -173,3 +173,32 @@ def test_what_a_check_raises_ends_the_stream() -> None:
 
     with pytest.raises(LookupError, match=hashlib.sha256(BODY).hexdigest()):
         list(stream().digested("sha256", refuse).chunks())
+
+
+def test_bytes_are_verified_once_a_comparison_has_matched() -> None:
+    compared = stream().digested("sha256", lambda value: None)
+    data = compared.watched(lambda chunks: chunks).counted(lambda chunks: chunks)
+    chunks = data.chunks()
+    next(chunks)
+    assert not data.verified
+    list(chunks)
+    assert data.verified
+    assert not stream().digested("sha256").verified
+
+
+def test_bytes_are_not_verified_by_a_comparison_of_others() -> None:
+    compared = stream().digested("sha256", lambda value: None)
+    data = compared.through(lambda chunks: chunks)
+    list(data.chunks())
+    assert compared.verified
+    assert not data.verified
+
+
+def test_bytes_are_not_verified_by_a_comparison_that_failed() -> None:
+    def refuse(value: str) -> None:
+        raise LookupError(value)
+
+    data = stream().digested("sha256", refuse)
+    with pytest.raises(LookupError):
+        list(data.chunks())
+    assert not data.verified

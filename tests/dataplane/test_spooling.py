@@ -99,3 +99,9 @@ def test_a_file_whose_holes_do_not_fit_is_copied(ctx: Context, tmp_path: Path) -
 def test_a_pipeline_that_only_streams_makes_no_copy(ctx: Context, write: Callable[[str], ImageData]) -> None:
     with pytest.raises(TransformFailed, match="only be read from a file"):
         replace(ctx, stream_only=True).spool(write("mine"))
+
+
+def test_a_spooled_file_is_verified_as_its_stream_was(ctx: Context) -> None:
+    data = ImageData.from_chunks(lambda: iter([b"disk"]))
+    assert ctx.spool(data.digested("sha256", lambda value: None)).verified
+    assert not ctx.spool(ImageData.from_chunks(lambda: iter([b"disk"])).digested("sha256")).verified

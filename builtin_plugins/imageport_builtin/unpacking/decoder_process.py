@@ -1,7 +1,7 @@
-"""The decoder process: unpack one member of a 7z or LHA archive to standard output.
+"""Run a decoder of 7z, LHA or zip in a process of its own, which writes one member to standard output.
 
-Started by ``isolation`` with three arguments: the format, the memory for a dictionary in bytes, and the task in
-JSON. A failure is told in JSON on standard error.
+Started by ``isolation`` with three arguments: the decoder, the memory for a dictionary in bytes, and the task in
+JSON. A failure is reported in JSON on standard error.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import resource
 import sys
 from collections.abc import Callable, Mapping
 
-from imageport import ImageportError, LimitExceeded, TransformFailed
+from imageport import ImageportError, LimitExceeded
+from imageport_builtin.unpacking.faults import damaged
 from imageport_builtin.unpacking.lha_decoder import decode_lha
 from imageport_builtin.unpacking.seven_zip_decoder import decode_seven_zip
 
@@ -38,13 +39,8 @@ def main() -> int:
                 hint="raise decoder_memory of this step, or compress with a smaller dictionary",
             )
         )
-    except Exception as error:  # noqa: BLE001 - the libraries raise anything for damaged archives
-        return _fail(
-            TransformFailed(
-                f"{archive}: the archive is damaged: {type(error).__name__}: {str(error)[:200]}",
-                hint="fetch the image again; this copy is incomplete or damaged",
-            )
-        )
+    except Exception:  # noqa: BLE001 - the libraries raise anything for damaged archives
+        return _fail(damaged(f"{archive}: the archive"))
     return 0
 
 
@@ -54,8 +50,7 @@ def _confine(memory: int) -> None:
 
 
 def _fail(error: ImageportError) -> int:
-    limit = isinstance(error, LimitExceeded)
-    sys.stderr.write(json.dumps({"message": error.message, "hint": error.hint, "limit": limit}))
+    sys.stderr.write(json.dumps({"code": error.code, "message": error.message, "hint": error.hint}))
     return 1
 
 

@@ -8,15 +8,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-from imageport import CHUNK_SIZE, Chunks, ImageData, LimitExceeded, TransformFailed
+from imageport import CHUNK_SIZE, Chunks, ImageData, LimitExceeded, VerificationFailed
+from imageport_builtin.unpacking.faults import cut_off, damaged, unsupported
 from imageport_builtin.unpacking.job import Job, closed_after
 from imageport_builtin.unpacking.sniff import BZIP2, GZIP, SKIPPABLE, XZ, ZSTD
 
-#: Bytes given to a decoder at once. What a frame leaves over is copied: large pieces make tiny frames slow.
+#: Bytes given to a decoder at once, at the beginning of a frame and later. What a frame leaves over is copied: large
+#: pieces make tiny frames slow.
+_FIRST_FEED = 4 << 10
 _FEED = 256 << 10
 
 #: Bytes that show whether another frame follows.
 _MAGIC = 6
+
+
+#: Flags of a gzip member that no version of the format has (RFC 1952, 2.3.1).
+_GZIP_RESERVED = 0xE0
 
 
 class Decoder(Protocol):
@@ -36,63 +43,80 @@ class Decoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """One compressed format: how frames begin, what decodes one, and what that raises for damaged data."""
+    """One compressed format: how frames begin, what decodes one, and what that raises for damaged data.
+
+    ``is_sound`` looks at the first ``_MAGIC`` bytes of a frame for what the decoder does not mind but should. Zeros may
+    follow the last frame in multiples of ``padding`` bytes (0: none may), and other frames may follow the
+    zeros if ``continues_after_padding``. ``unsupported`` completes "uses ..." for an error that *decoder* raises for
+    whole data which it cannot read; it returns None for damage. ``command`` unpacks that.
+    """
 
     name: str
     magics: tuple[bytes, ...]
     new_decoder: Callable[[], Decoder]
     error: type[Exception]
+    is_sound: Callable[[bytes], bool] = lambda start: True
+    padding: int = 0
+    continues_after_padding: bool = False
+    unsupported: Callable[[str], str | None] = lambda message: None
+    command: str = ""
 
     def goes_on(self, rest: bytes) -> bool:
-        """Tell whether *rest* begins another frame, or would if it were not cut off."""
+        """Return whether *rest* begins another frame, or would if it were not cut off."""
         return any(rest[: len(magic)] == magic[: len(rest)] for magic in self.magics)
 
 
 class Feed:
     """Compressed bytes on their way to the decoders; ``taken`` counts what was given out."""
 
-    def __init__(self, chunks: Chunks) -> None:
+    def __init__(self, chunks: Chunks, check: Callable[[], None]) -> None:
         self._chunks = chunks
-        self._piece = memoryview(b"")
-        self._rest = b""
+        self._check = check
+        self._waiting: list[memoryview] = []
+        self._most = _FIRST_FEED
         self.taken = 0
 
     def take(self) -> bytes:
         """Return the next bytes, nothing at the end."""
-        rest, self._rest = self._rest, b""
-        if not rest:
-            while not self._piece:
-                piece = next(self._chunks, None)
-                if piece is None:
-                    return b""
-                self._piece = memoryview(piece)
-            rest, self._piece = bytes(self._piece[:_FEED]), self._piece[_FEED:]
-        self.taken += len(rest)
-        return rest
+        while not self._waiting:
+            piece = next(self._chunks, None)
+            if piece is None:
+                return b""
+            if piece:
+                self._waiting.append(memoryview(piece))
+        view = self._waiting.pop()
+        if len(view) > self._most:
+            self._waiting.append(view[self._most :])
+        taken = bytes(view[: self._most])
+        self._most = min(2 * self._most, _FEED)
+        self.taken += len(taken)
+        self._check()
+        return taken
 
     def give_back(self, rest: bytes) -> None:
-        """Take back what the last decoder left over."""
-        self._rest = rest
+        """Take back *rest*, the end of what was taken; another frame begins with it."""
+        if rest:
+            self._waiting.append(memoryview(rest))
+        self._most = _FIRST_FEED
         self.taken -= len(rest)
 
 
-def decode_frame(codec: Codec, feed: Feed) -> Chunks:
-    """Decode one frame out of *feed*.
+def decode_frame(codec: Codec, feed: Feed, subject: str) -> Chunks:
+    """Decode one frame out of *feed*; *subject* is what errors are about.
 
-    Raises ``TransformFailed`` when it is damaged or incomplete, ``LimitExceeded`` for too much memory.
+    Raises ``VerificationFailed`` when it is damaged or cut off, ``UnsupportedFormat`` when it cannot be read, and
+    ``LimitExceeded`` for too much memory.
     """
     decoder = codec.new_decoder()
+    start = feed.taken
     while not decoder.eof:
         data = b""
         if decoder.needs_input and not (data := feed.take()):
-            raise TransformFailed(
-                f"{codec.name}: the data ends too early, after {feed.taken} bytes",
-                hint="fetch the image again; this copy is incomplete",
-            )
+            raise cut_off(subject, f"after {feed.taken} bytes")
         try:
             piece = decoder.decompress(data, CHUNK_SIZE)
         except codec.error as error:
-            raise _told(codec, feed, error) from error
+            raise _explained(codec, subject, f"between bytes {start} and {feed.taken}", error) from error
         if piece:
             yield piece
     feed.give_back(decoder.unused_data)
@@ -101,47 +125,61 @@ def decode_frame(codec: Codec, feed: Feed) -> Chunks:
 def decode_frames(codec: Codec, data: ImageData, job: Job) -> Chunks:
     """Decode all frames of *data* one after the other and read it to its end.
 
-    Zeros between and after frames are padding. Anything else after a frame is ignored with a warning.
+    Raises ``VerificationFailed`` for anything that follows the last frame, unless it is padding or *job* accepts it.
     """
     with closed_after(data.chunks()) as chunks:
-        feed = Feed(chunks)
+        feed = Feed(chunks, job.check)
+        subject = f"{codec.name}: the data"
+        following = _look_ahead(feed, skip_zeros=False)
         while True:
-            yield from decode_frame(codec, feed)
-            following = _skip_padding(feed)
-            if not following:
+            if not codec.is_sound(following):
+                raise damaged(subject, f"at byte {feed.taken}: it is no header")
+            yield from decode_frame(codec, feed, subject)
+            end = feed.taken
+            following = _look_ahead(feed, skip_zeros=bool(codec.padding))
+            zeros = feed.taken - end
+            padded = not zeros or zeros % codec.padding == 0
+            if not following and padded:
                 return
-            feed.give_back(following)
-            if not codec.goes_on(following):
+            may_go_on = not zeros or (codec.continues_after_padding and padded)
+            if not (following and may_go_on and codec.goes_on(following)):
                 break
-        job.ctx.log.warning("%s: ignored %d bytes after the compressed data", codec.name, _drain(feed))
+        _drain(feed)
+        job.accept_trailing(codec.name, end, feed.taken - end)
 
 
-def _skip_padding(feed: Feed) -> bytes:
-    """Return the next bytes that are not padding, enough to recognise a frame; nothing at the end."""
+def _look_ahead(feed: Feed, *, skip_zeros: bool) -> bytes:
+    """Return the next bytes, which stay in *feed*, enough to recognise a frame; fewer only at the end.
+
+    With *skip_zeros*, zeros before them are taken out of *feed*.
+    """
     found = b""
     while len(found) < _MAGIC and (more := feed.take()):
-        found = (found + more).lstrip(b"\0")
+        found += more
+        if skip_zeros:
+            found = found.lstrip(b"\0")
+    feed.give_back(found)
     return found
 
 
-def _drain(feed: Feed) -> int:
-    count = 0
-    while piece := feed.take():
-        count += len(piece)
-    return count
+def _drain(feed: Feed) -> None:
+    while feed.take():
+        pass
 
 
-def _told(codec: Codec, feed: Feed, error: Exception) -> TransformFailed | LimitExceeded:
-    """Say in our words what a decoder found wrong."""
-    if "memory" in str(error).lower():
+def _explained(
+    codec: Codec, subject: str, where: str, error: Exception
+) -> VerificationFailed | LimitExceeded:
+    """Return the error for what a decoder raised; its own words stay in the cause."""
+    said = str(error).lower()
+    if "memory" in said:
         return LimitExceeded(
-            f"{codec.name}: the archive was made with a window too large for the memory allowed here",
+            f"{subject} was compressed with a window too large for the memory allowed here",
             hint="raise decoder_memory of this step, or compress with a smaller window",
         )
-    return TransformFailed(
-        f"{codec.name}: the data is damaged somewhere before byte {feed.taken}: {error}",
-        hint="fetch the image again and compare its checksum with the publisher's",
-    )
+    if (what := codec.unsupported(said)) is not None:
+        return unsupported(subject, what, codec.command)
+    return damaged(subject, where)
 
 
 def gzip_codec() -> Codec:
@@ -152,17 +190,32 @@ def gzip_codec() -> Codec:
         decoder: Decoder = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
         return decoder
 
-    return Codec("gzip", (GZIP,), new_decoder, cast("type[Exception]", igzip_lib.error))
+    def has_known_flags(start: bytes) -> bool:
+        return not any(flags & _GZIP_RESERVED for flags in start[3:4])
+
+    error = cast("type[Exception]", igzip_lib.error)
+    return Codec("gzip", (GZIP,), new_decoder, error, is_sound=has_known_flags, padding=1)
 
 
 def xz_codec(memory: int) -> Codec:
     """Return the codec of xz, whose dictionary may take *memory* bytes."""
-    return Codec("xz", (XZ,), lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=memory), lzma.LZMAError)
+    return Codec(
+        "xz",
+        (XZ,),
+        lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=memory),
+        lzma.LZMAError,
+        padding=4,
+        continues_after_padding=True,
+        unsupported=lambda said: (
+            "a filter or option of a newer xz" if "unsupported options" in said else None
+        ),
+        command="xz -d",
+    )
 
 
 def bzip2_codec() -> Codec:
     """Return the codec of bzip2."""
-    return Codec("bzip2", (BZIP2,), bz2.BZ2Decompressor, OSError)
+    return Codec("bzip2", (BZIP2,), bz2.BZ2Decompressor, OSError, padding=1)
 
 
 def zstd_codec(memory: int) -> Codec:
@@ -176,7 +229,14 @@ def zstd_codec(memory: int) -> Codec:
         decoder: Decoder = zstd.ZstdDecompressor(options={parameter: window})
         return decoder
 
-    return Codec("zstd", (ZSTD, *SKIPPABLE), new_decoder, zstd.ZstdError)
+    return Codec(
+        "zstd",
+        (ZSTD, *SKIPPABLE),
+        new_decoder,
+        zstd.ZstdError,
+        unsupported=lambda said: "a dictionary of its own" if "dictionary" in said else None,
+        command="zstd -d -D DICTIONARY",
+    )
 
 
 def zstd_library() -> Any:

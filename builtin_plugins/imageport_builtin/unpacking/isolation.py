@@ -16,13 +16,25 @@ import tempfile
 from collections.abc import Mapping
 from typing import IO
 
-from imageport import CHUNK_SIZE, Chunks, LimitExceeded, TransformFailed
+from imageport import (
+    CHUNK_SIZE,
+    Chunks,
+    ImageportError,
+    LimitExceeded,
+    TransformFailed,
+    UnsupportedFormat,
+    VerificationFailed,
+)
 from imageport_builtin.limited_process import clean_environment, leash
 from imageport_builtin.patient_read import read_patiently
 from imageport_builtin.unpacking.job import Job
 from imageport_builtin.unpacking.members import printable
 
 _MODULE = "imageport_builtin.unpacking.decoder_process"
+
+_ERRORS: Mapping[str, type[ImageportError]] = {
+    error.code: error for error in (LimitExceeded, UnsupportedFormat, VerificationFailed)
+}
 
 #: Bytes that a pipe may hold without special rights (pipe(7)).
 _PIPE = 1 << 20
@@ -31,8 +43,8 @@ _PIPE = 1 << 20
 def decode_elsewhere(archive: str, task: Mapping[str, object], job: Job) -> Chunks:
     """Yield what the decoder process makes of *task*, the arguments for the format *archive*.
 
-    Raises ``TransformFailed`` or ``LimitExceeded`` with the reason the process gave. The process never
-    outlives the iteration.
+    Raises the error that the process reported, and ``VerificationFailed`` when the archive made it crash. The process
+    never outlives the iteration.
     """
     seconds = int(job.ctx.limits.conversion_deadline) + 1
     decoder = [sys.executable, "-P", "-W", "ignore", "-m", _MODULE, archive, str(job.memory)]
@@ -66,20 +78,19 @@ def decode_elsewhere(archive: str, task: Mapping[str, object], job: Job) -> Chun
             raise _failure(archive, process.returncode, complaint)
 
 
-def _failure(archive: str, code: int, complaint: IO[bytes]) -> TransformFailed | LimitExceeded:
+def _failure(archive: str, code: int, complaint: IO[bytes]) -> ImageportError:
     complaint.seek(0)
     said = complaint.read().decode(errors="replace")
+    if code < 0:
+        return VerificationFailed(
+            f"{archive}: the archive is damaged: it made the decoder crash with signal {-code}",
+            hint="fetch the image again, and compare its checksum with the publisher's; do not trust the archive",
+        )
     try:
         reason = json.loads(said)
-        kind = LimitExceeded if reason["limit"] else TransformFailed
-        return kind(reason["message"], hint=reason["hint"])
+        return _ERRORS.get(reason["code"], TransformFailed)(reason["message"], hint=reason["hint"])
     except (ValueError, KeyError, TypeError):
-        how = (
-            f"was ended by signal {-code}"
-            if code < 0
-            else f"ended with status {code}: {printable(said[-80:])}"
-        )
         return TransformFailed(
-            f"{archive}: the decoder {how}",
-            hint="the archive is damaged or hostile; unpack it elsewhere and look at it before you import it",
+            f"{archive}: the decoder ended with status {code}: {printable(said[-80:])}",
+            hint="install Imageport again: part of it or of its dependencies is missing",
         )

@@ -1,27 +1,45 @@
-"""What every unpacker gets beside the bytes, and how it reads them."""
+"""Hold what every unpacker gets beside the bytes, and read those."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from imageport import Chunks, Context, ImageData
+from imageport import Chunks, Context, ImageData, VerificationFailed
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """The settings and services of one unpacking.
 
-    ``member`` is the pattern that picks one file out of several, or None; ``memory`` is how many bytes a
-    decoder may take for its dictionary.
+    ``published`` is the data as it came to the step. ``member`` is the pattern that picks one file out of several, or
+    None; ``memory`` is how many bytes a decoder may take for its dictionary. ``check`` raises ``Cancelled`` or
+    ``LimitExceeded`` when the unpacking has to stop; every loop that can run without output calls it.
     """
 
     ctx: Context
+    published: ImageData
     member: str | None
     memory: int
+    ignore_trailing: bool
+    check: Callable[[], None]
+
+    def accept_trailing(self, archive: str, position: int, count: int) -> None:
+        """Warn of *count* bytes that follow the end of an *archive* at *position*; call it after reading them all.
+
+        Raises ``VerificationFailed`` unless the user ignores them or a checksum has matched: they may be the rest of
+        the image behind a damaged byte.
+        """
+        if not (self.ignore_trailing or self.published.verified):
+            raise VerificationFailed(
+                f"{archive}: {count} bytes follow the end of the compressed data at byte {position}",
+                hint="part of the image may be lost: fetch it again and compare its checksum with the publisher's, "
+                "with the step 'checksum' or by hand; 'trailing_bytes: ignore' of this step accepts such a file",
+            )
+        self.ctx.log.warning("%s: ignored %d bytes after the compressed data", archive, count)
 
 
 def closed_after(chunks: Chunks) -> AbstractContextManager[Chunks]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Generic, Literal, TypeVar
 
-from imageport import LimitExceeded, TransformFailed
+from imageport import LimitExceeded, VerificationFailed
 
 #: More members than this are no archive of an image.
 MOST_MEMBERS = 10_000
@@ -30,7 +30,7 @@ class Member(Generic[HandleT]):
 def only_image(archive: str, members: Iterable[Member[HandleT]], pattern: str | None) -> Member[HandleT]:
     """Return the one image among *members*: the only file, or the only one that fits *pattern*.
 
-    Raises ``TransformFailed`` when there is none, when there are several, and for links and devices, and
+    Raises ``VerificationFailed`` when there is none, when there are several, and for links and devices, and
     ``LimitExceeded`` for more than ``MOST_MEMBERS``.
     """
     names: list[str] = []
@@ -49,11 +49,11 @@ def only_image(archive: str, members: Iterable[Member[HandleT]], pattern: str | 
 
 
 def may_be_image(archive: str, member: Member[HandleT], pattern: str | None) -> bool:
-    """Tell whether *member* counts as the image; raises ``TransformFailed`` when it is a link or a device."""
+    """Tell whether *member* counts as the image; raises ``VerificationFailed`` when it is a link or a device."""
     if member.kind == "folder" or not _fits(member.name, pattern):
         return False
     if member.kind == "other":
-        raise TransformFailed(
+        raise VerificationFailed(
             f"{archive}: {printable(member.name)} is a link, a device or the like, not a file",
             hint="pack the image itself",
         )
@@ -68,20 +68,22 @@ def check_count(archive: str, count: int) -> None:
         )
 
 
-def no_image(archive: str, names: Sequence[str], pattern: str | None) -> TransformFailed:
+def no_image(archive: str, names: Sequence[str], pattern: str | None) -> VerificationFailed:
     """Return the error for an archive in which nothing is the image."""
     if pattern is None or not names:
-        return TransformFailed(f"{archive}: the archive holds no file", hint="pack exactly one image")
-    return TransformFailed(
+        return VerificationFailed(f"{archive}: the archive holds no file", hint="pack exactly one image")
+    return VerificationFailed(
         f"{archive}: no file fits member: {printable(pattern)}; the archive holds {_listed(names)}",
         hint="correct the option member of this step",
     )
 
 
-def several_images(archive: str, names: Sequence[str], how_many: str, pattern: str | None) -> TransformFailed:
+def several_images(
+    archive: str, names: Sequence[str], how_many: str, pattern: str | None
+) -> VerificationFailed:
     """Return the error for an archive in which more than one file may be the image."""
     fitting = "" if pattern is None else f" that fit member: {printable(pattern)}"
-    return TransformFailed(
+    return VerificationFailed(
         f"{archive}: the archive holds {how_many}{fitting}: {_listed(names)}",
         hint="pack exactly one image, or choose one with the option member of this step",
     )

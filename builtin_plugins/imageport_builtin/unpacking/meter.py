@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from imageport import (
     CHUNK_SIZE,
@@ -11,6 +12,7 @@ from imageport import (
     Context,
     ImageData,
     LimitExceeded,
+    Piece,
     data_runs,
     evened,
     format_size,
@@ -47,22 +49,20 @@ class Meter:
                 self._taken += len(piece)
                 yield piece
 
-    def watch_output(self, layer: str, chunks: Chunks) -> Chunks:
-        """Pass on the output of *layer* in even pieces; raise ``LimitExceeded`` once it is too much."""
+    def watch_layer(
+        self, layer: str, data: ImageData, unpack: Callable[[ImageData, Callable[[], None]], Chunks]
+    ) -> Chunks:
+        """Yield what *unpack* makes of *data*, in even pieces.
+
+        *unpack* also gets a function that raises ``Cancelled``, or ``LimitExceeded`` after too much time of the
+        processor; that is called for each piece of *data*, too. ``LimitExceeded`` is raised for too much output.
+        """
+        clock = _Clock(layer, self._ctx)
         total = 0
         substance = 0
-        seconds = 0.0
-        with closed_after(chunks):
+        with closed_after(unpack(clock.watch(data), clock.check)) as chunks:
             pieces = evened(chunks)
-            while True:
-                # Waiting for a slow source or store takes no time of the processor.
-                started = time.thread_time()
-                piece = next(pieces, None)
-                seconds += time.thread_time() - started
-                if piece is None:
-                    return
-                self._ctx.check_cancelled()
-                self._check_time(layer, seconds)
+            while (piece := clock.time(pieces)) is not None:
                 total += len(piece)
                 self._check_total(layer, total)
                 solid = sum(stop - start for start, stop in data_runs(piece))
@@ -86,10 +86,39 @@ class Meter:
                 hint="raise limits.image_size_cap in the site file if images this large are expected",
             )
 
-    def _check_time(self, layer: str, seconds: float) -> None:
+
+class _Clock:
+    """The seconds of the processor that a *layer* takes; waiting for a slow source or store takes none."""
+
+    def __init__(self, layer: str, ctx: Context) -> None:
+        self._layer = layer
+        self._ctx = ctx
+        self._spent = 0.0
+        self._started = 0.0
+
+    def time(self, pieces: Chunks) -> Piece | None:
+        """Return the next one of *pieces*, None after the last."""
+        self._started = time.thread_time()
+        piece = next(pieces, None)
+        self.check()
+        self._spent += time.thread_time() - self._started
+        return piece
+
+    def watch(self, data: ImageData) -> ImageData:
+        """Return *data* so that the time is looked at for each piece, however little becomes of it."""
+        return ImageData(lambda: self._checked(data.chunks()), size=data.size, path=data.path)
+
+    def check(self) -> None:
+        self._ctx.check_cancelled()
         deadline = self._ctx.limits.conversion_deadline
-        if seconds > deadline:
+        if self._spent + time.thread_time() - self._started > deadline:
             raise LimitExceeded(
-                f"unpacking the {layer} archive took more than {deadline:g} s of CPU time",
+                f"unpacking the {self._layer} archive took more than {deadline:g} s of CPU time",
                 hint="raise limits.conversion_deadline in the site file if images this large are expected",
             )
+
+    def _checked(self, chunks: Chunks) -> Chunks:
+        with closed_after(chunks):
+            for piece in chunks:
+                self.check()
+                yield piece

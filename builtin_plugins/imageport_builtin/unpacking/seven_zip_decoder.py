@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
+from pathlib import PurePosixPath
 from typing import Any
 
-from imageport import TransformFailed
+from imageport import VerificationFailed
+from imageport_builtin.unpacking.faults import damaged, encrypted
 from imageport_builtin.unpacking.members import Member, only_image, printable
 from imageport_builtin.unpacking.standard_output import write_out
 
@@ -17,7 +20,7 @@ _FEED = 4 << 10
 def decode_seven_zip(path: str, member: str | None) -> None:
     """Write the one file in the archive at *path*, or the one that fits the pattern *member*, to standard output.
 
-    Raises ``TransformFailed``, and whatever py7zr raises for damaged archives.
+    Raises ``VerificationFailed`` or ``UnsupportedFormat``, and anything that py7zr raises for damaged archives.
     """
     import py7zr
     from py7zr.exceptions import PasswordRequired
@@ -53,23 +56,34 @@ def decode_seven_zip(path: str, member: str | None) -> None:
         def create(self, filename: str) -> Py7zIO:
             return self.output
 
-    encrypted = TransformFailed("7z: the archive is encrypted", hint="publish the image without a password")
     outputs = Outputs()
     try:
         with _ShortReads(path) as file, py7zr.SevenZipFile(file) as archive:
             if archive.needs_password():
-                raise encrypted
-            info = only_image("7z", (_described(info) for info in archive.list()), member).handle
+                raise encrypted("7z: the archive")
+            members = [_described(info) for info in archive.list()]
+            info = only_image("7z", members, member).handle
+            _require_inside(members)
             file.most = _FEED
             archive.extract(targets=[info.filename], factory=outputs)
     except PasswordRequired as error:
-        raise encrypted from error
+        raise encrypted("7z: the archive") from error
     if outputs.output.length != info.uncompressed:
-        raise TransformFailed(
-            f"7z: {printable(info.filename)} should have {info.uncompressed} bytes, "
-            f"{outputs.output.length} came",
-            hint="fetch the image again; this copy is incomplete or damaged",
+        raise damaged(
+            f"7z: {printable(info.filename)}",
+            f"at its end: {info.uncompressed} bytes were announced, {outputs.output.length} came",
         )
+
+
+def _require_inside(members: Iterable[Member[Any]]) -> None:
+    """Raise ``VerificationFailed`` for a name that leads out of the archive: py7zr extracts nothing beside such."""
+    for member in members:
+        path = PurePosixPath(member.name)
+        if path.is_absolute() or ".." in path.parts:
+            raise VerificationFailed(
+                f"7z: the name {printable(member.name)} leads out of the archive",
+                hint="pack the image again, under a plain name",
+            )
 
 
 def _described(info: Any) -> Member[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import lzma
 from typing import cast
 
-from imageport import TransformFailed
+from imageport_builtin.unpacking.faults import damaged
 from imageport_builtin.unpacking.frames import Codec, Decoder
 
 _UNKNOWN_LENGTH = b"\xff" * 8
@@ -35,6 +35,6 @@ def lzma_header(start: bytes, size: int | None) -> tuple[int, bytes]:
     Returns the length of the original header and the new header. Source: PKWARE APPNOTE 5.8.8.
     """
     if len(start) < 4 + _PROPERTIES or int.from_bytes(start[2:4], "little") != _PROPERTIES:
-        raise TransformFailed("zip: the LZMA header of the member is damaged", hint="fetch the image again")
+        raise damaged("zip: the LZMA header of the member")
     length = _UNKNOWN_LENGTH if size is None else size.to_bytes(8, "little")
     return 4 + _PROPERTIES, start[4 : 4 + _PROPERTIES] + length

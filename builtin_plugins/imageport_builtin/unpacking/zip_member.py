@@ -13,7 +13,8 @@ from enum import IntEnum
 from itertools import chain
 from typing import BinaryIO
 
-from imageport import CHUNK_SIZE, Chunks, ImageData, LimitExceeded, TransformFailed
+from imageport import CHUNK_SIZE, Chunks, ImageData, LimitExceeded
+from imageport_builtin.unpacking.faults import damaged, encrypted, unsupported
 from imageport_builtin.unpacking.frames import Feed, bzip2_codec, decode_frame, xz_codec, zstd_codec
 from imageport_builtin.unpacking.job import Job, as_file
 from imageport_builtin.unpacking.members import Member, only_image, printable
@@ -32,8 +33,6 @@ _END_MARKER = 0x2
 _AES = 99
 _OTHER_METHODS = {9: "deflate64", 98: "PPMd"}
 
-_DAMAGED = "fetch the image again; this copy is incomplete or damaged"
-
 
 class Method(IntEnum):
     """The compression methods that can be read (APPNOTE 4.4.5)."""
@@ -49,7 +48,8 @@ class Method(IntEnum):
 def unpack_zip(data: ImageData, job: Job) -> Chunks:
     """Yield the bytes of the one file in the zip archive *data*; length and CRC are checked at the end.
 
-    Raises ``TransformFailed`` for anything but exactly one readable file.
+    Raises ``VerificationFailed`` for anything but exactly one whole file, ``UnsupportedFormat`` for one that cannot be
+    read.
     """
     with as_file(data, job.ctx) as path, path.open("rb") as file:
         info = only_image("zip", _members(file), job.member).handle
@@ -63,10 +63,10 @@ def unpack_zip(data: ImageData, job: Job) -> Chunks:
             crc = zlib.crc32(piece, crc)
             yield piece
         if length != info.file_size or crc != info.CRC:
-            raise TransformFailed(
-                f"zip: {printable(info.filename)} is damaged: {info.file_size} bytes with CRC {info.CRC:08x} "
-                f"were announced, {length} bytes with CRC {crc:08x} came",
-                hint=_DAMAGED,
+            raise damaged(
+                _subject(info),
+                f"at its end: {info.file_size} bytes with CRC {info.CRC:08x} were announced, "
+                f"{length} bytes with CRC {crc:08x} came",
             )
 
 
@@ -75,7 +75,7 @@ def _members(file: BinaryIO) -> Iterator[Member[zipfile.ZipInfo]]:
         with _Capped(file.name) as capped, zipfile.ZipFile(capped) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, struct.error) as error:
-        raise TransformFailed(f"zip: the list of members is damaged: {error}", hint=_DAMAGED) from error
+        raise damaged("zip: the list of members") from error
     for info in entries:
         is_link = stat.S_ISLNK(info.external_attr >> 16)
         yield Member(
@@ -85,16 +85,10 @@ def _members(file: BinaryIO) -> Iterator[Member[zipfile.ZipInfo]]:
 
 def _check_readable(info: zipfile.ZipInfo) -> None:
     if info.flag_bits & _ENCRYPTED or info.compress_type == _AES:
-        raise TransformFailed(
-            f"zip: {printable(info.filename)} is encrypted", hint="publish the image without a password"
-        )
+        raise encrypted(_subject(info))
     if info.compress_type not in set(Method):
-        method = _OTHER_METHODS.get(info.compress_type, "unknown")
-        raise TransformFailed(
-            f"zip: {printable(info.filename)} is compressed with method {info.compress_type} ({method}), "
-            "which cannot be read here",
-            hint="pack the image with deflate, the default of every zip program",
-        )
+        method = _OTHER_METHODS.get(info.compress_type, f"compression method {info.compress_type}")
+        raise unsupported(_subject(info), method, "7z x")
 
 
 def _decoded(file: BinaryIO, info: zipfile.ZipInfo, job: Job) -> Chunks:
@@ -117,7 +111,11 @@ def _decoded(file: BinaryIO, info: zipfile.ZipInfo, job: Job) -> Chunks:
             codec = zstd_codec(job.memory)
         case Method.XZ:
             codec = xz_codec(job.memory)
-    return decode_frame(codec, Feed(packed))
+    return decode_frame(codec, Feed(packed, job.check), _subject(info))
+
+
+def _subject(info: zipfile.ZipInfo) -> str:
+    return f"zip: {printable(info.filename)}"
 
 
 def _data_offset(descriptor: int, info: zipfile.ZipInfo) -> int:
@@ -125,9 +123,7 @@ def _data_offset(descriptor: int, info: zipfile.ZipInfo) -> int:
     inside = 0 <= info.header_offset < os.fstat(descriptor).st_size
     header = os.pread(descriptor, _LOCAL_HEADER, info.header_offset) if inside else b""
     if len(header) < _LOCAL_HEADER or not header.startswith(_SIGNATURE):
-        raise TransformFailed(
-            f"zip: there is no member {printable(info.filename)} at byte {info.header_offset}", hint=_DAMAGED
-        )
+        raise damaged(_subject(info), f"at byte {info.header_offset}: no member begins there")
     name_length, extra_length = struct.unpack_from("<HH", header, 26)
     return info.header_offset + _LOCAL_HEADER + int(name_length) + int(extra_length)
 
@@ -135,7 +131,6 @@ def _data_offset(descriptor: int, info: zipfile.ZipInfo) -> int:
 def _pieces(descriptor: int, start: int, length: int, job: Job) -> Chunks:
     end = start + length
     while start < end:
-        job.ctx.check_cancelled()
         piece = os.pread(descriptor, min(CHUNK_SIZE, end - start), start)
         if not piece:
             return
