@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from imageport import TransformFailed
+from imageport_builtin.unpacking.faults import damaged
 from imageport_builtin.unpacking.lha_header import LhaEntry
 from imageport_builtin.unpacking.members import printable
 from imageport_builtin.unpacking.standard_output import write_out
@@ -15,8 +15,8 @@ from imageport_builtin.unpacking.standard_output import write_out
 def decode_lha(path: str, decoder: str, entry: dict[str, Any]) -> None:
     """Write the member of the archive at *path* that *entry*, a ``LhaEntry``, describes to standard output.
 
-    *decoder* is the method that lzhlib is told. Raises ``TransformFailed`` for a wrong length or CRC, and whatever
-    lzhlib raises for damaged data.
+    *decoder* is the method that lzhlib is told. Raises ``VerificationFailed`` for a wrong length or CRC, and
+    anything that lzhlib raises for damaged data.
     """
     from lhafile.lhafile import lzhlib
 
@@ -27,10 +27,10 @@ def decode_lha(path: str, decoder: str, entry: dict[str, Any]) -> None:
         while not session.do_next() and session.output_pos <= member.size:
             pass
     if session.output_pos != member.size or session.crc16 != member.crc:
-        raise TransformFailed(
-            f"lha: {printable(member.name)} is damaged: {member.size} bytes with CRC {member.crc:04x} were "
-            f"announced, {session.output_pos} bytes with CRC {session.crc16:04x} came",
-            hint="fetch the image again; this copy is incomplete or damaged",
+        raise damaged(
+            f"lha: {printable(member.name)}",
+            f"(it should have {member.size} bytes with CRC {member.crc:04x}, and unpacks to "
+            f"{session.output_pos} bytes with CRC {session.crc16:04x})",
         )
 
 
