@@ -27,19 +27,22 @@ class Job:
     ignore_trailing: bool
     check: Callable[[], None]
 
-    def accept_trailing(self, archive: str, position: int, count: int) -> None:
+    def accept_trailing(
+        self, archive: str, position: int, count: int, whole: str = "compressed data"
+    ) -> None:
         """Warn of *count* bytes that follow the end of an *archive* at *position*; call it after reading them all.
 
+        *whole* is what ends there.
         Raises ``VerificationFailed`` unless the user ignores them or a checksum has matched: they may be the rest of
         the image behind a damaged byte.
         """
         if not (self.ignore_trailing or self.published.verified):
             raise VerificationFailed(
-                f"{archive}: {count} bytes follow the end of the compressed data at byte {position}",
+                f"{archive}: {count} bytes follow the end of the {whole} at byte {position}",
                 hint="part of the image may be lost: fetch it again and compare its checksum with the publisher's, "
                 "with the step 'checksum' or by hand; 'trailing_bytes: ignore' of this step accepts such a file",
             )
-        self.ctx.log.warning("%s: ignored %d bytes after the compressed data", archive, count)
+        self.ctx.log.warning("%s: ignored %d bytes after the %s", archive, count, whole)
 
 
 def closed_after(chunks: Chunks) -> AbstractContextManager[Chunks]:

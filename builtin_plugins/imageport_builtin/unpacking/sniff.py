@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from imageport_builtin.unpacking.lha_header import looks_like_lha
+from imageport_builtin.unpacking.tar_header import looks_like_tar
 
 #: Bytes that ``layer_of`` wants to see.
 HEAD = 4096
@@ -20,7 +21,6 @@ SKIPPABLE = tuple(bytes([0x50 + number]) + b"\x2a\x4d\x18" for number in range(1
 _BZIP2_BLOCKS = (bytes.fromhex("314159265359"), bytes.fromhex("177245385090"))
 _ZIP = b"PK\x03\x04"
 _SEVEN_ZIP = b"7z\xbc\xaf\x27\x1c"
-_TAR_BLOCK = 512
 
 
 def layer_of(head: bytes) -> str | None:
@@ -46,18 +46,6 @@ def _begins_zstd(head: bytes) -> bool:
     return head.startswith(ZSTD)
 
 
-def _begins_tar(head: bytes) -> bool:
-    """Check the header sum too: boot code may hold the letters by chance."""
-    block = head[:_TAR_BLOCK]
-    if len(block) < _TAR_BLOCK or block[257:262] != b"ustar":
-        return False
-    try:
-        stored = int(block[148:156].strip(b" \0"), 8)
-    except ValueError:
-        return False
-    return stored == sum(block[:148]) + sum(block[156:]) + 8 * ord(" ")
-
-
 _FORMATS: Mapping[str, Callable[[bytes], bool]] = {
     "zip": lambda head: head.startswith(_ZIP),
     "lha": looks_like_lha,
@@ -66,5 +54,5 @@ _FORMATS: Mapping[str, Callable[[bytes], bool]] = {
     "bzip2": _begins_bzip2,
     "zstd": _begins_zstd,
     "7z": lambda head: head.startswith(_SEVEN_ZIP),
-    "tar": _begins_tar,
+    "tar": looks_like_tar,
 }

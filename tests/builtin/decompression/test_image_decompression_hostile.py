@@ -20,7 +20,6 @@ from imageport import (
     ImageData,
     ImageportError,
     LimitExceeded,
-    TransformFailed,
     UnsupportedFormat,
     VerificationFailed,
 )
@@ -93,7 +92,9 @@ def test_a_damaged_second_tar_header_is_not_taken_for_the_end(
     packed = bytearray(pack_files("tar", tmp_path, ["one", "two"]))
     packed[1024] ^= 1
 
-    with pytest.raises(TransformFailed, match="a header is damaged"):
+    with pytest.raises(
+        VerificationFailed, match=r"tar: the header at byte 1024 is damaged \(its checksum is wrong\)"
+    ):
         unpack(bytes(packed))
 
 
@@ -180,7 +181,7 @@ def test_negative_sizes_in_tar_are_refused(kind: bytes, size: int, unpack: Unpac
     info.type = kind
     info.size = size
 
-    with pytest.raises(TransformFailed, match="tar: "):
+    with pytest.raises(VerificationFailed, match="tar: "):
         unpack(info.tobuf(tarfile.GNU_FORMAT) + b"x" * 4096)
 
 
@@ -188,7 +189,7 @@ def test_headers_for_headers_in_tar_are_refused(unpack: Unpack) -> None:
     info = tarfile.TarInfo("headers")
     info.type = tarfile.XHDTYPE
 
-    with pytest.raises(TransformFailed, match="the archive is damaged"):
+    with pytest.raises(VerificationFailed, match=r"tar: the header at byte 512 is damaged \(it repeats"):
         unpack(info.tobuf() * 5000)
 
 
@@ -285,14 +286,6 @@ def test_other_methods_in_zip_are_named(method: str, pack: Pack, unpack: Unpack,
         unpack(pack("7z", small, "-tzip", f"-mm={method}"))
 
 
-def test_an_unknown_method_in_lha_is_named(pack: Pack, unpack: Unpack, small: bytes) -> None:
-    packed = bytearray(pack("lha", small, "ao5"))
-    packed[5] = ord("1")
-
-    with pytest.raises(TransformFailed, match="method -lh1-, which cannot be read"):
-        unpack(bytes(packed))
-
-
 @pytest.mark.parametrize("lie", [-1, 1, 1 << 20])
 @pytest.mark.parametrize("method", [0, 8])
 def test_a_zip_that_lies_about_sizes_is_refused(
@@ -321,15 +314,6 @@ def test_a_tar_with_too_many_members_is_refused(unpack: Unpack) -> None:
 
     with pytest.raises(LimitExceeded, match="more than 10000 members"):
         unpack(folder.tobuf() * 10_001)
-
-
-def test_a_tar_with_endless_headers_is_refused(unpack: Unpack) -> None:
-    name = tarfile.TarInfo("././@LongLink")
-    name.type = tarfile.GNUTYPE_LONGNAME
-    name.size = 64 << 20
-
-    with pytest.raises(TransformFailed, match="headers of a member are longer"):
-        unpack(name.tobuf(tarfile.GNU_FORMAT) + bytes(64 << 20))
 
 
 # ------------------------------------------------------------------------------------------------------------ caps

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import logging
 import threading
 import zipfile
 from collections.abc import Callable
@@ -157,15 +156,6 @@ def test_digests_of_the_published_bytes_see_every_byte(
     assert image is not None
     assert b"".join(image.data.chunks()) == small
     assert digest.digest() == hashlib.sha512(published).digest()
-
-
-def test_a_tar_without_its_end_blocks_is_read_with_a_warning(
-    pack: Pack, unpack: Unpack, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.WARNING):
-        assert unpack(pack("tar", b"x" * 1024)[:1536]) == b"x" * 1024
-
-    assert "blocks that end an archive are missing" in caplog.text
 
 
 @pytest.mark.parametrize("kind", [*STREAMED, "zip"])
