@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from imageport import CHUNK_SIZE, ZERO_CHUNK, ByteSize, Chunks, PluginConfig, TransformFailed, format_size
 from imageport_builtin.qemu_img import DiskInfo
+from imageport_builtin.unpacking.job import closed_after
 
 #: Kinds of image by format, the usual one first. All are one file: kinds of vmdk that are several are not written.
 _SUBFORMATS = {
@@ -149,9 +150,10 @@ class OutputOptions(PluginConfig):
     def with_padding(self, chunks: Chunks) -> Chunks:
         """Pass *chunks* on, which are a raw disk, and the zeros that are asked for behind them."""
         size = 0
-        for piece in chunks:
-            size += len(piece)
-            yield piece
+        with closed_after(chunks):
+            for piece in chunks:
+                size += len(piece)
+                yield piece
         missing = self.padded(size) - size
         while missing > 0:
             zeros = ZERO_CHUNK if missing >= CHUNK_SIZE else bytes(missing)

@@ -31,6 +31,7 @@ from imageport_builtin import qemu_img
 from imageport_builtin.disk_kinds import OutputOptions
 from imageport_builtin.expansion import ExpansionLimit, bytes_without_holes, space_taken
 from imageport_builtin.qemu_failures import encrypted
+from imageport_builtin.unpacking.job import closed_after
 
 #: Enough of an image to tell its format, unless that shows at its end only.
 _HEAD = 64 << 10
@@ -260,11 +261,12 @@ class ImageConversion(Plugin[ImageConversionConfig]):
         def checked(chunks: Chunks) -> Chunks:
             inspection, solid = FormatInspection(), 0
             try:
-                for piece in chunks:
-                    inspection.feed(piece)
-                    solid += sum(stop - start for start, stop in data_runs(piece))
-                    expansion(solid)
-                    yield piece
+                with closed_after(chunks):
+                    for piece in chunks:
+                        inspection.feed(piece)
+                        solid += sum(stop - start for start, stop in data_runs(piece))
+                        expansion(solid)
+                        yield piece
                 _check_result(inspection.finish(), "raw", sectors, ctx)
             finally:
                 _remove_work_file(source, ctx)

@@ -126,7 +126,7 @@ def judged(name: str, bounds: Bounds, code: int, complaints: bytes | bytearray |
 def out_of_time(name: str, bounds: Bounds) -> LimitExceeded:
     """Return the error for a program *name* that has not finished by its deadline."""
     return LimitExceeded(
-        f"{name} did not finish within {bounds.deadline:.0f} s",
+        f"{name} did not finish within {bounds.deadline:g} s",
         hint="raise limits.conversion_deadline in the site file if images this large are expected",
     )
 
