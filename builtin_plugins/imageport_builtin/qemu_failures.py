@@ -41,7 +41,7 @@ _CUT_OFF = re.compile(
     "truncated|after (the )?end of file|after EOF|exceeding the end of the file|too short|outside image"
 )
 _CANNOT_OPEN = re.compile("Could not open|Failed to blk_new_open|Check failed")
-_CANNOT_READ = re.compile("error while reading")
+_CANNOT_READ = re.compile("error while reading|reading from file failed")
 _PATH = re.compile(r"(?<![\w.])/[^\s:',]+")
 _NOISE = re.compile(r"qemu-(img|nbd): |Could not open '[^']*': |Failed to blk_new_open '[^']*': ")
 

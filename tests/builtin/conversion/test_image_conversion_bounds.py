@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import struct
 import subprocess
 import threading
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.bombs import qcow2_bomb
 
 from imageport import CHUNK_SIZE, Cancelled, ImageData, LimitExceeded
 from imageport_builtin import expansion, qemu_img
@@ -35,28 +34,8 @@ def little_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def bomb(tmp_path: Path) -> Path:
     """A qcow2 of 64 MiB in which every cluster is one and the same compressed cluster; qemu-img check accepts it."""
-    bits, size = 21, 64 * MIB
-    cluster = 1 << bits
-    count = size >> bits
-    packer = zlib.compressobj(9, zlib.DEFLATED, -12)
-    packed = packer.compress(b"A" * cluster) + packer.flush()
-    refcounts, block, level_1, level_2, data = (number * cluster for number in range(1, 6))
-    sectors_at = 62 - (bits - 8)
-    entry = 1 << 62 | (-(-len(packed) // 512) - 1) << sectors_at | data
-    image = bytearray(data + cluster)
-    image[:112] = struct.pack(
-        ">4sIQIIQIIQQIIQQQQIIQ",
-        *(b"QFI\xfb", 3, 0, 0, bits, size, 0),
-        *(1, level_1, refcounts, 1, 0, 0, 0, 0, 0, 4, 112, 0),
-    )
-    struct.pack_into(">Q", image, refcounts, block)
-    struct.pack_into(">5H", image, block, 1, 1, 1, 1, 1)
-    struct.pack_into(">H", image, block + 10, count)
-    struct.pack_into(">Q", image, level_1, level_2 | 1 << 63)
-    struct.pack_into(f">{count}Q", image, level_2, *[entry] * count)
-    image[data : data + len(packed)] = packed
     path = tmp_path / "bomb.qcow2"
-    path.write_bytes(image)
+    path.write_bytes(qcow2_bomb(64 * MIB))
     subprocess.run(["qemu-img", "check", "-q", path], check=True)
     return path
 
