@@ -3,56 +3,51 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from imageport import (
-    Chunks,
-    Context,
-    LimitExceeded,
-    SourceRejected,
-    SourceUnavailable,
-    Url,
-    format_size,
-)
+from imageport import Context, LimitExceeded, SourceRejected, SourceUnavailable, format_size
+from imageport_builtin.download import Download, Place, add_answers, empty, naming, tell
 
 if TYPE_CHECKING:
     from imageport import HttpResponse
 
 
-@dataclass(frozen=True)
-class Place:
-    """A url, and the headers that are meant for its server alone."""
-
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-    @property
-    def shown(self) -> str:
-        """The url for messages."""
-        return Url.parse(self.url).shown
-
-
 class Places:
-    """The places that were not yet in vain. One that is the only one gets a second chance."""
+    """The places that have not failed yet. One that is the only one gets a second chance.
+
+    What a place sent in a Content-Encoding, and what was then not what it should be, is fetched once more in the other
+    form: as sent instead of decoded, or decoded instead of as sent.
+    """
 
     def __init__(self, places: Sequence[Place]) -> None:
         self._alone = len(places) == 1
         self._left = deque([*places, *places] if self._alone else places)
         self._opened = 0
+        self._download: Download | None = None
+        self._failures: list[str] = []
 
     @property
     def tries(self) -> int:
         """How often ``open`` can be called, the calls so far counted."""
-        return self._opened + len(self._left)
+        other_form = self._download is not None and self._download.has_other_form and not self._alone
+        return self._opened + len(self._left) + other_form
 
     def open(self, ctx: Context, *, any_rest: bool, connections: int = 1) -> Download:
         """Open the file at the first place that has it, and fetch it over so many *connections* the first time.
 
         With *any_rest* the rest of a body that breaks off may come from another place, because the whole is compared
-        with a digest. Raises what the last place raises, and ``LimitExceeded`` when the file is too large.
+        with a digest. Raises ``LimitExceeded`` when the file is too large, and what the last place raises: its message
+        has the answer of every place.
         """
+        last, self._download = self._download, None
+        if last is not None and last.complete and last.has_other_form:
+            if self._alone:
+                self._left.popleft()
+            response = self._response(last.place, ctx, as_sent=last.decoding)
+            return self._begun(response, last.place, (), 1, ctx, first_form=False)
+        if last is not None:
+            self._failures.append(last.failure or f"{last.place.shown} sent other data than it should")
         if (partial := ctx.partial) and not self._opened:
             # An import that was killed is gone on with at the place where it was.
             self._left = deque(sorted(self._left, key=lambda place: partial.rest_of(place.url) is None))
@@ -61,22 +56,55 @@ class Places:
             try:
                 response = self._response(place, ctx)
             except (SourceUnavailable, SourceRejected) as error:
-                if self._alone or not self._left:
+                if self._alone:
                     raise
-                _tell(place.shown, error, ctx)
+                if not self._left:
+                    add_answers(error, self._failures)
+                    raise
+                self._failures.append(naming(place, error))
+                tell(place.shown, error, ctx)
             else:
-                self._opened += 1
-                # Some servers do not stand several at once.
-                connections = connections if self._opened == 1 else 1
-                return Download(response, place, self._left if any_rest else (), connections, ctx)
+                # Some servers do not stand several connections at once.
+                connections = connections if self._opened == 0 else 1
+                return self._begun(response, place, self._left if any_rest else (), connections, ctx)
 
-    def _response(self, place: Place, ctx: Context) -> HttpResponse:
+    def _begun(
+        self,
+        response: HttpResponse,
+        place: Place,
+        others: Iterable[Place],
+        connections: int,
+        ctx: Context,
+        *,
+        first_form: bool = True,
+    ) -> Download:
+        self._opened += 1
+        self._download = Download(
+            response,
+            place,
+            others,
+            connections,
+            ctx,
+            first_form=first_form,
+            may_go_on=bool(self._left) and not self._alone,
+            failures=tuple(self._failures),
+        )
+        return self._download
+
+    def _response(self, place: Place, ctx: Context, *, as_sent: bool | None = None) -> HttpResponse:
+        """Open *place*; *as_sent* decides whether a Content-Encoding stays, else the name of the file does."""
         # Nobody waits for a server in trouble while there are others.
         others = bool(self._left) and not self._alone
-        rest = ctx.partial.rest_of(place.url) if ctx.partial else None
+        rest = ctx.partial.rest_of(place.url) if ctx.partial and as_sent is None else None
         response = ctx.http.get(place.url, headers=place.headers, rest=rest, once=others)
         try:
             _check_head(response, place.shown, ctx)
+            if not (response.is_as_published if as_sent is None else as_sent):
+                if response.start:
+                    # The rest of a coded body is not the rest of the file.
+                    response.close()
+                    response = ctx.http.get(place.url, headers=place.headers, once=others)
+                response.decode()
             if ctx.partial:
                 ctx.partial.begin(place.url, response)
         except BaseException:
@@ -85,85 +113,11 @@ class Places:
         return response
 
 
-class Download:
-    """A file that is open at one place; ``size`` is its length or None."""
-
-    def __init__(
-        self, response: HttpResponse, place: Place, others: Iterable[Place], connections: int, ctx: Context
-    ) -> None:
-        self.size = response.length
-        self._response = response
-        self._place = place
-        self._others = deque(others)
-        self._connections = connections
-        self._ctx = ctx
-        _tell(Url.parse(response.url).shown, None, ctx)
-
-    def chunks(self) -> Chunks:
-        """Read to the end. Raises ``SourceUnavailable`` when that is not to be had, or empty."""
-        from imageport import parallel_chunks
-
-        position = 0
-        if self._response.start and self._ctx.partial:
-            for piece in self._ctx.partial.received():
-                position += len(piece)
-                yield piece
-        while True:
-            try:
-                for piece in parallel_chunks(self._response, self._connections):
-                    position += len(piece)
-                    yield piece
-                break
-            except SourceUnavailable as error:
-                if not self._goes_on(position, error):
-                    raise
-        if not position:
-            raise _empty(self._place.shown)
-
-    def _goes_on(self, position: int, error: SourceUnavailable) -> bool:
-        """Open another place that has the rest of a file of the same size."""
-        if not (error.retry and position and self.size):
-            return False
-        from imageport import Rest
-
-        rest = Rest(position, self.size, None)
-        while self._others:
-            place = self._others.popleft()
-            try:
-                response = self._ctx.http.get(place.url, headers=place.headers, rest=rest, once=True)
-            except (SourceUnavailable, SourceRejected) as other:
-                _tell(place.shown, other, self._ctx)
-                continue
-            if response.start == position:
-                _tell(Url.parse(self._response.url).shown, error, self._ctx)
-                _tell(Url.parse(response.url).shown, None, self._ctx)
-                self._response = response
-                return True
-            response.close()
-        return False
-
-
-def _tell(shown: str, error: SourceUnavailable | SourceRejected | None, ctx: Context) -> None:
-    """Let the report say that the bytes come from here, or with *error* why not."""
-    ctx.report("source", step=ctx.step, message=shown, error=error and error.message)
-    if error is not None:
-        ctx.log.warning("%s; the next mirror is asked", error)
-
-
 def _check_head(response: HttpResponse, name: str, ctx: Context) -> None:
-    if response.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "text/html":
-        raise SourceUnavailable(
-            f"{name} is a web page, not an image",
-            hint="open it in a browser: it may be a login, an error, or a page that links to the image",
-        )
     if response.length is not None and response.length > ctx.limits.image_size_cap:
         raise LimitExceeded(
             f"{name} has {format_size(response.length)}, more than {format_size(ctx.limits.image_size_cap)}",
             hint="raise limits.image_size_cap in the site file if images this large are expected",
         )
     if response.length == 0:
-        raise _empty(name)
-
-
-def _empty(name: str) -> SourceUnavailable:
-    return SourceUnavailable(f"{name} is empty", hint="check the url, or ask its publisher")
+        raise empty(name)

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from imageport import (
+    Chunks,
     Context,
     ImageData,
     Plugin,
@@ -18,12 +19,14 @@ from imageport import (
     SourceRejected,
     Url,
     UsageError,
+    VerificationFailed,
     hookimpl,
 )
 from imageport_builtin.checksum import DigestText, verified
 from imageport_builtin.checksum_lists import Digest
+from imageport_builtin.download import Download, Place
 from imageport_builtin.openpgp import Keyring
-from imageport_builtin.places import Place, Places
+from imageport_builtin.places import Places
 from imageport_builtin.signed_lists import ChecksumList, KeyringPath, SignatureUrl, require_fitting_options
 
 #: Names and values of header fields (RFC 9110, section 5).
@@ -135,7 +138,12 @@ class WebDownload(Plugin[WebDownloadConfig]):
         download = self._places.open(ctx, any_rest=expected is not None, connections=self.config.connections)
         self.tries = self._places.tries
         data = ImageData.from_chunks(download.chunks, size=download.size)
-        return data if expected is None else verified(data, expected, ctx, signer=signer)
+        if expected is not None:
+            data = verified(data, expected, ctx, signer=signer)
+            if download.coding is not None:
+                data = data.watched(lambda chunks: _naming_the_form(chunks, download))
+        data.name = download.name
+        return data
 
     def _expected(self, url: Url, ctx: Context) -> tuple[Digest | None, str | None]:
         """Return what the digest of the file has to be, and who has signed that, as far as is known."""
@@ -144,3 +152,13 @@ class WebDownload(Plugin[WebDownloadConfig]):
             published = ChecksumList(self.config.checksum_url, self.config.signature_url, self._keyring)
             return published.look_up(filename, ctx)
         return None if self.config.checksum is None else Digest.parse(self.config.checksum), None
+
+
+def _naming_the_form(chunks: Chunks, download: Download) -> Chunks:
+    """Pass *chunks* on, and let the error for a wrong digest say in which form they came."""
+    try:
+        yield from chunks
+    except VerificationFailed as error:
+        if download.complete:
+            error.message = f"{error.message}; {download.form}"
+        raise

@@ -21,7 +21,8 @@ class ImageData:
     A stream is opened when it is first read or peeked at, and can be read once. A file (``path`` is set) can be read
     as often as wanted. ``size`` is the exact number of bytes, or None when only the end will tell. ``twin`` is a file
     that holds the same bytes, if there is one: a store may clone it where the file system can, or move it when
-    ``ctx.claim`` permits, but reads the stream to its end all the same.
+    ``ctx.claim`` permits, but reads the stream to its end all the same. ``name`` is what the source calls the file, for
+    a method to set: the default for the name of the image.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class ImageData:
         self.size = size
         self.path = path
         self.twin = twin or path
+        self.name: str | None = None
         self._digests: dict[str, PassingDigest] = {}
         self._watched: ImageData | None = None
         self._verified = verified

@@ -5,6 +5,7 @@ Only the first bytes decide, never a name. A file that is not recognised here ma
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -43,9 +44,25 @@ def _archive(name: str, description: str, hint: str, matches: Callable[[bytes], 
     return _Signature(FileType(name, "archive", description, hint), matches)
 
 
+#: How web pages begin, after the MIME Sniffing Standard (WHATWG), section 7.1.
+_PAGE = re.compile(
+    rb"(?:\xef\xbb\xbf)?[\t\n\f\r ]*(?:<\?xml[^>]*>\s*)?(?:<!--|(?:<!doctype html|<(?:html|head|script|iframe|h1|div"
+    rb"|font|table|a|style|title|b|body|br|p|meta|center))[ >])",
+    re.IGNORECASE,
+)
+
 _SIGNATURES: tuple[_Signature, ...] = (
     _archive(
         "lz4", "an lz4 archive", "unpack it with 'lz4 -d' and import the result", _starts(b"\x04\x22\x4d\x18")
+    ),
+    _Signature(
+        FileType(
+            "html",
+            "document",
+            "a web page",
+            "give the url of the image itself; the page may be a login, an error, or link to the image",
+        ),
+        lambda head: _PAGE.match(head) is not None,
     ),
 )
 

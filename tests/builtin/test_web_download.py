@@ -158,8 +158,9 @@ def test_an_image_that_the_list_does_not_have_is_not_asked_for(http_server: Http
 
 def test_a_web_page_is_not_taken_for_an_image(http_server: HttpServer, ctx: Context) -> None:
     page = content(b"<html>Please log in</html>", headers={"Content-Type": "Text/HTML; charset=utf-8"})
+    data = stage(http_server.answer("/disk", page), ctx)
     with pytest.raises(SourceUnavailable, match="is a web page, not an image"):
-        stage(http_server.answer("/disk", page), ctx)
+        read(data)
 
 
 def test_headers_are_sent_to_the_server_of_the_url_only(http_server: HttpServer, ctx: Context) -> None:

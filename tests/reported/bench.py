@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,23 @@ class Bench:
             path = self.folder / "source"
             path.write_bytes(source)
             source = path
+        return self._run({"use": "glance-direct"}, source, steps, arguments)
+
+    def downloads(
+        self, url: str, *steps: str | dict[str, Any], arguments: tuple[str, ...] = (), **options: Any
+    ) -> Finished:
+        """Import what is at *url* through *steps*, with *options* of web-download."""
+        return self._run({"use": "web-download", "with": options}, url, steps, arguments)
+
+    def _run(
+        self,
+        method: dict[str, Any],
+        source: Path | str,
+        steps: Sequence[str | dict[str, Any]],
+        arguments: tuple[str, ...],
+    ) -> Finished:
         entries = [step if isinstance(step, dict) else {"use": step} for step in steps]
-        pipeline = {"name": "p", "source": {"use": "glance-direct"}, "steps": entries}
+        pipeline = {"name": "p", "source": method, "steps": entries}
         (self.folder / "p.yaml").write_text(json.dumps(pipeline))
         return self.run.inside("run", "p.yaml", source, "--json", *arguments)
 

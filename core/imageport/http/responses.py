@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 
 from imageport.buffers import CHUNK_SIZE, POOL, Chunks, evened
 from imageport.errors import SourceUnavailable
-from imageport.http.coding import coding_of, decoded, require_known
+from imageport.http.coding import coding_of, decoded, is_published_in, require_known
 from imageport.http.connections import TooSlow, Watch
 from imageport.http.exchange import Exchange, Rest
 from imageport.http.failures import CONNECTION_ERRORS, TRANSIENT, plain
@@ -30,7 +30,11 @@ class HttpResponse:
 
     ``url`` is the address after all redirects, without credentials. ``headers`` ignores case. ``coding`` is the
     Content-Encoding of the body, which servers send although ``identity`` was asked for, or None. The body is passed on
-    as it was sent, unless ``decode`` was called: a file that is published compressed is labelled with a coding, too.
+    as it was sent, unless ``decode`` was called (``is_decoding``): a file that is published compressed is labelled with
+    a coding, too (``is_as_published``).
+
+    ``filename`` is the name under which the server publishes the body, without folders, or None (see
+    ``filenames.filename_of``).
 
     ``start`` is the position of the first byte that comes, 0 unless the *rest* of a body was asked for and the server
     has it; ``length`` is the size of the whole body as announced, or None when the server does not announce it.
@@ -46,6 +50,7 @@ class HttpResponse:
         reopen: Callable[[Mapping[str, str], Watch], Exchange],
         watch: Watch,
         rest: Rest | None = None,
+        filename: str | None = None,
     ) -> None:
         self.url = url
         self.status: int = exchange.answer.status
@@ -55,7 +60,8 @@ class HttpResponse:
         # A server need not repeat the validator by which the rest was asked for.
         self.validator = strong_validator(self.headers) or (rest.validator if rest else None)
         self.coding = coding_of(self.headers)
-        self._decoding = False
+        self.filename = filename
+        self.is_decoding = False
         self._exchange: Exchange | None = exchange
         self._name = name
         self._reopen = reopen
@@ -66,6 +72,11 @@ class HttpResponse:
         self._stop: int | None = None
         self._breaks = 0
         self._slow = 0
+
+    @property
+    def is_as_published(self) -> bool:
+        """Whether the body as sent is the file, as far as its name shows: not coded, or called for instance disk.gz."""
+        return self.coding is None or is_published_in(self.coding, self.filename)
 
     @property
     def has_ranges(self) -> bool:
@@ -106,7 +117,7 @@ class HttpResponse:
             raise
         # Ranges count the bytes of the coded body, which servers make anew, and differently, for each request.
         self.validator = self.length = None
-        self._decoding = True
+        self.is_decoding = True
 
     @property
     def _resumable(self) -> bool:
@@ -121,7 +132,7 @@ class HttpResponse:
         server, or cannot be had in time. While it decodes, raises what ``coding.decoded`` raises as well.
         """
         received = self._received(whole=whole)
-        return self._decoded(received) if self._decoding else received
+        return self._decoded(received) if self.is_decoding else received
 
     def _decoded(self, received: Chunks) -> Chunks:
         try:

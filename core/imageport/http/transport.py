@@ -33,6 +33,7 @@ from imageport.http.failures import (
     unrequested_part,
     unusable_proxy,
 )
+from imageport.http.filenames import filename_of
 from imageport.http.headers import announced_length
 from imageport.http.names import Names, system_resolver
 from imageport.http.network import IPAddress, NetworkRules
@@ -187,7 +188,7 @@ class HttpTransport:
                 asked = {**sent, **(rest.headers if rest else {})}
                 exchange = self._exchange("GET", url, asked, watch, redirected_from=redirected_from)
             if exchange.answer.status not in _REDIRECTS:
-                return self._opened(url, exchange, sent, watch, rest=rest, page=redirected_from)
+                return self._opened(url, exchange, sent, watch, rest=rest, page=page, asked=first)
             exchange.close()
             page, url = url, self._redirected(url, exchange)
             # Once another site had a say in where to go, what was meant for the first is not sent any more.
@@ -226,10 +227,13 @@ class HttpTransport:
         watch: Watch,
         *,
         rest: Rest | None,
-        page: str | None,
+        page: Url | None,
+        asked: Url,
     ) -> HttpResponse:
+        redirected_from = None if page is None else str(page)
+
         def reopen(extra: Mapping[str, str], watch: Watch) -> Exchange:
-            return self._exchange("GET", url, {**sent, **extra}, watch, redirected_from=page)
+            return self._exchange("GET", url, {**sent, **extra}, watch, redirected_from=redirected_from)
 
         if rest is not None and rest.misfit(exchange.answer) is not None:
             rest = None
@@ -243,10 +247,13 @@ class HttpTransport:
                 raise unrequested_part(url, exchange)
         elif rest is None and exchange.answer.status != HTTPStatus.OK:
             exchange.close()
-            raise refused(url, exchange, page=page and Url.parse(page).shown)
+            raise refused(url, exchange, page=page.shown if page else None)
         return self._noted(
-            HttpResponse(str(url), exchange, name=url.shown, reopen=reopen, watch=watch, rest=rest)
-        )
+            HttpResponse(
+                str(url), exchange, name=url.shown, reopen=reopen, watch=watch, rest=rest,
+                filename=filename_of(asked.target, url.target, exchange.headers),
+            )
+        )  # fmt: skip
 
     def _noted(self, response: HttpResponse) -> HttpResponse:
         """Return *response*, which ``close`` will close if nobody else does."""

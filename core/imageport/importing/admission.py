@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from imageport.configuration.positions import did_you_mean
 from imageport.errors import UsageError
+from imageport.http.filenames import clean_name, has_suffix, name_in_path
 from imageport.importing.plan import Plan
 from imageport.plugins.binding import BoundStep
 from imageport.rules.access import Access
@@ -72,7 +73,7 @@ def admit_record(request: ImportRequest, plan: Plan, access: Access) -> tuple[Im
         raise UsageError("a copy needs an image", hint="name it: --image ID")
     record = existing or ImageRecord(
         id=str(uuid.uuid4()),
-        name=request.name or _name_of(plan),
+        name=request.name or default_name(plan),
         owner=caller.owner,
         container_format=request.container_format or "bare",
     )
@@ -179,7 +180,16 @@ def require_known(what: str, given: str | None, known: Sequence[str]) -> None:
         )
 
 
-def _name_of(plan: Plan) -> str:
+def default_name(plan: Plan) -> str:
+    """Return the name of an image for which none is given: that of the file, or else of the pipeline."""
     source = plan.shown_source or ""
-    path = source.partition("://")[2].partition("/")[2] if "://" in source else source.removeprefix("-")
-    return (path.rstrip("/").rpartition("/")[2] or plan.name)[:MAX_NAME]
+    if "://" in source:
+        name = name_in_path(source.partition("://")[2].partition("/")[2])
+    else:
+        name = clean_name(source.rstrip("/").removeprefix("-"))
+    return name or plan.name[:MAX_NAME]
+
+
+def may_be_renamed(record: ImageRecord, plan: Plan) -> bool:
+    """Return whether the name of *record* is a mere default, such as ``latest``: its source may have another."""
+    return record.name == default_name(plan) and not has_suffix(record.name)

@@ -132,6 +132,9 @@ class Ending:
     def _findings(self, record: ImageRecord) -> dict[str, Any]:
         """Return what to change in the record, now that all is known of the image."""
         changes = changes_between(self.lease.before, record)
+        if self.current().name != self.lease.before.name:
+            # A user has given another one in the meantime; that from the source is only a default.
+            changes.pop("name", None)
         if digests := self.evidence.to_keep(self.written.digests):
             changes["properties"][SOURCE_DIGESTS] = digests
         return changes

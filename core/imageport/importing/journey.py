@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from imageport.configuration.templating import redact
 from imageport.context import Context
 from imageport.data import ImageData
 from imageport.errors import ImageportError
@@ -63,13 +64,24 @@ class Journey:
         for meter in self._meters:
             meter.check_drained()
 
-    def bring(self, record: ImageRecord, access: Access, ctx: Context) -> Image:
-        """Stage the image and send it through the steps; most of its bytes are still to be read afterwards."""
+    def bring(
+        self, record: ImageRecord, access: Access, ctx: Context, *, named_by_source: bool = False
+    ) -> Image:
+        """Stage the image and send it through the steps; most of its bytes are still to be read afterwards.
+
+        With *named_by_source* the image gets the name that its source has for the file, if the method knows one.
+        """
         method = self._plan.method
         self.evidence.enter(method)
-        data = self._timed(
-            method, "stage", ctx, lambda meter: meter.measure(method.stage(self._plan.source, record, ctx))
-        )
+
+        def stage(meter: Meter) -> ImageData:
+            nonlocal record
+            data = method.stage(self._plan.source, record, ctx)
+            if named_by_source and data.name:
+                record = record.evolve(name=redact(data.name, self._plan.secrets))
+            return meter.measure(data)
+
+        data = self._timed(method, "stage", ctx, stage)
         ctx.require_below_cap(data.size)
         if data.path is None:
             data = data.counted(ctx.capped)

@@ -23,6 +23,7 @@ from imageport.importing.admission import (
     as_requested,
     brings_formats,
     choose_targets,
+    may_be_renamed,
 )
 from imageport.importing.ending import Ending, kept
 from imageport.importing.interruption import Interruption
@@ -97,6 +98,7 @@ class _Import:
         self.ending: Ending | None = None
         self.resumed: TaskRow | None = None
         self.set_aside: Path | None = None
+        self.named_by_source = False
 
     # ------------------------------------------------------------------------------------- before any byte
 
@@ -122,7 +124,9 @@ class _Import:
                 ctx = self._tidied(record, ctx)
             self.record = record = as_requested(self.catalog.get_image(record.id), self.request, plan)
         # What was good enough for the import that died still is.
-        brings = brings_formats(self.request, record, is_new=is_new or self.resumed is not None)
+        made_here = is_new or self.resumed is not None
+        brings = brings_formats(self.request, record, is_new=made_here)
+        self.named_by_source = made_here and not self.request.name and may_be_renamed(record, plan)
         if not self.catalog.is_locked(record.id):
             require_startable(record, plan.method.plugin.starts_from, brings_formats=brings)
         access.require("copy_image" if plan.copies else "modify_image", record)
@@ -250,7 +254,7 @@ class _Import:
             raise self.plan.method.blamed(error, "stage") from None
 
     def _begin_again(self, error: ImageportError, ctx: Context) -> None:
-        log.warning("%s; the image is read again from the beginning. %s", error, error.hint)
+        log.warning("%s; the image is read again from the beginning", error)
         if self.report.source.url is not None:
             ctx.report("source", step=error.step, message=self.report.source.url, error=error.message)
         self.written.restart()
@@ -263,7 +267,7 @@ class _Import:
             remove(path)
 
     def _write(self, record: ImageRecord, targets: Sequence[BoundStep], ctx: Context) -> Image:
-        image = self.journey.bring(record, self.access, ctx)
+        image = self.journey.bring(record, self.access, ctx, named_by_source=self.named_by_source)
         write_everywhere(
             image, targets, ctx,
             digests=digests_to_make(self.lease.before, self.site, copies=self.plan.copies),

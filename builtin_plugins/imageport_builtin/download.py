@@ -1,0 +1,201 @@
+"""One download of a file: from the place where it was opened, and from another one that goes on with the rest."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from imageport import (
+    Chunks,
+    Context,
+    ImageportError,
+    SourceRejected,
+    SourceUnavailable,
+    Url,
+    identify,
+)
+
+if TYPE_CHECKING:
+    from imageport import HttpResponse, Piece
+
+#: Bytes at the beginning of a file that show whether it is a web page.
+_PAGE_HEAD: Final = 1 << 10
+#: Control characters that no text has.
+_NO_TEXT: Final = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A url, and the headers that are meant for its server alone."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def shown(self) -> str:
+        """The url for messages."""
+        return Url.parse(self.url).shown
+
+
+class Download:
+    """A file that is open at one place; ``size`` is its length or None, ``name`` that under which it is published.
+
+    ``complete`` says whether all of it came, ``failure`` why not, ``decoding`` whether a Content-Encoding is undone.
+    *failures* are the answers of the places before.
+    """
+
+    def __init__(
+        self,
+        response: HttpResponse,
+        place: Place,
+        others: Iterable[Place],
+        connections: int,
+        ctx: Context,
+        *,
+        first_form: bool,
+        may_go_on: bool,
+        failures: Sequence[str],
+    ) -> None:
+        self.size = response.length
+        self.name = response.filename
+        self.place = place
+        self.coding = response.coding
+        self.decoding = response.is_decoding
+        self.complete = False
+        self.failure: str | None = None
+        self._first_form = first_form
+        self._may_go_on = may_go_on
+        self._failures = failures
+        self._response = response
+        self._others = deque(others)
+        self._connections = connections
+        self._ctx = ctx
+        tell(Url.parse(response.url).shown, None, ctx)
+        if self.decoding:
+            ctx.log.warning(
+                "%s was sent with Content-Encoding: %s, although no coding was asked for; it is decoded",
+                place.shown,
+                self.coding,
+            )
+
+    @property
+    def has_other_form(self) -> bool:
+        """Whether the bytes can come in another form, which has not been tried: as sent, or decoded."""
+        return self._first_form and self.coding == "gzip"
+
+    @property
+    def form(self) -> str:
+        """What has to be known of the form of the bytes when they are not what they should be; empty without coding."""
+        if self.coding is None:
+            return ""
+        sent = f"the server sent it with Content-Encoding: {self.coding}"
+        if not self._first_form:
+            return f"{sent}, and neither the bytes as sent nor the decoded ones are right"
+        return f"{sent}, which was {'undone' if self.decoding else 'kept, as the name says'}"
+
+    def chunks(self) -> Chunks:
+        """Read to the end. Raises ``SourceUnavailable`` when that is not to be had, empty, or a web page."""
+        try:
+            yield from self._checked(self._pieces())
+        except ImageportError as error:
+            self.failure = naming(self.place, error)
+            if isinstance(error, SourceUnavailable) and not self._may_go_on:
+                add_answers(error, self._failures)
+            raise
+        self.complete = True
+
+    def _checked(self, pieces: Chunks) -> Chunks:
+        """Look whether *pieces* begin a web page, and pass them on."""
+        head = b""
+        held: list[Piece] = []
+        for piece in pieces:
+            held.append(piece)
+            head += bytes(piece[: _PAGE_HEAD - len(head)])
+            if len(head) == _PAGE_HEAD:
+                break
+        if not head:
+            raise empty(self.place.shown)
+        if _is_page(head, self._response):
+            raise SourceUnavailable(
+                f"{self.place.shown} is a web page, not an image",
+                hint="open it in a browser: it may be a login, an error, or a page that links to the image",
+                retry=self._may_go_on,
+            )
+        while held:
+            yield held.pop(0)
+        yield from pieces
+
+    def _pieces(self) -> Chunks:
+        from imageport import parallel_chunks
+
+        position = 0
+        if self._response.start and self._ctx.partial:
+            for piece in self._ctx.partial.received():
+                position += len(piece)
+                yield piece
+        while True:
+            try:
+                for piece in parallel_chunks(self._response, self._connections):
+                    position += len(piece)
+                    yield piece
+                return
+            except SourceUnavailable as error:
+                if not self._goes_on(position, error):
+                    raise
+
+    def _goes_on(self, position: int, error: SourceUnavailable) -> bool:
+        """Open another place that has the rest of a file of the same size."""
+        if not (error.retry and position and self.size):
+            return False
+        from imageport import Rest
+
+        rest = Rest(position, self.size, None)
+        while self._others:
+            place = self._others.popleft()
+            try:
+                response = self._ctx.http.get(place.url, headers=place.headers, rest=rest, once=True)
+            except (SourceUnavailable, SourceRejected) as other:
+                tell(place.shown, other, self._ctx)
+                continue
+            if response.start == position and response.is_as_published:
+                tell(Url.parse(self._response.url).shown, error, self._ctx)
+                tell(Url.parse(response.url).shown, None, self._ctx)
+                self._response = response
+                return True
+            response.close()
+        return False
+
+
+def tell(shown: str, error: SourceUnavailable | SourceRejected | None, ctx: Context) -> None:
+    """Let the report say that the bytes come from here, or with *error* why not."""
+    ctx.report("source", step=ctx.step, message=shown, error=error and error.message)
+    if error is not None:
+        ctx.log.warning("%s; the next url is tried", error)
+
+
+def add_answers(error: SourceUnavailable | SourceRejected, failures: Sequence[str]) -> None:
+    """Let *error*, the answer of the last place, name the *failures* of all places before."""
+    if failures:
+        error.message = f"no url has the image: {'; '.join([*failures, error.message])}"
+        error.hint = f"check the urls, or name another mirror; about the last one: {error.hint}"
+
+
+def naming(place: Place, error: ImageportError) -> str:
+    """Return the message of *error* with the url of *place*, which many have anyway."""
+    return error.message if place.shown in error.message else f"{place.shown}: {error.message}"
+
+
+def _is_page(head: bytes, response: HttpResponse) -> bool:
+    """Return whether *head* begins a web page: the bytes decide, and a label only whether other text is one."""
+    found = identify(head)
+    if found is not None:
+        return found.name == "html"
+    label = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return label in ("text/html", "application/xhtml+xml") and not _NO_TEXT.search(head)
+
+
+def empty(name: str) -> SourceUnavailable:
+    return SourceUnavailable(f"{name} is empty", hint="check the url, or ask its publisher")
