@@ -34,7 +34,7 @@ class CopyImage(Plugin[NoConfig]):
         """Refuse a url or path: the source is the image itself."""
         if source.uri is not None:
             raise SourceRejected(
-                f"copy-image copies a stored image and cannot read {source.uri}",
+                "copy-image copies a stored image and reads no other source",
                 hint="leave the source out and name the image with --image",
             )
 

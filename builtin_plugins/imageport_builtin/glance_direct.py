@@ -41,7 +41,7 @@ class GlanceDirect(Plugin[NoConfig]):
         """Accept paths, ``-``, and nothing when data is staged; a url belongs to another method."""
         if "://" in (source.uri or ""):
             raise SourceRejected(
-                f"glance-direct reads files, and {source.uri} is a url",
+                "glance-direct reads files, and the source is a url",
                 hint="use web-download as the source of this pipeline, or give a path",
             )
         if source.uri is None and ctx.staged is None:

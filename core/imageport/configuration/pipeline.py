@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
-from urllib.parse import unquote
 
 from pydantic import ValidationError
 
@@ -20,7 +18,13 @@ from imageport.configuration.optionerrors import add_untold, model_problems
 from imageport.configuration.placing import Role, labels_of, placed_entries
 from imageport.configuration.positions import Problem, did_you_mean
 from imageport.configuration.site import Site
-from imageport.configuration.templating import LastingVariables, Variables, expand_tree, redact_problems
+from imageport.configuration.templating import (
+    LastingVariables,
+    Variables,
+    confidential,
+    expand_tree,
+    redact_problems,
+)
 from imageport.configuration.yamlfile import YamlFile
 from imageport.errors import PipelineInvalid
 from imageport.plugins.catalogue import Catalogue
@@ -36,8 +40,6 @@ __all__ = [
 
 #: Stands in for the source where a pipeline is only looked at. The domain is reserved by RFC 2606.
 PLACEHOLDER_SOURCE = "https://source.invalid/image"
-
-_CONFIDENTIAL = re.compile(r"://(?:([^/?#]*)@)?[^?#]*(\?[^#]*)?")
 
 
 @dataclass
@@ -113,7 +115,7 @@ def load_pipeline(
     problems += checks.scratch_problems(stores, site.staging.directory)
     problems += checks.binary_problems(step for step in configured if step is not None)
 
-    secrets = frozenset(names.secrets | site.secrets | _confidential(uri))
+    secrets = frozenset(names.secrets | site.secrets | confidential(uri or ""))
     if problems or pipeline is None:
         raise PipelineInvalid(sorted(redact_problems(problems, secrets)))
     return ConfiguredPipeline(
@@ -143,16 +145,6 @@ def _source_uri(file: YamlFile, given: str | None, names: Variables, problems: l
         return given
     uri = expand_tree(file, source.get("uri"), names, problems, ("source", "uri"))
     return uri if isinstance(uri, str) else None
-
-
-def _confidential(uri: str | None) -> set[str]:
-    """Return what *uri* has beside the address: user and password, and the query, which may hold a signature."""
-    found = _CONFIDENTIAL.search(uri or "")
-    userinfo, query = found.groups("") if found else ("", "")
-    user, _, password = userinfo.partition(":")
-    # A user without a password is a token.
-    parts = {userinfo, password or user, query}
-    return {*parts, *map(unquote, parts)} - {""}
 
 
 def _expanded(file: YamlFile, names: Variables, problems: list[Problem]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from imageport.configuration.paths import expanded
 from imageport.configuration.positions import KeyPath, Problem, did_you_mean
@@ -26,6 +26,10 @@ MAX_EXPANDED = 4 << 20
 
 #: Shorter secrets are not hidden: they would blank out half of every message.
 MIN_SECRET_LENGTH = 4
+
+_PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
+_URL_START = re.compile(r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):(?=/))?/{0,2}")
+_WEB_URL = re.compile(r"https?://", re.IGNORECASE)
 
 _FORMS: Mapping[str, str] = MappingProxyType(
     {
@@ -195,12 +199,15 @@ def expand_tree(
     if not isinstance(tree, str):
         return tree
     try:
-        return variables.expand(tree)
+        expanded = variables.expand(tree)
     except TooLarge as error:
         raise PipelineInvalid([file.problem(key_path, str(error))]) from error
     except ValueError as error:
         problems.append(file.problem(key_path, str(error)))
         return tree
+    if _WEB_URL.match(expanded):
+        variables.secrets |= confidential(expanded)
+    return expanded
 
 
 def literal(text: str) -> str:
@@ -233,10 +240,28 @@ def map_texts(tree: Any, change: Callable[[str], str]) -> Any:
     return change(tree) if isinstance(tree, str) else tree
 
 
+def confidential(url: str) -> set[str]:
+    """Return what *url* has beside the address: user and password, and the query, which may hold a signature.
+
+    A url may be malformed: a password with an unescaped ``/``, ``#`` or ``?`` ends at the last ``@`` all the same.
+    """
+    start = _URL_START.match(url)
+    scheme, rest = (start["scheme"] or "", url[start.end() :]) if start else ("", url)
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    userinfo, _, place = rest.rpartition("@") if {":", "@"} & set(authority) else ("", "", rest)
+    user, colon, password = userinfo.partition(":")
+    query = re.search(r"\?[^#]*", place)
+    # A user without a password is a token on the web; elsewhere it is a name.
+    token = "" if colon or scheme.lower() not in ("http", "https") else user
+    parts = {userinfo if password or token else "", password, token, query[0] if query else ""}
+    return {*parts, *map(unquote, parts)} - {""}
+
+
 def redact(text: str, secrets: Collection[str]) -> str:
     """Return *text* with each of *secrets* replaced by ``***``."""
-    # Messages may write a secret of several lines in one, so each of its lines counts by itself.
+    # Messages may write a secret of several lines in one, so each of its lines counts by itself, or escaped in a url.
     pieces = {piece for secret in secrets for piece in (secret, *secret.splitlines())}
+    pieces |= {quote(piece, safe=safe, errors="replace") for piece in pieces for safe in ("", _PRINTABLE)}
     # The longest first: a secret may be part of another one.
     for piece in sorted(pieces, key=len, reverse=True):
         if len(piece) >= MIN_SECRET_LENGTH:

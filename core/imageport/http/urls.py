@@ -40,13 +40,26 @@ class Url:
 
     @classmethod
     def parse(cls, text: str) -> Url:
-        """Take *text* apart. Raises ``SourceRejected``, and nothing else, for what is not clearly a url."""
+        """Take *text* apart. Raises ``SourceRejected``, and nothing else, for what is not clearly a url.
+
+        An ``@`` behind a host with a port or a user is refused: what looks like the host may be half of a password.
+        """
+        return cls._parse(text, typed=True)
+
+    @classmethod
+    def _parse(cls, text: str, *, typed: bool) -> Url:
         if _FORBIDDEN.search(text):
             _refuse(text, "it contains a blank, a control character or a backslash", "write %20 for a blank")
         found = _PARTS.fullmatch(text)
         if found is None or not found[1]:
             _refuse(text, "it has no scheme", f"write for instance https://example.org/image.qcow2; {_LOCAL}")
         scheme, authority, path, query = found.groups()
+        if typed and {":", "@"} & set(authority or "") and "@" in text[found.end(2) :]:
+            _refuse(
+                text,
+                "a '/', '?' or '#' stands in its password, or an '@' in its path",
+                "write %2F for /, %3F for ? and %23 for # in a password, and %40 for @ in a path or query",
+            )
         userinfo, at, place = (authority or "").rpartition("@")
         split = _HOST_AND_PORT.fullmatch(place)
         if not split or "@" in userinfo or not userinfo.isascii():
@@ -74,7 +87,7 @@ class Url:
             joined = urljoin(str(self), quote(location.encode("latin-1", "replace"), safe=_PRINTABLE))
         except ValueError:
             _refuse(location, "it is malformed")
-        return self.parse(joined)
+        return self._parse(joined, typed=False)
 
     @property
     def effective_port(self) -> int | None:
@@ -111,7 +124,9 @@ class Url:
         return f"{self.scheme}://{self.authority}{self.target.partition('?')[0]}"
 
     def __str__(self) -> str:
-        return f"{self.scheme}://{self.authority}{self.target}"
+        # What a server redirects to may have an @ there; ``parse`` would take it for the end of a password.
+        target = self.target if self.port is None else self.target.replace("@", "%40")
+        return f"{self.scheme}://{self.authority}{target}"
 
 
 def normal_host(host: str) -> str:
@@ -145,7 +160,15 @@ def as_address(text: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
+def without_credentials(text: str) -> str:
+    """Return *text*, which may be a malformed url, without user, password, query and fragment."""
+    scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text)
+    start = scheme[0] if scheme else ""
+    # Whatever stands before an @ may be a password, and what stands for a port, too.
+    place = re.split("[?#]", text[len(start) :].rpartition("@")[2], maxsplit=1)[0]
+    return start + re.sub(r"^([^/:\[\]]*):(?![0-9]*(?:/|$))[^/]*", r"\1:***", place)
+
+
 def _refuse(text: str, reason: str, hint: str = "check the url for a typing mistake") -> NoReturn:
-    # Whatever stands before an @ may be a password.
-    shown = ascii(re.sub(r"(?<=//)[^/?#]*@", "", text)[:200])
+    shown = ascii(without_credentials(text)[:200])
     raise SourceRejected(f"{shown} is not accepted as a url: {reason}", hint=hint)

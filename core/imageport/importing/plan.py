@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,10 +11,13 @@ from imageport.configuration.pipeline import ConfiguredPipeline, ConfiguredStep
 from imageport.configuration.positions import printable
 from imageport.configuration.templating import redact
 from imageport.errors import ImageportError, PluginBroken, SourceRejected
-from imageport.http.urls import Url
+from imageport.http.urls import Url, without_credentials
 from imageport.importing.definitions import Definition, definition_of
 from imageport.plugins.binding import BoundStep
 from imageport.values import Source
+
+#: What looks like user and password before the host of a url without scheme.
+_CREDENTIALS = re.compile(r"[^/@:]+:[^@]*@")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +54,11 @@ class Plan:
     def shown_source(self) -> str | None:
         """The source for people and records: a url without user, password and query, or a path."""
         shown = self.source.uri
-        if shown and "://" in shown:
+        if shown and ("://" in shown or _CREDENTIALS.match(shown)):
             try:
                 shown = Url.parse(shown).shown
             except SourceRejected:
-                shown = shown.partition("?")[0]
+                shown = without_credentials(shown)
         return shown and printable(redact(shown, self.secrets))
 
     @property
