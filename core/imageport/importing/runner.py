@@ -26,6 +26,7 @@ from imageport.importing.admission import (
     may_be_renamed,
 )
 from imageport.importing.ending import Ending, kept
+from imageport.importing.first_look import look_first
 from imageport.importing.interruption import Interruption
 from imageport.importing.journey import Journey
 from imageport.importing.lease import LEASE_SECONDS, LeaseKeeper
@@ -268,11 +269,14 @@ class _Import:
 
     def _write(self, record: ImageRecord, targets: Sequence[BoundStep], ctx: Context) -> Image:
         image = self.journey.bring(record, self.access, ctx, named_by_source=self.named_by_source)
+        inspect = not self.plan.copies and image.record.container_format == "bare"
+        if inspect:
+            image, self.written.format = look_first(image, ctx)
         write_everywhere(
             image, targets, ctx,
             digests=digests_to_make(self.lease.before, self.site, copies=self.plan.copies),
             copies=self.plan.copies,
-            inspect=not self.plan.copies and image.record.container_format == "bare",
+            inspect=inspect and self.written.format is None,
             all_must_succeed=self.plan.all_stores_must_succeed,
             written=self.written,
             slowest_stage=self.journey.slowest,

@@ -113,7 +113,8 @@ def write_everywhere(
     written.waited_for = {consumer.label: round(consumer.pipe.blocked, 3) for consumer in everybody}
     made = {consumer.label: consumer.outcome() for consumer in hashes}
     written.digests = {name: made[name] if name in made else data.digest(name) for name in digests}
-    written.format = looks[0].outcome() if looks else None
+    if looks:
+        written.format = looks[0].outcome()
     written.backlog = on_disk
 
 

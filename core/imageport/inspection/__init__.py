@@ -1,11 +1,12 @@
 """Find out what the bytes of an image are, and decide whether they may be stored.
 
-``formats`` has the findings, ``stream`` makes them, ``policy`` judges them.
+``formats`` has the findings, ``stream`` makes them out of the format that ``detection`` finds and the tables that
+``layouts`` follows, ``policy`` judges them.
 """
 
 from imageport.inspection.formats import INSPECTABLE, Fault, ImageFormat
 from imageport.inspection.policy import InspectionPolicy
-from imageport.inspection.stream import FormatInspection, inspect_file, inspect_head
+from imageport.inspection.stream import FormatInspection, inspect_file, inspect_head, needs_file
 
 __all__ = [
     "INSPECTABLE",
@@ -15,4 +16,5 @@ __all__ = [
     "InspectionPolicy",
     "inspect_file",
     "inspect_head",
+    "needs_file",
 ]

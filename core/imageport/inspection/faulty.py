@@ -5,6 +5,7 @@ from __future__ import annotations
 from imageport.inspection.formats import Fault
 
 FETCH_AGAIN = "get the image again; if it is the same, export it anew where it was made"
+CUT_OFF = "get the image again, and compare its size with that of the original"
 MERGE = "merge it into one file with 'qemu-img convert -O qcow2' where the other files are, and import that"
 
 _PLAIN = {

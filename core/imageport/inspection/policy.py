@@ -40,7 +40,7 @@ class InspectionPolicy:
         Raises ``UnsupportedFormat`` for a file of a known type that is no disk, ``VerificationFailed`` when the image
         is damaged, unsafe or not of the recorded format, ``LimitExceeded`` when its disk is larger than images may be.
         """
-        self._require_disk(found)
+        self.require_disk(found)
         self._require_sound(found)
         if found.virtual_size is not None and self.largest is not None and found.virtual_size > self.largest:
             raise LimitExceeded(
@@ -62,8 +62,11 @@ class InspectionPolicy:
             hint=f"declare --disk-format {found.disk_format} if that is what you want to import",
         )
 
-    def _require_disk(self, found: ImageFormat) -> None:
-        """Raise ``UnsupportedFormat`` for a file of a known type that is no disk, unless the user declared it."""
+    def require_disk(self, found: ImageFormat) -> None:
+        """Raise ``UnsupportedFormat`` for a file of a known type that is no disk, unless the user declared it.
+
+        The first 64 KiB of an image are enough for this: see ``inspect_head``.
+        """
         if (file_type := found.file_type) is None:
             return
         # A kernel or ramdisk (aki, ari) may well be an archive.

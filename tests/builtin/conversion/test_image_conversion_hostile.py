@@ -172,12 +172,7 @@ def test_a_qcow2_header_that_is_not_safe_is_refused(
 def test_a_qcow2_that_makes_no_sense_is_refused(
     change: tuple[int, bytes], patched: Patch, bench: Bench
 ) -> None:
-    assert_refused(
-        bench,
-        patched("qcow2 v3", change),
-        "the image is damaged: it cannot be opened as qcow2",
-        VerificationFailed,
-    )
+    assert_refused(bench, patched("qcow2 v3", change), r"^the image \(qcow2\) is ", VerificationFailed)
 
 
 def test_a_disk_that_claims_to_be_huge_is_refused_before_it_is_converted(
@@ -198,31 +193,29 @@ def test_an_output_over_the_cap_is_stopped_while_it_is_written(disk: Path, bench
 
 
 @pytest.mark.parametrize(
-    "kind", ["qcow2 v3", "qcow2 compressed", "vmdk streamOptimized", "vmdk monolithicSparse"]
+    "kind",
+    [
+        "qcow2 v3",
+        "qcow2 compressed",
+        "vmdk streamOptimized",
+        "vmdk monolithicSparse",
+        "vdi dynamic",
+        "vdi static",
+        "vhd dynamic",
+        "vhdx dynamic",
+    ],
 )
 def test_an_image_that_was_cut_off_is_refused(kind: str, make: Make, bench: Bench, tmp_path: Path) -> None:
     image = tmp_path / "cut"
     image.write_bytes(make(kind).read_bytes()[:-150_000])
 
-    assert_refused(bench, image, "damaged or was cut off", VerificationFailed)
-
-
-@pytest.mark.parametrize("kind", ["vhdx dynamic", "vhd dynamic"])
-def test_qemu_itself_notices_when_others_were_cut_off(
-    kind: str, make: Make, bench: Bench, tmp_path: Path
-) -> None:
-    image = tmp_path / "cut"
-    image.write_bytes(make(kind).read_bytes()[: make(kind).stat().st_size // 2])
-
-    assert_refused(
-        bench, image, f"the {kind.split(maxsplit=1)[0]} image is damaged or was cut off", VerificationFailed
-    )
+    assert_refused(bench, image, r"is not whole: .* bytes are missing", VerificationFailed)
 
 
 def test_an_image_whose_table_is_elsewhere_is_refused(patched: Patch, bench: Bench) -> None:
     image = patched("qcow2 v3", (40, struct.pack(">Q", 1 << 62)))
 
-    assert_refused(bench, image, "damaged or was cut off", VerificationFailed)
+    assert_refused(bench, image, "is not whole", VerificationFailed)
 
 
 def test_clusters_that_nobody_uses_do_no_harm(patched: Patch, make: Make, bench: Bench) -> None:
