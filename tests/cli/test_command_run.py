@@ -52,20 +52,14 @@ def test_json_is_events_with_the_report_once_and_last(cli: CommandLine) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("page", "options", "warned"),
-    [
-        (b"<html>moved</html>\n", (), True),
-        (b"<html>moved</html>\n", ("--disk-format", "raw"), False),
-        (bytes(512), (), False),
-    ],
-)
-def test_what_may_be_no_disk_is_imported_with_a_warning(
-    cli: CommandLine, page: bytes, options: tuple[str, ...], warned: bool
-) -> None:
-    cli.image.write_bytes(page)
-    done = cli("run", "p.yaml", cli.image, "-q", *options)
-    assert ("no whole number of sectors (19 bytes)" in done.err) == warned
+def test_a_page_is_no_disk_unless_its_user_declares_it(cli: CommandLine) -> None:
+    cli.image.write_bytes(b"<html>moved</html>\n" * 100)
+
+    refused = cli("run", "p.yaml", cli.image, "-q", code=5)
+    assert refused.err.startswith("error: the image is a web page\n  hint: give the url of the image itself")
+    assert cli.files("one") == []
+    cli("run", "p.yaml", cli.image, "-q", "--disk-format", "raw")
+    assert len(cli.files("one")) == 1
 
 
 def test_one_unsafe_image_is_one_error(cli: CommandLine) -> None:
