@@ -107,8 +107,7 @@ class ImageConversion(Plugin[ImageConversionConfig]):
         return self._pass_file(image, path, ctx) if path else self._pass_stream(image, ctx)
 
     def _pass_file(self, image: Image, path: Path, ctx: Context) -> Image | None:
-        found = inspect_file(path)
-        _accept(found, image.record.disk_format, ctx)
+        found = _accepted(inspect_file(path), image.record.disk_format, path.stat().st_size, ctx)
         if found.disk_format == "iso" or found.disk_format == self.config.output_format == "raw":
             passed = image.evolve(disk_format=found.disk_format, virtual_size=found.virtual_size)
             return self._padded(passed)
@@ -121,7 +120,7 @@ class ImageConversion(Plugin[ImageConversionConfig]):
         may_be_fixed_vhd = head.disk_format == "raw" and declared in (None, "vhd")
         if may_be_fixed_vhd or head.name == "vmdk":
             return None
-        _accept(head, declared, ctx)
+        head = _accepted(head, declared, image.data.size, ctx)
         if head.disk_format == "iso":
             return image.evolve(disk_format="iso")
         if head.disk_format == self.config.output_format and (
@@ -155,8 +154,7 @@ class ImageConversion(Plugin[ImageConversionConfig]):
         return image.evolve(data=data, virtual_size=data.size)
 
     def _transform_file(self, image: Image, source: ImageData, path: Path, ctx: Context) -> Image:
-        found = inspect_file(path)
-        _accept(found, image.record.disk_format, ctx)
+        found = _accepted(inspect_file(path), image.record.disk_format, path.stat().st_size, ctx)
         if found.name == "iso":
             return image.evolve(data=source, disk_format="iso", virtual_size=found.virtual_size)
         info = self._check_with_qemu(path, found, ctx)
@@ -267,7 +265,7 @@ class ImageConversion(Plugin[ImageConversionConfig]):
                         solid += sum(stop - start for start, stop in data_runs(piece))
                         expansion(solid)
                         yield piece
-                _check_result(inspection.finish(), "raw", sectors, ctx)
+                _check_result(inspection.finish(), "raw", None, ctx)
             finally:
                 _remove_work_file(source, ctx)
 
@@ -286,23 +284,33 @@ def _compare_sizes(found: ImageFormat, info: qemu_img.DiskInfo) -> None:
         )
 
 
-def _accept(found: ImageFormat, recorded: str | None, ctx: Context) -> None:
-    if ctx.inspection.accept(found, recorded) != found.disk_format:
-        raise VerificationFailed(
-            f"images of disk_format {recorded} cannot be converted",
-            hint=f"declare disk_format {found.disk_format} if that is what it is, or leave the step out",
-        )
+def _accepted(found: ImageFormat, recorded: str | None, size: int | None, ctx: Context) -> ImageFormat:
+    """Return what an image of *size* bytes, that was *found* to be something, is to be converted as."""
+    accepted = ctx.inspection.accept(found, recorded)
+    if accepted == found.disk_format:
+        return found
+    if accepted == "raw":
+        # An ISO that boots from a disk, too, and was declared to be one.
+        return ImageFormat("raw", size)
+    raise VerificationFailed(
+        f"images of disk_format {recorded} cannot be converted",
+        hint=f"declare disk_format {found.disk_format} if that is what it is, or leave the step out",
+    )
 
 
-def _check_result(result: ImageFormat, wanted: str, size: int, ctx: Context) -> None:
-    """Refuse a disk whose content pretends to be an image itself: whoever opens it might believe that."""
-    if result.disk_format != wanted:
+def _check_result(result: ImageFormat, wanted: str, size: int | None, ctx: Context) -> None:
+    """Refuse a disk whose content pretends to be an image itself: a program that opens it might believe that.
+
+    A disk may hold an ISO 9660 file system: as a disk, every program reads it in the same way. *size* is that of the
+    disk in bytes, None where it is known to be right.
+    """
+    if result.disk_format not in ({"raw", "iso"} if wanted == "raw" else {wanted}):
         raise VerificationFailed(
             f"the converted image is no proper {wanted}: it looks like {result.name}",
             hint="the disk inside the image is not what it should be; get it from a source you trust",
         )
     ctx.inspection.accept(result, wanted)
-    if (result.virtual_size or 0) != size:
+    if size is not None and result.virtual_size != size:
         raise VerificationFailed(
             f"the converted disk has {result.virtual_size} bytes instead of {size}",
             hint=f"qemu-img does not write disks of this size as {wanted}; choose another output_format",

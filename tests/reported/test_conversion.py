@@ -107,3 +107,34 @@ def test_a_few_kilobytes_that_become_gigabytes_are_refused(bench: Bench, output_
     bench.assert_refused(
         done, 1, message, "it looks like a decompression bomb; raise max_ratio of this step if it is none"
     )
+
+
+@pytest.fixture
+def hybrid(tmp_path: Path) -> bytes:
+    """An ISO that boots from a disk, too, as boot loaders and installers are published."""
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "readme.txt").write_text("a rescue disc\n")
+    iso = tmp_path / "disc.iso"
+    subprocess.run(["genisoimage", "-quiet", "-input-charset", "utf-8", "-o", iso, tree], check=True)
+    content = bytearray(iso.read_bytes())
+    content[446:462] = struct.pack("<B3sB3sII", 0x80, b"\0\2\0", 0xCD, b"\0\0\0", 1, len(content) // 512 - 1)
+    content[510:512] = b"\x55\xaa"
+    return bytes(content)
+
+
+@pytest.mark.parametrize("driver", ["qcow2", "vmdk", "vdi", "vpc", "vhdx"])
+@pytest.mark.parametrize("declared", [False, True])
+def test_a_disk_that_holds_an_iso_is_read_out_of_every_format(
+    bench: Bench, tmp_path: Path, hybrid: bytes, driver: str, declared: bool
+) -> None:
+    options = {"vpc": ["-o", "force_size=on"], "vmdk": ["-o", "subformat=streamOptimized"]}
+    image = converted(tmp_path, hybrid, driver, *options.get(driver, []))
+    arguments = ("--disk-format", {"vpc": "vhd"}.get(driver, driver)) if declared else ()
+
+    done = bench.imports(image, RAW, arguments=arguments)
+
+    assert done.exit_code == 0, done.report["error"]
+    record = done.report["image"]
+    assert (record["disk_format"], record["virtual_size"]) == ("raw", len(hybrid))
+    bench.assert_stored(done, hybrid)

@@ -33,7 +33,10 @@ def judge(
     if written.format is not None:
         record = record.evolve(disk_format=policy.accept(written.format, record.disk_format))
         known = record.disk_format == written.format.disk_format
-        record = record.evolve(virtual_size=written.format.virtual_size if known else None)
+        size = written.format.virtual_size if known else None
+        if (record.disk_format, written.format.name) == ("raw", "iso"):
+            size = written.size
+        record = record.evolve(virtual_size=size)
     secure = [name for name in digests if name != "md5"]
     if secure:
         record = record.evolve(os_hash_algo=secure[-1], os_hash_value=written.digests[secure[-1]])

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests.context import make_context
 
-from imageport import Context, Event, Image, ImageData, ImageRecord
+from imageport import Context, Event, Image, ImageData, ImageRecord, InspectionPolicy
 from imageport.limits import Limits
 from imageport_builtin.image_conversion import ImageConversion, ImageConversionConfig
 
@@ -59,6 +59,7 @@ class Bench:
     ) -> Image:
         data = stream_of(path) if stream else ImageData.from_file(path)
         record = ImageRecord(id="image-1", disk_format=disk_format, container_format=container)
+        self.ctx = replace(self.ctx, inspection=InspectionPolicy(declared=disk_format))
         result = ImageConversion(ImageConversionConfig(**options)).transform(Image(record, data), self.ctx)
         assert isinstance(result, Image)
         # A raw disk is read out of the image when somebody wants it.
