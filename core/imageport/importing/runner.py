@@ -247,6 +247,8 @@ class _Import:
                             error.message += f" (after {tries.made} tries)"
                         raise
                     self._begin_again(error, ctx)
+                # Errors and the frames in their tracebacks refer to each other, and keep the buffers of this try.
+                gc.collect()
 
     def _compare(self, record: ImageRecord, store: str | None) -> None:
         try:
@@ -255,13 +257,12 @@ class _Import:
             raise self.plan.method.blamed(error, "stage") from None
 
     def _begin_again(self, error: ImageportError, ctx: Context) -> None:
-        log.warning("%s; the image is read again from the beginning", error)
+        # A handler that keeps its records must not keep the error, whose traceback holds buffers.
+        log.warning("%s; the image is read again from the beginning", str(error))
         if self.report.source.url is not None:
             ctx.report("source", step=error.step, message=self.report.source.url, error=error.message)
         self.written.restart()
         self.journey.restart()
-        # Errors and the frames that they remember hold each other, and with them the buffers of this try.
-        gc.collect()
         if ctx.partial is not None:
             ctx.partial.forget()
         for path in ctx.work_folder.iterdir():
