@@ -29,6 +29,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from urllib.parse import quote
 
 HOME = "/home/you"
 PORT = "8000"
@@ -46,6 +47,8 @@ _CHANGING = (
     (r"\b\d+(\.\d+)? s\b", "<seconds>"),
     (r"\b\d+(\.\d+)? [KMGT]?i?B/s", "<rate>"),
     (r"\bpid \d+|^\[\d+\] \d+$", "<process>"),
+    # YAML has quotes around a path with blanks.
+    (rf'"({HOME}[^"]*)"', r"\1"),
 )
 
 
@@ -205,7 +208,7 @@ def play(
 
     def there(text: str) -> str:
         for on_page, on_disk in reversed(replaced.items()):
-            text = text.replace(on_disk, on_page)
+            text = text.replace(on_disk, on_page).replace(quote(on_disk), on_page)
         return text
 
     with Shell(folder, environment) as shell:

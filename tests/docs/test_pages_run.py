@@ -3,6 +3,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -39,7 +40,7 @@ def stand_ins(postgresql_socket: Path) -> dict[str, str]:
         host=str(postgresql_socket), user="imageport", dbname="postgres", autocommit=True
     ) as admin:
         admin.execute(f"CREATE DATABASE {name}".encode())
-    url = f"postgresql+psycopg://imageport@/{name}?host={postgresql_socket}"
+    url = f"postgresql+psycopg://imageport@/{name}?host={quote(str(postgresql_socket))}"
     return {"postgresql+psycopg://imageport:password@db.example.org/imageport": url}
 
 

@@ -47,7 +47,9 @@ def _make_environment(folder: Path) -> None:
     for script in importlib.metadata.entry_points(group="console_scripts"):
         program = folder / "bin" / script.name
         program.write_text(
-            f"#!{folder}/bin/python\nimport sys\nfrom {script.module} import {script.attr}\nsys.exit({script.attr}())\n"
+            # A line with "#!" cannot name a path with blanks: what is a command for sh is a string for Python.
+            f"#!/bin/sh\n'''exec' \"{folder}/bin/python\" \"$0\" \"$@\"\n' '''\n"
+            f"import sys\nfrom {script.module} import {script.attr}\nsys.exit({script.attr}())\n"
         )
         program.chmod(0o755)
     # The one program that is not written in Python.

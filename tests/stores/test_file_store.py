@@ -66,7 +66,7 @@ def test_a_copy_is_invisible_until_it_is_published(store: FileStore, ctx: Contex
     copy.publish()
     [path] = store.config.directory.iterdir()
     assert path.read_bytes() == CONTENT
-    assert copy.location.url == f"file://{path}"
+    assert copy.location.url == path.as_uri()
     assert copy.bytes_written == len(CONTENT)
 
 
@@ -188,7 +188,7 @@ def test_a_copy_is_announced_with_all_it_takes_to_delete_it(store: FileStore, ct
 
 @pytest.mark.parametrize("name", ["../secret", ".hidden", "/etc/passwd", "%2e%2e/secret", "a/b"])
 def test_only_files_of_the_directory_are_touched(store: FileStore, name: str) -> None:
-    location = Location(url=f"file://{store.config.directory}/{name}")
+    location = Location(url=f"{store.config.directory.as_uri()}/{name}")
     if name == "/etc/passwd":
         location = Location(url="file:///etc/passwd")
     with pytest.raises(StoreFailed, match="is not in"):

@@ -251,7 +251,7 @@ def test_a_missing_qemu_img_is_told_with_its_package(
 
 
 EXCHANGE_BEFORE_CONVERTING = """
-[ "$1" = convert ] && mv {evil} {image}
+[ "$1" = convert ] && mv '{evil}' '{image}'
 exec "$real" "$@"
 """
 
@@ -274,7 +274,7 @@ def test_a_file_that_is_exchanged_after_the_inspection_is_not_converted(
 
 #: A raw disk is read through qemu-nbd: what happens when that goes wrong.
 EXCHANGE_BEFORE_READING = """
-mv {evil} {image}
+mv '{evil}' '{image}'
 exec "$real" "$@"
 """
 

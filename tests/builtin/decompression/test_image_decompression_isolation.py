@@ -14,12 +14,15 @@ from typing import Any, cast
 import pytest
 
 from imageport import Context, ImageData, LimitExceeded
+from imageport.buffers import CHUNK_SIZE
 from imageport_builtin.unpacking.isolation import decode_elsewhere
 from imageport_builtin.unpacking.job import Job
 
 Pack = Callable[..., bytes]
 ISOLATED = ["7z", "lha"]
 PATIENCE = 30.0
+#: Bytes of an image whose decoder is at work until more than the first piece of them is read.
+UNREAD = 2 * CHUNK_SIZE + (2 << 20)
 
 
 def decoders(parent: int) -> list[Path]:
@@ -35,7 +38,7 @@ def decoder(
 ) -> Iterator[Path]:
     """The folder in /proc of a decoder that is at work."""
     monkeypatch.setenv("STORE_PASSWORD", "swordfish")
-    packed = pack(request.param, os.urandom(4 << 20))
+    packed = pack(request.param, os.urandom(UNREAD))
     image = transform(ImageData.from_chunks(lambda: iter([packed])))
     chunks = image.data.chunks()
     next(chunks)
@@ -92,7 +95,7 @@ sys.stdin.read()
 
 def test_the_decoder_dies_with_the_import(pack: Pack, tmp_path: Path) -> None:
     path = tmp_path / "packed.7z"
-    path.write_bytes(pack("7z", os.urandom(4 << 20)))
+    path.write_bytes(pack("7z", os.urandom(UNREAD)))
     command = [sys.executable, "-c", IMPORT, str(path)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with subprocess.Popen(
