@@ -1,4 +1,4 @@
-.PHONY: demo test test-more corpora bench glance lint clean
+.PHONY: demo test test-more test-elsewhere corpora bench glance lint clean
 
 demo: ## import a bootable disk from a local server into two stores
 	@.ci/prepare demo && .venv/bin/python docs/demo/demo.py
@@ -7,6 +7,9 @@ test: lint ## check and test everything
 	@.venv/bin/python -m pytest --numprocesses auto --dist worksteal
 
 test-more: corpora ## what takes longer than "make test"
+
+test-elsewhere: ## all tests on other Pythons and on odd machines, in random order; takes root; RUNS=user
+	@.ci/elsewhere $(RUNS)
 
 corpora: ## compare imports of FOLDER=..., or of generated files, with reference tools
 	@.ci/prepare more
