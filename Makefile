@@ -12,7 +12,7 @@ test-elsewhere: ## all tests on other Pythons and on odd machines, in random ord
 	@.ci/elsewhere $(RUNS)
 
 corpora: ## compare imports of FOLDER=..., or of generated files, with reference tools
-	@.ci/prepare more
+	@.ci/prepare test
 	@.venv/bin/python -m tests.corpora $(FOLDER)
 
 bench: ## measure beside Glance (once "make glance" has installed it), the shell and the hardware; BENCH=--help

@@ -17,6 +17,7 @@ from imageport import (
     Plugin,
     PluginConfig,
     hookimpl,
+    identify,
 )
 from imageport_builtin.limited_process import WRAPPERS
 from imageport_builtin.unpacking.job import Job
@@ -30,7 +31,7 @@ _TAR_CONTAINERS = frozenset({"ova", "docker"})
 class DecompressionConfig(PluginConfig):
     """Options of ``image_decompression``."""
 
-    keep: frozenset[Literal["gzip", "xz", "bzip2", "zstd", "tar", "zip", "lha", "7z"]] = Field(
+    keep: frozenset[Literal["gzip", "xz", "lzma", "bzip2", "zstd", "tar", "zip", "lha", "7z"]] = Field(
         default=frozenset(),
         description="Formats to leave packed; [tar] stores a tar.gz as the tar in it, as Glance does.",
     )
@@ -70,11 +71,11 @@ class DecompressionConfig(PluginConfig):
 
 
 class ImageDecompression(Plugin[DecompressionConfig]):
-    """Unpack gzip, xz, bzip2, zstd, zip, 7z, lha and tar, also inside each other.
+    """Unpack gzip, xz, lzma, bzip2, zstd, zip, 7z, lha and tar, also inside each other.
 
     The first bytes decide, never a name or a declared format. An archive must hold exactly one file. What is
     no archive passes unchanged, and so do everything in the container format ``compressed`` and the tar
-    archive that an ``ova`` or ``docker`` container is. gzip, xz, bzip2, zstd and tar are unpacked as bytes
+    archive that an ``ova`` or ``docker`` container is. gzip, xz, lzma, bzip2, zstd and tar are unpacked as bytes
     pass; zip, 7z and lha are put into the work folder first. The archive is always read to its end.
 
     Zeros do not count towards ``max_ratio``, for a nearly empty disk honestly shrinks 30,000 to 1; they take no
@@ -107,11 +108,12 @@ class ImageDecompression(Plugin[DecompressionConfig]):
         meter = Meter(ctx, self.config.max_output, self.config.max_ratio)
         layers: list[str] = []
         try:
-            while (layer := layer_of(data.peek(HEAD))) and layer not in keep:
+            while (layer := layer_of(head := data.peek(HEAD))) and layer not in keep:
                 self._check_depth(layers, layer)
                 source = data if layers else meter.watch_source(data)
                 data = self._without(layer, source, published, meter, ctx)
                 layers.append(layer)
+            _settle(layer, head, layers, ctx)
         except BaseException:
             data.drop()
             raise
@@ -138,3 +140,12 @@ class ImageDecompression(Plugin[DecompressionConfig]):
                 f"more than {len(layers)} archives inside each other: {' > '.join([*layers, layer])}",
                 hint="raise max_layers of this step if that is meant",
             )
+
+
+def _settle(kept: str | None, head: bytes, layers: list[str], ctx: Context) -> None:
+    """Permit an archive that is *kept* packed. Raises ``UnsupportedFormat`` for one that cannot be unpacked."""
+    if kept is not None:
+        ctx.inspection.permit(kept)
+    elif (file_type := identify(head)) is not None and file_type.kind == "archive":
+        subject = f"the content of the {layers[-1]} archive" if layers else "the image"
+        ctx.inspection.require_disk(file_type, subject)

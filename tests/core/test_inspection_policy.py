@@ -118,3 +118,13 @@ def test_a_disk_that_is_larger_than_images_may_be_is_refused() -> None:
     assert policy.accept(ImageFormat("qcow2", 1 << 30)) == "qcow2"
     with pytest.raises(LimitExceeded, match=r"the disk in the image has 2.0 GiB; the limit is 1.0 GiB"):
         policy.accept(ImageFormat("qcow2", 2 << 30))
+
+
+def test_an_archive_that_a_step_leaves_packed_is_stored() -> None:
+    policy = InspectionPolicy()
+    policy.permit("lz4")
+
+    assert policy.accept(ImageFormat("raw", 1, file_type=LZ4)) == "raw"
+    policy.require_disk(LZ4)
+    with pytest.raises(UnsupportedFormat, match=r"^the content of the gzip archive is an ar archive$"):
+        policy.require_disk(identify(b"!<arch>\n"), "the content of the gzip archive")

@@ -15,13 +15,14 @@ from imageport import ImageportError, LimitExceeded
 from imageport_builtin.unpacking.faults import damaged
 from imageport_builtin.unpacking.lha_decoder import decode_lha
 from imageport_builtin.unpacking.seven_zip_decoder import decode_seven_zip
+from imageport_builtin.unpacking.zip_decoder import decode_zip
 
 #: What Python, the libraries and pieces of output take in any case; py7zr makes large ones.
 _LEAST_MEMORY = 96 << 20
 #: All that may be written to files: the message on standard error.
 _MESSAGE = 64 << 10
 
-_DECODERS: Mapping[str, Callable[..., None]] = {"7z": decode_seven_zip, "lha": decode_lha}
+_DECODERS: Mapping[str, Callable[..., None]] = {"7z": decode_seven_zip, "lha": decode_lha, "zip": decode_zip}
 
 
 def main() -> int:

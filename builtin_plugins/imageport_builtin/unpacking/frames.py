@@ -11,7 +11,6 @@ from typing import Any, Protocol, cast
 from imageport import CHUNK_SIZE, Chunks, ImageData, LimitExceeded, VerificationFailed
 from imageport_builtin.unpacking.faults import cut_off, damaged, unsupported
 from imageport_builtin.unpacking.job import Job, closed_after
-from imageport_builtin.unpacking.sniff import BZIP2, GZIP, SKIPPABLE, XZ, ZSTD
 
 #: Bytes given to a decoder at once, at the beginning of a frame and later. What a frame leaves over is copied: large
 #: pieces make tiny frames slow.
@@ -21,6 +20,14 @@ _FEED = 256 << 10
 #: Bytes that show whether another frame follows.
 _MAGIC = 6
 
+
+#: How a gzip member (RFC 1952), an xz stream, a bzip2 stream and a zstd frame (RFC 8878) begin.
+_GZIP = b"\x1f\x8b\x08"
+_XZ = b"\xfd7zXZ\x00"
+_BZIP2 = b"BZh"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+#: Frames of zstd that hold no data (RFC 8878, 3.1.2).
+_SKIPPABLE = tuple(bytes([0x50 + number]) + b"\x2a\x4d\x18" for number in range(16))
 
 #: Flags of a gzip member that no version of the format has (RFC 1952, 2.3.1).
 _GZIP_RESERVED = 0xE0
@@ -122,6 +129,13 @@ def decode_frame(codec: Codec, feed: Feed, subject: str) -> Chunks:
     feed.give_back(decoder.unused_data)
 
 
+def decode_member(codec: Codec, feed: Feed, subject: str) -> Chunks:
+    """Decode the frames of a member of an archive, which has checks of its own of what comes out."""
+    yield from decode_frame(codec, feed, subject)
+    while (following := _look_ahead(feed, skip_zeros=False)) and codec.goes_on(following):
+        yield from decode_frame(codec, feed, subject)
+
+
 def decode_frames(codec: Codec, data: ImageData, job: Job) -> Chunks:
     """Decode all frames of *data* one after the other and read it to its end.
 
@@ -194,14 +208,14 @@ def gzip_codec() -> Codec:
         return not any(flags & _GZIP_RESERVED for flags in start[3:4])
 
     error = cast("type[Exception]", igzip_lib.error)
-    return Codec("gzip", (GZIP,), new_decoder, error, is_sound=has_known_flags, padding=1)
+    return Codec("gzip", (_GZIP,), new_decoder, error, is_sound=has_known_flags, padding=1)
 
 
 def xz_codec(memory: int) -> Codec:
     """Return the codec of xz, whose dictionary may take *memory* bytes."""
     return Codec(
         "xz",
-        (XZ,),
+        (_XZ,),
         lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=memory),
         lzma.LZMAError,
         padding=4,
@@ -213,9 +227,16 @@ def xz_codec(memory: int) -> Codec:
     )
 
 
+def lzma_codec(memory: int) -> Codec:
+    """Return the codec of .lzma files, which have a length or an end marker and no checksum; for *memory* see xz."""
+    return Codec(
+        "lzma", (), lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=memory), lzma.LZMAError
+    )
+
+
 def bzip2_codec() -> Codec:
     """Return the codec of bzip2."""
-    return Codec("bzip2", (BZIP2,), bz2.BZ2Decompressor, OSError, padding=1)
+    return Codec("bzip2", (_BZIP2,), bz2.BZ2Decompressor, OSError, padding=1)
 
 
 def zstd_codec(memory: int) -> Codec:
@@ -231,7 +252,7 @@ def zstd_codec(memory: int) -> Codec:
 
     return Codec(
         "zstd",
-        (ZSTD, *SKIPPABLE),
+        (_ZSTD, *_SKIPPABLE),
         new_decoder,
         zstd.ZstdError,
         unsupported=lambda said: "a dictionary of its own" if "dictionary" in said else None,

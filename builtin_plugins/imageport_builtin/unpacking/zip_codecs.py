@@ -1,8 +1,7 @@
-"""The codecs that only occur inside zip files: bare deflate and LZMA."""
+"""The codecs that only occur inside zip files: bare deflate and the header of LZMA."""
 
 from __future__ import annotations
 
-import lzma
 from typing import cast
 
 from imageport_builtin.unpacking.faults import damaged
@@ -21,11 +20,6 @@ def deflate_codec() -> Codec:
         return decoder
 
     return Codec("zip", (), new_decoder, cast("type[Exception]", igzip_lib.error))
-
-
-def lzma_codec(memory: int) -> Codec:
-    """Return the codec of LZMA with the header that ``lzma_header`` makes; it may take *memory* bytes."""
-    return Codec("zip", (), lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=memory), lzma.LZMAError)
 
 
 def lzma_header(start: bytes, size: int | None) -> tuple[int, bytes]:

@@ -13,12 +13,20 @@ from enum import IntEnum
 from itertools import chain
 from typing import BinaryIO
 
-from imageport import CHUNK_SIZE, Chunks, ImageData, LimitExceeded
-from imageport_builtin.unpacking.faults import damaged, encrypted, unsupported
-from imageport_builtin.unpacking.frames import Feed, bzip2_codec, decode_frame, xz_codec, zstd_codec
+from imageport import CHUNK_SIZE, Chunks, ImageData, LimitExceeded, UnsupportedFormat
+from imageport_builtin.unpacking.faults import cut_off, damaged, encrypted, unsupported
+from imageport_builtin.unpacking.frames import (
+    Feed,
+    bzip2_codec,
+    decode_member,
+    lzma_codec,
+    xz_codec,
+    zstd_codec,
+)
+from imageport_builtin.unpacking.isolation import decode_elsewhere
 from imageport_builtin.unpacking.job import Job, as_file
 from imageport_builtin.unpacking.members import Member, only_image, printable
-from imageport_builtin.unpacking.zip_codecs import deflate_codec, lzma_codec, lzma_header
+from imageport_builtin.unpacking.zip_codecs import deflate_codec, lzma_header
 
 #: Bytes that zipfile may read at once; it takes the whole list of members into memory.
 _DIRECTORY_LIMIT = 1 << 20
@@ -31,7 +39,20 @@ _ENCRYPTED = 0x1 | 0x40 | 0x2000
 _END_MARKER = 0x2
 
 _AES = 99
-_OTHER_METHODS = {9: "deflate64", 98: "PPMd"}
+_OTHER_METHODS = {
+    1: "Shrink",
+    **dict.fromkeys((2, 3, 4, 5), "Reduce"),
+    6: "Implode",
+    7: "Tokenize",
+    10: "DCL Implode",
+    18: "TERSE",
+    20: "an early form of zstd",
+}
+
+#: The record at the end of a zip, and how far its comment can move it from there (APPNOTE 4.3.16).
+_END = b"PK\x05\x06"
+_END_LENGTH = 22
+_LONGEST_COMMENT = 65_535
 
 
 class Method(IntEnum):
@@ -39,10 +60,12 @@ class Method(IntEnum):
 
     STORED = 0
     DEFLATED = 8
+    DEFLATE64 = 9
     BZIP2 = 12
     LZMA = 14
     ZSTD = 93
     XZ = 95
+    PPMD = 98
 
 
 def unpack_zip(data: ImageData, job: Job) -> Chunks:
@@ -71,6 +94,7 @@ def unpack_zip(data: ImageData, job: Job) -> Chunks:
 
 
 def _members(file: BinaryIO) -> Iterator[Member[zipfile.ZipInfo]]:
+    _require_end(file)
     try:
         with _Capped(file.name) as capped, zipfile.ZipFile(capped) as archive:
             entries = archive.infolist()
@@ -80,6 +104,24 @@ def _members(file: BinaryIO) -> Iterator[Member[zipfile.ZipInfo]]:
         is_link = stat.S_ISLNK(info.external_attr >> 16)
         yield Member(
             info.filename, "folder" if info.filename.endswith("/") else "other" if is_link else "file", info
+        )
+
+
+def _require_end(file: BinaryIO) -> None:
+    """Raise ``VerificationFailed`` when the end is missing, ``UnsupportedFormat`` when there are other parts."""
+    length = os.fstat(file.fileno()).st_size
+    start = max(0, length - _END_LENGTH - _LONGEST_COMMENT)
+    tail = os.pread(file.fileno(), length - start, start)
+    end = tail.rfind(_END)
+    if end < 0:
+        raise cut_off(
+            "zip: the archive", f"after {length} bytes: the list of members, which stands last, is missing"
+        )
+    part = int.from_bytes(tail[end + 4 : end + 6], "little")
+    if part not in (0, 0xFFFF):
+        raise UnsupportedFormat(
+            f"zip: this is part {part + 1} of a split archive",
+            hint="join the parts with 'zip -s 0 NAME.zip --out WHOLE.zip' and import that",
         )
 
 
@@ -111,7 +153,18 @@ def _decoded(file: BinaryIO, info: zipfile.ZipInfo, job: Job) -> Chunks:
             codec = zstd_codec(job.memory)
         case Method.XZ:
             codec = xz_codec(job.memory)
-    return decode_frame(codec, Feed(packed, job.check), _subject(info))
+        case (Method.DEFLATE64 | Method.PPMD) as method:
+            task = {
+                "path": file.name,
+                "method": method.name,
+                "start": start,
+                "packed": info.compress_size,
+                "size": info.file_size,
+                "memory": job.memory,
+                "subject": _subject(info),
+            }
+            return decode_elsewhere("zip", task, job)
+    return decode_member(codec, Feed(packed, job.check), _subject(info))
 
 
 def _subject(info: zipfile.ZipInfo) -> str:

@@ -15,7 +15,7 @@ def look_first(image: Image, ctx: Context) -> tuple[Image, ImageFormat | None]:
     inspected in flight. Raises what ``ctx.inspection`` and ``ctx.spool`` raise.
     """
     head = image.data.peek(HEAD)
-    ctx.inspection.require_disk(inspect_head(head))
+    ctx.inspection.require_disk(inspect_head(head).file_type)
     if needs_file(head):
         image = image.evolve(data=ctx.spool(image.data))
     path = image.data.path

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass, field
 
 from imageport.errors import LimitExceeded, UnsupportedFormat, VerificationFailed
+from imageport.file_types import FileType
 from imageport.inspection.formats import INSPECTABLE, Fault, ImageFormat
 from imageport.limits import format_size
 
@@ -29,6 +30,7 @@ class InspectionPolicy:
     nonfatal: frozenset[str] = frozenset()
     largest: int | None = None
     _warned: set[str] = field(default_factory=set, compare=False, repr=False)
+    _permitted: set[str] = field(default_factory=set, compare=False, repr=False)
 
     def accept(self, found: ImageFormat, recorded: str | None = None) -> str:
         """Return the disk format to record for an image that was *found* to be something.
@@ -40,7 +42,7 @@ class InspectionPolicy:
         Raises ``UnsupportedFormat`` for a file of a known type that is no disk, ``VerificationFailed`` when the image
         is damaged, unsafe or not of the recorded format, ``LimitExceeded`` when its disk is larger than images may be.
         """
-        self.require_disk(found)
+        self.require_disk(found.file_type)
         self._require_sound(found)
         if found.virtual_size is not None and self.largest is not None and found.virtual_size > self.largest:
             raise LimitExceeded(
@@ -65,17 +67,21 @@ class InspectionPolicy:
             hint=f"declare --disk-format {found.disk_format} if that is what you want to import",
         )
 
-    def require_disk(self, found: ImageFormat) -> None:
-        """Raise ``UnsupportedFormat`` for a file of a known type that is no disk, unless the user declared it.
+    def require_disk(self, file_type: FileType | None, subject: str = "the image") -> None:
+        """Raise ``UnsupportedFormat`` when *subject* is a file of a known type that is no disk.
 
-        The first 64 KiB of an image are enough for this: see ``inspect_head``.
+        It is stored as it is where the user declared that, or a step permits it.
         """
-        if (file_type := found.file_type) is None:
+        if file_type is None or file_type.name in self._permitted:
             return
         # A kernel or ramdisk (aki, ari) may well be an archive.
         stored_as_it_is = self.declared == "raw" or (self.declared or "raw") not in INSPECTABLE
         if not (stored_as_it_is and file_type.may_be_raw):
-            raise UnsupportedFormat(f"the image is {file_type.description}", hint=file_type.hint)
+            raise UnsupportedFormat(f"{subject} is {file_type.description}", hint=file_type.hint)
+
+    def permit(self, name: str) -> None:
+        """For steps: accept files of the type called *name* in this import, for an option leaves them packed."""
+        self._permitted.add(name)
 
     def _require_sound(self, found: ImageFormat) -> None:
         """Raise for the first kind of fault that the site does not permit, and warn of those that it does."""

@@ -73,6 +73,7 @@ def pack_files() -> Callable[..., bytes]:
         commands: dict[str, list[str]] = {
             "gzip": ["gzip", "-nc", *options, *names],
             "xz": ["xz", "-T1", "-c", *options, *names],
+            "lzma": ["xz", "--format=lzma", "-T1", "-c", *options, *names],
             "bzip2": ["bzip2", "-c", *options, *names],
             "zstd": ["zstd", "-qc", *options, *names],
             "zip": ["zip", "-q", *options, str(out), *names],

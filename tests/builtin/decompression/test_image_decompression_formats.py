@@ -25,6 +25,7 @@ FORMATS = [
     ("gzip", "-1"),
     ("xz", "-1"),
     ("xz", "-0", "--check=sha256", "--block-size=1MiB"),
+    ("lzma", "-1"),
     ("bzip2", "-1"),
     ("zstd", "-3"),
     ("zstd", "--long=27", "--check"),
@@ -33,6 +34,9 @@ FORMATS = [
     ("zip", "-Z", "bzip2"),
     ("zip", "-fz"),
     ("7z", "-tzip", "-mm=LZMA", "-mx=1"),
+    ("7z", "-tzip", "-mm=Deflate64", "-mx=1"),
+    ("7z", "-tzip", "-mm=PPMd", "-mx=1"),
+    ("7z", "-tzip", "-mm=PPMd:o=16:mem=64m"),
     ("7z", "-mx=1"),
     ("7z", "-m0=lzma", "-mx=1"),
     ("7z", "-m0=bzip2", "-mx=1"),
@@ -203,8 +207,30 @@ def test_zstd_and_xz_in_zip_are_read(
 ) -> None:
     method = {"zstd": 93, "xz": 95}[kind]
     packed = make_zip(pack(kind, small), method=method, crc=zlib.crc32(small), size=len(small))
+    in_two = make_zip(pack(kind, small) * 2, method=method, crc=zlib.crc32(small * 2), size=2 * len(small))
 
     assert unpack(packed) == small
+    assert unpack(in_two) == small * 2
+
+
+@pytest.mark.parametrize("adjusted", [True, False])
+def test_a_zip_behind_the_marker_of_a_split_archive_is_read(
+    adjusted: bool, pack: Pack, unpack: Unpack, small: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "marked.zip"
+    path.write_bytes(b"PK00" + pack("zip", small))
+    if adjusted:
+        subprocess.run(["zip", "-qA", path], check=True)
+
+    assert unpack(path.read_bytes()) == small
+
+
+def test_an_lzma_file_with_a_length_is_read(pack: Pack, unpack: Unpack) -> None:
+    content = bytes(100_000) + b"the end"
+    packed = pack("lzma", content)
+
+    # A length instead of an end marker, as the first programs wrote it.
+    assert unpack(packed[:5] + len(content).to_bytes(8, "little") + packed[13:]) == content
 
 
 @pytest.mark.parametrize(

@@ -280,10 +280,134 @@ def test_encrypted_archives_are_refused(
     assert "password" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("method", "name"), [(1, "Shrink"), (6, "Implode"), (97, "compression method 97")], ids=str
+)
+def test_other_methods_in_zip_are_named(
+    method: int, name: str, make_zip: Callable[..., bytes], unpack: Unpack
+) -> None:
+    with pytest.raises(UnsupportedFormat) as caught:
+        unpack(make_zip(b"x", method=method, crc=0, size=1))
+
+    assert caught.value.message == f"zip: 'disk.raw' uses {name}, which is not supported here"
+    assert caught.value.hint == "unpack it with '7z x' and import the result"
+
+
 @pytest.mark.parametrize("method", ["Deflate64", "PPMd"])
-def test_other_methods_in_zip_are_named(method: str, pack: Pack, unpack: Unpack, small: bytes) -> None:
-    with pytest.raises(UnsupportedFormat, match=f"(?i){method}.*not supported here"):
-        unpack(pack("7z", small, "-tzip", f"-mm={method}"))
+def test_damage_in_rare_methods_of_zip_is_noticed(
+    method: str, pack: Pack, unpack: Unpack, small: bytes, make_zip: Callable[..., bytes]
+) -> None:
+    packed = pack("7z", small, "-tzip", f"-mm={method}")
+    noise = random.Random(3)
+    for _ in range(6):
+        damaged = bytearray(packed)
+        damaged[noise.randrange(60, len(packed) // 2)] ^= 0x10
+        with pytest.raises(VerificationFailed, match=r"zip: 'disk\.raw' is (damaged|cut off)"):
+            unpack(bytes(damaged))
+    data = packed[38:-76]
+    number = {"Deflate64": 9, "PPMd": 98}[method]
+    for length in (0, 1, 2, len(data) // 2):
+        cut = make_zip(data[:length], method=number, crc=zlib.crc32(small), size=len(small))
+        with pytest.raises(VerificationFailed, match=r"zip: 'disk\.raw' is (damaged|cut off)"):
+            unpack(cut)
+
+
+def test_a_ppmd_model_beyond_the_memory_is_refused(pack: Pack, unpack: Unpack, small: bytes) -> None:
+    # The model of a small file is small; this asks for one of 64 MiB.
+    packed = bytearray(pack("7z", small, "-tzip", "-mm=PPMd"))
+    packed[38:40] = (7 | 63 << 4).to_bytes(2, "little")
+
+    with pytest.raises(LimitExceeded, match="too large for the memory") as caught:
+        unpack(bytes(packed), decoder_memory="16 MiB")
+
+    assert "decoder_memory" in caught.value.hint
+
+
+def with_method(packed: bytes, identifier: bytes) -> bytes:
+    """Return a 7z archive of the method Copy, whose header is not packed, with the name of another method."""
+    start, length = struct.unpack_from("<QQ", packed, 12)
+    body, header = packed[32 : 32 + start], packed[32 + start : 32 + start + length]
+    coder = b"\x0b\x01\x00\x01"
+    assert header.count(coder + b"\x01\x00") == 1
+    header = header.replace(coder + b"\x01\x00", coder + bytes([len(identifier)]) + identifier)
+    rest = struct.pack("<QQI", start, len(header), zlib.crc32(header))
+    return packed[:8] + struct.pack("<I", zlib.crc32(rest)) + rest + body + header
+
+
+@pytest.mark.parametrize(
+    ("identifier", "name"),
+    [
+        ("0a", "the 7z method ARM64"),
+        ("0b", "the 7z method RISCV"),
+        ("04f71104", "the 7z method LZ4"),
+        ("7fff", "a 7z method, or several in a row,"),
+    ],
+)
+def test_methods_of_7z_that_cannot_be_read_are_named(
+    identifier: str, name: str, pack: Pack, unpack: Unpack, small: bytes
+) -> None:
+    packed = pack("7z", small, "-m0=copy", "-mhc=off")
+    assert unpack(with_method(packed, b"\x00")) == small
+
+    with pytest.raises(UnsupportedFormat) as caught:
+        unpack(with_method(packed, bytes.fromhex(identifier)))
+
+    assert caught.value.message == f"7z: 'disk.raw' uses {name}, which is not supported here"
+    assert caught.value.hint == "unpack it with '7z x' and import the result"
+
+
+def test_a_member_that_is_not_encrypted_is_read_beside_one_that_is(
+    pack_files: Pack, unpack: Unpack, small: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "disk.raw").write_bytes(small)
+    (tmp_path / "notes.txt").write_bytes(b"secret")
+    pack_files("7z", tmp_path, ["disk.raw"])
+    packed = pack_files("7z", tmp_path, ["notes.txt"], "-psecret")
+
+    assert unpack(packed, member="*.raw") == small
+    with pytest.raises(UnsupportedFormat, match=r"7z: 'notes\.txt' is encrypted"):
+        unpack(packed, member="*.txt")
+
+
+def test_a_cut_7z_may_be_the_first_part_of_several(
+    pack_files: Pack, unpack: Unpack, small: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "disk.raw").write_bytes(random.Random(4).randbytes(40_000))
+    subprocess.run(
+        ["7z", "a", "-bd", "-v16k", "a.7z", "disk.raw"], cwd=tmp_path, check=True, capture_output=True
+    )
+    parts = [path.read_bytes() for path in sorted(tmp_path.glob("a.7z.*"))]
+
+    with pytest.raises(VerificationFailed) as caught:
+        unpack(parts[0])
+
+    total = len(b"".join(parts))
+    assert (
+        f"7z: the archive is cut off after {16 << 10} of {total} bytes, or this is the first part of several"
+        in str(caught.value)
+    )
+    assert unpack(b"".join(parts)) == (tmp_path / "disk.raw").read_bytes()
+
+
+def test_parts_of_a_split_zip_are_named(unpack: Unpack, tmp_path: Path) -> None:
+    (tmp_path / "disk.raw").write_bytes(random.Random(4).randbytes(200_000))
+    subprocess.run(["zip", "-q", "-s", "64k", "a.zip", "disk.raw"], cwd=tmp_path, check=True)
+
+    with pytest.raises(
+        UnsupportedFormat, match="the image is the first part of a split zip archive"
+    ) as caught:
+        unpack((tmp_path / "a.z01").read_bytes())
+
+    assert "zip -s 0" in caught.value.hint
+
+
+@pytest.mark.parametrize("length", [1, 100])
+def test_a_zip_without_its_end_is_cut_off(length: int, pack: Pack, unpack: Unpack, small: bytes) -> None:
+    packed = pack("zip", small)[:-length]
+    with pytest.raises(VerificationFailed) as caught:
+        unpack(packed)
+
+    assert "damaged" in caught.value.message or f"cut off after {len(packed)} bytes" in caught.value.message
 
 
 @pytest.mark.parametrize("lie", [-1, 1, 1 << 20])

@@ -1,0 +1,22 @@
+"""Recognise files that are no disks: archives, documents, and disk formats that cannot be imported.
+
+Only the first bytes decide, never a name. A file that is not recognised here may be a disk.
+"""
+
+from __future__ import annotations
+
+from imageport.file_types.archives import ARCHIVES
+from imageport.file_types.documents import DOCUMENTS
+from imageport.file_types.signature import HEAD, FileType
+
+__all__ = ["HEAD", "FileType", "identify"]
+
+_SIGNATURES = (*ARCHIVES, *DOCUMENTS)
+
+
+def identify(head: bytes) -> FileType | None:
+    """Return the type of the file that begins with *head*, or None when it may be a disk."""
+    for signature in _SIGNATURES:
+        if signature.matches(head):
+            return signature.file_type
+    return None
