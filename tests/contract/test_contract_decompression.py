@@ -84,12 +84,12 @@ def test_080_an_lha_archive_is_unpacked(site: Site, tmp_path: Path) -> None:
     one = packed(tmp_path, "lha", disk=DISK)
     for done in both_ways(site, one):
         assert_stored(site, done, DISK)
-    for archive, message, code in (
-        (packed(tmp_path, "lha", disk=DISK, more=DISK), "2 files", "verification-failed"),
-        (one[:-1000], "lha", "transform-failed"),
+    for archive, message in (
+        (packed(tmp_path, "lha", disk=DISK, more=DISK), "2 files"),
+        (one[:-1000], "lha"),
     ):
         for done in both_ways(site, archive):
-            assert_refused(site, done, message, code)
+            assert_refused(site, done, message)
     needed = importlib.metadata.requires("imageport") or []
     assert [line for line in needed if line.startswith("lhafile") and ";" not in line]
 
