@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import pytest
 from pydantic import ValidationError
@@ -35,7 +35,9 @@ from imageport.http.transport import NetworkRules
         ("2001:db8::1", "documentation"),
         ("198.18.0.1", "benchmarks"),
         ("fec0::1", "reserved"),
-        ("64:ff9b:1::1", "reserved"),
+        ("64:ff9b:1::1", "unspecified"),
+        ("64:ff9b:1::10.0.0.1", "private"),
+        ("::ffff:0:10.0.0.1", "private"),
         ("::ffff:127.0.0.1", "loopback"),
         ("::127.0.0.1", "reserved"),
         ("64:ff9b::10.0.0.1", "private"),
@@ -47,7 +49,7 @@ from imageport.http.transport import NetworkRules
 def test_special_addresses_are_refused(address: str, kind: str) -> None:
     with pytest.raises(SourceRejected, match=kind) as caught:
         NetworkRules().check("name.example", ip_address(address))
-    assert "network.allow_networks" in caught.value.hint
+    assert "network: {allow_networks: [" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -64,6 +66,48 @@ def test_special_addresses_are_refused(address: str, kind: str) -> None:
 )
 def test_public_addresses_pass(address: str) -> None:
     NetworkRules().check("name.example", ip_address(address))
+
+
+METADATA = [
+    "169.254.169.254",
+    "169.254.170.2",
+    "169.254.170.23",
+    "169.254.42.42",
+    "169.254.0.23",
+    "100.100.100.200",
+    "168.63.129.16",
+    "192.0.0.192",
+    "fd00:ec2::254",
+    "fd00:ec2::23",
+    "fd20:ce::254",
+    "fd00:c1::a9fe:a9fe",
+    "fd00:42::42",
+    "fd00:a9fe:a9fe::1",
+    "fd00:100::100:200",
+    "fe80::a9fe:a9fe",
+]
+
+
+@pytest.mark.parametrize("address", METADATA)
+def test_a_wide_network_never_opens_a_metadata_address_and_its_own_entry_does(address: str) -> None:
+    metadata = ip_address(address)
+    wide = ["0.0.0.0/0", "::/0", "169.254.0.0/16", "fd00::/8", "fe80::/10"]
+    widest = [str(ip_network(f"{address}/{metadata.max_prefixlen - 1}", strict=False))]
+    for networks in (wide, widest, [*wide, *widest]):
+        rules = NetworkRules.model_validate({"allow_networks": networks})
+        with pytest.raises(SourceRejected) as caught:
+            rules.check("name.example", metadata)
+        entry = f"network: {{allow_networks: [{address}/{metadata.max_prefixlen}]}}"
+        assert f"{entry}; a wider network does not open this address" in caught.value.hint
+    NetworkRules.model_validate({"allow_networks": [address]}).check("name.example", metadata)
+
+
+@pytest.mark.parametrize("form", ["::ffff:{}", "64:ff9b::{}", "64:ff9b:1::{}", "::ffff:0:{}"])
+def test_no_ipv6_form_of_a_metadata_address_is_opened_by_a_wide_network(form: str) -> None:
+    rules = NetworkRules.model_validate({"allow_networks": ["::/0", "0.0.0.0/0"]})
+    with pytest.raises(SourceRejected, match="metadata"):
+        rules.check("name.example", ip_address(form.format("169.254.169.254")))
+    rules.check("name.example", ip_address(form.format("10.0.0.1")))
 
 
 def test_listed_networks_pass_and_their_neighbours_do_not() -> None:

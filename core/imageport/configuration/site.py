@@ -242,6 +242,7 @@ def _site_of(file: YamlFile, cwd: Path, environ: Mapping[str, str]) -> Site:
         file.positions,
     )
     site._folder = folder
+    site.network._site_file = file.path
     site._secrets = frozenset(variables.secrets)
     return site
 
