@@ -30,7 +30,8 @@ from imageport_builtin.patient_read import read_pieces
 class GlanceDirect(Plugin[NoConfig]):
     """Take the image from a file, from standard input (``-``), or from staging (no source at all).
 
-    A file of the caller is only read. Data in staging was put there with ``imageport images stage``.
+    A file of the caller is only read, and has to be one that ``local_paths`` of the site file permits. Data in staging
+    was put there with ``imageport images stage``.
     """
 
     stability = "stable"
@@ -46,6 +47,8 @@ class GlanceDirect(Plugin[NoConfig]):
             )
         if source.uri is None and ctx.staged is None:
             raise _nothing_staged(image)
+        if source.uri not in (None, "-") and source.method == "glance-direct":
+            _found(source.uri, ctx)
 
     @hookimpl
     def stage(self, source: Source, image: ImageRecord, ctx: Context) -> ImageData:
@@ -56,17 +59,23 @@ class GlanceDirect(Plugin[NoConfig]):
             if ctx.staged is None:
                 raise _nothing_staged(image)
             return _staged(ctx.staged, image)
-        path = Path(source.uri).expanduser()
-        with _explaining(path):
-            kind = path.stat().st_mode
+        file = _found(source.uri, ctx)
+        with _explaining(source.uri):
+            kind = file.stat().st_mode
             if stat.S_ISFIFO(kind) or stat.S_ISBLK(kind) or stat.S_ISCHR(kind):
-                return ImageData.from_chunks(lambda: _special_file(path, ctx))
+                return ImageData.from_chunks(lambda: _special_file(source.uri or "", file, ctx))
             if not stat.S_ISREG(kind):
                 raise SourceUnavailable(
-                    f"{path} is no file", hint="name an image file, or - for standard input"
+                    f"{source.uri} is no file", hint="name an image file, or - for standard input"
                 )
-            with path.open("rb"):
-                return ImageData.from_file(path)
+            with file.open("rb"):
+                return ImageData.from_file(file)
+
+
+def _found(uri: str, ctx: Context) -> Path:
+    path = Path(uri).expanduser()
+    with _explaining(path):
+        return ctx.local_files.find(path)
 
 
 def _nothing_staged(image: ImageRecord) -> Conflict:
@@ -98,10 +107,10 @@ def _standard_input(ctx: Context) -> Chunks:
         yield from read_pieces(sys.stdin.fileno(), ctx)
 
 
-def _special_file(path: Path, ctx: Context) -> Chunks:
-    with _explaining(path):
+def _special_file(name: str, file: Path, ctx: Context) -> Chunks:
+    with _explaining(name):
         # Opening a pipe would wait for its writer.
-        descriptor = os.open(path, os.O_RDONLY | (os.O_NONBLOCK if path.is_fifo() else 0))
+        descriptor = os.open(file, os.O_RDONLY | (os.O_NONBLOCK if file.is_fifo() else 0))
         try:
             os.set_blocking(descriptor, True)
             yield from read_pieces(descriptor, ctx)

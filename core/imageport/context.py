@@ -17,6 +17,7 @@ from imageport.data import ImageData
 from imageport.errors import Cancelled, LimitExceeded, TransformFailed
 from imageport.inspection import InspectionPolicy
 from imageport.limits import Limits, format_size
+from imageport.rules.local_files import LocalFiles
 from imageport.scratch import require_space, space_taken, writing_to
 from imageport.sparse import SparseFile
 from imageport.values import Caller, Event, Location
@@ -32,7 +33,8 @@ _numbers = itertools.count(1)
 class Context:
     """The services of one import, as seen by one step (``step`` is its label).
 
-    ``http`` is the only way to the network: every url, redirect and address is checked there. ``replicas`` are the
+    ``http`` is the only way to the network: every url, redirect and address is checked there. ``local_files`` is the
+    only way to files that a caller names: they are checked there. ``replicas`` are the
     copies that exist of the image, the best first. ``staged`` is the file that ``images stage`` put in staging, if
     there is one. ``partial``, where the pipeline says ``staging: file``, is what the source is spooled to, and what is
     there of it from an import that was killed. ``inspection`` is what the image has to be, by its user and by the
@@ -51,6 +53,7 @@ class Context:
     staged: Path | None = None
     stream_only: bool = False
     inspection: InspectionPolicy = field(default_factory=InspectionPolicy)
+    local_files: LocalFiles = field(default_factory=LocalFiles)
     partial: PartialSource | None = None
     work_folder: Path
     emit: Callable[[Event], None]

@@ -31,11 +31,15 @@ def _no_properties() -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks for something. What they make belongs to ``owner``: their project, or they themselves without one."""
+    """Who asks for something. What they make belongs to ``owner``: their project, or they themselves without one.
+
+    ``is_remote`` is true for callers of a service, who have no files of their own on this machine.
+    """
 
     user: str
     project: str | None = None
     roles: frozenset[str] = frozenset({"member"})
+    is_remote: bool = False
 
     @property
     def owner(self) -> str:

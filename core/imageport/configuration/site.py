@@ -74,6 +74,11 @@ class Site(BaseModel):
     enabled_methods: list[str] | None = Field(
         default=None, description="Import methods that may be used; without a list, every installed one."
     )
+    local_paths: list[Path] | None = Field(
+        default=None,
+        description="Folders from which images may be imported by path; links that lead out of them are refused. "
+        "Without a list, the files that the caller may read; for callers of a service, none.",
+    )
     network: NetworkRules = Field(default_factory=NetworkRules, description="What may be connected to.")
     digests: list[str] = Field(
         default_factory=lambda: ["md5", "sha512"],
@@ -216,6 +221,7 @@ def _site_of(file: YamlFile, cwd: Path, environ: Mapping[str, str]) -> Site:
     variables = Variables(None, {}, {}, environ, folder, scopes=("env", "file"))
     tree = _with_defaults(expand_tree(file, file.data, variables, problems), environ)
     add_untold(problems, _store_problems(file, tree))
+    _anchor_local_paths(file, tree, folder, problems)
     _take_staging_for_path(file, tree, problems)
     try:
         for key, model in (("staging", StagingRules), ("network", NetworkRules)):
@@ -245,6 +251,18 @@ def _site_of(file: YamlFile, cwd: Path, environ: Mapping[str, str]) -> Site:
     site.network._site_file = file.path
     site._secrets = frozenset(variables.secrets)
     return site
+
+
+def _anchor_local_paths(file: YamlFile, tree: dict[str, Any], folder: Path, problems: list[Problem]) -> None:
+    paths = tree.get("local_paths")
+    if not isinstance(paths, list):
+        return
+    for index, path in enumerate(paths):
+        if isinstance(path, str):
+            try:
+                paths[index] = folder / expanded(path)
+            except ValueError as error:
+                problems.append(file.problem(("local_paths", index), str(error)))
 
 
 def _take_staging_for_path(file: YamlFile, tree: dict[str, Any], problems: list[Problem]) -> None:

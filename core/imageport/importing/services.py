@@ -20,6 +20,7 @@ from imageport.importing.plan import Plan
 from imageport.importing.staging import Staging
 from imageport.importing.stores import Stores
 from imageport.inspection import InspectionPolicy
+from imageport.rules.local_files import LocalFiles
 from imageport.values import Caller, Event, ImageRecord, Location, Source
 
 log = logging.getLogger("imageport")
@@ -85,6 +86,7 @@ def build_context(
             nonfatal=frozenset(site.gpt_safety_checks_nonfatal),
             largest=site.limits.image_size_cap,
         ),
+        local_files=LocalFiles.of(site.local_paths, caller),
         work_folder=staging.directory,
         emit=emit,
         read_replica=lambda location: stores.read(location, context),

@@ -57,7 +57,8 @@ def stage(
     too many for the cap or the disk, ``OverQuota``, and ``Conflict`` when the image has data already, or gets some
     meanwhile. After a failure it is queued again, and nothing is left in staging.
     """
-    expected, needed = _looked_at(file, size)
+    local = _found(file, ctx)
+    expected, needed = _looked_at(file, local, size)
     ctx.require_below_cap(expected)
     with staging.incoming(image_id) as incoming:
         # An uploading image without data is left over from a command that was killed.
@@ -72,7 +73,7 @@ def stage(
             _tell(ctx, catalog, image_id)
             require_room_to_bring(quotas, catalog, before, expected)
             with interruption.raising():
-                pieces = ctx.capped(_pieces(file))
+                pieces = ctx.capped(_pieces(file, local))
                 count = incoming.write(pieces if size is None else _exactly(size, pieces), needed=needed)
             require_room_to_bring(quotas, catalog, before, count)
             with catalog.changing_status(image_id, of=("uploading",), to="uploading", size=count):
@@ -154,17 +155,25 @@ def verified(record: ImageRecord, store: str, data: ImageData) -> ImageData:
     return data
 
 
-def _looked_at(file: str, size: int | None) -> tuple[int | None, int | None]:
-    """Return the bytes of the data and those it takes on disk, as far as they are known before it is read."""
+def _found(file: str, ctx: Context) -> Path | None:
+    """Return where to open *file*, if the caller may import it; None for standard input."""
     if file == "-":
+        return None
+    with _explaining(file):
+        return ctx.local_files.find(Path(file))
+
+
+def _looked_at(file: str, local: Path | None, size: int | None) -> tuple[int | None, int | None]:
+    """Return the bytes of the data and those it takes on disk, as far as they are known before it is read."""
+    if local is None:
         return size, size
     with _explaining(file):
-        status = Path(file).stat()
+        status = local.stat()
         if not stat.S_ISREG(status.st_mode):
             return size, size
         if size is not None:
             _require_size(status.st_size, size)
-        return status.st_size, space_taken(Path(file))
+        return status.st_size, space_taken(local)
 
 
 def _exactly(size: int, chunks: Chunks) -> Chunks:
@@ -190,15 +199,15 @@ def _wrong_size(found: str, size: int) -> SourceRejected:
     )
 
 
-def _pieces(file: str) -> Chunks:
+def _pieces(file: str, local: Path | None) -> Chunks:
     """Read a file, a pipe, a device or standard input."""
     with _explaining(file):
-        if file == "-":
+        if local is None:
             yield from _read(sys.stdin.buffer)
-        elif stat.S_ISREG(Path(file).stat().st_mode):
-            yield from ImageData.from_file(Path(file)).chunks()
+        elif stat.S_ISREG(local.stat().st_mode):
+            yield from ImageData.from_file(local).chunks()
         else:
-            with Path(file).open("rb") as opened:
+            with local.open("rb") as opened:
                 yield from _read(opened)
 
 

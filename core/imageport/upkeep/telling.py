@@ -16,6 +16,7 @@ from imageport.importing.observing import Observers
 from imageport.importing.plan import bind
 from imageport.plugins.binding import BoundStep
 from imageport.plugins.catalogue import Catalogue
+from imageport.rules.local_files import LocalFiles
 from imageport.upkeep.housekeeping import maintenance_context
 from imageport.values import Caller, Event
 
@@ -32,7 +33,9 @@ def telling_context(site: Site, catalogue: Catalogue, caller: Caller) -> Iterato
         observers.emit(replace(event, record=record), context)
 
     with maintenance_context(site) as silent:
-        context = replace(silent, caller=caller, emit=emit)
+        context = replace(
+            silent, caller=caller, emit=emit, local_files=LocalFiles.of(site.local_paths, caller)
+        )
         try:
             yield context
         finally:
