@@ -106,6 +106,8 @@ class GlanceDownload(Plugin[GlanceDownloadConfig]):
                 hint="raise limits.image_size_cap in the site file if images this large are expected",
             )
         response = _opened(f"{url}/file", session, ctx)
+        # A proxy may compress the data on its way.
+        response.decode()
         if response.length not in (None, remote.size):
             response.close()
             raise _wrong_size(shown, f"{response.length}", remote)

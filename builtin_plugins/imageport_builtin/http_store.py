@@ -30,6 +30,8 @@ class HttpStore(Plugin[NoConfig]):
         """Open the url of *location*."""
         try:
             response = ctx.http.get(location.url)
+            if not response.is_as_published:
+                response.decode()
         except SourceUnavailable as error:
             raise _store_failed(error) from error
         return ImageData.from_chunks(lambda: _body(response), size=response.length)

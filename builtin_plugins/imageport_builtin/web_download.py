@@ -97,6 +97,10 @@ class WebDownload(Plugin[WebDownloadConfig]):
     Resumes broken connections, and refuses empty bodies, web pages and whatever differs from the checksum. What cannot
     be resumed, or has another digest than it should, is fetched once more from the beginning, or from each of the
     mirrors. With a checksum, a mirror may also go on where another place broke off.
+
+    The image is the file as published: what a server compresses while it sends it (``Content-Encoding: gzip``) is
+    unpacked, unless the file has the name of a compressed one; with a checksum, the form that has it is kept. The bytes
+    decide what is a web page, not the label of the server.
     """
 
     stability = "stable"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import socket
@@ -366,6 +367,14 @@ def test_metadata_that_make_no_sense_are_refused(
     serve(glance, **change)
     with pytest.raises(SourceUnavailable, match=f"did not describe an image.*: {next(iter(change))}"):
         stage(plugin(glance), ctx)
+
+
+def test_data_that_a_proxy_compresses_is_stored_as_the_other_glance_has_it(
+    glance: HttpServer, ctx: Context
+) -> None:
+    serve(glance)
+    glance.answer(f"{IMAGE}/file", content(gzip.compress(BODY), headers={"Content-Encoding": "gzip"}))
+    assert read(stage(plugin(glance), ctx)) == BODY
 
 
 @pytest.mark.parametrize("body", [BODY[:-1], BODY + b"x"], ids=["short", "long"])

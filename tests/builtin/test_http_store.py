@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,16 @@ def test_a_copy_is_read_from_its_url(http_server: HttpServer, ctx: Context) -> N
     data = HttpStore(NoConfig()).store_read(Location(url=http_server.publish("/copy", BODY)), ctx)
     assert data.size == len(BODY)
     assert b"".join(data.chunks()) == BODY
+
+
+@pytest.mark.parametrize("name", ["/copy", "/copy.gz"])
+def test_a_copy_that_is_compressed_while_it_is_sent_is_read_as_stored(
+    http_server: HttpServer, ctx: Context, name: str
+) -> None:
+    packed = gzip.compress(BODY)
+    url = http_server.answer(name, content(packed, headers={"Content-Encoding": "gzip"}))
+    data = HttpStore(NoConfig()).store_read(Location(url=url), ctx)
+    assert b"".join(data.chunks()) == (packed if name.endswith(".gz") else BODY)
 
 
 def test_a_missing_copy_is_a_failure_of_the_store(http_server: HttpServer, ctx: Context) -> None:

@@ -71,6 +71,17 @@ def test_a_silent_name_server_is_given_up_after_the_connect_timeout(name_server:
     assert caught.value.retry
 
 
+def test_a_deadline_that_passes_while_a_name_is_asked_for_names_that_as_the_cause(
+    name_server: SilentNameServer,
+) -> None:
+    limits = Limits(connect_timeout=0.3, read_timeout=5, download_deadline=0.5)
+    transport = make_transport(resolver=name_server.resolve, limits=limits)
+    with pytest.raises(
+        SourceUnavailable, match=r"mirror\.example cannot be resolved: no name server answered"
+    ):
+        transport.get("http://mirror.example/disk")
+
+
 def test_tries_of_one_download_wait_for_one_question_and_take_its_late_answer(
     name_server: SilentNameServer, http_server: HttpServer
 ) -> None:

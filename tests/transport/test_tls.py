@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import ssl
 import subprocess
 import threading
@@ -163,6 +164,34 @@ def test_a_dropped_tls_connection_is_resumed(https_server: HttpServer, authority
     with transport.get(url) as response:
         assert b"".join(response.chunks()) == BODY
     assert https_server.requests[1].headers["Range"] == "bytes=1500000-"
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_a_body_without_length_ends_only_when_tls_is_closed(
+    https_server: HttpServer, authority: Authority, complete: bool
+) -> None:
+    """A connection that was cut in between must not look like the end of the body."""
+
+    def answer(reply: Reply) -> None:
+        reply.head(200, {})
+        reply.write(BODY)
+        if complete:
+            secured = reply.connection
+            assert isinstance(secured, ssl.SSLSocket)
+            secured.settimeout(5)
+            # The client closes without an answer to this, and need not.
+            with contextlib.suppress(OSError):
+                secured.unwrap()
+
+    transport = make_transport(resolver=RESOLVER, ca_bundle=authority.bundle)
+    response = transport.get(https_server.answer("/disk", answer))
+    if complete:
+        assert b"".join(response.chunks()) == BODY
+    else:
+        with pytest.raises(
+            SourceUnavailable, match="the connection broke after 2560000 of an unknown number"
+        ):
+            list(response.chunks())
 
 
 def test_a_stalled_tls_connection_ends(https_server: HttpServer, authority: Authority) -> None:

@@ -155,6 +155,7 @@ class WatchedTlsSocket(ssl.SSLSocket):
     """A TLS socket whose reads end when its watch says so."""
 
     watch: Watch
+    suppress_ragged_eofs: bool
 
     def recv_into(self, buffer: Buffer, nbytes: int | None = None, flags: int = 0) -> int:
         """Receive into *buffer*. Raises what ``Watch.receive`` raises."""
@@ -183,7 +184,10 @@ class PinnedHTTPSConnection(HTTPSConnection):
     def connect(self) -> None:
         """Connect and shake hands, then put the watch on the TLS socket that replaced the plain one."""
         super().connect()
-        cast(WatchedTlsSocket, self.sock).watch = self.watch
+        secured = cast(WatchedTlsSocket, self.sock)
+        secured.watch = self.watch
+        # The end of a body without length is only certain when the server closes TLS, too (RFC 9112, 9.8).
+        secured.suppress_ragged_eofs = False
 
 
 def answer_of(connection: PinnedHTTPConnection | PinnedHTTPSConnection) -> http.client.HTTPResponse:

@@ -104,8 +104,14 @@ class HttpTransport:
             except SourceUnavailable as error:
                 if not error.retry:
                     raise
-                asked = error.retry_after
-            watch.pause(0.25 * 2**attempt, asked=asked)
+                trouble = error
+            try:
+                watch.pause(0.25 * 2**attempt, asked=trouble.retry_after)
+            except SourceUnavailable:
+                if trouble.retry_after is None:
+                    # The time is over, and this is what it was spent on.
+                    raise trouble from None
+                raise
         return self._follow(first, headers or {}, rest, watch)
 
     def get_text(self, url: str, *, limit: int = 1 << 20) -> str:
