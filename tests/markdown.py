@@ -34,6 +34,14 @@ from urllib.parse import quote
 HOME = "/home/you"
 PORT = "8000"
 
+#: Environment in which pip installs from this machine alone, and builds with what is in the environment of the tests.
+PIP_WITHOUT_NETWORK = {
+    "PIP_NO_INDEX": "1",
+    "PIP_NO_DEPS": "1",
+    "PIP_NO_BUILD_ISOLATION": "0",
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+}
+
 #: Seconds after which a command is taken to hang.
 PATIENCE = 120
 

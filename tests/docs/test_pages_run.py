@@ -8,7 +8,7 @@ from urllib.parse import quote
 import psycopg
 import pytest
 from ruamel.yaml import YAML
-from tests.markdown import Block, blocks_of, play
+from tests.markdown import PIP_WITHOUT_NETWORK, Block, blocks_of, play
 
 DOCS = Path(__file__).parents[2] / "docs"
 TUTORIALS = sorted(DOCS.glob("tutorial/*.md"))
@@ -23,12 +23,9 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {
         "PYTHONPATH": site,
         "PIP_TARGET": site,
-        "PIP_NO_INDEX": "1",
-        "PIP_NO_DEPS": "1",
-        "PIP_NO_BUILD_ISOLATION": "0",
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_ROOT_USER_ACTION": "ignore",
         "PIP_QUIET": "1",
+        **PIP_WITHOUT_NETWORK,
     }
 
 

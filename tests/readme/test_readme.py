@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 from tests.http_server import HttpServer
-from tests.markdown import play
+from tests.markdown import PIP_WITHOUT_NETWORK, play
 
 from imageport.errors import ExitCode
 
@@ -15,7 +15,7 @@ PROJECT = Path(__file__).parents[2]
 
 
 def test_the_readme_runs(clone: Path, internet: HttpServer, site_file: Path) -> None:
-    play(clone / "README.md", clone, {"IMAGEPORT_CONFIG": str(site_file)})
+    play(clone / "README.md", clone, {"IMAGEPORT_CONFIG": str(site_file), **PIP_WITHOUT_NETWORK})
     assert any(path.endswith("genericcloud-amd64.qcow2") for path in internet.paths())
     assert len([path for path in clone.glob("demo-run/images/*/*") if path.is_file()]) == 2
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -88,14 +89,14 @@ def test_zeros_do_not_count(kind: str, output_format: str, make: Make, bench: Be
 
 @pytest.fixture
 def stopping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Replace:
-    """Run the real program through a script, which writes its number to a file beside."""
+    """Run the real program through a script, which writes its number to a file beside it; ``$python`` in it is ours."""
 
     def replace(program: str, script: str) -> None:
         real = subprocess.run(["which", program], check=True, capture_output=True, text=True).stdout.strip()
         folder = tmp_path / "programs"
         folder.mkdir(exist_ok=True)
         path = folder / program
-        path.write_text(f"#!/bin/sh\nreal={real}\n{script}\n")
+        path.write_text(f"#!/bin/sh\nreal={real} python='{sys.executable}'\n{script}\n")
         path.chmod(0o755)
         monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
@@ -128,7 +129,7 @@ def stopped_export(stopping: Replace, tmp_path: Path, bench: Bench) -> Callable[
         for _ in range(16):
             file.write(os.urandom(1 * MIB).ljust(CHUNK_SIZE, b"\1"))
     subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", disk, image], check=True)
-    stopping("qemu-nbd", f'echo $$ > {number}\nexec "$real" "$@"')
+    stopping("qemu-nbd", f'echo $$ > \'{number}\'\nexec "$real" "$@"')
     size = disk.stat().st_size
 
     def begin() -> ImageData:
@@ -165,7 +166,7 @@ def test_a_cancelled_import_ends_a_qemu_nbd_that_is_stopped(
 #: A server whose answer comes byte by byte, each before a wait for bytes ends.
 TRICKLE = """
 while [ "$1" != --socket ]; do shift; done
-exec python3 -c '
+exec "$python" -c '
 import socket, sys, time
 server = socket.socket(socket.AF_UNIX)
 server.bind(sys.argv[1])

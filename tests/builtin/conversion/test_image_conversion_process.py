@@ -11,12 +11,13 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from imageport import Cancelled, ImageportError, LimitExceeded, TransformFailed, VerificationFailed
-from imageport_builtin import qemu_img
+from imageport_builtin import qemu_export, qemu_img
 
 if TYPE_CHECKING:
     from tests.builtin.conversion.conftest import Bench
@@ -37,7 +38,7 @@ def _replacing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Re
         folder = tmp_path / "programs"
         folder.mkdir(exist_ok=True)
         program = folder / name
-        program.write_text(f"#!/bin/sh\nreal={real}\n{script}\n")
+        program.write_text(f"#!/bin/sh\nreal={real} python='{sys.executable}'\n{script}\n")
         program.chmod(0o755)
         monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
@@ -280,7 +281,7 @@ exec "$real" "$@"
 
 ANSWER_NONSENSE = """
 while [ "$1" != --socket ]; do shift; done
-exec python3 -c '
+exec "$python" -c '
 import socket, sys
 server = socket.socket(socket.AF_UNIX)
 server.bind(sys.argv[1])
@@ -330,13 +331,16 @@ def test_a_failing_export_fails_the_import_and_leaves_nothing(
 
 
 def test_stores_that_take_their_time_are_not_the_programs_fault(
-    make: Callable[[str], Path], bench: Bench
+    make: Callable[[str], Path], bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Only the stores take time here, by a clock of the test."""
+    now = [0.0]
+    monkeypatch.setattr(qemu_export, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=time.sleep))
     bench.limit(conversion_deadline=1)
     size = bench.disk.stat().st_size
     found = []
     for piece in qemu_img.raw_disk(make("qcow2 v3"), "qcow2", bench.ctx, size=size).chunks():
-        time.sleep(1.2)
+        now[0] += 1.2
         found.append(bytes(piece))
     assert b"".join(found) == bench.disk.read_bytes()
 
