@@ -249,10 +249,10 @@ def confidential(url: str) -> set[str]:
     scheme, rest = (start["scheme"] or "", url[start.end() :]) if start else ("", url)
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
     userinfo, _, place = rest.rpartition("@") if {":", "@"} & set(authority) else ("", "", rest)
-    user, colon, password = userinfo.partition(":")
+    user, _, password = userinfo.partition(":")
     query = re.search(r"\?[^#]*", place)
     # A user without a password is a token on the web; elsewhere it is a name.
-    token = "" if colon or scheme.lower() not in ("http", "https") else user
+    token = "" if password or scheme.lower() not in ("http", "https") else user
     parts = {userinfo if password or token else "", password, token, query[0] if query else ""}
     return {*parts, *map(unquote, parts)} - {""}
 
