@@ -205,8 +205,11 @@ def test_only_root_asks_what_another_account_may_read(
     monkeypatch: pytest.MonkeyPatch, effective_user: int, caller: str, reader: str | None
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: effective_user)
+    monkeypatch.setenv("LOGNAME", "root")
     files = LocalFiles.of(None, Caller(user=caller))
     assert (files.folders, files.reader) == (None, reader)
+    monkeypatch.setenv("LOGNAME", caller)
+    assert LocalFiles.of(None, Caller(user=caller)).reader is None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can ask on behalf of another account")

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from imageport import SourceRejected, unwrap_address
+from imageport.configuration.site import load_site
 from imageport.http.transport import NetworkRules
 
 
@@ -66,6 +68,20 @@ def test_special_addresses_are_refused(address: str, kind: str) -> None:
 )
 def test_public_addresses_pass(address: str) -> None:
     NetworkRules().check("name.example", ip_address(address))
+
+
+def test_the_hint_is_the_line_to_add_to_the_site_file(tmp_path: Path) -> None:
+    entry = "network: {allow_networks: [127.0.0.1/32]}"
+    (tmp_path / "own.yaml").write_text("network: {}\n")
+    home = {"HOME": str(tmp_path)}
+    for explicit, place in (
+        (None, "a site file, such as imageport.yaml in this folder"),
+        ("own.yaml", "own.yaml"),
+    ):
+        site = load_site(explicit, environ=home, cwd=tmp_path)
+        with pytest.raises(SourceRejected, match=r"^127\.0\.0\.1 is a loopback address$") as caught:
+            site.network.check("127.0.0.1", ip_address("127.0.0.1"))
+        assert caught.value.hint == f"if images may come from there, add to {place}: {entry}"
 
 
 METADATA = [

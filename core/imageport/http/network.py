@@ -96,9 +96,7 @@ class NetworkRules(BaseModel):
     allow_downgrade: bool = Field(default=False, description="Follow redirects from https to http.")
 
     #: Where these rules stand, for hints.
-    _site_file: str = PrivateAttr(
-        default="the site file (none was found; imageport.yaml in this folder is one)"
-    )
+    _site_file: str = PrivateAttr(default="a site file, such as imageport.yaml in this folder")
 
     @field_validator("proxy")
     @classmethod

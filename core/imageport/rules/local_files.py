@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import pwd
 import subprocess
@@ -34,7 +35,8 @@ class LocalFiles:
     def of(cls, folders: Sequence[Path] | None, caller: Caller) -> LocalFiles:
         """Return what *caller* may import on a site whose ``local_paths`` are *folders* (None: not set).
 
-        A remote caller has no files on this machine.
+        A remote caller has no files on this machine. When root acts for another account, what that may read counts.
+        Root in a session of another user (``su``) acts for itself.
         """
         if folders is None and caller.is_remote:
             return cls(())
@@ -88,10 +90,10 @@ def _close_all(descriptors: list[int]) -> None:
 
 
 def _is_other_account(user: str) -> bool:
-    """Return whether *user* is an account of this machine that may do less than root."""
+    """Return whether *user* is an account that may do less than root, and not that of this session."""
     try:
-        return pwd.getpwnam(user).pw_uid != 0
-    except KeyError:
+        return pwd.getpwnam(user).pw_uid != 0 and user != getpass.getuser()
+    except (KeyError, OSError):
         return False
 
 
