@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from http import HTTPStatus
 from typing import Any, Final
 
-from urllib3 import HTTPHeaderDict
-
 from imageport.errors import SourceRejected, SourceUnavailable
-from imageport.http.connections import (
-    PinnedHTTPConnection,
-    PinnedHTTPSConnection,
-    Watch,
-    answer_of,
-    expiry_of,
-    tls_context,
-)
+from imageport.http.connections import Watch
 from imageport.http.exchange import Exchange, Rest
-from imageport.http.failures import (
-    CONNECTION_ERRORS,
-    not_trusted,
-    refused,
-    unclear_end,
-    unreachable,
-    unrequested_part,
-    unusable_proxy,
-)
+from imageport.http.failures import refused, unrequested_part
 from imageport.http.filenames import filename_of
-from imageport.http.headers import announced_length
 from imageport.http.names import Names, system_resolver
 from imageport.http.network import IPAddress, NetworkRules
+from imageport.http.requests import Requests
 from imageport.http.responses import HttpResponse
-from imageport.http.urls import Url, as_address, normal_host
+from imageport.http.urls import Url
 from imageport.limits import Limits
 
 __all__ = ["HttpResponse", "HttpTransport", "IPAddress", "NetworkRules", "Rest"]
@@ -72,13 +52,12 @@ class HttpTransport:
     ) -> None:
         self._rules = rules
         self._limits = limits
-        self._validate = validate
         self._cancelled = cancelled
         patience = min(limits.connect_timeout, limits.download_deadline)
-        self._names = Names(rules, resolver, patience=patience, cancelled=cancelled)
+        names = Names(rules, resolver, patience=patience, cancelled=cancelled)
+        self._requests = Requests(rules, limits, validate, names)
         self._lock = threading.Lock()
         self._open: list[HttpResponse] = []
-        self._agent = f"imageport/{importlib.metadata.version('imageport')}"
 
     def get(
         self,
@@ -158,8 +137,7 @@ class HttpTransport:
         is empty. Raises ``SourceRejected`` when one of the addresses is not permitted, ``SourceUnavailable`` when
         the name cannot be resolved within ``limits.connect_timeout``, and ``Cancelled``.
         """
-        name = normal_host(host)
-        return () if self._proxy and not as_address(name) else self._names.checked(name)
+        return self._requests.resolve(host)
 
     def close(self) -> None:
         """Hang up on every answer that is still open."""
@@ -167,14 +145,6 @@ class HttpTransport:
             still_open, self._open = self._open, []
         for response in still_open:
             response.close()
-
-    @cached_property
-    def _tls(self) -> ssl.SSLContext:
-        return tls_context(self._rules.ca_bundle)
-
-    @cached_property
-    def _proxy(self) -> Url | None:
-        return Url.parse(self._rules.proxy) if self._rules.proxy else None
 
     def _follow(
         self, first: Url, headers: Mapping[str, str], rest: Rest | None, watch: Watch
@@ -184,7 +154,7 @@ class HttpTransport:
         page: Url | None = None
         seen = {str(first)}
         for _ in range(MAX_REDIRECTS + 1):
-            sent = self._headers(url)
+            sent = self._requests.headers(url)
             if at_home:
                 if first.basic_authorization:
                     sent["Authorization"] = first.basic_authorization
@@ -192,7 +162,7 @@ class HttpTransport:
             redirected_from = None if page is None else str(page)
             with _naming(page):
                 asked = {**sent, **(rest.headers if rest else {})}
-                exchange = self._exchange("GET", url, asked, watch, redirected_from=redirected_from)
+                exchange = self._requests.send("GET", url, asked, watch, redirected_from=redirected_from)
             if exchange.answer.status not in _REDIRECTS:
                 return self._opened(url, exchange, sent, watch, rest=rest, page=page, asked=first)
             exchange.close()
@@ -239,7 +209,7 @@ class HttpTransport:
         redirected_from = None if page is None else str(page)
 
         def reopen(extra: Mapping[str, str], watch: Watch) -> Exchange:
-            return self._exchange("GET", url, {**sent, **extra}, watch, redirected_from=redirected_from)
+            return self._requests.send("GET", url, {**sent, **extra}, watch, redirected_from=redirected_from)
 
         if rest is not None and rest.misfit(exchange.answer) is not None:
             rest = None
@@ -267,92 +237,16 @@ class HttpTransport:
             self._open = [other for other in self._open if not other.closed] + [response]
         return response
 
-    def _exchange(
-        self,
-        method: str,
-        url: Url,
-        headers: Mapping[str, str],
-        watch: Watch,
-        *,
-        body: bytes | None = None,
-        redirected_from: str | None = None,
-    ) -> Exchange:
-        """Have *url* checked, connect, send the request and read the head of the answer."""
-        self._validate(str(url), redirected_from)
-        if url.scheme not in ("http", "https"):
-            raise SourceRejected(
-                f"{url.shown} cannot be fetched: its scheme is {url.scheme}", hint="use http or https"
-            )
-        addresses = self.resolve(url.host)
-        connection = self._connection(url, addresses, watch)
-        try:
-            connection.connect()
-            forwarded = self._proxy and url.scheme == "http"
-            connection.request(
-                method, str(url) if forwarded else url.target, body, headers, preload_content=False
-            )
-            exchange = Exchange(connection, answer_of(connection))
-        except ssl.SSLCertVerificationError as error:
-            connection.close()
-            ended = None if self._proxy else expiry_of(addresses, url.host, connection.port, watch)
-            raise not_trusted(url, error, ended=ended) from error
-        except CONNECTION_ERRORS as error:
-            connection.close()
-            raise unreachable(url, error, proxy=self._proxy) from error
-        except BaseException:
-            connection.close()
-            raise
-        try:
-            announced_length(exchange.answer.headers)
-        except ValueError as error:
-            exchange.close()
-            raise unclear_end(url, str(error)) from None
-        return exchange
-
     def _post(
         self, target: Url, payload: Any, watch: Watch, *, content_type: str = "application/json"
     ) -> Exchange:
-        headers = self._headers(target)
+        headers = self._requests.headers(target)
         headers["Content-Type"] = content_type
-        exchange = self._exchange("POST", target, headers, watch, body=json.dumps(payload).encode())
+        exchange = self._requests.send("POST", target, headers, watch, body=json.dumps(payload).encode())
         if not 200 <= exchange.answer.status < 300:
             exchange.close()
             raise refused(target, exchange)
         return exchange
-
-    def _connection(
-        self, url: Url, addresses: Sequence[IPAddress], watch: Watch
-    ) -> PinnedHTTPConnection | PinnedHTTPSConnection:
-        via = self._proxy or url
-        connection: PinnedHTTPConnection | PinnedHTTPSConnection
-        if url.scheme == "https":
-            connection = PinnedHTTPSConnection(via.host, via.effective_port, ssl_context=self._tls)
-            if self._proxy:
-                connection.set_tunnel(url.host, url.effective_port, headers=self._proxy_headers())
-        else:
-            connection = PinnedHTTPConnection(via.host, via.effective_port)
-        connection.timeout = self._limits.read_timeout
-        connection.addresses = self._proxy_addresses(self._proxy) if self._proxy else addresses
-        connection.watch = watch
-        return connection
-
-    def _proxy_addresses(self, proxy: Url) -> tuple[IPAddress, ...]:
-        try:
-            return self._names.look_up(proxy.host)
-        except SourceUnavailable as error:
-            raise unusable_proxy(proxy, error.message) from error
-
-    def _headers(self, url: Url) -> HTTPHeaderDict:
-        headers = HTTPHeaderDict({"User-Agent": self._agent, "Accept-Encoding": "identity"})
-        if self._proxy and url.scheme == "http":
-            headers.update(self._proxy_headers())
-        if url.basic_authorization:
-            headers["Authorization"] = url.basic_authorization
-        return headers
-
-    def _proxy_headers(self) -> dict[str, str]:
-        authorization = self._proxy.basic_authorization if self._proxy else None
-        return {"Proxy-Authorization": authorization} if authorization else {}
 
 
 @contextmanager
