@@ -15,7 +15,7 @@ from imageport_builtin.unpacking.job import closed_after
 
 #: Kinds of image by format, the usual one first. All are one file: kinds of vmdk that are several are not written.
 _SUBFORMATS = {
-    "vhd": ("dynamic", "fixed"),
+    "vhd": ("fixed", "dynamic"),
     "vhdx": ("dynamic", "fixed"),
     "vmdk": ("streamOptimized", "monolithicSparse"),
 }
@@ -64,8 +64,8 @@ class OutputOptions(PluginConfig):
     )
     subformat: Literal["dynamic", "fixed", "streamOptimized", "monolithicSparse"] | None = Field(
         default=None,
-        description="Kind of vhd or vhdx (dynamic, fixed) or of vmdk (streamOptimized, monolithicSparse) to store; "
-        "unset, any kind passes, and what is converted becomes the first.",
+        description="Kind of vhd (fixed, dynamic), vhdx (dynamic, fixed) or vmdk (streamOptimized, monolithicSparse) "
+        "to store; unset, any kind passes, and what is converted becomes the first.",
     )
     adapter_type: Literal["ide", "lsilogic", "buslogic", "legacyESX"] | None = Field(
         default=None, description="Disk controller that a vmdk names; unset, what is converted names ide."
@@ -144,8 +144,7 @@ class OutputOptions(PluginConfig):
 
     def padded(self, size: int) -> int:
         """Return the size in bytes of the converted disk, given the *size* of the one in the image."""
-        unit = self.pad_to or _SECTOR
-        return -(-size // unit) * unit
+        return -(-size // self.pad_to) * self.pad_to if self.pad_to else whole_sectors(size)
 
     def with_padding(self, chunks: Chunks) -> Chunks:
         """Pass *chunks* on, which are a raw disk, and the zeros that are asked for behind them."""
@@ -194,6 +193,11 @@ class OutputOptions(PluginConfig):
         if self.pad_to and info.virtual_size % self.pad_to:
             found.append(f"its size is no multiple of {format_size(self.pad_to)}")
         return found
+
+
+def whole_sectors(size: int) -> int:
+    """Return *size* bytes, rounded up to whole sectors: so long is the disk that QEMU sees."""
+    return -(-size // _SECTOR) * _SECTOR
 
 
 def kind_of(path: Path, disk_format: str, info: DiskInfo) -> dict[str, Any]:

@@ -17,9 +17,7 @@ from imageport import (
     Image,
     ImageData,
     ImageFormat,
-    LimitExceeded,
     Plugin,
-    UnsupportedFormat,
     VerificationFailed,
     data_runs,
     format_size,
@@ -28,15 +26,13 @@ from imageport import (
     inspect_head,
 )
 from imageport_builtin import qemu_img
-from imageport_builtin.disk_kinds import OutputOptions
+from imageport_builtin.disk_kinds import OutputOptions, whole_sectors
 from imageport_builtin.expansion import ExpansionLimit, bytes_without_holes, space_taken
-from imageport_builtin.qemu_failures import encrypted
+from imageport_builtin.source_check import check_source
 from imageport_builtin.unpacking.job import closed_after
 
 #: Enough of an image to tell its format, unless that shows at its end only.
 _HEAD = 64 << 10
-
-_SECTOR = 512
 
 
 class ImageConversionConfig(OutputOptions):
@@ -137,11 +133,8 @@ class ImageConversion(Plugin[ImageConversionConfig]):
     def _padded(self, image: Image, done: Callable[[], None] = lambda: None) -> Image:
         """Return a raw *image* with the zeros at its end that are asked for; *done* is called when it was read."""
         size = image.data.size
-        if (
-            image.record.disk_format != "raw"
-            or not self.config.pad_to
-            or size == self.config.padded(size or 1)
-        ):
+        padded = None if size is None else self.config.padded(size)
+        if image.record.disk_format != "raw" or not self.config.pad_to or (padded and padded == size):
             return image
 
         def pad(chunks: Chunks) -> Chunks:
@@ -150,14 +143,14 @@ class ImageConversion(Plugin[ImageConversionConfig]):
             finally:
                 done()
 
-        data = image.data.through(pad, size=None if size is None else self.config.padded(size))
+        data = image.data.through(pad, size=padded)
         return image.evolve(data=data, virtual_size=data.size)
 
     def _transform_file(self, image: Image, source: ImageData, path: Path, ctx: Context) -> Image:
         found = _accepted(inspect_file(path), image.record.disk_format, path.stat().st_size, ctx)
         if found.name == "iso":
             return image.evolve(data=source, disk_format="iso", virtual_size=found.virtual_size)
-        info = self._check_with_qemu(path, found, ctx)
+        info = check_source(path, found, self.config.vmdk_allowed_types, ctx)
         if found.disk_format == self.config.output_format:
             if found.disk_format == "raw":
                 passed = image.evolve(data=source, disk_format="raw", virtual_size=found.virtual_size)
@@ -169,45 +162,6 @@ class ImageConversion(Plugin[ImageConversionConfig]):
                 )
             ctx.log.info("the %s is converted to another: %s", found.disk_format, "; ".join(differences))
         return self._convert(image, path, found, info.virtual_size, ctx)
-
-    def _check_with_qemu(self, path: Path, found: ImageFormat, ctx: Context) -> qemu_img.DiskInfo:
-        """Return the description of an image in which qemu-img finds nothing wrong either."""
-        if found.name == "luks":
-            raise encrypted()
-        if found.disk_format not in qemu_img.DRIVERS:
-            raise UnsupportedFormat(
-                f"images of format {found.name} cannot be converted",
-                hint=f"convert it before the import: qemu-img convert -f {found.name} -O qcow2",
-            )
-        info = qemu_img.info(path, found.disk_format, ctx)
-        if info.driver != qemu_img.DRIVERS[found.disk_format]:
-            raise VerificationFailed(
-                f"the image is {found.disk_format}, but qemu-img takes it for {info.driver}",
-                hint="get the image from a source you trust",
-            )
-        if info.references:
-            raise VerificationFailed(
-                f"the image refers to other files: {', '.join(info.references)}",
-                hint="merge it into one file with 'qemu-img convert' before the import",
-            )
-        if info.encrypted:
-            raise encrypted()
-        create_type = info.details.get("create-type")
-        if found.name == "vmdk" and create_type not in self.config.vmdk_allowed_types:
-            allowed = ", ".join(sorted(self.config.vmdk_allowed_types)) or "none"
-            raise UnsupportedFormat(
-                f"the image is a vmdk of type {create_type}; allowed: {allowed}",
-                hint="export it as streamOptimized, or permit this type in vmdk_allowed_types of the step",
-            )
-        _compare_sizes(found, info)
-        if info.virtual_size > ctx.limits.image_size_cap:
-            raise LimitExceeded(
-                f"the disk in the image has {format_size(info.virtual_size)};"
-                f" the limit is {format_size(ctx.limits.image_size_cap)}",
-                hint="raise limits.image_size_cap in the site file if images this large are expected",
-            )
-        qemu_img.check(path, found.disk_format, ctx)
-        return info
 
     def _convert(self, image: Image, source: Path, found: ImageFormat, size: int, ctx: Context) -> Image:
         wanted = self.config.output_format
@@ -254,7 +208,7 @@ class ImageConversion(Plugin[ImageConversionConfig]):
 
     def _read_out(self, source: Path, found: ImageFormat, size: int, ctx: Context) -> ImageData:
         """Return the disk of *size* bytes in *source*, which is removed after it; it is checked as it passes."""
-        sectors, expansion = _whole_sectors(size), self._expansion_of(found, source)
+        sectors, expansion = whole_sectors(size), self._expansion_of(found, source)
 
         def checked(chunks: Chunks) -> Chunks:
             inspection, solid = FormatInspection(), 0
@@ -272,16 +226,6 @@ class ImageConversion(Plugin[ImageConversionConfig]):
         data = qemu_img.raw_disk(source, found.disk_format, ctx, size=sectors).watched(checked)
         padded = self.config.padded(sectors)
         return data if padded == sectors else data.through(self.config.with_padding, size=padded)
-
-
-def _compare_sizes(found: ImageFormat, info: qemu_img.DiskInfo) -> None:
-    """Refuse an image in which our inspection and QEMU see disks of different sizes: one would lose its end."""
-    size = _whole_sectors(found.virtual_size or 0)
-    if size != info.virtual_size:
-        raise VerificationFailed(
-            f"the {found.disk_format} image has {size} bytes by its header, but qemu-img reads {info.virtual_size}",
-            hint="such an image is a different disk for different programs; export it again as another format",
-        )
 
 
 def _accepted(found: ImageFormat, recorded: str | None, size: int | None, ctx: Context) -> ImageFormat:
@@ -315,10 +259,6 @@ def _check_result(result: ImageFormat, wanted: str, size: int | None, ctx: Conte
             f"the converted disk has {result.virtual_size} bytes instead of {size}",
             hint=f"qemu-img does not write disks of this size as {wanted}; choose another output_format",
         )
-
-
-def _whole_sectors(size: int) -> int:
-    return -(-size // _SECTOR) * _SECTOR
 
 
 def _remove_work_file(path: Path, ctx: Context) -> None:

@@ -126,7 +126,9 @@ def assert_is_of_the_kind(path: Path, options: dict[str, Any]) -> None:
     details = described(path, wanted).get("format-specific", {}).get("data", {})
     if wanted == "vhd":
         assert content[-512:-504] == b"conectix"
-        assert content[-512:][60:64] == (b"\0\0\0\2" if options.get("subformat") == "fixed" else b"\0\0\0\3")
+        assert content[-512:][60:64] == (
+            b"\0\0\0\3" if options.get("subformat") == "dynamic" else b"\0\0\0\2"
+        )
     if wanted == "vhdx":
         # A fixed one has room for every block.
         assert (
@@ -246,7 +248,7 @@ def test_an_option_of_another_format_is_refused(output_format: str, option: str,
         ),
         (
             {"output_format": "vhd", "subformat": "streamOptimized"},
-            "subformat streamOptimized needs output_format vmdk; a vhd is dynamic or fixed",
+            "subformat streamOptimized needs output_format vmdk; a vhd is fixed or dynamic",
         ),
         ({"output_format": "vmdk", "subformat": "monolithicFlat"}, "subformat"),
         ({"output_format": "vmdk", "subformat": "twoGbMaxExtentSparse"}, "subformat"),

@@ -97,6 +97,11 @@ def recorded(tmp_path: Path, suffix: str, *, program: str = "qemu-img") -> int:
             "the image is qcow2, but qemu-img takes it for raw",
         ),
         (
+            """echo '{"format": "qcow2", "virtual-size": 512}'""",
+            VerificationFailed,
+            "the qcow2 image has 4194304 bytes by its header, but qemu-img reads 512",
+        ),
+        (
             """echo '{"format": "qcow2", "virtual-size": 1, "backing-filename": "/etc/passwd"}'""",
             VerificationFailed,
             "refers to other files: /etc/passwd",
