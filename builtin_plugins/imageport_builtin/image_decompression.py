@@ -65,18 +65,24 @@ class DecompressionConfig(PluginConfig):
     member: str | None = Field(
         default=None,
         min_length=1,
-        description="Pattern such as *.vmdk that chooses one of several files, in every archive; "
-        "unset, there must be exactly one.",
+        description="Pattern such as *.vmdk that chooses one of several files, by name or path; the case of letters "
+        "matters only where several files differ by it. An archive with a single file needs no pattern.",
+    )
+    verify_manifest: bool = Field(
+        default=True,
+        description="Compare the disk of an appliance (.ova) with its digest in the manifest (.mf), if there is one.",
     )
 
 
 class ImageDecompression(Plugin[DecompressionConfig]):
     """Unpack gzip, xz, lzma, bzip2, zstd, zip, 7z, lha and tar, also inside each other.
 
-    The first bytes decide, never a name or a declared format. An archive must hold exactly one file. What is
-    no archive passes unchanged, and so do everything in the container format ``compressed`` and the tar
-    archive that an ``ova`` or ``docker`` container is. gzip, xz, lzma, bzip2, zstd and tar are unpacked as bytes
-    pass; zip, 7z and lha are put into the work folder first. The archive is always read to its end.
+    The first bytes decide, never a name or a declared format. An archive must hold exactly one file, or ``member``
+    chooses one; files that macOS adds do not count. Of an appliance (``.ova``) the only disk is taken. What is no
+    archive passes unchanged, and so do everything in the container format ``compressed`` and the tar archive that an
+    ``ova`` or ``docker`` container is. Archives that cannot be unpacked, such as lz4 and rar, are refused. gzip, xz,
+    lzma, bzip2, zstd and tar are unpacked as bytes pass; zip, 7z and lha are put into the work folder first. The
+    archive is always read to its end.
 
     Zeros do not count towards ``max_ratio``, for a nearly empty disk honestly shrinks 30,000 to 1; they take no
     space either, and ``max_output``, and the image size cap and the ``conversion_deadline`` of the site bound them.
@@ -128,8 +134,15 @@ class ImageDecompression(Plugin[DecompressionConfig]):
         from imageport_builtin.unpacking.formats import UNPACKERS
 
         def unpack(data: ImageData, check: Callable[[], None]) -> Chunks:
-            ignore_trailing = self.config.trailing_bytes == "ignore"
-            job = Job(ctx, published, self.config.member, self.config.decoder_memory, ignore_trailing, check)
+            job = Job(
+                ctx=ctx,
+                published=published,
+                member=self.config.member,
+                memory=self.config.decoder_memory,
+                ignore_trailing=self.config.trailing_bytes == "ignore",
+                verify_manifest=self.config.verify_manifest,
+                check=check,
+            )
             return UNPACKERS[layer](data, job)
 
         return ImageData.from_chunks(lambda: meter.watch_layer(layer, data, unpack))

@@ -60,7 +60,7 @@ class Bench:
         assert copy.read_bytes() == content
         assert self._files("images") == [copy]
         assert self._files("staging") == []
-        copy.unlink()
+        assert self.run.inside("images", "delete", done.report["image"]["id"], "--yes").exit_code == 0
 
     def assert_refused(self, done: Finished, exit_code: int, message: str, hint: str) -> None:
         """The import failed exactly so, and left nothing behind: no file, no active image."""

@@ -16,8 +16,9 @@ class Job:
     """The settings and services of one unpacking.
 
     ``published`` is the data as it came to the step. ``member`` is the pattern that picks one file out of several, or
-    None; ``memory`` is how many bytes a decoder may take for its dictionary. ``check`` raises ``Cancelled`` or
-    ``LimitExceeded`` when the unpacking has to stop; every loop that can run without output calls it.
+    None; ``memory`` is how many bytes a decoder may take for its dictionary; ``verify_manifest`` asks to compare an
+    appliance with its manifest. ``check`` raises ``Cancelled`` or ``LimitExceeded`` when the unpacking has to stop;
+    every loop that can run without output calls it.
     """
 
     ctx: Context
@@ -25,6 +26,7 @@ class Job:
     member: str | None
     memory: int
     ignore_trailing: bool
+    verify_manifest: bool
     check: Callable[[], None]
 
     def accept_trailing(
@@ -32,9 +34,8 @@ class Job:
     ) -> None:
         """Warn of *count* bytes that follow the end of an *archive* at *position*; call it after reading them all.
 
-        *whole* is what ends there.
-        Raises ``VerificationFailed`` unless the user ignores them or a checksum has matched: they may be the rest of
-        the image behind a damaged byte.
+        *whole* is what ends. Raises ``VerificationFailed`` unless the user ignores them or a checksum has matched:
+        they may be the rest of the image behind a damaged byte.
         """
         if not (self.ignore_trailing or self.published.verified):
             raise VerificationFailed(

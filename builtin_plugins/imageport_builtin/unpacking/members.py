@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from fnmatch import fnmatchcase
 from typing import Generic, Literal, TypeVar
 
@@ -12,8 +13,15 @@ from imageport import LimitExceeded, VerificationFailed
 #: More members than this are no archive of an image.
 MOST_MEMBERS = 10_000
 
-_SHOWN = 5
+_SHOWN = 20
 _LONGEST = 80
+
+#: Letters of a name that are kept for messages; there may be thousands.
+_LONGEST_KEPT = 100
+
+#: How the names of disks in appliances end.
+_DISKS = (".vmdk", ".vhd", ".vhdx", ".vdi", ".img", ".raw", ".qcow2", ".qcow")
+_DESCRIPTION = ".ovf"
 
 HandleT = TypeVar("HandleT")
 
@@ -27,37 +35,128 @@ class Member(Generic[HandleT]):
     handle: HandleT
 
 
-def only_image(archive: str, members: Iterable[Member[HandleT]], pattern: str | None) -> Member[HandleT]:
-    """Return the one image among *members*: the only file, or the only one that fits *pattern*.
+class _Rank(IntEnum):
+    """How well a member fits: as the only file there is, but for the case of letters, or exactly."""
 
-    Raises ``VerificationFailed`` when there is none, when there are several, and for links and devices, and
-    ``LimitExceeded`` for more than ``MOST_MEMBERS``.
+    FILE = 1
+    WITHOUT_CASE = 2
+    EXACT = 3
+
+
+class Choice(Generic[HandleT]):
+    """Chooses the one image in an *archive* from members that come one after the other.
+
+    The image is the only file, the only one that fits *pattern*, or else the only one that does so without regard to
+    the case of letters. In an appliance, ``is_disk`` says which files count where there is no pattern. What macOS adds
+    to archives (``._NAME``, ``__MACOSX/``, ``.DS_Store``) counts only where the pattern is its very name.
     """
-    names: list[str] = []
-    images: list[Member[HandleT]] = []
-    for count, member in enumerate(members):
-        check_count(archive, count + 1)
-        if member.kind != "folder":
-            names.append(member.name)
-        if may_be_image(archive, member, pattern):
-            images.append(member)
-    if not images:
-        raise no_image(archive, names, pattern)
-    if len(images) > 1:
-        raise several_images(archive, [image.name for image in images], f"{len(images)} files", pattern)
-    return images[0]
 
+    def __init__(self, archive: str, pattern: str | None) -> None:
+        self.is_disk: Callable[[str], bool] | None = None
+        self._archive = archive
+        self._pattern = pattern
+        self._names: list[str] = []
+        self._count = 0
+        self._rank: _Rank | None = None
+        self._best: list[Member[HandleT]] = []
 
-def may_be_image(archive: str, member: Member[HandleT], pattern: str | None) -> bool:
-    """Tell whether *member* counts as the image; raises ``VerificationFailed`` when it is a link or a device."""
-    if member.kind == "folder" or not _fits(member.name, pattern):
+    @property
+    def has_pattern(self) -> bool:
+        """Whether the user has named what to choose."""
+        return self._pattern is not None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether no member can fit better than the last one that was the best."""
+        return self._rank is _Rank.EXACT
+
+    def offer(self, member: Member[HandleT]) -> bool:
+        """Take *member* into account and return whether it fits better than all before.
+
+        Raises ``VerificationFailed`` for a link or a device that fits, and ``LimitExceeded`` for too many members.
+        """
+        self._count += 1
+        check_count(self._archive, self._count)
+        if member.kind == "folder":
+            return False
+        self._names.append(member.name[:_LONGEST_KEPT])
+        rank = self._rank_of(member.name)
+        if rank is None or (member.kind == "other" and rank is _Rank.FILE):
+            return False
+        if member.kind == "other":
+            raise VerificationFailed(
+                f"{self._archive}: {printable(member.name)} is a link, a device or the like, not a file",
+                hint="pack the image itself",
+            )
+        if self._rank is None or rank > self._rank:
+            self._rank, self._best = rank, [member]
+            return True
+        if rank is self._rank:
+            self._best.append(member)
         return False
-    if member.kind == "other":
+
+    def result(self) -> Member[HandleT]:
+        """Return the image, once all members were offered. Raises ``VerificationFailed`` unless there is one."""
+        if len(self._best) == 1:
+            return self._best[0]
+        if self._best and (self._pattern is None or self._rank is not _Rank.FILE):
+            raise self.several([image.name for image in self._best])
+        if not self._names:
+            raise VerificationFailed(
+                f"{self._archive}: the archive holds no file", hint="pack exactly one image"
+            )
+        if self._pattern is not None:
+            raise VerificationFailed(
+                f"{self._archive}: no file fits member: {printable(self._pattern)}; "
+                f"the archive holds {_listed(self._names)}",
+                hint="correct the option member of this step",
+            )
+        what = "image" if self.is_disk is None else "disk"
         raise VerificationFailed(
-            f"{archive}: {printable(member.name)} is a link, a device or the like, not a file",
-            hint="pack the image itself",
+            f"{self._archive}: the archive holds no {what}, but {_listed(self._names)}",
+            hint="name the file with the option member of this step if one of them is the image",
         )
-    return True
+
+    def several(self, names: Sequence[str]) -> VerificationFailed:
+        """Return the error for an archive in which any of the files called *names* may be the image."""
+        what = "files" if self.is_disk is None else "disks"
+        fitting = "" if self._pattern is None else f" that fit member: {printable(self._pattern)}"
+        return VerificationFailed(
+            f"{self._archive}: the archive holds {len(names)} {what}{fitting}: {_listed(names)}",
+            hint=f"choose one with the option member of this step, for instance member: {_pattern_for(names)}, "
+            "or pack exactly one image",
+        )
+
+    def _rank_of(self, name: str) -> _Rank | None:
+        last = name.rpartition("/")[2]
+        if _is_of_macos(name) and self._pattern not in (name, last):
+            return None
+        if self._pattern is None:
+            return _Rank.EXACT if self.is_disk is None or self.is_disk(name) else None
+        if fnmatchcase(name, self._pattern) or fnmatchcase(last, self._pattern):
+            return _Rank.EXACT
+        folded = self._pattern.lower()
+        fits = fnmatchcase(name.lower(), folded) or fnmatchcase(last.lower(), folded)
+        return _Rank.WITHOUT_CASE if fits else _Rank.FILE
+
+
+def only_image(archive: str, members: Iterable[Member[HandleT]], pattern: str | None) -> Member[HandleT]:
+    """Return the one image among *members*, as ``Choice`` does. Raises ``VerificationFailed`` and ``LimitExceeded``."""
+    entries: list[Member[HandleT]] = []
+    for member in members:
+        entries.append(member)
+        check_count(archive, len(entries))
+    choice: Choice[HandleT] = Choice(archive, pattern)
+    if any(member.name.lower().endswith(_DESCRIPTION) for member in entries):
+        choice.is_disk = is_disk
+    for member in entries:
+        choice.offer(member)
+    return choice.result()
+
+
+def is_disk(name: str) -> bool:
+    """Return whether a file called *name* in an appliance is a disk, as far as its name tells."""
+    return name.lower().endswith(_DISKS)
 
 
 def check_count(archive: str, count: int) -> None:
@@ -66,27 +165,6 @@ def check_count(archive: str, count: int) -> None:
         raise LimitExceeded(
             f"{archive}: the archive has more than {MOST_MEMBERS} members", hint="pack exactly one image"
         )
-
-
-def no_image(archive: str, names: Sequence[str], pattern: str | None) -> VerificationFailed:
-    """Return the error for an archive in which nothing is the image."""
-    if pattern is None or not names:
-        return VerificationFailed(f"{archive}: the archive holds no file", hint="pack exactly one image")
-    return VerificationFailed(
-        f"{archive}: no file fits member: {printable(pattern)}; the archive holds {_listed(names)}",
-        hint="correct the option member of this step",
-    )
-
-
-def several_images(
-    archive: str, names: Sequence[str], how_many: str, pattern: str | None
-) -> VerificationFailed:
-    """Return the error for an archive in which more than one file may be the image."""
-    fitting = "" if pattern is None else f" that fit member: {printable(pattern)}"
-    return VerificationFailed(
-        f"{archive}: the archive holds {how_many}{fitting}: {_listed(names)}",
-        hint="pack exactly one image, or choose one with the option member of this step",
-    )
 
 
 def printable(name: str) -> str:
@@ -100,5 +178,13 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(printable(name) for name in names[:_SHOWN]) + more
 
 
-def _fits(name: str, pattern: str | None) -> bool:
-    return pattern is None or fnmatchcase(name, pattern) or fnmatchcase(name.rpartition("/")[2], pattern)
+def _pattern_for(names: Sequence[str]) -> str:
+    """Return a pattern that fits the first of *names* alone."""
+    last = names[0].rpartition("/")[2]
+    short = f"*{last[last.rfind('-') :]}" if "-" in last else last
+    return printable(short if sum(fnmatchcase(name, short) for name in names) == 1 else names[0])
+
+
+def _is_of_macos(name: str) -> bool:
+    last = name.rpartition("/")[2]
+    return last.startswith("._") or last == ".DS_Store" or "__MACOSX" in name.split("/")[:-1]

@@ -69,7 +69,7 @@ def test_a_decoder_that_computes_for_too_long_is_told_as_such(
     path = tmp_path / "packed.7z"
     path.write_bytes(pack("7z", bytes(700 << 20), "-mx=1"))
     context = make_context(conversion_deadline=0.1)
-    job = Job(context, ImageData.from_file(path), None, 256 << 20, False, context.check_cancelled)
+    job = Job(context, ImageData.from_file(path), None, 256 << 20, False, True, context.check_cancelled)
     with pytest.raises(LimitExceeded, match="more than 1 s of CPU time") as caught:
         for _ in decode_elsewhere("7z", {"path": str(path), "member": None}, job):
             pass
@@ -85,7 +85,7 @@ from imageport_builtin.unpacking.job import Job
 ctx = Context(caller=Caller(user="u"), image_id="i", task_id="t", step="s", limits=Limits(), http=None,
     log=logging.getLogger(), work_folder=pathlib.Path("."), emit=print, read_replica=None, announce_location=None)
 published = ImageData.from_file(pathlib.Path(sys.argv[1]))
-job = Job(ctx, published, None, 256 << 20, False, ctx.check_cancelled)
+job = Job(ctx, published, None, 256 << 20, False, True, ctx.check_cancelled)
 chunks = decode_elsewhere("7z", {"path": sys.argv[1], "member": None}, job)
 next(chunks)
 print("started", flush=True)
