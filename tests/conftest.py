@@ -9,8 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from tests.command import RunImageport
 from tests.http_server import HttpServer
+
+#: Generated inputs are the same in every run, or new ones with "random", and may take as long as the machine needs.
+settings.register_profile("random", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same", settings.get_profile("random"), derandomize=True, database=None)
+settings.load_profile("same")
 
 SITE = """\
 catalog: sqlite:///catalog.db

@@ -28,7 +28,7 @@ MAX_EXPANDED = 4 << 20
 MIN_SECRET_LENGTH = 4
 
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
-_URL_START = re.compile(r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):(?=/))?/{0,2}")
+_URL_START = re.compile(r"(?:(?P<scheme>https?(?=:/)|[a-z][a-z0-9+.-]*(?=://)):)?/{0,2}", re.IGNORECASE)
 _WEB_URL = re.compile(r"https?://", re.IGNORECASE)
 
 _FORMS: Mapping[str, str] = MappingProxyType(
@@ -248,11 +248,13 @@ def confidential(url: str) -> set[str]:
     start = _URL_START.match(url)
     scheme, rest = (start["scheme"] or "", url[start.end() :]) if start else ("", url)
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
-    userinfo, _, place = rest.rpartition("@") if {":", "@"} & set(authority) else ("", "", rest)
+    # In the path of a page an @ is usual.
+    at_end = {":", "@"} & set(authority) or scheme.lower() not in ("", "http", "https")
+    userinfo, _, place = rest.rpartition("@") if at_end else ("", "", rest)
     user, _, password = userinfo.partition(":")
     query = re.search(r"\?[^#]*", place)
-    # A user without a password is a token on the web; elsewhere it is a name.
-    token = "" if password or scheme.lower() not in ("http", "https") else user
+    # A user without a password is a token. Without a scheme, it is a part of a path.
+    token = "" if password or not scheme else user
     parts = {userinfo if password or token else "", password, token, query[0] if query else ""}
     return {*parts, *map(unquote, parts)} - {""}
 
