@@ -138,3 +138,14 @@ def test_a_disk_that_holds_an_iso_is_read_out_of_every_format(
     record = done.report["image"]
     assert (record["disk_format"], record["virtual_size"]) == ("raw", len(hybrid))
     bench.assert_stored(done, hybrid)
+
+
+def test_text_that_is_declared_raw_is_converted(bench: Bench) -> None:
+    text = b"no disk at all, but it is wanted as one\n" * 100
+
+    done = bench.imports(text, QCOW2, arguments=("--disk-format", "raw"))
+
+    copy = only_copy(done)
+    assert done.report["image"]["disk_format"] == "qcow2"
+    assert disk_in(copy, "qcow2") == text.ljust(-(-len(text) // 512) * 512, b"\0")
+    bench.assert_stored(done, copy.read_bytes())
