@@ -60,8 +60,8 @@ class ImageConversion(Plugin[ImageConversionConfig]):
     A raw disk is read straight out of the image, through qemu-nbd, while the stores are written: it takes no room in
     the staging directory, and its holes are not read. Other formats are written there first.
 
-    qemu never opens a file of yours: it is copied to the staging directory first, so that nobody can exchange
-    it after the inspection. A raw disk that stays raw, and an iso, are not copied.
+    qemu never opens a file of yours: it is copied to the staging directory first, so that it cannot be exchanged
+    after the inspection. A raw disk that stays raw, and an iso, are not copied.
     """
 
     reads = "either"

@@ -21,7 +21,7 @@ from imageport import Context, LimitExceeded, TransformFailed, format_size
 WRAPPERS = ("prlimit", "setpriv")
 
 _QEMU = "qemu-utils (Debian, Ubuntu) or qemu-img (Fedora)"
-#: Ends what has lost its parent before it could ask for the signal that tells of that: none would come any more.
+#: Ends a program whose parent ended before it could ask for the signal for that: none would come any more.
 _UNLESS_ORPHANED = '[ "$PPID" = "$0" ] && exec "$@"'
 
 #: Words of QEMU for a file that would grow too large, where there is no signal.
@@ -101,7 +101,7 @@ def start(
         try:
             yield process
         except BaseException:
-            # As long as nobody has waited for it, the number still belongs to it.
+            # Until it is waited for, the number still belongs to it.
             if process.returncode is None:
                 os.killpg(process.pid, signal.SIGKILL)
             raise
@@ -158,7 +158,7 @@ def leash(cpu_seconds: int) -> list[str]:
         *(locate("setpriv"), "--pdeathsig", "KILL"),
         *("/bin/sh", "-c", _UNLESS_ORPHANED, str(os.getpid())),
         *(locate("prlimit"), "--core=0"),
-        # At the first limit comes SIGXCPU, which can be told from other deaths; SIGKILL at the second.
+        # At the first limit comes SIGXCPU, which differs from other signals; SIGKILL at the second.
         f"--cpu={seconds}:{_permitted(resource.RLIMIT_CPU, seconds + 1)}",
     ]
 

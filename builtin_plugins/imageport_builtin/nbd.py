@@ -32,7 +32,7 @@ _DONE = 1
 _NOTHING, _DATA, _HOLE = 0, 1, 2
 _ERRORS = 1 << 15
 
-#: Bytes of an answer to an option, and of a message about an error, beyond which nobody is believed.
+#: Bytes of an answer to an option, and of a message about an error, beyond which the server is not believed.
 _LONGEST_ANSWER = 64 << 10
 _MOST_ANSWERS = 100
 
@@ -128,20 +128,20 @@ class NbdExport:
         raise NbdError("the server does not tell the size of its disk")
 
     def _ask(self, option: int, data: bytes) -> list[bytes]:
-        """Send an option and return what the server tells before it agrees."""
+        """Send an option and return the answers that come before the acknowledgement."""
         self._connection.sendall(struct.pack(">8sII", _OPTION_MAGIC, option, len(data)) + data)
-        told: list[bytes] = []
+        answers: list[bytes] = []
         while True:
             magic, about, kind, length = struct.unpack(">QIII", self._receive(20))
             if magic != _OPTION_REPLY_MAGIC or about != option or length > _LONGEST_ANSWER:
                 raise NbdError("the server answers something else than it was asked")
             answer = bytes(self._receive(length))
             if kind == _ACKNOWLEDGED:
-                return told
+                return answers
             if kind != _INFORMATION:
                 raise NbdError(f"the server refuses option {option}: {answer.decode('utf-8', 'replace')}")
-            told.append(answer)
-            if len(told) > _MOST_ANSWERS:
+            answers.append(answer)
+            if len(answers) > _MOST_ANSWERS:
                 raise NbdError("the server does not come to an end")
 
     def _take_reply(self) -> None:
@@ -159,8 +159,8 @@ class NbdExport:
             request.holes.append(request.part(*struct.unpack(">QI", self._receive(12))))
         elif kind >= _ERRORS and 6 <= length <= _LONGEST_ANSWER:
             answer = bytes(self._receive(length))
-            code, told = struct.unpack_from(">IH", answer)
-            raise NbdReadError(request.start, code, answer[6 : 6 + told].decode("utf-8", "replace"))
+            code, length = struct.unpack_from(">IH", answer)
+            raise NbdReadError(request.start, code, answer[6 : 6 + length].decode("utf-8", "replace"))
         elif kind != _NOTHING or length:
             raise NbdError(f"an answer of an unknown kind came ({kind}, {length} bytes)")
         request.done = bool(flags & _DONE)

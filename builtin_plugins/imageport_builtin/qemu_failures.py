@@ -142,7 +142,7 @@ def damaged(message: str) -> VerificationFailed:
 
 
 def encrypted() -> UnsupportedFormat:
-    """Return the error for an encrypted image: nobody here has the key."""
+    """Return the error for an encrypted image: the key is not here."""
     return UnsupportedFormat(
         "the image is encrypted",
         hint="decrypt it where the key is, for instance with 'qemu-img convert --object secret,...', then import it",

@@ -195,7 +195,7 @@ def _conversion_bounds(ctx: Context) -> Bounds:
     return Bounds(
         memory=limits.conversion_memory,
         file_size=limits.image_size_cap,
-        # All processors for the whole time; this holds even when nobody is left to watch the clock.
+        # All processors for the whole time; this holds even when this process has ended.
         cpu_seconds=int(limits.conversion_deadline * (os.cpu_count() or 1)) + 1,
         deadline=limits.conversion_deadline,
     )
