@@ -144,12 +144,25 @@ def test_zstd_is_recognised_behind_skippable_frames() -> None:
     assert name_of(skippable(8) + bytes(5000)) is None
 
 
-@pytest.mark.parametrize("place", range(10))
-def test_bzip2_with_a_changed_byte_is_no_disk(place: int) -> None:
-    head = bytearray(packed("bzip2"))
-    head[place] ^= 0x20
+@pytest.mark.parametrize(
+    ("name", "length"), [("gzip", 3), ("xz", 6), ("bzip2", 10), ("zstd", 4), ("zip", 4), ("7z", 6)]
+)
+def test_an_archive_with_a_damaged_magic_is_no_disk(name: str, length: int, tmp_path: Path) -> None:
+    commands = {"zip": ("zip", "-q", "out.zip", "disk.raw"), "7z": ("7z", "a", "-bd", "out.7z", "disk.raw")}
+    whole = made(tmp_path, *commands[name]) if name in commands else packed(name)
+    for place in range(length):
+        for change in (0x01, 0x20, 0x80, 0xFF):
+            head = bytearray(whole)
+            head[place] ^= change
+            assert name_of(bytes(head)) == name
+            head[510:512] = b"\x55\xaa"
+            assert name_of(bytes(head)) == (name if name == "bzip2" else None)
 
-    assert name_of(bytes(head)) == ("bzip2" if place > 3 else None)
+
+def test_a_z_archive_with_a_damaged_flag_is_no_disk() -> None:
+    whole = packed("compress")
+    for bit in range(8):
+        assert name_of(whole[:2] + bytes([whole[2] ^ 1 << bit]) + whole[3:]) == "compress"
 
 
 def boot_sector(start: bytes) -> bytes:
@@ -203,4 +216,4 @@ def test_noise_is_no_archive() -> None:
     for start in (b"\x1f\x9d", b"\x60\xea", b"\xc7\x71", b"\x71\xc7", b"MZ", b"\x5d\0\0"):
         taken = sum(name_of(start + noise.randbytes(600)) is not None for _ in range(2000))
         # The flags and the first code of a .Z archive are all that can be checked.
-        assert taken == 0 or (start == b"\x1f\x9d" and taken < 2000 // 5)
+        assert taken == 0 or (start == b"\x1f\x9d" and taken < 2000 // 3)

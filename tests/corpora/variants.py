@@ -120,7 +120,8 @@ def _frames() -> Iterator[Variant]:
         yield Variant(f"zstd-skippable-{number}", "zstd", _with_bytes(_piped("zstd", "-q"), before=frame))
         yield Variant(f"zstd-skippable-last-{number}", "zstd", _with_bytes(_piped("zstd", "-q"), after=frame))
     for bits in range(9, 17):
-        yield Variant(f"compress-{bits}", "compress", _piped("compress", "-c", "-f", "-b", str(bits)))
+        compress = _piped("compress", "-c", "-f", "-b", str(bits))
+        yield Variant(f"compress-{bits}", "foreign", compress, supported=False)
     tools = {"gzip": ("gzip",), "bzip2": ("bzip2",), "xz": ("xz", "-0"), "zstd": ("zstd", "-q")}
     for (tool, command), parts in product(tools.items(), (2, 3, 17)):
         yield Variant(f"{tool}-{parts}-streams", f"{tool}-streams", _in_parts(_piped(*command), parts))

@@ -200,6 +200,23 @@ def test_all_files_that_may_be_the_image_are_named(bench: Bench) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("names", "pattern"),
+    [
+        (["a/disk.raw", "b/disk.raw"], "a/disk.raw"),
+        (["a-1.raw", "b-1.raw"], "a-1.raw"),
+        (["[a].raw", "a.raw"], "[[]a].raw"),
+        (["x/[a].raw", "y/[a].raw"], "x/[[]a].raw"),
+    ],
+)
+def test_the_suggested_pattern_fits_one_file(bench: Bench, names: list[str], pattern: str) -> None:
+    archive = tar(*((name, DISK if name == names[0] else b"x" * 512) for name in names))
+    refused = bench.imports(archive, UNPACK)
+
+    assert f"for instance member: '{pattern}', or" in refused.report["error"]["hint"]
+    bench.assert_stored(bench.imports(archive, {"use": UNPACK, "with": {"member": pattern}}), DISK)
+
+
 # ----------------------------------------------------------------------------------------------------------- manifest
 
 DESCRIPTION = ovf("app-disk1.vmdk")

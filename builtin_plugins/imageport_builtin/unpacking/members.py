@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -133,11 +134,9 @@ class Choice(Generic[HandleT]):
             return None
         if self._pattern is None:
             return _Rank.EXACT if self.is_disk is None or self.is_disk(name) else None
-        if fnmatchcase(name, self._pattern) or fnmatchcase(last, self._pattern):
+        if _fits(name, self._pattern):
             return _Rank.EXACT
-        folded = self._pattern.lower()
-        fits = fnmatchcase(name.lower(), folded) or fnmatchcase(last.lower(), folded)
-        return _Rank.WITHOUT_CASE if fits else _Rank.FILE
+        return _Rank.WITHOUT_CASE if _fits(name.lower(), self._pattern.lower()) else _Rank.FILE
 
 
 def only_image(archive: str, members: Iterable[Member[HandleT]], pattern: str | None) -> Member[HandleT]:
@@ -181,8 +180,21 @@ def _listed(names: Sequence[str]) -> str:
 def _pattern_for(names: Sequence[str]) -> str:
     """Return a pattern that fits the first of *names* alone."""
     last = names[0].rpartition("/")[2]
-    short = f"*{last[last.rfind('-') :]}" if "-" in last else last
-    return printable(short if sum(fnmatchcase(name, short) for name in names) == 1 else names[0])
+    patterns = (
+        f"*{last[last.rfind('-') :]}" if "-" in last else last,
+        glob.escape(last),
+        glob.escape(names[0]),
+    )
+    alone = [pattern for pattern in patterns if _fitting(names, pattern) == [names[0]]]
+    return printable((alone or patterns)[0])
+
+
+def _fitting(names: Sequence[str], pattern: str) -> list[str]:
+    return [name for name in names if _fits(name, pattern)]
+
+
+def _fits(name: str, pattern: str) -> bool:
+    return fnmatchcase(name, pattern) or fnmatchcase(name.rpartition("/")[2], pattern)
 
 
 def _is_of_macos(name: str) -> bool:

@@ -19,6 +19,9 @@ _UNPACK = (
 
 _BOOT_RECORD = b"\x55\xaa"
 
+#: Bytes that the shortest archive has.
+_SHORTEST = 17
+
 _BZIP2_BLOCKS = (bytes.fromhex("314159265359"), bytes.fromhex("177245385090"))
 
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -46,12 +49,42 @@ _CPIO_BINARY_HEADER = 26
 _ARJ_HEADER = range(30, 2601)
 
 
+def _nearly(magic: bytes, is_sound: Callable[[bytes], bool] = lambda head: True) -> Callable[[bytes], bool]:
+    """Return the test for files that begin with *magic*, of which one byte may be damaged if the rest *is_sound*.
+
+    A damaged archive is no disk. A disk that begins so by chance is known by its boot record.
+    """
+
+    def matches(head: bytes) -> bool:
+        if head.startswith(magic):
+            return True
+        same = sum(map(int.__eq__, head, magic))
+        return (
+            same == len(magic) - 1
+            and len(head) > _SHORTEST
+            and head[510:512] != _BOOT_RECORD
+            and is_sound(head)
+        )
+
+    return matches
+
+
+def _has_gzip_fields(head: bytes) -> bool:
+    """Check the flags, the level and the operating system of a gzip header (RFC 1952)."""
+    return not head[3] & 0xE0 and head[8] in (0, 2, 4) and (head[9] <= 13 or head[9] == 255)
+
+
+def _has_zip_fields(head: bytes) -> bool:
+    """Check the version and the method of a zip header, and that it has a name (APPNOTE 4.3.7)."""
+    version, _, method = struct.unpack_from("<HHH", head, 4)
+    return version <= 63 and method <= 99 and 0 < int.from_bytes(head[26:28], "little") <= 1024
+
+
 def _begins_bzip2(head: bytes) -> bool:
-    """Require a block, or the end of an empty stream, behind the three letters and the digit; one byte may differ."""
+    """Require a block, or the end of an empty stream, behind three letters and a digit; one byte may be damaged."""
     found = head[4:10]
-    return re.match(rb"BZh[1-9]", head) is not None and any(
-        sum(map(int.__eq__, found, block)) >= len(block) - 1 for block in _BZIP2_BLOCKS
-    )
+    same = max(sum(map(int.__eq__, found, block)) for block in _BZIP2_BLOCKS)
+    return same + sum(map(int.__eq__, head, b"BZh")) + (head[3:4] in b"123456789") >= 9 and len(head) > 4
 
 
 def _begins_zstd(head: bytes) -> bool:
@@ -61,7 +94,9 @@ def _begins_zstd(head: bytes) -> bool:
         position += 8 + int.from_bytes(head[position + 4 : position + 8], "little")
     if position and position >= len(head):
         return len(head) >= HEAD or position == len(head)
-    return head.startswith(_ZSTD, position)
+    return head.startswith(_ZSTD, position) or (
+        not position and _nearly(_ZSTD, lambda head: not head[4] & 8)(head)
+    )
 
 
 def _begins_lzma(head: bytes) -> bool:
@@ -87,15 +122,14 @@ def _decodes_as_lzma(head: bytes) -> bool:
 
 
 def _begins_compress(head: bytes) -> bool:
-    """Require flags that exist, and a first code that is a letter: two bytes of magic may be machine code."""
-    return (
-        len(head) > 4
-        and head.startswith(b"\x1f\x9d")
-        and not head[2] & 0x60
-        and 9 <= head[2] & 0x1F <= 16
-        and not head[4] & 1
-        and head[510:512] != _BOOT_RECORD
-    )
+    """Require flags that exist, of which one may be damaged, and a first code that is a letter.
+
+    Two bytes of magic may be machine code.
+    """
+    if len(head) < 5 or not head.startswith(b"\x1f\x9d") or head[4] & 1 or head[510:512] == _BOOT_RECORD:
+        return False
+    flags = head[2]
+    return (not flags & 0x60) + (flags >= 0x80) + (9 <= flags & 0x1F <= 16) >= 2
 
 
 def _begins_tar(head: bytes) -> bool:
@@ -175,14 +209,15 @@ def _rows() -> Iterator[Signature]:
     def foreign(name: str, description: str, command: str, matches: Callable[[bytes], bool]) -> Signature:
         return row(name, description, f"unpack it with '{command}' and import the result", matches)
 
-    yield packed("gzip", "a gzip archive", starts(b"\x1f\x8b\x08"))
-    yield packed("xz", "an xz archive", starts(b"\xfd7zXZ\0"))
+    yield packed("gzip", "a gzip archive", _nearly(b"\x1f\x8b\x08", _has_gzip_fields))
+    yield packed("xz", "an xz archive", _nearly(b"\xfd7zXZ\0"))
     yield packed("lzma", "an lzma archive", _begins_lzma)
     yield packed("bzip2", "a bzip2 archive", _begins_bzip2)
     yield packed("zstd", "a zstd archive", _begins_zstd)
     # A split archive in one part has a marker in front (APPNOTE 8.5.5).
-    yield packed("zip", "a zip archive", starts(b"PK\x03\x04", b"PK00PK\x03\x04"))
-    yield packed("7z", "a 7z archive", starts(b"7z\xbc\xaf\x27\x1c"))
+    yield packed("zip", "a zip archive", starts(b"PK00PK\x03\x04"))
+    yield packed("zip", "a zip archive", _nearly(b"PK\x03\x04", _has_zip_fields))
+    yield packed("7z", "a 7z archive", _nearly(b"7z\xbc\xaf\x27\x1c"))
     yield packed("lha", "an LHA archive", _begins_lha)
     yield packed("tar", "a tar archive", _begins_tar)
     yield foreign("lz4", "an lz4 archive", "lz4 -d", starts(b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18"))

@@ -129,6 +129,17 @@ def test_streams_never_touch_the_disk(
     assert unpack(pack(kind, small), context=replace(ctx, stream_only=True)) == small
 
 
+def test_a_stream_cannot_wait_for_a_file_that_fits_better(
+    ctx: Context, pack: Pack, unpack: Unpack, small: bytes
+) -> None:
+    packed = pack("tar", small)
+
+    assert unpack(packed, member="*.vmdk") == small
+    with pytest.raises(TransformFailed, match=r"'disk\.raw' is the image only if nothing fits") as caught:
+        unpack(packed, member="*.vmdk", context=replace(ctx, stream_only=True))
+    assert "staging: auto" in caught.value.hint
+
+
 @pytest.mark.parametrize("kind", SPOOLED)
 def test_archives_that_need_a_file_say_so_in_a_pipeline_that_streams(
     kind: str, ctx: Context, pack: Pack, unpack: Unpack, small: bytes
