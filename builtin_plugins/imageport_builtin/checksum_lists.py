@@ -1,158 +1,304 @@
-"""Published checksums: one digest, or a list of them in any of the usual notations."""
+"""The digest that a checksum list has for a file."""
 
 from __future__ import annotations
 
 import difflib
-import hashlib
-import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import PurePosixPath
+from typing import Final
+from urllib.parse import unquote
 
-from imageport import VerificationFailed
+from imageport import VerificationFailed, printable
+from imageport_builtin.checksum_digests import UNCLEAR, WEAK, Digest
+from imageport_builtin.checksum_notations import NOTATIONS, Entry, digest_like, read_entries
 
-#: Algorithms by the length of their hexadecimal digests, for lists that do not name one; the best comes last.
-_BY_LENGTH = {32: "md5", 40: "sha1", 56: "sha224", 64: "sha256", 96: "sha384", 128: "sha512"}
-_STRENGTH = list(_BY_LENGTH.values())
-
-_HEX = r"(?P<digest>[0-9a-fA-F]{32,128})"
-_NOTATIONS = tuple(
-    re.compile(notation)
-    for notation in (
-        # BSD, sha256sum --tag, openssl dgst
-        rf"(?P<algorithm>[A-Za-z0-9/_-]+) ?\((?P<name>.+)\) ?= ?{_HEX}",
-        # coreutils, or a digest alone
-        rf"(?:(?P<algorithm>[A-Za-z0-9/_-]+):)?{_HEX}(?:[ \t]+\*?(?P<name>.+))?",
-    )
+#: Suffixes of packed files.
+_PACKED: Final = (
+    ".gz",
+    ".xz",
+    ".bz2",
+    ".zst",
+    ".lzma",
+    ".zip",
+    ".7z",
+    ".lzh",
+    ".lha",
+    ".tar",
+    ".tgz",
+    ".txz",
+    ".Z",
 )
-_ESCAPES = {r"\\": "\\", r"\n": "\n", r"\r": "\r"}
+
+#: Names that are compared with one that is not in a list; each takes time.
+_MOST_COMPARED: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Digest:
-    """A digest with its algorithm, a name of ``hashlib``; ``value`` is hexadecimal in lower case."""
+class OptionNames:
+    """What the options of a plugin are called that say which digest is meant, for hints."""
 
+    plugin: str
+    url: str
+    filename: str
     algorithm: str
-    value: str
 
-    @classmethod
-    def parse(cls, text: str) -> Digest:
-        """Read ``sha256:<hexadecimal>``, or a bare digest whose length tells the algorithm.
 
-        Raises ``ValueError``.
-        """
-        name, _, value = text.strip().rpartition(":")
-        return cls.of(name or None, value)
-
-    @classmethod
-    def of(cls, algorithm: str | None, value: str) -> Digest:
-        """Return the digest *value* of *algorithm* in any spelling. Raises ``ValueError`` on a misfit."""
-        if not re.fullmatch("[0-9a-fA-F]+", value):
-            raise ValueError(f"'{value}' is no digest: it must be hexadecimal")
-        name = _BY_LENGTH.get(len(value)) if algorithm is None else _hashlib_name(algorithm)
-        if name is None:
-            raise ValueError(
-                f"no algorithm is known for '{algorithm or value}'; write for instance sha256:<digest>"
-            )
-        length = hashlib.new(name, usedforsecurity=False).digest_size * 2
-        if len(value) != length:
-            raise ValueError(f"a {name} digest has {length} hexadecimal digits, not {len(value)}")
-        return cls(name, value.lower())
-
-    def __str__(self) -> str:
-        return f"{self.algorithm}:{self.value}"
+#: The options of the step ``checksum``.
+STEP_OPTIONS: Final = OptionNames("the step checksum", "url", "filename", "algorithm")
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
-    digest: Digest
-    name: str | None
+class Expected:
+    """A digest that a file should have.
 
-
-def find_digest(text: str, filename: str | None, *, origin: str) -> Digest:
-    """Return the best digest that the checksum list *text*, found at *origin*, has for *filename*.
-
-    A digest without a name is good for every file, if it is the only one. Without *filename* the list must be
-    about one file. Raises ``VerificationFailed`` when there is no digest, or more than one answer.
+    ``place`` is where it is written, for messages: ``line 3 of https://example.org/SHA256SUMS``; nothing when a user
+    gave the digest itself. ``name`` is that of the file there, and ``names`` are those of the other digests there.
     """
-    entries = list(_entries(text))
+
+    digest: Digest
+    place: str = ""
+    name: str | None = None
+    names: Mapping[Digest, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def algorithm(self) -> str:
+        """The algorithm, a name of ``hashlib``."""
+        return self.digest.algorithm
+
+    @property
+    def value(self) -> str:
+        """The digest in hexadecimal, lower case."""
+        return self.digest.value
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is looked up in a list.
+
+    ``filename`` is the name of the file, or the end of its path; without one, the list must be about one file.
+    ``path`` is the whole path of the file on its server, and ``beside`` that from the folder of the list, if the file
+    is below that folder: they tell files of one name in several folders apart. Only digests of ``algorithm`` count, if
+    it is set, and, for ``signed`` lists, none that can be forged.
+    """
+
+    filename: str | None = None
+    path: str | None = None
+    beside: str | None = None
+    algorithm: str | None = None
+    signed: bool = False
+
+
+def find_digest(
+    text: str, wanted: Wanted | str | None, *, origin: str, options: OptionNames = STEP_OPTIONS
+) -> Expected:
+    """Return the digest that the checksum list *text*, found at *origin*, has for *wanted*, or for a file of that name.
+
+    A digest without a name is good for every file, if no other has a name. Of several algorithms the strongest is
+    taken that the list uses for other files as well. Raises ``VerificationFailed`` when there is no digest, or more
+    than one answer, and what ``read_entries`` raises. *options* are what hints name.
+    """
+    wanted = wanted if isinstance(wanted, Wanted) else Wanted(wanted)
+    entries = read_entries(text, origin=origin, algorithm=wanted.algorithm)
     if not entries:
-        raise VerificationFailed(
-            f"{origin} holds no checksums",
-            hint="check that the url is that of a checksum file, such as SHA256SUMS",
-        )
-    named = sorted({entry.name for entry in entries if entry.name is not None})
-    if not named:
-        return _strongest(entries, f"{origin} has several digests and no file names")
-    if filename is None:
-        if len(named) > 1:
+        raise _unread(text, origin)
+    lookup = _Lookup(entries, wanted, origin, options)
+    return lookup.choose(lookup.matching())
+
+
+def is_packed(name: str | None) -> bool:
+    """Return whether a file called *name* is an archive or compressed, by its suffix."""
+    return (name or "").lower().endswith(tuple(map(str.lower, _PACKED)))
+
+
+def unpacked_name(name: str) -> str:
+    """Return *name* without the suffixes of archives and compression."""
+    while is_packed(name):
+        name = name.rpartition(".")[0]
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class _Lookup:
+    entries: Sequence[Entry]
+    wanted: Wanted
+    origin: str
+    options: OptionNames
+
+    def matching(self) -> list[Entry]:
+        """Return the entries about the wanted file. Raises ``VerificationFailed`` unless it is clear which they are."""
+        named = [entry for entry in self.entries if entry.name is not None]
+        if not named:
+            return list(self.entries)
+        names = sorted({entry.name for entry in named if entry.name is not None})
+        filename = self.wanted.filename
+        if filename is None:
+            if len(names) > 1:
+                raise VerificationFailed(
+                    f"{self.origin} is about {len(names)} files: {_some(names)}",
+                    hint=f"name the file with the option {self.options.filename} of {self.options.plugin}",
+                )
+            return named
+        if found := _about(filename, self.wanted.beside, named):
+            return self._in_one_folder(found)
+        raise self._unlisted(filename, named)
+
+    def choose(self, entries: Sequence[Entry]) -> Expected:
+        """Return the digest to compare with, of *entries* that are all about the wanted file."""
+        subject = f" for {self.wanted.filename or entries[0].name!a}" if entries[0].name is not None else ""
+        usable = {entry.digest: entry for entry in reversed(entries) if entry.digest is not None}
+        if self.wanted.algorithm is not None:
+            usable = {
+                digest: entry for digest, entry in usable.items() if digest.algorithm == self.wanted.algorithm
+            }
+        if not usable:
+            raise self._unusable(entries, subject)
+        if self.wanted.signed and all(digest.algorithm in WEAK for digest in usable):
             raise VerificationFailed(
-                f"{origin} is about {len(named)} files: {_some(named)}",
-                hint="say which one with the option filename",
+                f"{self.origin} is signed, but has only the {max(usable, key=_strength).algorithm} of the image, "
+                "which can be forged",
+                hint="ask the publisher for a list of sha256 or sha512",
             )
-        return _strongest(entries, f"{origin} has several digests for {named[0]!a}")
-    exact = [entry for entry in entries if entry.name == filename]
-    matching = exact or [entry for entry in entries if entry.name and _ends_with(entry.name, filename)]
-    if not matching:
-        near = difflib.get_close_matches(filename, named, n=3, cutoff=0)
+        if self.wanted.signed:
+            usable = {digest: entry for digest, entry in usable.items() if digest.algorithm not in WEAK}
+        # One digest in an algorithm that no other file of the list has is not how publishers write lists.
+        own = {id(entry) for entry in entries}
+        usual = {entry.digest.algorithm for entry in self.entries if entry.digest and id(entry) not in own}
+        usable = {digest: entry for digest, entry in usable.items() if digest.algorithm in usual} or usable
+        best = max(map(_strength, usable))
+        answers = [digest for digest in usable if _strength(digest) == best]
+        if len(answers) > 1:
+            about = subject or " and no file names"
+            raise VerificationFailed(
+                f"{self.origin} has several digests{about}: {_some(sorted(map(str, answers)))}",
+                hint="give the digest itself, or ask the publisher which one is right",
+            )
+        entry = usable[answers[0]]
+        others = {
+            other.digest: other.name
+            for other in self.entries
+            if other.digest and other.name is not None and id(other) not in own
+        }
+        return Expected(answers[0], f"line {entry.line} of {self.origin}", entry.name, others)
+
+    def _in_one_folder(self, found: list[Entry]) -> list[Entry]:
+        """Return those of *found* that are about the same file."""
+        paths = {_loose_path(entry) for entry in found}
+        if len(paths) == 1 or len({(entry.digest, entry.problem) for entry in found}) == 1:
+            return found
+        whole = PurePosixPath(self.wanted.path or "")
+        ours = [path for path in paths if _ends_with(whole, path)]
+        if len(ours) == 1:
+            return [entry for entry in found if _loose_path(entry) == ours[0]]
         raise VerificationFailed(
-            f"{origin} has no checksum for {filename!a}; the nearest names are {_some(near)}",
-            hint="name the file as the list does, with the option filename of the step checksum",
+            f"{self.origin} has several files called {self.wanted.filename!a}: {_some(sorted(map(str, paths)))}",
+            hint=f"name one with its folder, in the option {self.options.filename} of {self.options.plugin}",
         )
-    return _strongest(matching, f"{origin} has several digests for {filename!a}")
 
-
-def _entries(text: str) -> Iterator[_Entry]:
-    # A clear-signed list (RFC 9580, section 7) ends with its signature, and has lines escaped by "- ".
-    for raw in text.partition("-----BEGIN PGP SIGNATURE-----")[0].splitlines():
-        line = raw.removeprefix("- ").strip()
-        escaped = line.startswith("\\")
-        for notation in _NOTATIONS:
-            found = notation.fullmatch(line.removeprefix("\\"))
-            if found:
-                name = found["name"]
-                if name and escaped:
-                    name = re.sub(r"\\[\\nr]", lambda escape: _ESCAPES[escape[0]], name)
-                try:
-                    yield _Entry(Digest.of(found["algorithm"], found["digest"]), name)
-                except ValueError:
-                    continue
-                break
-
-
-def _strongest(entries: Iterable[_Entry], ambiguity: str) -> Digest:
-    digests = {entry.digest for entry in entries}
-    best = max(map(_strength, digests))
-    answers = [digest for digest in digests if _strength(digest) == best]
-    if len(answers) > 1:
-        raise VerificationFailed(
-            f"{ambiguity}: {_some(sorted(map(str, answers)))}",
-            hint="give the digest itself, or the path of the file as the list writes it",
+    def _unlisted(self, filename: str, named: Sequence[Entry]) -> VerificationFailed:
+        names = sorted({entry.name for entry in named if entry.name is not None})
+        last = PurePosixPath(filename).name
+        unpacked = [name for name in names if _last(name) == unpacked_name(last)]
+        packed = [name for name in names if is_packed(name) and unpacked_name(_last(name)) == last]
+        if is_packed(last) and unpacked:
+            instead = "" if self.options == STEP_OPTIONS else f" in place of {self.options.url}"
+            hint = (
+                f"the list has the digest of the unpacked file: use the step checksum{instead}, below "
+                f"image_decompression, with 'filename: {printable(unpacked[0])}'"
+            )
+        elif packed:
+            hint = f"the list has the digest of the packed file: import {packed[0]!a}, or ask for a digest of this one"
+        else:
+            hint = f"name the file as the list does, with the option {self.options.filename} of {self.options.plugin}"
+        near = _some(_nearest(filename, names))
+        return VerificationFailed(
+            f"{self.origin} has no checksum for {filename!a}; the nearest names are {near}", hint=hint
         )
-    return answers[0]
+
+    def _unusable(self, entries: Sequence[Entry], subject: str) -> VerificationFailed:
+        option = f"the option {self.options.algorithm} of {self.options.plugin}"
+        algorithms = sorted({entry.digest.algorithm for entry in entries if entry.digest})
+        if algorithms:
+            return VerificationFailed(
+                f"{self.origin} has no {self.wanted.algorithm}{subject}, but {_listed(algorithms)}",
+                hint=f"name another one with {option}, or leave that out",
+            )
+        entry = entries[0]
+        return VerificationFailed(
+            f"the digest in line {entry.line} of {self.origin}{subject} cannot be used: {entry.problem}",
+            hint=f"say which it is with {option}"
+            if entry.problem == UNCLEAR
+            else "ask the publisher for a list of sha256 or sha512, or give such a digest itself",
+        )
 
 
-def _strength(digest: Digest) -> tuple[int, str]:
-    known = digest.algorithm in _STRENGTH
-    return (_STRENGTH.index(digest.algorithm) if known else -1, digest.algorithm)
+def _about(filename: str, beside: str | None, named: Sequence[Entry]) -> list[Entry]:
+    """Return the entries of *named* that are about *filename*: those that fit in the surest way in which any does."""
+    wanted = PurePosixPath(filename)
+    ours = PurePosixPath(beside or "")
+    # On BSD, a backslash in a name is written as it is.
+    if "\\" in filename and (exact := [entry for entry in named if entry.name == filename]):
+        return exact
+    for spelling in (_path, _loose_path, _decoded_path):
+        paths = [(entry, spelling(entry)) for entry in named]
+        for target in (ours if _ends_with(ours, wanted) else wanted, wanted):
+            if found := [entry for entry, path in paths if path == target]:
+                return found
+        if found := [entry for entry, path in paths if _ends_with(path, wanted)]:
+            return found
+    return []
 
 
-def _ends_with(path: str, filename: str) -> bool:
-    wanted = PurePosixPath(filename).parts
-    return PurePosixPath(path).parts[-len(wanted) :] == wanted
+def _path(entry: Entry) -> PurePosixPath:
+    """Return the path of *entry*. GNU tools escape backslashes; where they stand as they are, they part folders."""
+    name = entry.name or ""
+    return PurePosixPath(name if entry.escaped else name.replace("\\", "/"))
 
 
-def _some(names: list[str]) -> str:
+def _loose_path(entry: Entry) -> PurePosixPath:
+    """Return the path of *entry* without the blanks around it, by which some lists align their columns."""
+    return PurePosixPath(str(_path(entry)).strip(" \t"))
+
+
+def _decoded_path(entry: Entry) -> PurePosixPath:
+    return PurePosixPath(unquote(str(_loose_path(entry))))
+
+
+def _last(name: str) -> str:
+    return PurePosixPath(name.replace("\\", "/")).name
+
+
+def _ends_with(path: PurePosixPath, end: PurePosixPath) -> bool:
+    return bool(end.parts) and path.parts[-len(end.parts) :] == end.parts
+
+
+def _strength(digest: Digest) -> tuple[bool, int, bool]:
+    return digest.strength
+
+
+def _nearest(filename: str, names: Iterable[str]) -> list[str]:
+    def common(name: str) -> int:
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(name, filename, strict=False)))
+
+    compared = sorted(names, key=common, reverse=True)[:_MOST_COMPARED]
+    return difflib.get_close_matches(filename[:255], [name[:255] for name in compared], n=3, cutoff=0)
+
+
+def _unread(text: str, origin: str) -> VerificationFailed:
+    like = digest_like(text)
+    return VerificationFailed(
+        f"{origin} holds no checksums" + (f" in a known notation; {like} looks like one" if like else ""),
+        hint="check that this is a checksum list, such as SHA256SUMS, or give the digest itself; read are "
+        + ", ".join(notation.form for notation in NOTATIONS)
+        + " and a digest alone",
+    )
+
+
+def _some(names: Sequence[str]) -> str:
     shown = ", ".join(ascii(name[:200]) for name in names[:5])
     return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown
 
 
-def _hashlib_name(spelling: str) -> str | None:
-    """Return the name that ``hashlib`` has for ``SHA-256``, ``SHA2-256``, ``sha3-512`` or ``BLAKE2B-512``."""
-    name = spelling.lower().replace("sha2-", "sha").replace("/", "_")
-    name = {"blake2b-512": "blake2b", "blake2s-256": "blake2s"}.get(name, name)
-    for candidate in (name, name.replace("-", "_"), name.replace("-", "").replace("_", "")):
-        # The digests of the shake algorithms have no length of their own.
-        if candidate in hashlib.algorithms_available and not candidate.startswith("shake"):
-            return candidate
-    return None
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))

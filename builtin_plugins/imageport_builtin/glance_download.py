@@ -24,6 +24,7 @@ from imageport import (
     printable,
 )
 from imageport_builtin.checksum import verified
+from imageport_builtin.checksum_lists import Expected
 from imageport_builtin.keystone import BaseUrl, Credentials, Session
 from imageport_builtin.remote_image import RemoteImage
 
@@ -114,7 +115,7 @@ class GlanceDownload(Plugin[GlanceDownloadConfig]):
         self._remote = remote
         data = ImageData.from_chunks(lambda: _body(response, remote, shown), size=remote.size)
         digest = remote.digest(ctx.log)
-        return data if digest is None else verified(data, digest, ctx)
+        return data if digest is None else verified(data, Expected(digest), ctx)
 
     @hookimpl
     def transform(self, image: Image) -> Image | None:

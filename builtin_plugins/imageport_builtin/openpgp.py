@@ -90,7 +90,7 @@ class Keyring:
             valid = []
         if not valid:
             raise VerificationFailed(
-                f"the signature of {origin} is not one of its bytes by {_named(certificate)}",
+                f"the signature does not match {origin} (signed by {_named(certificate)})",
                 hint="the list or its signature was changed, or they do not belong together",
             )
         return certificate.fingerprint.upper()
@@ -127,12 +127,12 @@ class Keyring:
             )
         if end is not None:
             raise VerificationFailed(
-                f"the signature of {origin} is by {_named(certificate)}, which ran out on {end:%Y-%m-%d}",
+                f"the signature of {origin} is by {_named(certificate)}, which expired on {end:%Y-%m-%d}",
                 hint="get the newest certificate of the publisher, or check the clock of this machine",
             )
         if (end := _past(signature.expiration)) is not None:
             raise VerificationFailed(
-                f"the signature of {origin} ran out on {end:%Y-%m-%d}",
+                f"the signature of {origin} expired on {end:%Y-%m-%d}",
                 hint="get the newest list and signature of the publisher, or check the clock of this machine",
             )
         return certificate

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from imageport import RESERVED_PREFIX, SourceUnavailable, printable
-from imageport_builtin.checksum_lists import Digest
+from imageport_builtin.checksum_digests import Digest
 
 #: What every image has; all else are properties. From the schema of the Image API.
 _BASE = frozenset(

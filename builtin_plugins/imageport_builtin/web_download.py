@@ -23,11 +23,23 @@ from imageport import (
     hookimpl,
 )
 from imageport_builtin.checksum import DigestText, verified
-from imageport_builtin.checksum_lists import Digest
+from imageport_builtin.checksum_digests import Digest
+from imageport_builtin.checksum_lists import Expected, OptionNames
 from imageport_builtin.download import Download, Place
 from imageport_builtin.openpgp import Keyring
 from imageport_builtin.places import Places
-from imageport_builtin.signed_lists import ChecksumList, KeyringPath, SignatureUrl, require_fitting_options
+from imageport_builtin.signed_lists import (
+    LIST_SIZE,
+    AlgorithmName,
+    ChecksumList,
+    KeyringPath,
+    ListPlace,
+    ListSize,
+    SignaturePlace,
+    require_fitting_options,
+)
+
+_OPTIONS = OptionNames("web-download", "checksum_url", "checksum_filename", "checksum_algorithm")
 
 #: Names and values of header fields (RFC 9110, section 5).
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -53,10 +65,15 @@ class WebDownloadConfig(PluginConfig):
     checksum: DigestText | None = Field(
         default=None, description="Digest of the file as published, for instance sha512:<hexadecimal>."
     )
-    checksum_url: str | None = Field(
-        default=None, min_length=1, description="Where a checksum list is published that names the file."
+    checksum_url: ListPlace = Field(
+        default=None, description="Url or path of a checksum list that names the file as its url does."
     )
-    signature_url: SignatureUrl = None
+    checksum_filename: str | None = Field(
+        default=None, min_length=1, description="The file as the list names it, if its url has another name."
+    )
+    checksum_algorithm: AlgorithmName = None
+    max_list_size: ListSize = LIST_SIZE
+    signature_url: SignaturePlace = None
     keyring: KeyringPath = None
     mirrors: tuple[WebUrl, ...] = Field(
         default=(),
@@ -87,6 +104,10 @@ class WebDownloadConfig(PluginConfig):
     def _one_checksum(self) -> WebDownloadConfig:
         if self.checksum is not None and self.checksum_url is not None:
             raise ValueError("give checksum or checksum_url, not both")
+        if self.checksum_url is None and (self.checksum_filename or self.checksum_algorithm):
+            raise ValueError(
+                "checksum_filename and checksum_algorithm are only used together with checksum_url"
+            )
         require_fitting_options(self.checksum_url, self.signature_url, self.keyring)
         return self
 
@@ -149,13 +170,18 @@ class WebDownload(Plugin[WebDownloadConfig]):
         data.name = download.name
         return data
 
-    def _expected(self, url: Url, ctx: Context) -> tuple[Digest | None, str | None]:
-        """Return what the digest of the file has to be, and who has signed that, as far as is known."""
-        if self.config.checksum_url is not None:
-            filename = PurePosixPath(unquote(url.target.partition("?")[0])).name or None
-            published = ChecksumList(self.config.checksum_url, self.config.signature_url, self._keyring)
-            return published.look_up(filename, ctx)
-        return None if self.config.checksum is None else Digest.parse(self.config.checksum), None
+    def _expected(self, url: Url, ctx: Context) -> tuple[Expected | None, str | None]:
+        """Return the digest that the file must have, and the certificate that signed it, if there are such."""
+        config = self.config
+        if config.checksum_url is None:
+            return None if config.checksum is None else Expected(Digest.parse(config.checksum)), None
+        filename = (
+            config.checksum_filename or PurePosixPath(unquote(url.target.partition("?")[0])).name or None
+        )
+        published = ChecksumList(
+            config.checksum_url, config.signature_url, self._keyring, config.max_list_size, _OPTIONS
+        )
+        return published.look_up(filename, ctx, algorithm=config.checksum_algorithm)
 
 
 def _naming_the_form(chunks: Chunks, download: Download) -> Chunks:

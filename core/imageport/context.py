@@ -20,7 +20,7 @@ from imageport.limits import Limits, format_size
 from imageport.rules.local_files import LocalFiles
 from imageport.scratch import require_space, space_taken, writing_to
 from imageport.sparse import SparseFile
-from imageport.values import Caller, Event, Location
+from imageport.values import Caller, Event, Location, Source
 
 if TYPE_CHECKING:
     from imageport.http.transport import HttpTransport
@@ -38,8 +38,9 @@ class Context:
     copies that exist of the image, the best first. ``staged`` is the file that ``images stage`` put in staging, if
     there is one. ``partial``, where the pipeline says ``staging: file``, is what the source is spooled to, and what is
     there of it from an import that was killed. ``inspection`` is what the image has to be, by its user and by the
-    site. ``log`` is for what an operator should read later; progress goes
-    through ``progress``.
+    site. ``source`` is where the image comes from, if it is not made here, and ``unchanged`` says that the bytes which
+    reach this step are those that the source offers: no step above has unpacked or converted them. ``log`` is for what
+    an operator should read later; progress goes through ``progress``.
     """
 
     caller: Caller
@@ -55,6 +56,8 @@ class Context:
     inspection: InspectionPolicy = field(default_factory=InspectionPolicy)
     local_files: LocalFiles = field(default_factory=LocalFiles)
     partial: PartialSource | None = None
+    source: Source | None = None
+    unchanged: bool = True
     work_folder: Path
     emit: Callable[[Event], None]
     read_replica: Callable[[Location], ImageData]

@@ -410,7 +410,9 @@ def test_bytes_that_differ_from_the_digest_fail_and_both_values_are_named(
     other = BODY[::-1]
     serve(glance, other, **digests)
     expected, found = (hashlib.new(algorithm, data).hexdigest() for data in (BODY, other))
-    with pytest.raises(VerificationFailed, match=f"{algorithm} of the image is {found}, but {expected}"):
+    with pytest.raises(
+        VerificationFailed, match=f"{algorithm} of the image as published is {found}, but {expected}"
+    ):
         read(stage(plugin(glance), ctx))
     assert [(event.message, event.verdict) for event in events] == [(f"checksum {algorithm}", "failed")]
 

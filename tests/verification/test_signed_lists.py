@@ -13,8 +13,8 @@ from tests.http_server import HttpServer, content
 from tests.transport.harness import make_context, make_transport
 from tests.verification.gpg import LONG_AGO, Gpg
 
-from imageport import Context, Event, SourceUnavailable, UsageError, VerificationFailed
-from imageport_builtin.checksum_lists import Digest
+from imageport import Context, Event, LimitExceeded, SourceUnavailable, UsageError, VerificationFailed
+from imageport_builtin.checksum_digests import Digest
 from imageport_builtin.openpgp import Keyring
 from imageport_builtin.openpgp_documents import signature_packets, take_apart
 from imageport_builtin.signed_lists import ChecksumList
@@ -44,7 +44,8 @@ def look_up(
     def function(document: bytes, signature: bytes | None = None) -> tuple[Digest, str | None]:
         url = http_server.answer("/SUMS", content(document))
         signature_url = None if signature is None else http_server.answer("/SUMS.gpg", content(signature))
-        return ChecksumList(url, signature_url, Keyring.load(keyring)).look_up("disk.img", ctx)
+        expected, signer = ChecksumList(url, signature_url, Keyring.load(keyring)).look_up("disk.img", ctx)
+        return expected.digest, signer
 
     return function
 
@@ -123,11 +124,11 @@ REFUSED: dict[str, tuple[Documents, str]] = {
     "not signed": (lambda gpg: (LIST,), "/SUMS is not signed"),
     "a signature of another file": (
         lambda gpg: (EVIL_LIST, gpg.detached(LIST, "publisher")),
-        "is not one of its bytes by the certificate",
+        r"the signature does not match http\S+ \(signed by the certificate",
     ),
     "a changed list": (
         lambda gpg: (gpg.clear_signed(LIST, "publisher").replace(GOOD.encode(), EVIL.encode()),),
-        "is not one of its bytes by the certificate",
+        r"the signature does not match http\S+ \(signed by the certificate",
     ),
     "an unknown key": (
         lambda gpg: (EVIL_LIST, gpg.detached(EVIL_LIST, "stranger")),
@@ -137,9 +138,9 @@ REFUSED: dict[str, tuple[Documents, str]] = {
         lambda gpg: (gpg.clear_signed(EVIL_LIST, "stranger"),),
         "which is not in .*publishers.asc",
     ),
-    "a certificate that has run out": (
+    "an expired certificate": (
         lambda gpg: (LIST, gpg.detached(LIST, "expired", options=LONG_AGO)),
-        "<expired@example.org>, which ran out on 2020-02-04",
+        "<expired@example.org>, which expired on 2020-02-04",
     ),
     "a signature with SHA-1": (
         lambda gpg: (LIST, gpg.detached(LIST, "old", options=("--digest-algo", "SHA1"))),
@@ -209,7 +210,7 @@ REFUSED: dict[str, tuple[Documents, str]] = {
     ),
     "a dash that is escaped twice": (
         lambda gpg: (gpg.clear_signed(b"-----\n" + LIST, "publisher").replace(b"- -----", b"- - -----"),),
-        "is not one of its bytes",
+        "the signature does not match",
     ),
     "no end": (
         lambda gpg: (gpg.clear_signed(LIST, "publisher").replace(b"-----END PGP SIGNATURE-----", b""),),
@@ -265,13 +266,13 @@ def test_a_certificate_that_is_too_weak_is_refused(
     assert f"which does not hold: {message}" in refused(look_up, events, LIST, signature)
 
 
-def test_a_signature_that_has_run_out_is_refused(
+def test_an_expired_signature_is_refused(
     look_up: LookUp, gpg: Gpg, keyring: Path, events: list[Event]
 ) -> None:
     gpg.make_key("long-lived", *LONG_AGO)
     keyring.write_bytes(gpg.certificates("long-lived"))
     signature = gpg.detached(LIST, "long-lived", options=(*LONG_AGO, "--default-sig-expire", "3d"))
-    assert "ran out on 2020-01-08" in refused(look_up, events, LIST, signature)
+    assert "expired on 2020-01-08" in refused(look_up, events, LIST, signature)
 
 
 @pytest.mark.parametrize("algorithm", ["md5", "sha1"])
@@ -290,8 +291,9 @@ def test_a_signature_that_is_not_there_ends_the_import(
 
 
 def test_a_signature_larger_than_any_is_not_read(look_up: LookUp) -> None:
-    with pytest.raises(SourceUnavailable, match=r"/SUMS.gpg is larger than 64.0 KiB"):
+    with pytest.raises(LimitExceeded, match=r"/SUMS.gpg is larger than 64.0 KiB") as caught:
         look_up(LIST, bytes(1 << 20))
+    assert caught.value.hint == "check that it is the signature of a checksum list, and nothing else"
 
 
 # ------------------------------------------------------------------------------------------------------ the keyring

@@ -56,7 +56,8 @@ def anchored(options: Any, model: type[BaseModel], folder: Path) -> Any:
     """Return *options* of *model* with the paths among them made absolute: in the home for ``~``, else in *folder*.
 
     This comes before the model, whose validators may look for the paths. What is no mapping stays for the model to
-    refuse. Raises ``ValueError`` when a home folder is not known.
+    refuse, and so does a url where an option may be a ``str`` as well as a ``Path``. Raises ``ValueError`` when a home
+    folder is not known.
     """
     if not isinstance(options, dict):
         return options
@@ -66,7 +67,9 @@ def anchored(options: Any, model: type[BaseModel], folder: Path) -> Any:
         if _is_path(field)
     }
     paths = {
-        name: str(folder / expanded(path)) for name, path in given.items() if isinstance(path, (str, Path))
+        name: str(folder / expanded(path))
+        for name, path in given.items()
+        if isinstance(path, Path) or (isinstance(path, str) and not _is_url(path, model.model_fields[name]))
     }
     return {**options, **paths}
 
@@ -77,6 +80,10 @@ def expanded(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise ValueError(f"'{path}': the home folder is not known; write an absolute path") from error
+
+
+def _is_url(text: str, field: FieldInfo) -> bool:
+    return str in get_args(field.annotation) and _URL.match(text) is not None
 
 
 def _is_path(field: FieldInfo) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from imageport.configuration.templating import redact
@@ -117,7 +118,7 @@ class Journey:
     def _transformed(self, step: BoundStep, image: Image, ctx: Context) -> Image:
         def transform(meter: Meter) -> Image:
             self.evidence.enter(step)
-            changed = step.transform(image, ctx)
+            changed = step.transform(image, replace(ctx, unchanged=self.evidence.unchanged))
             if changed.data is image.data:
                 meter.bytes_out = meter.bytes_in
                 return changed

@@ -87,6 +87,7 @@ def build_context(
             largest=site.limits.image_size_cap,
         ),
         local_files=LocalFiles.of(site.local_paths, caller),
+        source=plan.source,
         work_folder=staging.directory,
         emit=emit,
         read_replica=lambda location: stores.read(location, context),
