@@ -458,7 +458,7 @@ def test_a_mismatch_says_which_line_was_compared_with_what_and_why_it_may_differ
     bench: Bench, server: HttpServer, text: str, name: str, filename: str, found: bytes, hint: str
 ) -> None:
     url = publish(server, text.encode())
-    done = bench.downloads(server.url(f"/{name}"), checksum(url=url, filename=filename))
+    done = bench.downloads(server.url(f"/{name}"), checksum(url=url, filename=filename), UNPACK)
     expected = text.partition(" ")[0]
     bench.assert_refused(done, 5, mismatch(found, expected, f"line 1 of {url} for '{filename}'"), hint)
     assert (

@@ -116,8 +116,8 @@ def test_a_checksum_that_neither_form_has_is_reported_with_the_coding(
     bench.assert_refused(
         done,
         5,
-        f"the sha256 of the image as published is {hashlib.sha256(packed).hexdigest()}, but {'0' * 64} was expected; the server "
-        "sent it with Content-Encoding: gzip, and neither the bytes as sent nor the decoded ones are right "
+        f"the sha256 of the image as published is {hashlib.sha256(packed).hexdigest()}, but {'0' * 64} was expected; "
+        "the server sent it with Content-Encoding: gzip, and neither the bytes as sent nor the decoded ones are right "
         "(after 2 tries)",
         OTHER_BYTES,
     )
@@ -308,7 +308,8 @@ def test_advice_comes_with_the_error_that_ends_the_import(
     bench.assert_refused(
         done,
         5,
-        f"the sha256 of the image as published is {hashlib.sha256(disk).hexdigest()}, but {'0' * 64} was expected (after 2 tries)",
+        f"the sha256 of the image as published is {hashlib.sha256(disk).hexdigest()}, but {'0' * 64} was expected "
+        "(after 2 tries)",
         OTHER_BYTES,
     )
 
