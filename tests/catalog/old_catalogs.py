@@ -87,7 +87,7 @@ def schema_of_postgresql(url: str) -> Iterator[Any]:
     engine = create_engine(url)
     with engine.connect() as connection:
         for statement in (
-            "SELECT table_name, column_name, ordinal_position, data_type, character_maximum_length, collation_name,"
+            "SELECT table_name, column_name, data_type, character_maximum_length, collation_name,"
             " is_nullable, column_default FROM information_schema.columns WHERE table_schema = 'public'",
             "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
             " WHERE connamespace = 'public'::regnamespace",

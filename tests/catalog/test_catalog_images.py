@@ -27,7 +27,7 @@ EVERYTHING: dict[str, Any] = {
     "protected": True,
     "min_disk": 10,
     "min_ram": 512,
-    "tags": ("stable", "cloud"),
+    "tags": ("cloud", "stable"),
     "properties": {"os_distro": "debian", "empty": ""},
     "locations": (
         Location(url="s3://images/1", store="far", metadata={"bucket": "images"}),
@@ -156,9 +156,9 @@ def test_an_ambiguous_name_lists_the_candidates(catalog: Catalog) -> None:
     for number in range(7):
         catalog.create_image(ImageRecord(id=f"abcd-{number}", name="debian"))
     catalog.create_image(ImageRecord(id="other", name="abcd"))
-    with pytest.raises(UsageError, match=r"any of 7 images: abcd-.*\(debian\).* and 2 more"):
+    with pytest.raises(UsageError, match=r"matches 7 images: abcd-.*\(debian\).* and 2 more"):
         catalog.find_image("debian")
-    with pytest.raises(UsageError, match="any of 8 images"):
+    with pytest.raises(UsageError, match="matches 8 images"):
         catalog.find_image("abcd")
     assert catalog.find_image("abcd-3").id == "abcd-3"
 

@@ -17,16 +17,29 @@ from typing import Any
 
 from sqlalchemy import and_
 
-from imageport.catalog import endings, images, imports, locations, locks, store_lists, tables, tasks, usage
+from imageport.catalog import (
+    endings,
+    images,
+    imports,
+    listing,
+    locations,
+    locks,
+    store_lists,
+    tables,
+    tasks,
+    usage,
+)
 from imageport.catalog.engine import Database, current_time
 from imageport.catalog.imports import require_startable
 from imageport.catalog.lifecycle import UNFINISHED, require_image_move
+from imageport.catalog.listing import ImageFilters, Page, SortKey
 from imageport.catalog.locations import HiddenCopy
 from imageport.catalog.locks import Lease
 from imageport.catalog.processes import this_process
 from imageport.catalog.schema import Schema, Upgrade, backup_command
 from imageport.catalog.tasks import TaskRow
 from imageport.catalog.usage import Usage
+from imageport.scope import EVERYTHING, Scope
 from imageport.values import ImageRecord, Location
 
 __all__ = [
@@ -36,6 +49,7 @@ __all__ = [
 log = logging.getLogger("imageport")
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+_NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 
 
 def upgrade(url: str, advise: Callable[[str], None]) -> Upgrade | None:
@@ -89,23 +103,45 @@ class Catalog:
         with self._database.reading() as connection:
             return images.get(connection, image_id)
 
-    def find_image(
-        self, name_or_id: str, *, among: Callable[[ImageRecord], bool] = lambda record: True
-    ) -> ImageRecord:
+    def find_image(self, name_or_id: str, *, scope: Scope = EVERYTHING) -> ImageRecord:
         """Return the image with this id, unique name, or unique beginning of an id (at least 4 characters).
 
-        An image that is not *among* those wanted is as if it were not there. Raises ``UsageError`` that lists the
-        candidates, or suggests a name that is near.
+        An image that is not in *scope* is as if it were not there. Raises ``UsageError`` that lists some candidates,
+        or suggests a name that is near.
         """
         with self._database.reading() as connection:
-            return images.find(connection, name_or_id, among)
+            return images.find(connection, name_or_id, scope)
 
-    def list_images(self, *, status: str | None = None, name: str | None = None) -> list[ImageRecord]:
-        """Return the images with this status and name, newest first."""
-        wanted = {"status": status, "name": name}
-        conditions = [tables.images.c[key] == value for key, value in wanted.items() if value is not None]
+    def list_images(
+        self,
+        *,
+        name: str | None = None,
+        status: str | None = None,
+        owner: str | None = None,
+        tags: Sequence[str] = (),
+        properties: Mapping[str, str] = _NO_TEXTS,
+        scopes: Sequence[Scope] = (EVERYTHING,),
+        sort: SortKey = "created_at",
+        descending: bool = True,
+        limit: int | None = None,
+        marker: str | None = None,
+    ) -> list[ImageRecord]:
+        """Return the images of which all of this is true and that are in all *scopes*, the newest first.
+
+        At most *limit* images, from behind the one with the id *marker*.
+        """
+        filters = ImageFilters(name=name, status=status, owner=owner, tags=tags, properties=properties)
+        page = Page(limit=limit, marker=marker)
         with self._database.reading() as connection:
-            return images.select_records(connection, *conditions)
+            found = listing.image_ids(
+                connection, filters, scopes=scopes, sort=sort, descending=descending, page=page
+            )
+            return images.records(connection, found)
+
+    def count_images(self) -> int:
+        """Return how many images there are."""
+        with self._database.reading() as connection:
+            return images.count(connection)
 
     def update_image(
         self,
@@ -191,7 +227,7 @@ class Catalog:
         """Keep everybody from changing the image until the block ends; the block gets its record, if there is one."""
         with self._database.writing() as connection:
             images.lock_row_if_any(connection, image_id)
-            found = images.select_records(connection, tables.images.c.id == image_id)
+            found = images.records(connection, [image_id])
             yield found[0] if found else None
 
     def usage(self, owner: str | None, *, besides: str | None = None) -> Usage:
@@ -324,7 +360,7 @@ class Catalog:
                 cause=cause,
                 before=lease.before,
             )
-            found = images.select_records(connection, tables.images.c.id == lease.image_id)
+            found = images.records(connection, [lease.image_id])
         return found[0] if found else lease.before.evolve(status="deleted")
 
     # ------------------------------------------------------------------------------------- removal of copies
@@ -394,20 +430,47 @@ class Catalog:
         with self._database.reading() as connection:
             return tasks.get(connection, task_id)
 
-    def find_task(self, prefix: str, *, among: Callable[[TaskRow], bool] = lambda task: True) -> TaskRow:
+    def find_task(
+        self, prefix: str, *, sees_image: Scope = EVERYTHING, sees_task: Scope = EVERYTHING
+    ) -> TaskRow:
         """Return the one task whose id begins with these 4 or more characters. Raises ``UsageError``.
 
-        A task that is not *among* those wanted is as if it were not there.
+        A task that is not in both scopes is as if it were not there, see ``list_tasks``.
         """
         with self._database.reading() as connection:
-            return tasks.find(connection, prefix, among)
+            return tasks.find(connection, prefix, sees_image=sees_image, sees_task=sees_task)
 
-    def list_tasks(self, *, image_id: str | None = None, status: str | None = None) -> list[TaskRow]:
-        """Return the tasks of this image and with this status, newest first."""
-        wanted = {"image_id": image_id, "status": status}
-        conditions = [tables.tasks.c[key] == value for key, value in wanted.items() if value is not None]
+    def list_tasks(
+        self,
+        *,
+        image_id: str | None = None,
+        status: str | None = None,
+        sees_image: Scope = EVERYTHING,
+        sees_task: Scope = EVERYTHING,
+        limit: int | None = None,
+        marker: str | None = None,
+    ) -> list[TaskRow]:
+        """Return the tasks of this image and with this status, newest first.
+
+        Their images are in the scope *sees_image*, and the tasks, as images of who started them, in *sees_task*. At
+        most *limit* tasks, from behind the one with the id *marker*.
+        """
+        page = Page(limit=limit, marker=marker)
         with self._database.reading() as connection:
-            return tasks.select_rows(connection, *conditions)
+            found = listing.task_ids(
+                connection,
+                image_id=image_id,
+                status=status,
+                sees_image=sees_image,
+                sees_task=sees_task,
+                page=page,
+            )
+            return tasks.rows(connection, found)
+
+    def expired_tasks(self, now: datetime) -> list[tuple[str, str]]:
+        """Return id and image of each task that ``remove_expired_tasks`` forgets."""
+        with self._database.reading() as connection:
+            return tasks.expired(connection, now)
 
     def request_cancel(self, task_id: str) -> TaskRow:
         """Ask an import to stop when it next renews its lease. Raises ``Conflict`` when it is over."""

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from imageport.catalog import listing
 from imageport.catalog.lifecycle import CLEARED_WHEN_QUEUED, require_image_move
-from imageport.catalog.tables import image_locations, image_properties, images, tasks
+from imageport.catalog.tables import image_locations, image_properties, image_tags, images, tasks
 from imageport.configuration.positions import did_you_mean
 from imageport.errors import Conflict, UsageError
+from imageport.scope import Scope, admits
 from imageport.values import ImageRecord, Location
 
 MIN_PREFIX = 4
 _SHOWN_CANDIDATES = 5
 
 _KEPT_BY_CATALOG = frozenset({"id", "fence", "created_at", "updated_at"})
-SETTABLE = frozenset(images.c.keys()) - _KEPT_BY_CATALOG
+SETTABLE = frozenset({*images.c.keys(), "tags"}) - _KEPT_BY_CATALOG
+#: Images read by one statement; a database takes only so many values in one.
+_AT_ONCE = 500
 
 _WHAT_TO_DO = {
     "queued": "put its data in staging with 'imageport images stage', or use a method that fetches the data",
@@ -36,9 +40,8 @@ def create(connection: Connection, record: ImageRecord, now: datetime) -> None:
     fence = connection.execute(
         select(func.coalesce(func.max(tasks.c.fence), 0)).where(tasks.c.image_id == record.id)
     ).scalar_one()
-    values = {name: getattr(record, name) for name in SETTABLE} | {
+    values = {name: getattr(record, name) for name in SETTABLE - {"tags"}} | {
         "id": record.id,
-        "tags": list(record.tags),
         "fence": fence,
         "created_at": record.created_at or now,
         "updated_at": record.updated_at or now,
@@ -48,6 +51,7 @@ def create(connection: Connection, record: ImageRecord, now: datetime) -> None:
             connection.execute(insert(images), values)
     except IntegrityError as error:
         raise Conflict(f"there is an image {record.id} already", hint="choose another id") from error
+    _set_tags(connection, record.id, record.tags)
     _set_properties(connection, record.id, record.properties)
     for location in record.locations:
         connection.execute(
@@ -68,6 +72,11 @@ def get(connection: Connection, image_id: str) -> ImageRecord:
     if not found:
         raise no_image(image_id)
     return found[0]
+
+
+def count(connection: Connection) -> int:
+    """Return how many images there are."""
+    return connection.execute(select(func.count()).select_from(images)).scalar_one()
 
 
 def no_image(image_id: str) -> UsageError:
@@ -92,57 +101,67 @@ def require_unprotected(record: ImageRecord) -> None:
         )
 
 
-def find(connection: Connection, name_or_id: str, among: Callable[[ImageRecord], bool]) -> ImageRecord:
-    """Return the one image, *among* those wanted, with this id, name or beginning of an id. Raises ``UsageError``."""
-    exact = list(filter(among, select_records(connection, images.c.id == name_or_id)))
-    if exact:
+def find(connection: Connection, name_or_id: str, scope: Scope) -> ImageRecord:
+    """Return the one image in *scope* with this id, name or beginning of an id. Raises ``UsageError``."""
+    exact = records(connection, [name_or_id])
+    if exact and admits(scope, exact[0]):
         return exact[0]
-    matches = [images.c.name == name_or_id]
-    if len(name_or_id) >= MIN_PREFIX:
-        matches.append(images.c.id.startswith(name_or_id, autoescape=True))
-    found = list(filter(among, select_records(connection, or_(*matches))))
+    few = _SHOWN_CANDIDATES + 1
+    prefix = name_or_id if len(name_or_id) >= MIN_PREFIX else None
+    found = listing.named_so(connection, name_or_id, scope, few)
+    if prefix is not None:
+        found += listing.beginning_so(connection, prefix, scope, few)
+    found = list(dict.fromkeys(found))
     if len(found) == 1:
-        return found[0]
+        return get(connection, found[0])
     if not found:
-        names = {record.name for record in select_records(connection) if record.name and among(record)}
+        names = sorted(listing.similar_names(connection, name_or_id, scope))
         raise UsageError(
-            f"no image '{name_or_id}'{did_you_mean(name_or_id, sorted(names))}",
+            f"no image '{name_or_id}'{did_you_mean(name_or_id, names)}",
             hint="'imageport images list' shows what there is",
         )
-    candidates = [f"{record.id} ({record.name})" for record in found[:_SHOWN_CANDIDATES]]
-    more = f" and {len(found) - len(candidates)} more" if len(found) > len(candidates) else ""
-    raise UsageError(
-        f"'{name_or_id}' may be any of {len(found)} images: {', '.join(candidates)}{more}",
-        hint="give the id",
-    )
+    shown = records(connection, found[:_SHOWN_CANDIDATES])
+    candidates = ", ".join(f"{record.id} ({record.name})" for record in shown)
+    count = listing.count_of(connection, name_or_id, prefix, scope)
+    more = f" and {count - len(shown)} more" if count > len(shown) else ""
+    raise UsageError(f"'{name_or_id}' matches {count} images: {candidates}{more}", hint="give the id")
 
 
-def select_records(connection: Connection, *conditions: ColumnElement[bool]) -> list[ImageRecord]:
-    """Return the images that meet all *conditions*, newest first."""
-    return _records(connection, _selects(*conditions), {})
+def records(connection: Connection, ids: Sequence[str]) -> list[ImageRecord]:
+    """Return the images with these *ids*, in their order; those that do not exist are left out."""
+    found: dict[str, ImageRecord] = {}
+    for start in range(0, len(ids), _AT_ONCE):
+        part = list(ids[start : start + _AT_ONCE])
+        found |= {record.id: record for record in _records(connection, _SELECTS_OF_MANY, {"wanted": part})}
+    return [found[image_id] for image_id in ids if image_id in found]
 
 
-def _selects(*conditions: ColumnElement[bool]) -> tuple[Select[Any], Select[Any], Select[Any]]:
-    """Return what reads the images that meet all *conditions*: their fields, properties and visible locations."""
-    wanted = select(images.c.id).where(*conditions)
+_Selects = tuple[Select[Any], Select[Any], Select[Any], Select[Any]]
+
+
+def _selects(wanted: Callable[[ColumnElement[str]], ColumnElement[bool]]) -> _Selects:
+    """Return what reads the images whose id is *wanted*: their fields, tags, properties and visible locations."""
     return (
-        select(images).where(*conditions).order_by(images.c.created_at.desc(), images.c.id),
-        select(image_properties).where(image_properties.c.image_id.in_(wanted)),
+        select(images).where(wanted(images.c.id)),
+        select(image_tags).where(wanted(image_tags.c.image_id)).order_by(image_tags.c.tag),
+        select(image_properties).where(wanted(image_properties.c.image_id)),
         select(image_locations)
-        .where(image_locations.c.image_id.in_(wanted), image_locations.c.status == "active")
+        .where(wanted(image_locations.c.image_id), image_locations.c.status == "active")
         # Stores are written side by side: which of them was first means nothing.
         .order_by(image_locations.c.store, image_locations.c.number),
     )
 
 
 #: An import reads its record ten times: making the statements anew would take as long as executing them.
-_SELECTS_OF_ONE = _selects(images.c.id == bindparam("wanted"))
+_SELECTS_OF_ONE = _selects(lambda column: column == bindparam("wanted"))
+_SELECTS_OF_MANY = _selects(lambda column: column.in_(bindparam("wanted", expanding=True)))
 
 
-def _records(
-    connection: Connection, selects: tuple[Select[Any], Select[Any], Select[Any]], values: Mapping[str, Any]
-) -> list[ImageRecord]:
-    of_images, of_properties, of_locations = selects
+def _records(connection: Connection, selects: _Selects, values: Mapping[str, Any]) -> list[ImageRecord]:
+    of_images, of_tags, of_properties, of_locations = selects
+    tags: dict[str, list[str]] = defaultdict(list)
+    for row in connection.execute(of_tags, values):
+        tags[row.image_id].append(row.tag)
     properties: dict[str, dict[str, str]] = defaultdict(dict)
     for row in connection.execute(of_properties, values):
         properties[row.image_id][row.name] = row.value
@@ -151,8 +170,8 @@ def _records(
         locations[row.image_id].append(to_location(row))
     return [
         ImageRecord(
-            **{name: value for name, value in row.items() if name not in {"fence", "tags"}},
-            tags=tuple(row["tags"]),
+            **{name: value for name, value in row.items() if name != "fence"},
+            tags=tuple(tags[row["id"]]),
             properties=properties[row["id"]],
             locations=tuple(locations[row["id"]]),
         )
@@ -215,10 +234,17 @@ def write(
         require_image_move(get(connection, image_id), status, brings_formats=brings_formats, **formats)
         if status == "queued":
             values |= CLEARED_WHEN_QUEUED
-    if "tags" in values:
-        values["tags"] = list(values["tags"])
+    if (tags := values.pop("tags", None)) is not None:
+        _set_tags(connection, image_id, tags)
     connection.execute(update(images).where(images.c.id == image_id).values(**values, updated_at=now))
     _set_properties(connection, image_id, properties)
+
+
+def _set_tags(connection: Connection, image_id: str, tags: Iterable[str]) -> None:
+    connection.execute(delete(image_tags).where(image_tags.c.image_id == image_id))
+    rows = [{"image_id": image_id, "tag": tag} for tag in dict.fromkeys(tags)]
+    if rows:
+        connection.execute(insert(image_tags), rows)
 
 
 def _set_properties(connection: Connection, image_id: str, properties: Mapping[str, str | None]) -> None:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, or_, select, text, update
 
 from imageport.catalog.images import to_location
 from imageport.catalog.lifecycle import UNFINISHED
 from imageport.catalog.processes import is_gone, this_process
-from imageport.catalog.tables import image_locations, tasks
+from imageport.catalog.tables import HIDDEN, image_locations, tasks
 from imageport.configuration.positions import did_you_mean
 from imageport.errors import Conflict, UsageError
 from imageport.values import ImageRecord, Location
@@ -82,13 +82,12 @@ def hidden(connection: Connection, now: datetime, *conditions: ColumnElement[boo
     """Return the hidden copies that meet all *conditions* and that nobody is about to remove."""
     unfinished = exists().where(tasks.c.id == image_locations.c.task_id, tasks.c.status.in_(UNFINISHED))
     rows = connection.execute(
-        select(image_locations)
-        .where(image_locations.c.status != "active", ~unfinished, *conditions)
-        .order_by(image_locations.c.number)
+        select(image_locations).where(text(f"image_locations.{HIDDEN}"), ~unfinished, *conditions)
     )
+    # To have them in order, SQLite would read all rows instead of the index of the hidden ones.
     return [
         HiddenCopy(task_id=row.task_id, image_id=row.image_id, location=to_location(row))
-        for row in rows
+        for row in sorted(rows, key=lambda row: row.number)
         if _is_free(row, now)
     ]
 

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     ForeignKey,
+    Index,
     Integer,
     MetaData,
     String,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 
 if TYPE_CHECKING:
@@ -62,11 +64,14 @@ version = Table(
     Column("release", Text, nullable=False),
 )
 
+#: Ids compare byte by byte, so that the beginning of one is a range of the index in every locale of PostgreSQL.
+_ID = String(64).with_variant(String(64, collation="C"), "postgresql")
+
 #: ``fence`` counts the locks taken on the image, see ``locks.py``; the rest are fields of ``ImageRecord``.
 images = Table(
     "images",
     metadata,
-    Column("id", String(64), primary_key=True),
+    Column("id", _ID, primary_key=True),
     Column("name", Text, index=True),
     Column("status", String(16), nullable=False),
     Column("disk_format", Text),
@@ -81,11 +86,27 @@ images = Table(
     Column("protected", Boolean, nullable=False),
     Column("min_disk", BigInteger, nullable=False),
     Column("min_ram", BigInteger, nullable=False),
-    Column("tags", JSON, nullable=False),
     Column("fence", BigInteger, nullable=False),
     Column("created_at", Utc, nullable=False),
     Column("updated_at", Utc, nullable=False),
+    # Lists are read in this order, of all images or of those with one value.
+    Index("ix_images_created_at", "created_at", "id"),
+    Index("ix_images_owner", "owner", "created_at", "id"),
+    Index("ix_images_status", "status", "created_at", "id"),
+    Index("ix_images_visibility", "visibility", "created_at", "id"),
 )
+
+image_tags = Table(
+    "image_tags",
+    metadata,
+    Column("image_id", ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
+    Column("tag", String(255), primary_key=True),
+    Index("ix_image_tags_tag", "tag", "image_id"),
+)
+
+#: PostgreSQL refuses long values in an index.
+VALUE_START_LENGTH = 64
+VALUE_START = f"substr(value, 1, {VALUE_START_LENGTH})"
 
 image_properties = Table(
     "image_properties",
@@ -93,7 +114,11 @@ image_properties = Table(
     Column("image_id", ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
     Column("name", String(255), primary_key=True),
     Column("value", Text, nullable=False),
+    Index("ix_image_properties_value", "name", text(VALUE_START)),
 )
+
+#: An index of all rows would mislead SQLite, which takes the few hidden rows for as many as the visible ones.
+HIDDEN = "status <> 'active'"
 
 #: No foreign key: a pending row is the only trace of bytes in a store and must outlive its image.
 #: ``remover`` is the process that removes the bytes, see ``locations.py``.
@@ -101,15 +126,16 @@ image_locations = Table(
     "image_locations",
     metadata,
     Column("number", Integer, primary_key=True),
-    Column("image_id", String(64), nullable=False),
+    Column("image_id", _ID, nullable=False),
     Column("store", String(255), nullable=False),
     Column("url", Text, nullable=False),
     Column("metadata", JSON, nullable=False),
     Column("status", String(16), nullable=False),
-    Column("task_id", String(64), index=True),
+    Column("task_id", _ID, index=True),
     Column("remover", Text),
     Column("removal_expires_at", Utc),
     UniqueConstraint("image_id", "store", "url"),
+    Index("ix_image_locations_hidden", "status", sqlite_where=text(HIDDEN), postgresql_where=text(HIDDEN)),
 )
 
 #: ``cause`` is why the task failed: code, step, store and hint.
@@ -117,8 +143,8 @@ image_locations = Table(
 tasks = Table(
     "tasks",
     metadata,
-    Column("id", String(64), primary_key=True),
-    Column("image_id", String(64), nullable=False, index=True),
+    Column("id", _ID, primary_key=True),
+    Column("image_id", _ID, nullable=False, index=True),
     Column("type", String(16), nullable=False),
     Column("status", String(16), nullable=False),
     Column("message", Text, nullable=False),
@@ -135,6 +161,9 @@ tasks = Table(
     Column("touched", JSON, nullable=False),
     Column("created_at", Utc, nullable=False),
     Column("updated_at", Utc, nullable=False),
-    Column("expires_at", Utc),
+    Column("expires_at", Utc, index=True),
     Column("lease_expires_at", Utc, nullable=False),
+    Index("ix_tasks_created_at", "created_at", "id"),
+    Index("ix_tasks_owner", "owner", "created_at", "id"),
+    Index("ix_tasks_status", "status", "created_at", "id"),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -11,12 +11,17 @@ from sqlalchemy import ColumnElement, Connection, delete, select, update
 
 from imageport.catalog.images import MIN_PREFIX
 from imageport.catalog.lifecycle import UNFINISHED, TaskStatus, require_task_move
+from imageport.catalog.listing import tasks_beginning_so
 from imageport.catalog.processes import is_gone
 from imageport.catalog.tables import tasks
 from imageport.errors import Conflict, UsageError
+from imageport.scope import Scope
 
 #: How long a finished task is remembered; the default of Glance's ``task_time_to_live``.
 TIME_TO_LIVE = timedelta(hours=48)
+_SHOWN_CANDIDATES = 5
+#: Tasks read by one statement; a database takes only so many values in one.
+_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +74,15 @@ _COLUMNS = [tasks.c[field.name] for field in fields(TaskRow)]
 def select_rows(connection: Connection, *conditions: ColumnElement[bool]) -> list[TaskRow]:
     """Return the tasks that meet all *conditions*, newest first."""
     rows = connection.execute(
-        select(*_COLUMNS).where(*conditions).order_by(tasks.c.created_at.desc(), tasks.c.id)
+        select(*_COLUMNS).where(*conditions).order_by(tasks.c.created_at.desc(), tasks.c.id.desc())
     )
     return [TaskRow(**row) for row in rows.mappings()]
+
+
+def rows(connection: Connection, ids: Sequence[str]) -> list[TaskRow]:
+    """Return the tasks with these *ids*, newest first."""
+    parts = [ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE)]
+    return [task for part in parts for task in select_rows(connection, tasks.c.id.in_(part))]
 
 
 def get(connection: Connection, task_id: str) -> TaskRow:
@@ -87,22 +98,28 @@ def get_if_any(connection: Connection, task_id: str) -> TaskRow | None:
     return next(iter(select_rows(connection, tasks.c.id == task_id)), None)
 
 
-def find(connection: Connection, prefix: str, among: Callable[[TaskRow], bool]) -> TaskRow:
-    """Return the one task, *among* those wanted, whose id begins with *prefix*. Raises ``UsageError``."""
+def expired(connection: Connection, now: datetime) -> list[tuple[str, str]]:
+    """Return id and image of the tasks that ``remove_expired`` forgets."""
+    rows = connection.execute(select(tasks.c.id, tasks.c.image_id).where(*_expired(now)))
+    return [(row.id, row.image_id) for row in rows]
+
+
+def find(connection: Connection, prefix: str, *, sees_image: Scope, sees_task: Scope) -> TaskRow:
+    """Return the one task in both scopes whose id begins with *prefix*. Raises ``UsageError``."""
     if len(prefix) < MIN_PREFIX:
         raise UsageError(
             f"'{prefix}' is too short to name a task",
             hint=f"give at least the first {MIN_PREFIX} characters of its id",
         )
-    found = list(filter(among, select_rows(connection, tasks.c.id.startswith(prefix, autoescape=True))))
+    few = _SHOWN_CANDIDATES + 1
+    found = tasks_beginning_so(connection, prefix, sees_image=sees_image, sees_task=sees_task, limit=few)
     if not found:
         raise UsageError(f"no task {prefix}", hint="'imageport tasks list' shows what there is")
     if len(found) > 1:
-        raise UsageError(
-            f"{len(found)} tasks begin with {prefix}: {', '.join(task.id for task in found[:5])}",
-            hint="give more of the id",
-        )
-    return found[0]
+        candidates = ", ".join(sorted(found)[:_SHOWN_CANDIDATES])
+        more = " and more" if len(found) > _SHOWN_CANDIDATES else ""
+        raise UsageError(f"several tasks begin with {prefix}: {candidates}{more}", hint="give more of the id")
+    return get(connection, found[0])
 
 
 def lock_row(connection: Connection, task_id: str) -> TaskRow:
@@ -161,6 +178,8 @@ def request_cancel(connection: Connection, task_id: str, now: datetime) -> TaskR
 
 def remove_expired(connection: Connection, now: datetime) -> int:
     """Forget finished tasks whose time has come."""
-    return connection.execute(
-        delete(tasks).where(tasks.c.status.not_in(UNFINISHED), tasks.c.expires_at <= now)
-    ).rowcount
+    return connection.execute(delete(tasks).where(*_expired(now))).rowcount
+
+
+def _expired(now: datetime) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return tasks.c.status.not_in(UNFINISHED), tasks.c.expires_at <= now

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from imageport.cli import image_data
-from imageport.cli.options import ImageName, Json, Project, Roles, User
+from imageport.cli.options import DEFAULT_LIMIT, ImageName, Json, Limit, Project, Roles, User
 from imageport.cli.output import (
     confirm_deletion,
+    page_of,
     pairs,
     print_fields,
     print_json,
     print_table,
     say,
     short_time,
+    with_next,
 )
 from imageport.cli.session import Session
 
@@ -67,6 +69,27 @@ def list_images(  # noqa: PLR0917 - the options of a command are its parameters
         str | None, typer.Option(help="Only images that are queued, uploading, importing, active, ...")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Only images of this name.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Only images of this project or user.")] = None,
+    properties: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--property", metavar="NAME=VALUE", help="Only images with this property; may be repeated."
+        ),
+    ] = None,
+    tags: Annotated[
+        list[str] | None, typer.Option("--tag", help="Only images with this tag; may be repeated.")
+    ] = None,
+    sort: Annotated[
+        str,
+        typer.Option(
+            metavar="KEY[:asc|:desc]", help="Order by created_at, updated_at, name or size, ascending or not."
+        ),
+    ] = "created_at:desc",
+    limit: Limit = DEFAULT_LIMIT,
+    marker: Annotated[
+        str | None,
+        typer.Option(metavar="IMAGE", help="Begin behind this image, the last of the page before."),
+    ] = None,
     user: User = None,
     project: Project = None,
     roles: Roles = None,
@@ -78,9 +101,23 @@ def list_images(  # noqa: PLR0917 - the options of a command are its parameters
     from imageport.values import ImageStatus
 
     require_known("status", status, get_args(ImageStatus))
-
+    key, _, direction = sort.partition(":")
+    require_known("key of --sort", key, ("created_at", "updated_at", "name", "size"))
+    require_known("direction of --sort", direction or "asc", ("asc", "desc"))
     session: Session = ctx.obj
-    images = session.access(user, project, roles).list_images(status=status, name=name)
+    access = session.access(user, project, roles)
+    found = access.list_images(
+        status=status,
+        name=name,
+        owner=owner,
+        tags=_unique(tags or ()),
+        properties=pairs("--property", properties or ()),
+        sort=key,
+        descending=direction == "desc",
+        limit=with_next(limit),
+        marker=access.find_image(marker).id if marker is not None else None,
+    )
+    images = page_of(found, limit)
     if json:
         print_json([image.as_dict() for image in images])
         return

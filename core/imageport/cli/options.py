@@ -47,6 +47,11 @@ Roles = Annotated[
     ),
 ]
 
+#: Rows of a list that are shown when nothing else is asked for.
+DEFAULT_LIMIT = 100
+
+Limit = Annotated[int, typer.Option("--limit", min=0, metavar="N", help="Show at most so many; 0 shows all.")]
+
 ImageName = Annotated[
     str, typer.Argument(metavar="IMAGE", help="Id of the image, its first 4 or more characters, or its name.")
 ]

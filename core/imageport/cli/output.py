@@ -10,12 +10,20 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO, TypeVar
 
 import typer
 
 from imageport.configuration.positions import printable
 from imageport.errors import UsageError
+
+
+class _HasId(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+Row = TypeVar("Row", bound=_HasId)
 
 
 def say(text: str = "") -> None:
@@ -61,6 +69,19 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, cut
     lines = _folded(columns, cells, cut=cut) if sys.stdout.isatty() else _side_by_side([columns, *cells])
     for line in lines:
         typer.echo(line.rstrip())
+
+
+def with_next(limit: int) -> int | None:
+    """Return the rows to read for a page of *limit* rows: one more, which shows that there is another page."""
+    return limit + 1 if limit else None
+
+
+def page_of(rows: Sequence[Row], limit: int) -> Sequence[Row]:
+    """Return the rows of this page; where there are more, say on standard error how to get them."""
+    if not limit or len(rows) <= limit:
+        return rows
+    typer.echo(f"there are more: --marker {rows[limit - 1].id} shows the next page, --limit 0 all", err=True)
+    return rows[:limit]
 
 
 def _side_by_side(rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imageport.cli.options import Json, Project, Roles, User
-from imageport.cli.output import print_fields, print_json, print_table, say, short_time
+from imageport.cli.options import DEFAULT_LIMIT, Json, Limit, Project, Roles, User
+from imageport.cli.output import page_of, print_fields, print_json, print_table, say, short_time, with_next
 from imageport.cli.session import Session
 
 if TYPE_CHECKING:
@@ -37,6 +37,10 @@ def list_tasks(  # noqa: PLR0917 - the options of a command are its parameters
     status: Annotated[
         str | None, typer.Option(help="Only tasks that are pending, processing, success or failure.")
     ] = None,
+    limit: Limit = DEFAULT_LIMIT,
+    marker: Annotated[
+        str | None, typer.Option(metavar="TASK", help="Begin behind this task, the last of the page before.")
+    ] = None,
     user: User = None,
     project: Project = None,
     roles: Roles = None,
@@ -49,7 +53,9 @@ def list_tasks(  # noqa: PLR0917 - the options of a command are its parameters
     session: Session = ctx.obj
     access = session.access(user, project, roles)
     image_id = access.find_image(image).id if image is not None else None
-    tasks = access.list_tasks(image_id=image_id, status=status)
+    behind = access.find_task(marker).id if marker is not None else None
+    found = access.list_tasks(image_id=image_id, status=status, limit=with_next(limit), marker=behind)
+    tasks = page_of(found, limit)
     if json:
         print_json([_describe(task) for task in tasks])
     else:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from imageport.configuration.positions import did_you_mean
 from imageport.errors import NotAllowed, OverQuota, UsageError
-from imageport.rules.policy import allows
+from imageport.rules.policy import allows, scope_of
 from imageport.rules.protection import Operation
+from imageport.scope import NOTHING, admits
 from imageport.values import MAX_NAME, MAX_VALUE, RESERVED_PREFIX, Caller, ImageRecord
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ FIELDS = frozenset(
 #: Reserved properties that say which machine does something, which is no affair of users.
 HIDDEN = frozenset({"os_glance_stage_host", "os_glance_hash_op_host"})
 
+_NO_PROPERTIES: Mapping[str, str] = MappingProxyType({})
+
 ImageRule = Literal[
     "add_image",
     "communitize_image",
@@ -55,24 +59,33 @@ class Access:
         self.site = site
         self.catalog = catalog
         self.caller = caller
+        self._seen = scope_of(site.policy.get_image, caller)
+        self._tasks = scope_of(site.policy.get_tasks, caller)
 
     # ------------------------------------------------------------------------------------------------- images
 
     def sees(self, record: ImageRecord) -> bool:
         """Return whether the caller may know of the image."""
-        return allows(self.site.policy.get_image, self.caller, record)
+        return admits(self._seen, record)
 
     def find_image(self, name_or_id: str) -> ImageRecord:
         """Return the image that the caller names, complete. Raises ``UsageError`` when there is none to be seen."""
-        return self.catalog.find_image(name_or_id, among=self.sees)
+        return self.catalog.find_image(name_or_id, scope=self._seen)
 
-    def list_images(self, *, status: str | None = None, name: str | None = None) -> list[ImageRecord]:
-        """Return the images that the caller sees, as the caller sees them, newest first."""
-        return [
-            self.shown(record)
-            for record in self.catalog.list_images(status=status, name=name)
-            if self.sees(record)
+    def list_images(
+        self, *, properties: Mapping[str, str] = _NO_PROPERTIES, **filters: Any
+    ) -> list[ImageRecord]:
+        """Return the images that the caller sees, as the caller sees them, newest first.
+
+        *filters* are those of ``Catalog.list_images``. A property that the caller may not read is as if it were not
+        there.
+        """
+        readable = [
+            NOTHING if name in HIDDEN else self.site.protections.scope("read", name, self.caller)
+            for name in properties
         ]
+        found = self.catalog.list_images(properties=properties, scopes=[self._seen, *readable], **filters)
+        return [self.shown(record) for record in found]
 
     def shown(self, record: ImageRecord) -> ImageRecord:
         """Return *record* without the properties that the caller may not read."""
@@ -156,28 +169,17 @@ class Access:
 
     # -------------------------------------------------------------------------------------------------- tasks
 
-    def list_tasks(self, *, image_id: str | None = None, status: str | None = None) -> list[TaskRow]:
-        """Return the imports that the caller sees, newest first."""
-        records = {record.id: record for record in self.catalog.list_images()}
-        return [
-            task
-            for task in self.catalog.list_tasks(image_id=image_id, status=status)
-            if self._sees_task(task, records.get(task.image_id))
-        ]
+    def list_tasks(self, **filters: Any) -> list[TaskRow]:
+        """Return the imports that the caller sees, newest first; *filters* are those of ``Catalog.list_tasks``."""
+        return self.catalog.list_tasks(sees_image=self._seen, sees_task=self._tasks, **filters)
 
     def find_task(self, prefix: str) -> TaskRow:
         """Return the one import, of those the caller sees, whose id begins so. Raises ``UsageError``."""
-        seen = {task.id for task in self.list_tasks()}
-        return self.catalog.find_task(prefix, among=lambda task: task.id in seen)
+        return self.catalog.find_task(prefix, sees_image=self._seen, sees_task=self._tasks)
 
     def require_cancelling(self, task: TaskRow) -> None:
         """Raise ``NotAllowed`` unless the policy lets the caller stop the import."""
-        self._require("modify_task", _started_by(task, None))
-
-    def _sees_task(self, task: TaskRow, record: ImageRecord | None) -> bool:
-        started = _started_by(task, record)
-        # Whoever started it keeps seeing how it went when the image is gone.
-        return self.sees(record or started) and allows(self.site.policy.get_tasks, self.caller, started)
+        self._require("modify_task", _started_by(task))
 
     # ------------------------------------------------------------------------------------------------ refusals
 
@@ -195,9 +197,9 @@ class Access:
         return f"{name} (roles: {', '.join(sorted(caller.roles)) or 'none'})"
 
 
-def _started_by(task: TaskRow, record: ImageRecord | None) -> ImageRecord:
+def _started_by(task: TaskRow) -> ImageRecord:
     """Return what a rule about *task* is asked of: an image of the one who started it."""
-    return (record or ImageRecord(id=task.image_id, visibility="private")).evolve(owner=task.owner)
+    return ImageRecord(id=task.image_id, visibility="private", owner=task.owner)
 
 
 def _require_name(name: str) -> None:

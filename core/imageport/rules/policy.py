@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from imageport.scope import EVERYTHING, Scope, admits
 from imageport.values import Caller, ImageRecord
 
 _TERM = re.compile(r"@|!|owner|role:[\w.-]+|visibility:(public|community|shared|private)")
@@ -37,16 +38,30 @@ def alternatives(rule: str) -> Sequence[Sequence[str]]:
 
 def allows(rule: str, caller: Caller, record: ImageRecord) -> bool:
     """Return whether *rule* lets *caller* through to *record*. Roles compare without regard to case."""
-    return any(all(_holds(term, caller, record) for term in terms) for terms in alternatives(rule))
+    return admits(scope_of(rule, caller), record)
 
 
-def _holds(term: str, caller: Caller, record: ImageRecord) -> bool:
+def scope_of(rule: str, caller: Caller) -> Scope:
+    """Return the images to which *rule* lets *caller* through."""
+    found: list[dict[str, str]] = []
+    for terms in alternatives(rule):
+        wanted: dict[str, str] = {}
+        if all(_holds(term, caller, wanted) for term in terms) and wanted not in found:
+            found.append(wanted)
+    return EVERYTHING if {} in found else found
+
+
+def _holds(term: str, caller: Caller, wanted: dict[str, str]) -> bool:
+    """Return whether *term* can hold for *caller* and an image with what is *wanted*, adding what it wants itself."""
     kind, _, name = term.partition(":")
-    if kind == "role":
-        return name.casefold() in {role.casefold() for role in caller.roles}
-    if kind == "visibility":
-        return record.visibility == name
-    return record.owner == caller.owner if kind == "owner" else kind == "@"
+    match kind:
+        case "role":
+            return name.casefold() in {role.casefold() for role in caller.roles}
+        case "visibility":
+            return wanted.setdefault("visibility", name) == name
+        case "owner":
+            return wanted.setdefault("owner", caller.owner) == caller.owner
+    return kind == "@"
 
 
 def _checked(rule: str) -> str:

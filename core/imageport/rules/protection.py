@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from imageport.configuration.positions import Problem, did_you_mean, printable
 from imageport.errors import PipelineInvalid
-from imageport.rules.policy import Rule, allows
+from imageport.rules.policy import Rule, scope_of
+from imageport.scope import EVERYTHING, NOTHING, Scope, admits
 from imageport.values import RESERVED_PREFIX, Caller, ImageRecord
 
 Operation = Literal["create", "read", "update", "delete"]
@@ -65,24 +66,28 @@ class Protections:
                 raise PipelineInvalid(sorted(reader.problems))
 
     def allow(self, operation: Operation, name: str, caller: Caller, record: ImageRecord) -> bool:
-        """Return whether *caller* may do this with the property *name*; the first section that fits decides.
+        """Return whether *caller* may do this with the property *name* of *record*."""
+        return admits(self.scope(operation, name, caller), record)
+
+    def scope(self, operation: Operation, name: str, caller: Caller) -> Scope:
+        """Return the images with whose property *name* the *caller* may do this; the first section that fits decides.
 
         Reserved properties can be read by everybody, here as everywhere, and written by nobody.
         """
         if name.startswith(RESERVED_PREFIX):
-            return operation == "read"
+            return EVERYTHING if operation == "read" else NOTHING
         if self._sections is None:
-            return True
+            return EVERYTHING
         section = next((section for section in self._sections if section.names.search(name)), None)
-        return section is not None and self._permitted(section.permissions[operation], caller, record)
+        return NOTHING if section is None else self._permitted(section.permissions[operation], caller)
 
-    def _permitted(self, permission: str, caller: Caller, record: ImageRecord) -> bool:
+    def _permitted(self, permission: str, caller: Caller) -> Scope:
         if permission in self._rules:
-            return allows(self._rules[permission], caller, record)
+            return scope_of(self._rules[permission], caller)
         roles = _roles(permission)
         mine = {role.casefold() for role in caller.roles}
         # Somebody may call a role '!', too.
-        return "!" not in roles and ("@" in roles or not roles.isdisjoint(mine))
+        return EVERYTHING if "!" not in roles and ("@" in roles or not roles.isdisjoint(mine)) else NOTHING
 
 
 class _Reader:

@@ -138,7 +138,7 @@ def _catalog(site: Site, catalogue: Catalogue) -> Iterator[Diagnosis]:
         yield Diagnosis("catalog", False, error.message, error.hint)
         return
     try:
-        yield Diagnosis("catalog", True, f"reachable, images: {len(catalog.list_images())}")
+        yield Diagnosis("catalog", True, f"reachable, images: {catalog.count_images()}")
         left = list(Housekeeping(site, catalog, catalogue, dry_run=True).findings())
         owed = [finding for finding in left if finding.kind != "task"]
         if owed:

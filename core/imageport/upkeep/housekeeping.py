@@ -109,9 +109,8 @@ class Housekeeping:
 
     def _expired_tasks(self) -> Iterator[Finding]:
         now = datetime.now(UTC)
-        for task in self._catalog.list_tasks():
-            if task.finished and task.expires_at is not None and task.expires_at <= now:
-                yield Finding(kind="task", name=task.id, image_id=task.image_id)
+        for task_id, image_id in self._catalog.expired_tasks(now):
+            yield Finding(kind="task", name=task_id, image_id=image_id)
         if not self._dry_run:
             self._catalog.remove_expired_tasks(now)
 
