@@ -1,20 +1,63 @@
-"""A catalog with very many images and tasks, made in one go."""
+"""A catalog with very many images and tasks, made in one go, and commands that search it."""
 
 from __future__ import annotations
 
+import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from random import Random
 from typing import Any
 
 from sqlalchemy import Table, create_engine, insert
+from tests.bench.flows import IMAGEPORT
+from tests.bench.measuring import Cost, measure
 
 from imageport.catalog import Catalog
 from imageport.catalog.tables import image_locations, image_properties, image_tags, images, tasks
 
 BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
 _AT_ONCE = 10_000
+
+
+CROWD = 100_000
+LISTED = "images list, 100,000 images"
+FILTERED = "images list --property, 100,000 images"
+TASKS = "tasks list, 100,000 tasks"
+STRANGER = "tasks list of a user who sees few, 100,000 tasks"
+MISTYPED = "images show of a mistyped name, 100,000 images"
+
+_SEARCHES: Mapping[str, Sequence[str]] = {
+    LISTED: ["images", "list"],
+    FILTERED: ["images", "list", "--property", "os_version=77"],
+    TASKS: ["tasks", "list"],
+    STRANGER: ["tasks", "list", "--user", "owner-3"],
+    MISTYPED: ["images", "show", "imaeg-000777"],
+}
+
+SEARCHED = tuple(_SEARCHES)
+
+
+def search(folder: Path, count: int, rounds: int) -> Mapping[str, Cost]:
+    """Return what each search costs in a catalog of *count* images: the median of so many *rounds*, after one more."""
+    fill(f"sqlite:///{folder}/catalog.db", count)
+    (folder / "imageport.yaml").write_text("catalog: sqlite:///catalog.db\nstaging: {directory: staging}\n")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "LC_ALL": "C.UTF-8",
+        "IMAGEPORT_USER": "bench",
+    }
+    found: dict[str, Cost] = {}
+    for title, arguments in _SEARCHES.items():
+        code = 2 if title == MISTYPED else 0
+        costs = [
+            measure([IMAGEPORT, *arguments], folder, environment=environment, code=code)
+            for _ in range(rounds + 1)
+        ][1:]
+        found[title] = sorted(costs, key=lambda cost: cost.seconds)[rounds // 2]
+    return found
 
 
 def fill(url: str, count: int) -> None:

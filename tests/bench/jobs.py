@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
+from tests.bench.crowd import CROWD, LISTED, search
 from tests.bench.flows import (
     CONVERTED,
     COPIED,
@@ -108,6 +109,7 @@ class Bench:
             one("imageport", AT_ONCE, commands, 1),
             one("imageport", THREADS_AT_ONCE, in_threads, 1),
             Job("imageport", LAST, growing, 1),
+            Job("imageport", LISTED, lambda folder: search(folder, CROWD, self.rounds), 1),
         ]
 
     def _in_processes(self, folder: Path, *, processes: int, count: int, at_once: int) -> list[float]:

@@ -71,11 +71,15 @@ class Sample:
 
 
 def measure(
-    command: Sequence[str | Path], folder: Path, *, environment: Mapping[str, str] | None = None
+    command: Sequence[str | Path],
+    folder: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    code: int = 0,
 ) -> Cost:
     """Run *command* in *folder* to its end and return its cost, that of programs it runs included.
 
-    Raises ``BenchFailed`` with what it printed when it fails.
+    Raises ``BenchFailed`` with what it printed when its exit code is not *code*.
     """
     with tempfile.TemporaryFile() as output:
         started = time.monotonic()
@@ -85,7 +89,7 @@ def measure(
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.monotonic() - started
         process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
+        if process.returncode != code:
             output.seek(0)
             printed = output.read().decode(errors="replace")[-4000:]
             raise BenchFailed(f"{' '.join(map(str, command))}: exit code {process.returncode}\n{printed}")

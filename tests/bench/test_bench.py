@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.bench.crowd import SEARCHED, search
 from tests.bench.file_server import serving
 from tests.bench.flows import WEB_1, WEB_1_SHA512, WEB_3, copies, run_flow
 from tests.bench.inputs import MIB, Inputs
@@ -67,6 +68,12 @@ def test_flows_at_once_have_a_folder_each_and_cost_what_they_cost_together(
         assert sha512(copy) == sha512(inputs.raw)
     assert cost.written >= 3 * 2 * MIB
     assert Cost.together([Cost(2, 3, 4, 5), Cost(1, 4, 3, 6)]) == Cost(2, 7, 4, 11)
+
+
+def test_the_searches_of_a_crowd_find_something(tmp_path: Path) -> None:
+    found = search(tmp_path, 800, 1)
+    assert set(found) == set(SEARCHED)
+    assert all(cost.peak_rss > 16 * MIB for cost in found.values())
 
 
 def test_every_yardstick_handles_the_whole_disk(inputs: Inputs, url: str, tmp_path: Path) -> None:
@@ -134,7 +141,7 @@ def test_the_table_says_what_is_met() -> None:
 
 
 def test_all_rows_of_the_tables_are_measured(inputs: Inputs) -> None:
-    titles = {job.title for job in Bench(inputs, "http://127.0.0.1", 5).jobs(None, 1)}
+    titles = {job.title for job in Bench(inputs, "http://127.0.0.1", 5).jobs(None, 1)} | set(SEARCHED)
     lines = report(Results(), MACHINE, 2 << 30).splitlines()
     rows = {
         line.split("|")[1].strip() for line in lines if line.endswith((" unknown |", "unknown, unknown |"))

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.catalog.conftest import postgresql_socket
+from tests.catalog.conftest import postgresql, postgresql_socket
 from tests.catalog.conftest import url as catalog_url
 from tests.command import RunImageport
 from tests.contract.scenarios import page
 from tests.contract.site import PACKAGE, Site
 from tests.http_server import HttpServer
 
-__all__ = ["catalog_url", "postgresql_socket"]
+__all__ = ["catalog_url", "postgresql", "postgresql_socket"]
 
 OPTION = "--contract-page"
 

@@ -1,11 +1,14 @@
-"""The command in a folder of its own, with a site file that tests write."""
+"""The command in a folder of its own, with a site file that tests write; and new databases, SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from tests.catalog.conftest import postgresql, postgresql_socket, url
 from tests.cli.command_line import CommandLine
+
+__all__ = ["postgresql", "postgresql_socket", "url"]
 
 
 @pytest.fixture

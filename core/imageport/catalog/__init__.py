@@ -15,7 +15,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import and_
+from sqlalchemy import Connection, and_
 
 from imageport.catalog import (
     endings,
@@ -38,7 +38,7 @@ from imageport.catalog.locks import Lease
 from imageport.catalog.processes import this_process
 from imageport.catalog.schema import Schema, Upgrade, backup_command
 from imageport.catalog.tasks import TaskRow
-from imageport.catalog.usage import Usage
+from imageport.catalog.usage import Demand, Usage
 from imageport.scope import EVERYTHING, Scope
 from imageport.values import ImageRecord, Location
 
@@ -91,10 +91,14 @@ class Catalog:
 
     # ------------------------------------------------------------------------------------------------- images
 
-    def create_image(self, record: ImageRecord) -> ImageRecord:
-        """Add an image and return it with its times. Raises ``Conflict`` when the id is taken."""
+    def create_image(self, record: ImageRecord, *, demand: Demand | None = None) -> ImageRecord:
+        """Add an image and return it with its times.
+
+        Raises ``Conflict`` when the id is taken, ``OverQuota`` when there is no room for *demand*.
+        """
         locks.refuse_setting(record.properties)
         with self._database.writing() as connection:
+            _require(connection, demand)
             images.create(connection, record, current_time(connection))
             return images.get(connection, record.id)
 
@@ -204,7 +208,13 @@ class Catalog:
 
     @contextmanager
     def changing_status(
-        self, image_id: str, *, of: Collection[str], to: str, size: int | None = None
+        self,
+        image_id: str,
+        *,
+        of: Collection[str],
+        to: str,
+        size: int | None = None,
+        demand: Demand | None = None,
     ) -> Iterator[ImageRecord]:
         """Give the image the status *to* when the block has ended well; until then no import of it can begin.
 
@@ -217,6 +227,7 @@ class Catalog:
             locks.make_free(connection, image_id, now)
             before = images.get(connection, image_id)
             images.require_status(before, of, "putting data in staging")
+            _require(connection, demand)
             fields = {"status": to} | ({} if size is None else {"size": size})
             staged_on = {locks.STAGE_HOST: None if size is None else socket.gethostname()}
             images.write(connection, image_id, now, fields=fields, properties=staged_on)
@@ -235,6 +246,11 @@ class Catalog:
         with self._database.reading() as connection:
             return usage.of_owner(connection, owner, besides=besides)
 
+    def require_room(self, demand: Demand) -> None:
+        """Raise ``OverQuota`` unless there is room for *demand* now; it is not reserved."""
+        with self._database.reading() as connection:
+            usage.compare(connection, demand)
+
     def is_locked(self, image_id: str) -> bool:
         """Say whether an import holds the lock of the image."""
         with self._database.reading() as connection:
@@ -252,15 +268,16 @@ class Catalog:
         targets: Sequence[str],
         lease_seconds: float,
         brings_formats: bool = False,
+        demand: Demand | None = None,
     ) -> Lease:
         """Lock the image, make a task and say which stores the image goes to.
 
         The image becomes ``importing``, unless it is active and only gets further copies. Raises ``Conflict``
         when the image is locked, its status is none of *starts_from*, or it lacks a format and the import is not one
-        that *brings_formats*; ``UsageError`` when there is no image.
+        that *brings_formats*; ``UsageError`` when there is no image; ``OverQuota`` when there is no room for *demand*.
         """
         with self._database.writing(durable=False) as connection:
-            return imports.begin(
+            lease = imports.begin(
                 connection,
                 image_id,
                 starts_from=starts_from,
@@ -270,6 +287,8 @@ class Catalog:
                 lease_seconds=lease_seconds,
                 brings_formats=brings_formats,
             )
+            _require(connection, demand)
+            return lease
 
     def start(self, lease: Lease) -> None:
         """Say that the work of the import begins: its task is ``processing``. Raises ``LockLost``."""
@@ -285,6 +304,16 @@ class Catalog:
         """Prolong the lease from now on. Raises ``LockLost`` when it is not this import's any more."""
         with self._database.writing(durable=False) as connection:
             imports.require(connection, lease)
+
+    def reserve(self, lease: Lease, stored: int, demand: Demand) -> None:
+        """Reserve *stored* bytes in stores for all copies of the image, until the import ends.
+
+        Raises ``OverQuota`` when there is no room for *demand*, and ``LockLost``.
+        """
+        with self._database.writing(durable=False) as connection:
+            locks.require(connection, lease.image_id, lease.fence)
+            usage.require(connection, demand)
+            tasks.write(connection, lease.task_id, current_time(connection), reserved=stored)
 
     def announce(self, lease: Lease, location: Location) -> None:
         """Note where a copy is going to be, before its first byte is written.
@@ -481,3 +510,8 @@ class Catalog:
         """Forget tasks that ended long ago (``expires_at`` is before *now*) and return how many."""
         with self._database.writing() as connection:
             return tasks.remove_expired(connection, now)
+
+
+def _require(connection: Connection, demand: Demand | None) -> None:
+    if demand is not None:
+        usage.require(connection, demand)

@@ -23,7 +23,7 @@ from imageport.catalog.tables import metadata, tasks, version
 from imageport.errors import Conflict, ImageportError, UsageError
 
 #: All revisions, oldest first; each is a file in ``migrations/steps``.
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 
 _LOCK = 0x696D6770  # any number, as long as every process that makes or changes the tables uses the same one
 _LOCK_SECONDS = 60

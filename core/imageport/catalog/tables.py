@@ -139,6 +139,7 @@ image_locations = Table(
 )
 
 #: ``cause`` is why the task failed: code, step, store and hint.
+#: ``reserved`` are the bytes that all copies of the image take in stores once the import has ended well.
 #: ``snapshot`` is the image as it was; a roll back takes from it what ``touched`` names: all the import set.
 tasks = Table(
     "tasks",
@@ -159,6 +160,7 @@ tasks = Table(
     Column("cancel_requested", Boolean, nullable=False),
     Column("snapshot", JSON, nullable=False),
     Column("touched", JSON, nullable=False),
+    Column("reserved", BigInteger),
     Column("created_at", Utc, nullable=False),
     Column("updated_at", Utc, nullable=False),
     Column("expires_at", Utc, index=True),

@@ -13,7 +13,7 @@ from imageport.http.filenames import clean_name, has_suffix, name_in_path
 from imageport.importing.plan import Plan
 from imageport.plugins.binding import BoundStep
 from imageport.rules.access import Access
-from imageport.rules.quotas import require_room
+from imageport.rules.quotas import demand, demand_of_one
 from imageport.values import MAX_NAME, MAX_VALUE, Caller, ImageRecord
 
 DISK_FORMATS = ("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop")
@@ -67,7 +67,7 @@ def admit_record(request: ImportRequest, plan: Plan, access: Access) -> tuple[Im
     require_property_texts(request.properties)
     require_known("disk format", request.disk_format, (*DISK_FORMATS, AUTO))
     require_known("container format", request.container_format, CONTAINER_FORMATS)
-    require_room(access.site.quotas, access.catalog, caller.owner, image_size_total=0)
+    access.catalog.require_room(demand(access.site.quotas, caller.owner, image_size_total=0))
     existing = access.find_image(request.image) if request.image is not None else None
     if existing is None and plan.copies:
         raise UsageError("a copy needs an image", hint="name it: --image ID")
@@ -84,7 +84,7 @@ def admit_record(request: ImportRequest, plan: Plan, access: Access) -> tuple[Im
     access.require_properties(record, request.properties)
     if existing is None:
         access.require("add_image", record)
-        require_room(access.site.quotas, access.catalog, caller.owner, image_count_total=1)
+        access.catalog.require_room(demand_of_one(access.site.quotas, caller.owner))
     return as_requested(record, request, plan), existing is None
 
 

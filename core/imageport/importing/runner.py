@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from imageport.catalog import Catalog, TaskRow, require_startable
+from imageport.catalog import Catalog, Lease, TaskRow, require_startable
 from imageport.catalog.locks import STAGE_HOST
 from imageport.configuration.site import Site
 from imageport.configuration.templating import redact_tree
 from imageport.context import Context
-from imageport.errors import Conflict, ImageportError, ImportFailed
+from imageport.errors import Conflict, ImageportError, ImportFailed, OverQuota
 from imageport.importing.admission import (
     ImportRequest,
     admit_record,
@@ -46,7 +46,7 @@ from imageport.partial import PartialSource
 from imageport.plugins.binding import BoundStep
 from imageport.plugins.catalogue import Catalogue
 from imageport.rules.access import Access
-from imageport.rules.quotas import require_few_copies, require_room_to_bring, require_room_to_keep
+from imageport.rules.quotas import demand_of_one, demand_to_bring, demand_to_keep, require_few_copies
 from imageport.values import Event, Image, ImageRecord, Location
 
 log = logging.getLogger("imageport")
@@ -148,8 +148,23 @@ class _Import:
             for step in (plan.method, *plan.steps, *targets):
                 step.validate_source(plan.source, record, ctx)
         if is_new:
-            ctx.report("image.create", record=self.catalog.create_image(record))
-        self.lease = self.catalog.begin_import(
+            one_more = demand_of_one(self.site.quotas, record.owner)
+            ctx.report("image.create", record=self.catalog.create_image(record, demand=one_more))
+        try:
+            self.lease = self._begin(record, targets, brings_formats=brings)
+        except OverQuota:
+            if is_new:
+                self.catalog.delete_image(record.id)
+                ctx.report("image.delete", record=record.evolve(status="deleted"))
+            raise
+        self.report.task_id = self.lease.task_id
+        # A user may have changed the record while the source was judged, and a recovery has.
+        record = as_requested(self.lease.before, self.request, plan)
+        self._run_locked(record, targets, replace(ctx, task_id=self.lease.task_id))
+
+    def _begin(self, record: ImageRecord, targets: Sequence[BoundStep], *, brings_formats: bool) -> Lease:
+        plan = self.plan
+        return self.catalog.begin_import(
             record.id,
             starts_from=plan.method.plugin.starts_from,
             request=redact_tree(
@@ -159,12 +174,9 @@ class _Import:
             owner=self.request.caller.owner,
             targets=[store.label for store in targets],
             lease_seconds=LEASE_SECONDS,
-            brings_formats=brings,
+            brings_formats=brings_formats,
+            demand=demand_to_bring(self.site.quotas, record, record.size),
         )
-        self.report.task_id = self.lease.task_id
-        # A user may have changed the record while the source was judged, and a recovery has.
-        record = as_requested(self.lease.before, self.request, plan)
-        self._run_locked(record, targets, replace(ctx, task_id=self.lease.task_id))
 
     def _tidied(self, record: ImageRecord, ctx: Context) -> Context:
         """Remove what imports of this image that died or failed have left; staged data may go with it."""
@@ -205,9 +217,7 @@ class _Import:
                     image = self._travel(record, targets, ctx, ending)
                     keeper.check()
                     judged = self._judged(image, ctx)
-                    self._require_room(
-                        judged, [copy for copy in self.written.copies.values() if not copy.failed]
-                    )
+                    self._reserve(judged, sum(not copy.failed for copy in self.written.copies.values()))
                     ending.settle(judged, ctx)
                 ending.finish(ctx)
             except BaseException as error:
@@ -231,8 +241,7 @@ class _Import:
         self.catalog.start(self.lease)
         ctx.report("task.processing")
         ctx.report("image.update", record=ending.current())
-        require_room_to_bring(self.site.quotas, self.catalog, record, record.size)
-        self._require_room(record, targets)
+        self._reserve(record, len(targets))
         tries = Tries(self.plan.method, ctx)
         with self.interruption.raising():
             while True:
@@ -284,9 +293,12 @@ class _Import:
         )  # fmt: skip
         return image
 
-    def _require_room(self, record: ImageRecord, targets: Sequence[object]) -> None:
-        """Ask the quotas, as soon as the size is known and again when it is certain."""
-        require_room_to_keep(self.site.quotas, self.catalog, record, record.size, len(targets))
+    def _reserve(self, record: ImageRecord, copies: int) -> None:
+        """Reserve the bytes of all copies, as soon as the size is known and again when it is certain."""
+        stored = (record.size or 0) * (len(record.locations) + copies)
+        demand = demand_to_keep(self.site.quotas, record, stored)
+        if demand.quotas:
+            self.catalog.reserve(self.lease, stored, demand)
 
     def _judged(self, image: Image, ctx: Context) -> ImageRecord:
         self.journey.check_drained()

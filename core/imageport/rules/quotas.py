@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,7 +12,6 @@ from imageport.errors import OverQuota
 from imageport.limits import ByteSize, Count
 
 if TYPE_CHECKING:
-    from imageport.catalog import Catalog
     from imageport.limits import Limits
     from imageport.values import ImageRecord
 
@@ -32,55 +33,57 @@ class Quotas(BaseModel):
     )
 
 
-def require_room(
-    quotas: Quotas,
-    catalog: Catalog,
-    owner: str | None,
-    *,
-    besides: str | None = None,
-    image_count_total: int | None = None,
-    image_size_total: int | None = None,
-    image_stage_total: int | None = None,
-    image_count_uploading: int | None = None,
-) -> None:
-    """Raise ``OverQuota`` unless *owner* may have this much on top of what there is, the image *besides* left out.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """What *owner* wants on top of what there is, the image with the id *besides* left out; by the names of the quotas.
 
-    0 asks whether the owner has too much already; what is not given is not looked at.
+    0 asks whether the owner has too much already.
     """
-    wanted = {
-        "image_count_total": image_count_total,
-        "image_size_total": image_size_total,
-        "image_stage_total": image_stage_total,
-        "image_count_uploading": image_count_uploading,
-    }
+
+    limits: Mapping[str, int]
+    wanted: Mapping[str, int]
+    owner: str | None
+    besides: str | None = None
+
+    @property
+    def quotas(self) -> Collection[str]:
+        """The names of the quotas that have a limit and are asked for."""
+        return self.limits.keys()
+
+    def compare(self, used: Mapping[str, int]) -> None:
+        """Raise ``OverQuota`` when what is *used* of one of the quotas leaves too little."""
+        for name, limit in self.limits.items():
+            more = self.wanted[name]
+            if used[name] + more > limit:
+                unit = "bytes" if name in {"image_size_total", "image_stage_total"} else "images"
+                adding = f"wanted {more} more, " if more else ""
+                raise OverQuota(
+                    f"{self.owner or 'nobody'} is over quota {name}: {unit} used {used[name]}, {adding}limit {limit}",
+                    hint=f"{_REMEDIES[name]}, or raise quotas.{name} in the site file",
+                )
+
+
+def demand(quotas: Quotas, owner: str | None, *, besides: str | None = None, **wanted: int) -> Demand:
+    """Return the demand for what is *wanted*, under the names of the quotas."""
     limits = {name: limit for name in wanted if (limit := getattr(quotas, name)) is not None}
-    if not limits:
-        return
-    usage = catalog.usage(owner, besides=besides)
-    for name, limit in limits.items():
-        more, used = wanted[name], getattr(usage, name)
-        if more is not None and used + more > limit:
-            unit = "bytes" if name in {"image_size_total", "image_stage_total"} else "images"
-            adding = f"wanted {more} more, " if more else ""
-            raise OverQuota(
-                f"{owner or 'nobody'} is over quota {name}: {unit} used {used}, {adding}limit {limit}",
-                hint=f"{_REMEDIES[name]}, or raise quotas.{name} in the site file",
-            )
+    return Demand(limits=limits, wanted=wanted, owner=owner, besides=besides)
 
 
-def require_room_to_bring(quotas: Quotas, catalog: Catalog, record: ImageRecord, size: int | None) -> None:
-    """Raise ``OverQuota`` unless *size* bytes (None: not known yet) may now be staged or fetched for *record*."""
-    require_room(
-        quotas, catalog, record.owner, besides=record.id, image_stage_total=size or 0, image_count_uploading=1
+def demand_of_one(quotas: Quotas, owner: str | None) -> Demand:
+    """Return the demand for one more image."""
+    return demand(quotas, owner, image_count_total=1)
+
+
+def demand_to_bring(quotas: Quotas, record: ImageRecord, size: int | None) -> Demand:
+    """Return the demand for *size* bytes (None: not known yet) that are staged or fetched for *record* now."""
+    return demand(
+        quotas, record.owner, besides=record.id, image_stage_total=size or 0, image_count_uploading=1
     )
 
 
-def require_room_to_keep(
-    quotas: Quotas, catalog: Catalog, record: ImageRecord, size: int | None, copies: int
-) -> None:
-    """Raise ``OverQuota`` unless *copies* more of *record*, of *size* bytes (None: not known yet), may be stored."""
-    stored = (size or 0) * (len(record.locations) + copies)
-    require_room(quotas, catalog, record.owner, besides=record.id, image_size_total=stored)
+def demand_to_keep(quotas: Quotas, record: ImageRecord, stored: int) -> Demand:
+    """Return the demand for *stored* bytes in all copies of *record*, those that it has included."""
+    return demand(quotas, record.owner, besides=record.id, image_size_total=stored)
 
 
 def require_few_copies(limits: Limits, record: ImageRecord, copies: int) -> None:

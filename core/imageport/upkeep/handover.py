@@ -26,7 +26,7 @@ from imageport.errors import (
 )
 from imageport.importing.interruption import Interruption
 from imageport.importing.staging import Staging
-from imageport.rules.quotas import Quotas, require_room_to_bring
+from imageport.rules.quotas import Quotas, demand_to_bring
 from imageport.scratch import space_taken
 from imageport.sparse import write_sparse
 from imageport.upkeep.new_file import new_file
@@ -60,9 +60,15 @@ def stage(
     local = _found(file, ctx)
     expected, needed = _looked_at(file, local, size)
     ctx.require_below_cap(expected)
+    record = catalog.get_image(image_id)
     with staging.incoming(image_id) as incoming:
         # An uploading image without data is left over from a command that was killed.
-        with catalog.changing_status(image_id, of=("queued", "uploading"), to="uploading") as before:
+        with catalog.changing_status(
+            image_id,
+            of=("queued", "uploading"),
+            to="uploading",
+            demand=demand_to_bring(quotas, record, expected),
+        ) as before:
             if before.status == "uploading" and staging.staged(image_id):
                 raise Conflict(
                     f"image {image_id} takes no data: data is staged already",
@@ -71,12 +77,13 @@ def stage(
             staging.remove(image_id)
         try:
             _tell(ctx, catalog, image_id)
-            require_room_to_bring(quotas, catalog, before, expected)
             with interruption.raising():
                 pieces = ctx.capped(_pieces(file, local))
                 count = incoming.write(pieces if size is None else _exactly(size, pieces), needed=needed)
-            require_room_to_bring(quotas, catalog, before, count)
-            with catalog.changing_status(image_id, of=("uploading",), to="uploading", size=count):
+            room = demand_to_bring(quotas, record, count)
+            with catalog.changing_status(
+                image_id, of=("uploading",), to="uploading", size=count, demand=room
+            ):
                 incoming.keep()
         except BaseException:
             # An image that was deleted or imported meanwhile stays what it is.

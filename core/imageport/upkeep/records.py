@@ -20,7 +20,7 @@ from imageport.importing.recovery import remove_copy
 from imageport.importing.staging import Staging
 from imageport.importing.stores import Stores
 from imageport.rules.access import Access
-from imageport.rules.quotas import require_room
+from imageport.rules.quotas import demand_of_one
 from imageport.values import ImageRecord
 
 VISIBILITIES = ("private", "shared", "community", "public")
@@ -41,8 +41,7 @@ def create_record(access: Access, *, properties: Mapping[str, str], **fields: An
     access.require_properties(record, properties)
     record = record.evolve(properties=properties, **fields)
     access.require("add_image", record)
-    require_room(access.site.quotas, access.catalog, record.owner, image_count_total=1)
-    return access.catalog.create_image(record)
+    return access.catalog.create_image(record, demand=demand_of_one(access.site.quotas, record.owner))
 
 
 def change_record(
