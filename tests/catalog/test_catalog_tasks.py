@@ -50,7 +50,7 @@ def test_the_beginning_of_several_ids_names_them(url: str, catalog: Catalog, beg
     with engine.begin() as connection:
         connection.execute(text("UPDATE tasks SET id = 'same-' || image_id"))
     engine.dispose()
-    with pytest.raises(UsageError, match="several tasks begin with same: same-two, same-one"):
+    with pytest.raises(UsageError, match="several tasks begin with same: same-one, same-two"):
         catalog.find_task("same")
 
 

@@ -9,5 +9,4 @@ down_revision = "0003"
 
 def upgrade() -> None:
     """Add the column. An import that is not over has reserved nothing."""
-    with op.batch_alter_table("tasks") as batch:
-        batch.add_column(sa.Column("reserved", sa.BigInteger), insert_after="touched")
+    op.add_column("tasks", sa.Column("reserved", sa.BigInteger))
