@@ -11,6 +11,7 @@ import logging
 import socket
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -39,6 +40,7 @@ from imageport.catalog.processes import this_process
 from imageport.catalog.schema import Schema, Upgrade, backup_command
 from imageport.catalog.tasks import TaskRow
 from imageport.catalog.usage import Demand, Usage
+from imageport.errors import OverQuota
 from imageport.scope import EVERYTHING, Scope
 from imageport.values import ImageRecord, Location
 
@@ -274,7 +276,8 @@ class Catalog:
 
         The image becomes ``importing``, unless it is active and only gets further copies. Raises ``Conflict``
         when the image is locked, its status is none of *starts_from*, or it lacks a format and the import is not one
-        that *brings_formats*; ``UsageError`` when there is no image; ``OverQuota`` when there is no room for *demand*.
+        that *brings_formats*; ``UsageError`` when there is no image. When there is no room for
+        *demand*, the lease has a refusal, and the caller ends the import with it.
         """
         with self._database.writing(durable=False) as connection:
             lease = imports.begin(
@@ -287,7 +290,11 @@ class Catalog:
                 lease_seconds=lease_seconds,
                 brings_formats=brings_formats,
             )
-            _require(connection, demand)
+            try:
+                _require(connection, demand)
+            except OverQuota as error:
+                # Its task is to say why it failed.
+                return replace(lease, refusal=error)
             return lease
 
     def start(self, lease: Lease) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 
 from imageport.catalog import images, tasks
 from imageport.catalog.tables import image_properties
-from imageport.errors import Conflict, LockLost, UsageError
+from imageport.errors import Conflict, LockLost, OverQuota, UsageError
 from imageport.values import ImageRecord
 
 LOCK = "os_glance_import_task"
@@ -30,7 +30,8 @@ class Lease:
     """What an import holds while it writes an image.
 
     ``fence`` grows with each lock of the image; ``before`` is the record as it was when the lease was taken.
-    A lease that is not renewed within ``seconds`` stays good until somebody takes it over.
+    A lease that is not renewed within ``seconds`` stays good until somebody takes it over. With a ``refusal``,
+    the import has to end at once: there was no room for it.
     """
 
     task_id: str
@@ -38,6 +39,7 @@ class Lease:
     fence: int
     seconds: float
     before: ImageRecord
+    refusal: OverQuota | None = None
 
 
 def holder(connection: Connection, image_id: str) -> str | None:

@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from imageport.catalog import Catalog, Lease, TaskRow, require_startable
+from imageport.catalog import Catalog, TaskRow, require_startable
 from imageport.catalog.locks import STAGE_HOST
 from imageport.configuration.site import Site
 from imageport.configuration.templating import redact_tree
 from imageport.context import Context
-from imageport.errors import Conflict, ImageportError, ImportFailed, OverQuota
+from imageport.errors import Conflict, ImageportError, ImportFailed
 from imageport.importing.admission import (
     ImportRequest,
     admit_record,
@@ -150,21 +150,7 @@ class _Import:
         if is_new:
             one_more = demand_of_one(self.site.quotas, record.owner)
             ctx.report("image.create", record=self.catalog.create_image(record, demand=one_more))
-        try:
-            self.lease = self._begin(record, targets, brings_formats=brings)
-        except OverQuota:
-            if is_new:
-                self.catalog.delete_image(record.id)
-                ctx.report("image.delete", record=record.evolve(status="deleted"))
-            raise
-        self.report.task_id = self.lease.task_id
-        # A user may have changed the record while the source was judged, and a recovery has.
-        record = as_requested(self.lease.before, self.request, plan)
-        self._run_locked(record, targets, replace(ctx, task_id=self.lease.task_id))
-
-    def _begin(self, record: ImageRecord, targets: Sequence[BoundStep], *, brings_formats: bool) -> Lease:
-        plan = self.plan
-        return self.catalog.begin_import(
+        self.lease = self.catalog.begin_import(
             record.id,
             starts_from=plan.method.plugin.starts_from,
             request=redact_tree(
@@ -174,9 +160,13 @@ class _Import:
             owner=self.request.caller.owner,
             targets=[store.label for store in targets],
             lease_seconds=LEASE_SECONDS,
-            brings_formats=brings_formats,
+            brings_formats=brings,
             demand=demand_to_bring(self.site.quotas, record, record.size),
         )
+        self.report.task_id = self.lease.task_id
+        # A user may have changed the record while the source was judged, and a recovery has.
+        record = as_requested(self.lease.before, self.request, plan)
+        self._run_locked(record, targets, replace(ctx, task_id=self.lease.task_id))
 
     def _tidied(self, record: ImageRecord, ctx: Context) -> Context:
         """Remove what imports of this image that died or failed have left; staged data may go with it."""
@@ -241,6 +231,8 @@ class _Import:
         self.catalog.start(self.lease)
         ctx.report("task.processing")
         ctx.report("image.update", record=ending.current())
+        if self.lease.refusal is not None:
+            raise self.lease.refusal
         self._reserve(record, len(targets))
         tries = Tries(self.plan.method, ctx)
         with self.interruption.raising():
