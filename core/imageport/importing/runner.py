@@ -259,7 +259,7 @@ class _Import:
 
     def _begin_again(self, error: ImageportError, ctx: Context) -> None:
         # A handler that keeps its records must not keep the error, whose traceback holds buffers.
-        log.warning("%s; the image is read again from the beginning", str(error))
+        log.warning("%s; the image is read again from the beginning. %s", str(error), error.hint)
         if self.report.source.url is not None:
             ctx.report("source", step=error.step, message=self.report.source.url, error=error.message)
         self.written.restart()
