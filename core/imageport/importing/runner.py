@@ -16,7 +16,7 @@ from imageport.catalog.locks import STAGE_HOST
 from imageport.configuration.site import Site
 from imageport.configuration.templating import redact_tree
 from imageport.context import Context
-from imageport.errors import Conflict, ImageportError, ImportFailed
+from imageport.errors import Conflict, ImageportError, ImportFailed, VerificationFailed
 from imageport.importing.admission import (
     ImportRequest,
     admit_record,
@@ -259,7 +259,10 @@ class _Import:
 
     def _begin_again(self, error: ImageportError, ctx: Context) -> None:
         # A handler that keeps its records must not keep the error, whose traceback holds buffers.
-        log.warning("%s; the image is read again from the beginning. %s", str(error), error.hint)
+        log.warning("%s; the image is read again from the beginning", str(error))
+        if self.plan.copies and isinstance(error, VerificationFailed):
+            # The damaged copy stays where it is.
+            log.warning("%s", error.hint)
         if self.report.source.url is not None:
             ctx.report("source", step=error.step, message=self.report.source.url, error=error.message)
         self.written.restart()
