@@ -18,7 +18,7 @@ def test_a_package_passes_its_own_tests_when_it_is_installed(package: Path, tmp_
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
         cwd=tmp_path / "sources" / package.name,
-        env={**os.environ, "PYTHONPATH": str(site)},
+        env={**os.environ, "PYTHONPATH": str(site), "PYTEST_ADDOPTS": ""},
         capture_output=True,
         text=True,
         check=False,
