@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -21,6 +23,7 @@ BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
 _AT_ONCE = 10_000
 
 
+REPOSITORY = Path(__file__).parents[2]
 CROWD = 100_000
 LISTED = "images list, 100,000 images"
 FILTERED = "images list --property, 100,000 images"
@@ -41,7 +44,9 @@ SEARCHED = tuple(_SEARCHES)
 
 def search(folder: Path, count: int, rounds: int) -> Mapping[str, Cost]:
     """Return what each search costs in a catalog of *count* images: the median of so many *rounds*, after one more."""
-    fill(f"sqlite:///{folder}/catalog.db", count)
+    # In a process of its own, whose memory is not counted as that of the commands.
+    filling = [sys.executable, "-m", "tests.bench.crowd", f"sqlite:///{folder}/catalog.db", str(count)]
+    subprocess.run(filling, cwd=REPOSITORY, check=True)
     (folder / "imageport.yaml").write_text("catalog: sqlite:///catalog.db\nstaging: {directory: staging}\n")
     environment = {
         "PATH": os.environ["PATH"],
@@ -115,3 +120,7 @@ def _rows(number: int, ids: Random) -> Iterator[tuple[Table, dict[str, Any]]]:
         "snapshot": {"fields": {}, "properties": {}}, "touched": {"fields": [], "properties": []}, "created_at": made,
         "updated_at": made, "expires_at": datetime(2999, 1, 1, tzinfo=UTC), "lease_expires_at": made,
     }  # fmt: skip
+
+
+if __name__ == "__main__":
+    fill(sys.argv[1], int(sys.argv[2]))
