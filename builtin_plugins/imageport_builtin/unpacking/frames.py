@@ -134,6 +134,8 @@ def decode_member(codec: Codec, feed: Feed, subject: str) -> Chunks:
     yield from decode_frame(codec, feed, subject)
     while (following := _look_ahead(feed, skip_zeros=False)) and codec.goes_on(following):
         yield from decode_frame(codec, feed, subject)
+    if following:
+        raise damaged(subject, "behind its compressed data")
 
 
 def decode_frames(codec: Codec, data: ImageData, job: Job) -> Chunks:

@@ -9,12 +9,13 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import IntEnum
 from itertools import chain
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
-from imageport import CHUNK_SIZE, Chunks, ImageData, LimitExceeded, UnsupportedFormat
-from imageport_builtin.unpacking.faults import cut_off, damaged, encrypted, unsupported
+from imageport import CHUNK_SIZE, Chunks, ImageData, LimitExceeded
+from imageport_builtin.unpacking.faults import damaged, encrypted, unsupported
 from imageport_builtin.unpacking.frames import (
     Feed,
     bzip2_codec,
@@ -27,12 +28,10 @@ from imageport_builtin.unpacking.isolation import decode_elsewhere
 from imageport_builtin.unpacking.job import Job, as_file
 from imageport_builtin.unpacking.members import Member, only_image, printable
 from imageport_builtin.unpacking.zip_codecs import deflate_codec, lzma_header
+from imageport_builtin.unpacking.zip_layout import check_list, contents_offset, read_end
 
 #: Bytes that zipfile may read at once; it takes the whole list of members into memory.
 _DIRECTORY_LIMIT = 1 << 20
-
-_LOCAL_HEADER = 30
-_SIGNATURE = b"PK\x03\x04"
 
 # General purpose flags (APPNOTE 4.4.4).
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
@@ -49,11 +48,6 @@ _OTHER_METHODS = {
     20: "an early form of zstd",
 }
 
-#: The record at the end of a zip, and how far its comment can move it from there (APPNOTE 4.3.16).
-_END = b"PK\x05\x06"
-_END_LENGTH = 22
-_LONGEST_COMMENT = 65_535
-
 
 class Method(IntEnum):
     """The compression methods that can be read (APPNOTE 4.4.5)."""
@@ -68,6 +62,14 @@ class Method(IntEnum):
     PPMD = 98
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A member, and where its contents begin."""
+
+    info: zipfile.ZipInfo
+    start: int
+
+
 def unpack_zip(data: ImageData, job: Job) -> Chunks:
     """Yield the bytes of the one file in the zip archive *data*; length and CRC are checked at the end.
 
@@ -75,11 +77,12 @@ def unpack_zip(data: ImageData, job: Job) -> Chunks:
     read.
     """
     with as_file(data, job.ctx) as path, path.open("rb") as file:
-        info = only_image("zip", _members(file), job.member).handle
+        place = only_image("zip", _members(file, job), job.member).handle
+        info = place.info
         _check_readable(info)
         crc = 0
         length = 0
-        for piece in _decoded(file, info, job):
+        for piece in _decoded(file, place, job):
             length += len(piece)
             if length > info.file_size:
                 break
@@ -93,36 +96,23 @@ def unpack_zip(data: ImageData, job: Job) -> Chunks:
             )
 
 
-def _members(file: BinaryIO) -> Iterator[Member[zipfile.ZipInfo]]:
-    _require_end(file)
+def _members(file: BinaryIO, job: Job) -> Iterator[Member[_Place]]:
+    descriptor = file.fileno()
+    end = read_end(descriptor)
     try:
         with _Capped(file.name) as capped, zipfile.ZipFile(capped) as archive:
             entries = archive.infolist()
+            check_list(descriptor, archive.start_dir, _DIRECTORY_LIMIT, entries, end)
+            end_of_members = archive.start_dir
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, struct.error) as error:
         raise damaged("zip: the list of members") from error
+    if end.trailing:
+        job.accept_trailing("zip", end.position, end.trailing, "archive")
     for info in entries:
         is_link = stat.S_ISLNK(info.external_attr >> 16)
-        yield Member(
-            info.filename, "folder" if info.filename.endswith("/") else "other" if is_link else "file", info
-        )
-
-
-def _require_end(file: BinaryIO) -> None:
-    """Raise ``VerificationFailed`` when the end is missing, ``UnsupportedFormat`` when there are other parts."""
-    length = os.fstat(file.fileno()).st_size
-    start = max(0, length - _END_LENGTH - _LONGEST_COMMENT)
-    tail = os.pread(file.fileno(), length - start, start)
-    end = tail.rfind(_END)
-    if end < 0:
-        raise cut_off(
-            "zip: the archive", f"after {length} bytes: the list of members, which stands last, is missing"
-        )
-    part = int.from_bytes(tail[end + 4 : end + 6], "little")
-    if part not in (0, 0xFFFF):
-        raise UnsupportedFormat(
-            f"zip: this is part {part + 1} of a split archive",
-            hint="join the parts with 'zip -s 0 NAME.zip --out WHOLE.zip' and import that",
-        )
+        kind: Literal["file", "folder", "other"] = "other" if is_link else "file"
+        place = _Place(info, contents_offset(descriptor, info, end_of_members))
+        yield Member(info.filename, "folder" if info.filename.endswith("/") else kind, place)
 
 
 def _check_readable(info: zipfile.ZipInfo) -> None:
@@ -133,9 +123,9 @@ def _check_readable(info: zipfile.ZipInfo) -> None:
         raise unsupported(_subject(info), method, "7z x")
 
 
-def _decoded(file: BinaryIO, info: zipfile.ZipInfo, job: Job) -> Chunks:
+def _decoded(file: BinaryIO, place: _Place, job: Job) -> Chunks:
     descriptor = file.fileno()
-    start = _data_offset(descriptor, info)
+    info, start = place.info, place.start
     packed = _pieces(descriptor, start, info.compress_size, job)
     match Method(info.compress_type):
         case Method.STORED:
@@ -169,16 +159,6 @@ def _decoded(file: BinaryIO, info: zipfile.ZipInfo, job: Job) -> Chunks:
 
 def _subject(info: zipfile.ZipInfo) -> str:
     return f"zip: {printable(info.filename)}"
-
-
-def _data_offset(descriptor: int, info: zipfile.ZipInfo) -> int:
-    """Skip the header in front of the member; what it repeats of the list of members does not matter."""
-    inside = 0 <= info.header_offset < os.fstat(descriptor).st_size
-    header = os.pread(descriptor, _LOCAL_HEADER, info.header_offset) if inside else b""
-    if len(header) < _LOCAL_HEADER or not header.startswith(_SIGNATURE):
-        raise damaged(_subject(info), f"at byte {info.header_offset}: no member begins there")
-    name_length, extra_length = struct.unpack_from("<HH", header, 26)
-    return info.header_offset + _LOCAL_HEADER + int(name_length) + int(extra_length)
 
 
 def _pieces(descriptor: int, start: int, length: int, job: Job) -> Chunks:
