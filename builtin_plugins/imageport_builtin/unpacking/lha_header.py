@@ -121,6 +121,8 @@ def _entry(head: bytes, position: int) -> LhaEntry:
         method = "-lk7-"
     name = _full_name(header)
     kind = _kind(method, name, header)
+    if kind == "file" and (not name or name.endswith("/")):
+        raise IndexError
     start = position + header.length
     return LhaEntry(name, kind, method, start, header.packed, header.size, header.crc)
 

@@ -160,6 +160,8 @@ class TarArchive:
 
     def _member(self, start: int, block: bytes, header: Header, further: _Further) -> Member[int]:
         records = further.records or Records()
+        if further.records and not header.is_posix:
+            raise Damage("a pax header is before a header of another format")
         name = next(name for name in (records.path, further.long_name, header.name) if name is not None)
         stored = header.size if records.size is None else records.size
         sparse = records.sparse

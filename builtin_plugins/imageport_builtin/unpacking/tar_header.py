@@ -23,13 +23,16 @@ PAX = frozenset({b"x", b"X"})
 PAX_GLOBAL = b"g"
 
 _MAGIC = slice(257, 265)
-_GNU = b"ustar  \0"
+_GNU, _POSIX = b"ustar  \0", b"ustar\0"
 _STAR_END = b"tar\0"
 _SIZE = slice(124, 136)
 _CHECKSUM = slice(148, 156)
 #: Mode, user, group, size, date and checksum.
 _NUMBERS = (slice(100, 108), slice(108, 116), slice(116, 124), _SIZE, slice(136, 148), _CHECKSUM)
+_DEVICE = (slice(329, 337), slice(337, 345))
 _OCTAL = re.compile(rb" *([0-7]+)[ \0]*")
+#: What all programs take for a number, even if they leave it blank or have it negative in base 256.
+_WELL_FORMED = re.compile(rb" *[0-7]*[ \0]*|[\x80-\xff].*", re.DOTALL)
 #: As programs write it; a disk may begin with digits.
 _TERMINATED = re.compile(rb" *[0-7]+ ?\0 ?")
 
@@ -46,6 +49,7 @@ class Header:
     size: int
     type: bytes
     is_gnu: bool
+    is_posix: bool
 
 
 def looks_like_tar(head: bytes) -> bool:
@@ -64,7 +68,13 @@ def parse_header(block: bytes) -> Header:
     """Return the fields of *block*, 512 bytes. Raises ``Damage``."""
     if not _sum_is_right(block):
         raise Damage("its checksum is wrong")
-    return Header(_name(block), number(block[_SIZE]), block[156:157], block[_MAGIC] == _GNU)
+    if not all(_WELL_FORMED.fullmatch(block[field]) for field in (*_NUMBERS, *_DEVICE)):
+        raise Damage("a number in it is not octal")
+    magic = block[_MAGIC]
+    is_posix = magic.startswith(_POSIX)
+    return Header(
+        _name(block, with_prefix=is_posix), number(block[_SIZE]), block[156:157], magic == _GNU, is_posix
+    )
 
 
 def number(field: bytes) -> int:
@@ -93,9 +103,9 @@ def _sum_is_right(block: bytes) -> bool:
     return int(stored[1], 8) in (unsigned, signed)
 
 
-def _name(block: bytes) -> bytes:
+def _name(block: bytes, *, with_prefix: bool) -> bytes:
     name = _text(block[:100])
-    if not block[_MAGIC].startswith(b"ustar\0"):
+    if not with_prefix:
         return name
     prefix = _text(block[345 : 476 if block.endswith(_STAR_END) else 500])
     return prefix + b"/" + name if prefix else name
