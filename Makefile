@@ -1,4 +1,4 @@
-.PHONY: demo test test-more test-elsewhere corpora boot-proof bench glance lint clean
+.PHONY: demo test fuzz test-more test-elsewhere corpora boot-proof bench glance lint clean
 
 demo: ## import a bootable disk from a local server into two stores
 	@.ci/prepare demo && .venv/bin/python docs/demo/demo.py
@@ -6,7 +6,7 @@ demo: ## import a bootable disk from a local server into two stores
 test: lint ## check and test everything
 	@.venv/bin/python -m pytest --numprocesses auto --dist worksteal
 
-test-more: corpora boot-proof ## what takes longer than "make test"
+test-more: corpora fuzz boot-proof ## what takes longer than "make test"
 
 test-elsewhere: ## all tests on other Pythons and on odd machines, in random order; takes root; RUNS=user
 	@.ci/elsewhere $(RUNS)
@@ -14,6 +14,10 @@ test-elsewhere: ## all tests on other Pythons and on odd machines, in random ord
 corpora: ## compare imports of FOLDER=..., or of generated files, with reference tools
 	@.ci/prepare test
 	@.venv/bin/python -m tests.corpora $(FOLDER)
+
+fuzz: ## compare readers of hostile files with reference tools for MINUTES=..., 5 unless given; FUZZ=--help
+	@.ci/prepare test
+	@.venv/bin/python -m tests.fuzz --minutes $(or $(MINUTES),5) $(FUZZ)
 
 boot-proof: ## import disks out of packages in every wrapping, and boot the stored copies; BOOT=-x for pytest
 	@.ci/prepare more
