@@ -290,6 +290,13 @@ def test_a_digest_of_an_unsupported_algorithm_is_never_taken_for_another(name: s
     assert "line" in error.message
 
 
+def test_a_tab_and_an_asterisk_part_digest_and_name_as_coreutils_read_them() -> None:
+    other, right = "0" * 64, "1" * 64
+    text = f"{other} *d/disk.raw\n{right}\t*disk.raw\n"
+
+    assert find_digest(text, "disk.raw", origin="the list").value == right
+
+
 def test_a_digest_that_does_not_have_the_length_of_its_algorithm_is_refused() -> None:
     assert (
         "a sha256 digest has 64 hexadecimal digits, not 40"

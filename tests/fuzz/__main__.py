@@ -39,6 +39,8 @@ def main() -> int:
     print(f"seed {options.seed}", flush=True)
     if options.case is not None:
         tallies = [(name, fuzz(name, seed=options.seed, cases=1, first=options.case)) for name in targets]
+        for _, tally in tallies:
+            _show(tally)
     else:
         tallies = _in_turns(targets, options.seed, options.minutes * 60)
     findings = [finding for _, tally in tallies for finding in tally.findings]
@@ -66,10 +68,14 @@ def _in_turns(targets: list[str], seed: int, seconds: float) -> list[tuple[str, 
         }
         for future in as_completed(turns):
             tally = future.result()
-            for finding in tally.findings:
-                print(finding, flush=True)
+            _show(tally)
             done.append((turns[future], tally))
     return done
+
+
+def _show(tally: Tally) -> None:
+    for finding in tally.findings:
+        print(finding, flush=True)
 
 
 def _keep(findings: list[Finding], folder: Path) -> None:

@@ -60,7 +60,7 @@ def test_the_member_behind_a_sparse_file_is_found(bench: Bench) -> None:
         bench.imports(packed, UNPACK),
         5,
         "tar: the archive holds more than one file: 'disk.raw', 'README'",
-        "pack exactly one image, or choose one with the option member of this step",
+        "choose one with the option member of this step, for instance member: 'disk.raw', or pack exactly one image",
     )
     bench.assert_stored(bench.imports(packed, unpack), DISK)
 

@@ -121,7 +121,8 @@ def _entry(head: bytes, position: int) -> LhaEntry:
         method = "-lk7-"
     name = _full_name(header)
     kind = _kind(method, name, header)
-    if kind == "file" and (not name or name.endswith("/")):
+    # lhasa reads no names in Unicode, and no file without another name.
+    if kind == "file" and (name.endswith("/") or not header.extensions.get(_NAME, header.name)):
         raise IndexError
     start = position + header.length
     return LhaEntry(name, kind, method, start, header.packed, header.size, header.crc)

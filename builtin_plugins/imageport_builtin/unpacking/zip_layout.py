@@ -162,7 +162,7 @@ def _sizes(packed: int, size: int, extra: bytes) -> tuple[int, int]:
     while position + 4 <= len(extra):
         kind, length = struct.unpack_from("<HH", extra, position)
         content = extra[position + 4 : position + 4 + length]
-        if kind == _ZIP64 and len(content) >= 16:
+        if kind == _ZIP64 and len(content) == length >= 16:
             large_size, large_packed = struct.unpack_from("<QQ", content)
             return (
                 large_packed if packed == _ELSEWHERE else packed,
