@@ -87,7 +87,7 @@ def test_a_check_that_the_site_permits_to_fail_gives_one_warning(caplog: pytest.
 
     assert [policy.accept(found), policy.accept(found, "raw")] == ["raw", "raw"]
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
-        (logging.WARNING, "the image is imported although the check mbr failed: its boot record is odd")
+        (logging.WARNING, "the image is imported, but its boot record is odd")
     ]
     with pytest.raises(VerificationFailed, match="not safe: its boot record is odd"):
         InspectionPolicy().accept(found)

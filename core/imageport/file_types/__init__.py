@@ -6,16 +6,20 @@ Only the first bytes decide, never a name. A file that is not recognised here ma
 from __future__ import annotations
 
 from imageport.file_types.archives import ARCHIVES
+from imageport.file_types.disks import DISKS, identify_end
 from imageport.file_types.documents import DOCUMENTS
 from imageport.file_types.signature import HEAD, FileType
 
-__all__ = ["HEAD", "FileType", "identify"]
+__all__ = ["HEAD", "FileType", "identify", "identify_end"]
 
-_SIGNATURES = (*ARCHIVES, *DOCUMENTS)
+#: In this order: what is recognised by its structure comes before text.
+_SIGNATURES = (*DISKS, *ARCHIVES, *DOCUMENTS)
 
 
 def identify(head: bytes) -> FileType | None:
     """Return the type of the file that begins with *head*, or None when it may be a disk."""
+    if not head:
+        return None
     for signature in _SIGNATURES:
         if signature.matches(head):
             return signature.file_type

@@ -15,8 +15,10 @@ from typing import Any
 
 from imageport.buffers import Piece
 from imageport.errors import VerificationFailed
-from imageport.file_types import HEAD, identify
+from imageport.file_types import HEAD, identify, identify_end
+from imageport.file_types.texts import is_vmdk_descriptor
 from imageport.inspection import faulty
+from imageport.inspection.boot_record import is_file_system, oddity
 from imageport.inspection.formats import Fault, ImageFormat
 from imageport.inspection.layouts.vhd import DIFFERENCING, FIXED, Footer, is_footer
 
@@ -92,7 +94,7 @@ class FormatDetection:
     def _eat(self, piece: bytes) -> None:
         if not self._eaten:
             self._head = piece[:HEAD]
-            self._is_descriptor = b'createtype="' in piece.partition(b"\0")[0].lower()
+            self._is_descriptor = is_vmdk_descriptor(self._head)
         self._eaten += len(piece)
         for inspector in tuple(self._hungry) if piece else ():
             try:
@@ -107,6 +109,8 @@ class FormatDetection:
     def _matches(self, inspector: Any) -> bool:
         if inspector.NAME == "vmdk" and self._is_descriptor:
             return True
+        if inspector.NAME == "gpt" and len(self._head) >= _SECTOR and is_file_system(self._head):
+            return False
         try:
             return bool(inspector.format_match)
         except AttributeError:
@@ -127,7 +131,7 @@ class FormatDetection:
                 hint="such files are made to deceive; get the image from a source you trust",
             )
         if not found:
-            return ImageFormat("raw", self.size, file_type=identify(self._head))
+            return ImageFormat("raw", self.size, file_type=identify_end(self.tail) or identify(self._head))
         [(name, inspector)] = found.items()
         faults = self._faults(inspector)
         virtual_size = self._virtual_size(inspector)
@@ -158,20 +162,34 @@ class FormatDetection:
         except (LookupError, ValueError, struct.error):
             return None
 
+    def _is_extent(self, inspector: Any) -> bool:
+        """Say whether a VMDK has a header but no descriptor: it is one file of several."""
+        if self._head[28:36] == bytes(8):
+            return True
+        text = inspector.region("descriptor")
+        return bool(text.complete and text.data and not text.data.strip(b"\0"))
+
     def _faults(self, inspector: Any) -> list[Fault]:
         """Return the reasons to refuse an image that matches."""
         name = inspector.NAME
         if name == "vmdk" and self._is_descriptor:
             return [faulty.fault(name, "file_reference")]
+        if name == "vmdk" and self._is_extent(inspector):
+            return [faulty.fault(name, "extent")]
         if name in self._broken:
             return [faulty.fault(name, "header")]
+        if name == "gpt":
+            odd = oddity(self._head.ljust(_SECTOR, b"\0"))
+            return [faulty.fault(name, "mbr", odd)] if odd else []
+        if name == "qcow2" and self._head[4:8] == b"\0\0\0\1":
+            return [faulty.fault(name, "version_1")]
         if _is_differencing(inspector):
             return [faulty.fault(name, "parent")]
         try:
             inspector.safety_check()
         except Exception as error:  # noqa: BLE001 - whatever a check stumbles over is no sign of safety
             failures: dict[str, Exception] = getattr(error, "failures", {"header": error})
-            return [faulty.fault(name, check, str(failure)) for check, failure in failures.items()]
+            return [faulty.fault(name, check) for check in failures]
         return []
 
 

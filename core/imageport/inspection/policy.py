@@ -12,8 +12,8 @@ from imageport.limits import format_size
 
 log = logging.getLogger("imageport")
 
-#: Bytes of the sector that every raw disk is a multiple of.
-_SECTOR = 512
+#: Formats of records for what is booted beside a disk.
+_NO_DISKS = ("aki", "ari")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +50,10 @@ class InspectionPolicy:
                 f" the limit is {format_size(self.largest)}",
                 hint="raise limits.image_size_cap in the site file if images this large are expected",
             )
-        if found.name == "raw" and self.declared is None and (found.virtual_size or 0) % _SECTOR:
-            self._warn(
-                f"the image has no known format and is no whole number of sectors ({found.virtual_size} bytes): it is "
-                "imported as raw, but may be no disk at all; --disk-format raw says that it is"
-            )
         if recorded in (None, found.disk_format):
             return found.disk_format
-        if found.name == "iso" and recorded == "raw" and self.declared != "raw":
-            # A step has read this disk out of another image: the file system on it does not matter.
+        if (found.name, recorded) == ("iso", "raw"):
+            # To every program an ISO is the disk that its bytes are.
             return "raw"
         if not self.require_match or (found.disk_format == "raw" and recorded not in INSPECTABLE):
             return str(recorded)
@@ -85,10 +80,12 @@ class InspectionPolicy:
 
     def _require_sound(self, found: ImageFormat) -> None:
         """Raise for the first kind of fault that the site does not permit, and warn of those that it does."""
-        fatal = [fault for fault in found.faults if fault.check not in self.nonfatal]
+        # A kernel or a ramdisk has no partitions.
+        permitted = {*self.nonfatal, "mbr"} if self.declared in _NO_DISKS else self.nonfatal
+        fatal = [fault for fault in found.faults if fault.check not in permitted]
         for fault in found.faults:
-            if fault not in fatal:
-                self._warn(f"the image is imported although the check {fault.check} failed: {fault.reason}")
+            if fault.check in self.nonfatal:
+                self._warn(f"the image is imported, but {fault.reason}")
         if fatal:
             raise _refusal(found.name, [fault for fault in fatal if fault.kind == fatal[0].kind])
 

@@ -81,7 +81,7 @@ CORPUS = {
     "image in image": opened(disks.image_in_image, UNSAFE, "looks like qcow2"),
     "encrypted disk": opened(disks.encrypted, WRONG, "encrypted"),
     "luks": opened(disks.luks, WRONG, "encrypted"),
-    "qed": never(disks.qed, UNSAFE, "qed images cannot"),
+    "qed": never(disks.qed, UNSAFE, "it is a disk of an older format"),
     "huge disk": never(disks.huge_disk, FAILED, "the limit is 16.0 MiB"),
     "huge first table": never(disks.huge_first_table, UNSAFE, "entries in its L1 table"),
     "huge snapshot table": never(disks.huge_snapshot_table, UNSAFE, "is not whole"),

@@ -270,6 +270,8 @@ class Qcow2Layout(Layout):
         self._regions.want(offset, end - offset, take, partial=True)
 
     def _finish(self, size: int, tail: bytes) -> None:
+        if not self._balance:  # nothing was followed: another version, or data in another file
+            return
         # A compressed cluster takes whole sectors, but the file may end with its last byte.
         if self._compressed_end > size and not self._is_last_compressed_whole():
             self.end = self._compressed_end
@@ -277,7 +279,7 @@ class Qcow2Layout(Layout):
         if self._snapshots and (in_use := self._highest_in_use << self._bits) >= size:
             self.end = in_use + self._cluster
             return
-        if not self._missed and self._balance and min(self._balance) < 0:
+        if not self._missed and min(self._balance) < 0:
             cluster = next(number for number, balance in enumerate(self._balance) if balance < 0)
             require(
                 cluster << self._bits >= size,
