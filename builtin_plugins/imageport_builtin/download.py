@@ -191,7 +191,7 @@ def naming(place: Place, error: ImageportError) -> str:
 def _is_page(head: bytes, response: HttpResponse) -> bool:
     """Return whether *head* begins a web page: the bytes decide, and a label only whether other text is one."""
     found = identify(head)
-    if found is not None:
+    if found is not None and found.name not in ("text", "fragment"):
         return found.name == "html"
     label = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return label in ("text/html", "application/xhtml+xml") and not _NO_TEXT.search(head)

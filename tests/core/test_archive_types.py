@@ -41,8 +41,11 @@ def made(folder: Path, *command: str) -> bytes:
 
 def name_of(head: bytes) -> str | None:
     found = identify(head[:HEAD])
-    assert found is None or (found.kind == "archive" and found.hint and found.may_be_raw)
-    return found.name if found else None
+    if found is None or found.kind != "archive":
+        return None
+    assert found.hint
+    assert found.may_be_raw
+    return found.name
 
 
 @pytest.mark.parametrize("name", COMMANDS)
