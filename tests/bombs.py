@@ -12,7 +12,7 @@ def qcow2_bomb(size: int) -> bytes:
     cluster = 1 << bits
     count = size >> bits
     packer = zlib.compressobj(9, zlib.DEFLATED, -12)
-    packed = packer.compress(b"A" * cluster) + packer.flush()
+    packed = packer.compress(b"\xa7" * cluster) + packer.flush()
     refcounts, block, level_1, level_2, data = (number * cluster for number in range(1, 6))
     sectors_at = 62 - (bits - 8)
     entry = 1 << 62 | (-(-len(packed) // 512) - 1) << sectors_at | data

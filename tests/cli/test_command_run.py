@@ -84,7 +84,7 @@ def test_a_failed_run_says_what_where_and_how_to_go_on(cli: CommandLine) -> None
     assert where.startswith("  where: step 'glance-direct' (imageport ")
     assert hint.startswith("  hint: check the spelling")
     (retry,) = [line for line in rest if line.startswith("  retry: ")]
-    (cli.folder / "nowhere.raw").write_bytes(b"there now")
+    (cli.folder / "nowhere.raw").write_bytes(b"there now".ljust(512, b"\0"))
     arguments = retry.removeprefix("  retry: imageport ").split()
     assert cli(*arguments).out.startswith("imported nowhere.raw")
     assert len(cli.inside("images", "list", "--json").json) == 1
@@ -166,9 +166,9 @@ def test_a_reader_that_goes_away_does_not_change_the_outcome(cli: CommandLine) -
 
 
 def test_standard_input_can_be_the_source(cli: CommandLine) -> None:
-    cli("run", "p.yaml", "-", "-q", "--name", "piped", data=b"some bytes")
+    cli("run", "p.yaml", "-", "-q", "--name", "piped", data=bytes(range(256)) * 2)
     (image_id,) = cli.files("one")
-    assert (cli.folder / "one" / image_id).read_bytes() == b"some bytes"
+    assert (cli.folder / "one" / image_id).read_bytes() == bytes(range(256)) * 2
 
 
 def test_a_store_can_be_chosen(cli: CommandLine) -> None:

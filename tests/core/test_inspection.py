@@ -120,7 +120,10 @@ def test_an_iso_that_was_cut_off_is_damaged(images: dict[str, bytes]) -> None:
 
 
 def test_an_iso_with_a_partition_table_is_an_iso(images: dict[str, bytes]) -> None:
-    assert inspect(with_boot_record(images["iso"], entry(0x83))).name == "iso"
+    found = inspect(with_boot_record(images["iso"], entry(0x83)))
+
+    assert (found.name, found.is_hybrid) == ("iso", True)
+    assert not inspect(images["iso"]).is_hybrid
 
 
 @pytest.mark.parametrize("kind", [0x83, 0xEE])

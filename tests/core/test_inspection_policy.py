@@ -47,6 +47,15 @@ def test_a_format_that_is_not_true_is_refused(found: str, recorded: str) -> None
     assert f"--disk-format {found}" in refusal.value.hint
 
 
+def test_an_iso_is_a_raw_disk_when_it_is_hybrid_or_came_out_of_another_image() -> None:
+    plain, hybrid = ImageFormat("iso", 1), ImageFormat("iso", 1, is_hybrid=True)
+
+    assert InspectionPolicy(declared="raw").accept(hybrid, "raw") == "raw"
+    assert InspectionPolicy().accept(plain, "raw") == "raw"
+    with pytest.raises(VerificationFailed, match="disk_format is raw, but the image is iso"):
+        InspectionPolicy(declared="raw").accept(plain, "raw")
+
+
 def test_a_site_that_requires_no_match_keeps_the_recorded_format() -> None:
     assert InspectionPolicy(require_match=False).accept(ImageFormat("raw", 1), "qcow2") == "qcow2"
 

@@ -221,7 +221,7 @@ def test_an_import_goes_on_while_an_observer_sleeps(desk: Desk, release: threadi
             yield from super()._chunks()
             release.set()
 
-    report = desk.run(Gate(b"some bytes"), Shelf("one"), steps=[stuck])
+    report = desk.run(Gate(bytes(512)), Shelf("one"), steps=[stuck])
     assert report.status == "success"
     assert stuck.heard[-1].kind == "report"
 

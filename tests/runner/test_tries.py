@@ -20,7 +20,7 @@ from imageport import (
 from imageport.buffers import POOL
 from imageport.importing.tries import MOST_TRIES
 
-CONTENT = [b"first piece", b"second piece"]
+CONTENT = [b"first piece".ljust(600, b"\0"), b"second piece"]
 
 
 class Flaky(Bytes):

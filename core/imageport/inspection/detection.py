@@ -121,8 +121,9 @@ class FormatDetection:
         footer = Footer.of(self.tail[-_SECTOR:]) if is_footer(self.tail[-_SECTOR:]) else None
         if footer is not None and found.keys() <= {"gpt"}:
             return _vhd_of_footer(footer, self.size)
-        if found.keys() == {"iso", "gpt"}:
-            # A hybrid ISO boots from a disk too, so it begins with a partition table.
+        is_hybrid = found.keys() == {"iso", "gpt"}
+        if is_hybrid:
+            # An ISO that boots from a disk too begins with a partition table.
             del found["gpt"]
         names = sorted(found.keys() | ({"vhd"} if footer is not None and footer.is_intact else set()))
         if len(names) > 1:
@@ -145,7 +146,7 @@ class FormatDetection:
             reason = f"its header gives a virtual size of {virtual_size} bytes"
             faults.append(Fault("virtual_size", "damaged", reason, faulty.FETCH_AGAIN))
             virtual_size = None
-        return ImageFormat(name, virtual_size, tuple(faults))
+        return ImageFormat(name, virtual_size, tuple(faults), is_hybrid=is_hybrid)
 
     def _virtual_size(self, inspector: Any) -> int | None:
         """Return the size in the header of an image that matches, None when that cannot be read."""

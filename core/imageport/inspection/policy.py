@@ -52,8 +52,8 @@ class InspectionPolicy:
             )
         if recorded in (None, found.disk_format):
             return found.disk_format
-        if (found.name, recorded) == ("iso", "raw"):
-            # To every program an ISO is the disk that its bytes are.
+        if found.name == "iso" and recorded == "raw" and (found.is_hybrid or self.declared != "raw"):
+            # Either it is a disk as well, or a step has read it as a disk out of another image.
             return "raw"
         if not self.require_match or (found.disk_format == "raw" and recorded not in INSPECTABLE):
             return str(recorded)

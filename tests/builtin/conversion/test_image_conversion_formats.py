@@ -202,7 +202,7 @@ def test_a_disk_of_an_odd_size_is_filled_up_to_whole_sectors(target: str, bench:
 
 def test_compress_makes_a_smaller_qcow2_of_the_same_content(bench: Bench) -> None:
     text = bench.work.parent / "text.raw"
-    text.write_bytes(b"the same line again and again\n" * 100_000)
+    text.write_bytes(b"the same bytes again and again\0" * 100_000)
     plain = bench.convert(text, output_format="qcow2")
     small = bench.convert(text, output_format="qcow2", compress=True)
 

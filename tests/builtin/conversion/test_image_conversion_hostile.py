@@ -129,7 +129,7 @@ def test_a_vmdk_footer_that_contradicts_the_header_is_refused(
 ) -> None:
     image = with_footer(descriptor_offset=77)
 
-    assert_refused(bench, image, "different descriptor", VerificationFailed)
+    assert_refused(bench, image, "its header and its footer do not match", VerificationFailed)
 
 
 @pytest.mark.parametrize(
