@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from tests.contract.site import Outcome, Site, step
 
-BODY = b"disk" * 1000
+BODY = b"disk\0" * 1000
 
 PROTECTIONS = """\
 [^p1$]

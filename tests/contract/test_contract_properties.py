@@ -12,7 +12,7 @@ from imageport.errors import NotAllowed
 from imageport.rules.access import Access
 from imageport.upkeep.records import change_record
 
-BODY = b"disk" * 1000
+BODY = b"disk\0" * 1000
 STAGE_HOST = "os_glance_stage_host"
 
 

@@ -11,7 +11,7 @@ from tests.http_server import Behaviour, HttpServer, content, status
 from imageport import Caller, UsageError
 from imageport.importing.admission import ImportRequest
 
-BODY = b"disk" * 1000
+BODY = b"disk\0" * 1000
 #: What the record of an image says while nothing has been done to it.
 UNTOUCHED: dict[str, Any] = {
     "status": "queued",

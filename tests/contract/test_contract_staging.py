@@ -6,7 +6,7 @@ import uuid
 import pytest
 from tests.contract.site import Outcome, Site
 
-BODY = b"disk" * 1000
+BODY = b"disk\0" * 1000
 
 
 def assert_over_quota(done: Outcome, *words: str) -> None:

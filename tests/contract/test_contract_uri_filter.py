@@ -12,7 +12,7 @@ from tests.transport.harness import LOOPBACK, make_context, make_transport, name
 from imageport import Source, SourceRejected, SourceUnavailable
 from imageport_builtin.uri_filter import UriFilter, UriFilterConfig
 
-BODY = b"disk" * 1000
+BODY = b"disk\0" * 1000
 
 #: What the resolver of these tests knows.
 NAMES = {
