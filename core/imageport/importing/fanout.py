@@ -109,7 +109,7 @@ class _Pace:
         self._consumers = consumers
         self._report = report
         self._reading = 0.0
-        self._last = time.monotonic()
+        self._last = float("-inf")
         self._before: dict[str, float] = {}
 
     def timed(self, chunks: Chunks) -> Chunks:
