@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from imageport import UnsupportedFormat
 from imageport_builtin.unpacking.members import printable
 from imageport_builtin.unpacking.tar_header import Damage
-from imageport_builtin.unpacking.tar_sparse import Sparse, SparseMap, decimal
+from imageport_builtin.unpacking.tar_sparse import Sparse, SparseMap, check_entries, decimal
 
 _LENGTH = re.compile(rb"[0-9]{1,10} ")
 _SPARSE = b"GNU.sparse."
@@ -97,13 +97,11 @@ def _sparse(records: Mapping[str, bytes], pieces: array[int]) -> Sparse:
             "tar: the archive holds a sparse file in a later version of the format than 1.0",
             hint="unpack it with the program that made it, and import the result",
         )
-    if (
-        not {"size", "numblocks"} <= records.keys()
-        or "realsize" in records
-        or ("map" in records) == bool(pieces)
-    ):
+    if "realsize" in records or ("map" in records) == bool(pieces):
         raise Damage("its records of a sparse file contradict each other")
     sparse_map = SparseMap(pieces or _numbers(records["map"]))
+    if not {"size", "numblocks"} <= records.keys():
+        raise Damage("its records of a sparse file are not complete")
     if len(sparse_map) != decimal(records["numblocks"]):
         raise Damage("the map of the sparse file has another number of entries than announced")
     return Sparse(decimal(records["size"]), sparse_map)
@@ -111,6 +109,7 @@ def _sparse(records: Mapping[str, bytes], pieces: array[int]) -> Sparse:
 
 def _numbers(text: bytes) -> Iterator[int]:
     """Yield the numbers between commas; a list of them all would take many times the memory."""
+    check_entries((text.count(b",") + 1) // 2)
     start = 0
     while (end := text.find(b",", start)) >= 0:
         yield decimal(text[start:end])

@@ -245,6 +245,8 @@ DAMAGED = {
         [(b"GNU.sparse.size", 4096), (b"GNU.sparse.numblocks", 2), (b"GNU.sparse.map", b"0,512,4096")]
     )
     + tar.member(b"disk", DATA[:512]),
+    "no number of entries": tar.pax([(b"GNU.sparse.size", 4096), (b"GNU.sparse.map", b"0,512,4096,0")])
+    + tar.member(b"disk", DATA[:512]),
     "other number of entries": tar.pax(
         [(b"GNU.sparse.size", 4096), (b"GNU.sparse.numblocks", 3), (b"GNU.sparse.map", b"0,512,4096,0")]
     )
