@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -36,8 +37,9 @@ def _on_a_terminal(cli: CommandLine, columns: int, *, stop: bool) -> tuple[int, 
         if select.select([ours], [], [], 0.1)[0]:
             drawn += os.read(ours, 65536)
     if stop:
-        process.send_signal(2)
-    process.stdin.close()
+        process.send_signal(signal.SIGINT)
+    else:
+        process.stdin.close()
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         try:
@@ -45,7 +47,9 @@ def _on_a_terminal(cli: CommandLine, columns: int, *, stop: bool) -> tuple[int, 
         except OSError:  # the other end is closed
             break
     os.close(ours)
-    return process.wait(timeout=30), drawn.decode()
+    code = process.wait(timeout=30)
+    process.stdin.close()
+    return code, drawn.decode()
 
 
 def test_lanes_are_drawn_with_bytes_and_rate_and_the_slowest_is_named(tmp_path: Path) -> None:

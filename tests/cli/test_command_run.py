@@ -274,7 +274,9 @@ def test_an_interrupted_run_leaves_nothing_and_returns_130(cli: CommandLine) -> 
     while b"step.end" not in process.stdout.readline():
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    # The end of the input would be an end of its own.
+    process.wait(timeout=30)
+    out, err = process.communicate()
     assert process.returncode == 130, err
     assert b'"code": "cancelled"' in out
     assert b"Traceback" not in err
