@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.command import Finished, RunImageport
 
@@ -18,6 +18,7 @@ PARTS = ("s3cretA", "s3cretB", "s3cretC")
 HINT = "write %2F for /, %3F for ? and %23 for # in a password, and %40 for @ in a path or query"
 
 
+@settings(deadline=None)
 @given(
     scheme=st.sampled_from(
         ["http://", "https://", "HTTP://", "ftp://", "nbd+x://", "http:/", "http:", "//", ""]
@@ -85,6 +86,29 @@ def test_an_at_sign_in_a_path_is_no_end_of_a_password_where_there_is_none(
 )
 def test_malformed_urls_are_shown_without_what_may_be_a_password(text: str, shown: str) -> None:
     assert without_credentials(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "hidden"),
+    [
+        ("https://user:s3cret@host/x", {"user:s3cret", "s3cret"}),
+        ("https://user:s3cr%2Fet@host/x", {"user:s3cr%2Fet", "user:s3cr/et", "s3cr%2Fet", "s3cr/et"}),
+        ("https://t0ken@host/x", {"t0ken"}),
+        ("postgresql://imageport@host/x", set()),
+        ("https://host/x?signature=abc#part", {"?signature=abc"}),
+        ("https://user:s3/c?r#et@host/x?q=1", {"user:s3/c?r#et", "s3/c?r#et", "?q=1"}),
+        ("https://host/a:b@c", set()),
+        ("/srv/a:b@c.raw", set()),
+        ("disk.raw", set()),
+    ],
+)
+def test_what_a_url_has_beside_the_address_is_confidential(url: str, hidden: set[str]) -> None:
+    assert confidential(url) == hidden
+
+
+def test_a_secret_is_hidden_when_it_is_escaped_in_a_url() -> None:
+    assert redact("see https://host/p%C3%A4ss%20word/x", {"päss word"}) == "see https://host/***/x"
+    assert redact("see https://host/päss word/x", {"päss word"}) == "see https://host/***/x"
 
 
 @pytest.fixture

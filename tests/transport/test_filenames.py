@@ -5,7 +5,7 @@ import unicodedata
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imageport.http.filenames import clean_name, filename_of, has_suffix, name_in_path
@@ -42,6 +42,7 @@ def test_the_name_in_content_disposition(field: str, name: str | None) -> None:
     assert filename_of("/get", "/get", {"Content-Disposition": field}) == (name or "get")
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1, max_size=300))
 def test_a_name_is_safe_whatever_a_server_sends(text: str) -> None:
     sources = (
@@ -61,6 +62,7 @@ def test_a_name_is_safe_whatever_a_server_sends(text: str) -> None:
             assert "\u2028" not in name
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=60))
 def test_a_quoted_name_means_what_the_standard_library_reads(text: str) -> None:
     message = email.message.Message()
