@@ -27,8 +27,9 @@ from tests.dataplane.traced import Moved, trace
 
 #: Bytes of the disk, and of them those that are not zero.
 SIZE, DATA = 16 * MIB, 8 * MIB
-#: Bytes beside those of the image: heads of HTTP, looks at the beginning of a file, tables of qcow2.
-ASIDE = MIB // 2
+#: Bytes beside those of the image: heads of HTTP, looks at the beginning of a file, tables of qcow2, which are followed
+#: before QEMU follows them.
+ASIDE = MIB
 
 
 @pytest.fixture(scope="module")

@@ -72,7 +72,7 @@ def zip_of(*names: str) -> Callable[[Path], Path]:
         target = io.BytesIO()
         with zipfile.ZipFile(target, "w") as archive:
             for name in names:
-                archive.writestr(zipfile.ZipInfo(name), b"outside" * 1000)
+                archive.writestr(zipfile.ZipInfo(name), b"outside\0" * 1000)
         return _written(folder, target.getvalue())
 
     return make
@@ -97,7 +97,7 @@ def tar_without_end(folder: Path) -> Path:
 
 
 def seven_zip_with_a_path(folder: Path) -> Path:
-    packed("7z", b"outside" * 1000, folder)
+    packed("7z", b"outside\0" * 1000, folder)
     subprocess.run(["7z", "rn", "archive.7z", "payload", "../x"], cwd=folder, check=True, capture_output=True)
     return folder / "archive.7z"
 
