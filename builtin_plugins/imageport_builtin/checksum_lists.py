@@ -174,6 +174,11 @@ class _Lookup:
                 f"{self.origin} has several digests{about}: {_some(sorted(map(str, answers)))}",
                 hint="give the digest itself, or ask the publisher which one is right",
             )
+        if len(answers[0].value) == 128 and any(entry.problem == UNCLEAR for entry in entries):
+            raise VerificationFailed(
+                f"{self.origin} has several digests{subject}, and {UNCLEAR.split(',')[0]} in one of them",
+                hint=f"say which is right with the option {self.options.algorithm} of {self.options.plugin}",
+            )
         entry = usable[answers[0]]
         others = {
             other.digest: other.name

@@ -297,6 +297,16 @@ def test_a_tab_and_an_asterisk_part_digest_and_name_as_coreutils_read_them() -> 
     assert find_digest(text, "disk.raw", origin="the list").value == right
 
 
+def test_digits_of_an_unnamed_algorithm_beside_a_digest_of_the_same_length_are_not_ignored() -> None:
+    named, unnamed = "0" * 128, "1" * 128
+    text = f"SHA512 (disk.raw) = {named}\n{unnamed}  disk.raw\n"
+
+    with pytest.raises(
+        VerificationFailed, match=r"has several digests for .disk\.raw., and 128 hexadecimal digits are"
+    ):
+        find_digest(text, "disk.raw", origin="the list")
+
+
 def test_a_digest_that_does_not_have_the_length_of_its_algorithm_is_refused() -> None:
     assert (
         "a sha256 digest has 64 hexadecimal digits, not 40"

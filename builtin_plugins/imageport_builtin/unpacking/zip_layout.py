@@ -64,6 +64,7 @@ def contents_offset(descriptor: int, info: zipfile.ZipInfo, end: int) -> int:
     flags, method, crc, packed, size, name_length, extra_length = struct.unpack_from(
         "<2xHH4xIIIHH", header, 4
     )
+    name = os.pread(descriptor, name_length, info.header_offset + _LENGTH)
     start = info.header_offset + _LENGTH + int(name_length)
     sizes = _sizes(packed, size, os.pread(descriptor, extra_length, start))
     listed = (info.CRC, info.compress_size, info.file_size)
@@ -76,7 +77,8 @@ def contents_offset(descriptor: int, info: zipfile.ZipInfo, end: int) -> int:
         return start
     if info.volume not in (0, 0xFFFF):
         raise damaged(subject, f"at byte {info.header_offset}: it begins in another part")
-    if method != info.compress_type or (flags ^ info.flag_bits) & ~_HARMLESS or not same:
+    # Names may be in different encodings; none has a zero, and 7z takes a header with one for none.
+    if b"\0" in name or method != info.compress_type or (flags ^ info.flag_bits) & ~_HARMLESS or not same:
         raise damaged(subject, f"at byte {info.header_offset}: its header and the list of members differ")
     start += int(extra_length)
     if start + info.compress_size > end:
