@@ -213,3 +213,68 @@ def opened_by_qemu(path: Path, driver: str) -> bool:
     return not subprocess.run(
         ["qemu-img", "info", "-f", driver, path], check=False, capture_output=True
     ).returncode
+
+
+#: How disks are made on which a machine then works.
+EMPTY = {
+    "qcow2": "qcow2",
+    "qcow2 v2": "qcow2 -o compat=0.10",
+    "qcow2 small clusters": "qcow2 -o cluster_size=512",
+    "qcow2 extended l2": "qcow2 -o extended_l2=on",
+    "vdi": "vdi",
+    "vmdk": "vmdk -o subformat=monolithicSparse,zeroed_grain=on",
+    "vhd": "vpc",
+    "vhdx": "vhdx -o block_size=1M",
+}
+
+
+@pytest.mark.parametrize("kind", EMPTY)
+def test_a_disk_on_which_a_machine_has_worked_is_whole(kind: str, tmp_path: Path) -> None:
+    source, path, size = random.Random(kind), tmp_path / "disk", 12 * MIB + 512
+    driver, *options = EMPTY[kind].split()
+    subprocess.run(["qemu-img", "create", "-q", "-f", driver, *options, path, str(size)], check=True)
+    for _ in range(3):
+        commands = []
+        for _ in range(8):
+            start = 512 * source.randrange(size // 512)
+            length = min(512 * source.choice([1, 8, 128, 3000]), size - start)
+            what = source.choice(["write -P 7", "write -P 9", "write -z", "write -z -u", "discard"])
+            commands += ["-c", f"{what} {start} {length}"]
+        subprocess.run(["qemu-io", "-f", driver, *commands, path], check=False, stdout=subprocess.DEVNULL)
+        if driver == "qcow2":
+            subprocess.run(["qemu-img", "snapshot", "-c", str(source.random()), path], check=True)
+            # The table grows beyond its cluster, and moves.
+            size += 1 << 30
+            subprocess.run(["qemu-img", "resize", "-q", "-f", "qcow2", path, str(size)], check=False)
+
+    for found in both_ways(path.read_bytes(), tmp_path / "copy"):
+        assert found.faults == ()
+
+
+@pytest.mark.parametrize("entries", [(1 << 20) + 1, (1 << 32) - 1])
+def test_tables_that_would_take_much_memory_are_not_followed(
+    entries: int, make: Callable[..., Path], tmp_path: Path
+) -> None:
+    content = bytearray(make("qcow2").read_bytes())
+    content[36:40] = entries.to_bytes(4, "big")
+    path = tmp_path / "huge"
+    path.write_bytes(content)
+
+    [fault] = inspect_file(path).faults
+
+    assert (fault.kind, fault.reason) == (
+        "unsupported",
+        f"it has {entries} entries in its L1 table; 1048576 are followed",
+    )
+
+
+def test_a_stream_is_kept_up_to_the_first_table_and_no_further_than_8_mib(make: Callable[..., Path]) -> None:
+    head = bytearray(make("qcow2").read_bytes()[: 64 * KIB])
+    assert not needs_file(bytes(head))
+    head[40:48] = (8 * MIB).to_bytes(8, "big")
+
+    assert needs_file(bytes(head))
+    inspection = FormatInspection()
+    inspection.feed(bytes(head))
+    [fault] = inspection.finish().faults
+    assert fault.check == "order"
