@@ -149,3 +149,13 @@ def test_text_that_is_declared_raw_is_converted(bench: Bench) -> None:
     assert done.report["image"]["disk_format"] == "qcow2"
     assert disk_in(copy, "qcow2") == text.ljust(-(-len(text) // 512) * 512, b"\0")
     bench.assert_stored(done, copy.read_bytes())
+
+
+def test_an_iso_that_is_declared_raw_is_converted(bench: Bench, hybrid: bytes) -> None:
+    done = bench.imports(hybrid, QCOW2, arguments=("--disk-format", "raw"))
+
+    copy = only_copy(done)
+    record = done.report["image"]
+    assert (record["disk_format"], record["virtual_size"]) == ("qcow2", len(hybrid))
+    assert disk_in(copy, "qcow2") == hybrid
+    bench.assert_stored(done, copy.read_bytes())

@@ -64,4 +64,4 @@ def test_a_name_that_comes_from_a_url_is_cut(
     done = run_imageport.inside("run", "p.yaml", url, "--quiet")
     assert done.exit_code == 0, done.stderr
     [image] = run_imageport.inside("images", "list", "--json").json
-    assert image["name"] == "d" * 255
+    assert image["name"] == "d" * 251 + ".raw"
