@@ -216,7 +216,7 @@ def _entry(
 _read_standard = _by_line(
     # Two characters part digest and name, so that names may begin with blanks; BSD's md5 -r writes one.
     rf"(?P<escaped>\\)?(?:{_ALGORITHM}:{_BLANK}*)?{_HEX}{_BLANK}[ *]?(?P<name>.+)",
-    rf"(?P<escaped>\\)?{_ALGORITHM} ?\((?P<name>.+)\) ?= ?(?P<digest>[0-9a-fA-F]+|{_BASE64})",
+    rf"(?P<escaped>\\)?{_ALGORITHM} ?\((?P<name>.+)\){_BLANK}*={_BLANK}*(?P<digest>[0-9a-fA-F]+|{_BASE64})",
     rf"{_INTEGRITY}{_BLANK}+(?P<name>.+)",
 )
 

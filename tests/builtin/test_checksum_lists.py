@@ -297,6 +297,13 @@ def test_a_tab_and_an_asterisk_part_digest_and_name_as_coreutils_read_them() -> 
     assert find_digest(text, "disk.raw", origin="the list").value == right
 
 
+def test_blanks_around_the_equal_sign_of_bsd_do_not_matter() -> None:
+    other, right = "0" * 64, "1" * 64
+    text = f"SHA256 (d/disk.raw) = {other}\nSHA256(disk.raw)\t=  {right}\n"
+
+    assert find_digest(text, "disk.raw", origin="the list").value == right
+
+
 def test_digits_of_an_unnamed_algorithm_beside_a_digest_of_the_same_length_are_not_ignored() -> None:
     named, unnamed = "0" * 128, "1" * 128
     text = f"SHA512 (disk.raw) = {named}\n{unnamed}  disk.raw\n"

@@ -244,6 +244,8 @@ def _kind(
         return "other", 0
     if flag not in REGULAR and flag != SPARSE:
         return "other", stored
+    if not name:
+        raise Damage("it has no name")
     if not name.endswith(b"/"):
         return "file", stored
     if stored:

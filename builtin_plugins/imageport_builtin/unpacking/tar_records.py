@@ -81,7 +81,10 @@ def _records(text: bytes) -> Iterator[tuple[bytes, int, int]]:
         start = text.find(b"=", length.end(), end) + 1 if length else 0
         if not length or not start or end > len(text) or text[end - 1] != ord("\n"):
             raise Damage("its records are malformed")
-        yield text[length.end() : start - 1], start, end - 1
+        keyword = text[length.end() : start - 1]
+        if b"\0" in keyword:
+            raise Damage("its records are malformed")
+        yield keyword, start, end - 1
         position = end
 
 

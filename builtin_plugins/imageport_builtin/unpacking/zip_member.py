@@ -38,6 +38,10 @@ _ENCRYPTED = 0x1 | 0x40 | 0x2000
 _END_MARKER = 0x2
 
 _AES = 99
+
+# Systems whose attributes members have (APPNOTE 4.4.2), and the attribute of a folder.
+_DOS, _UNIX = 0, 3
+_DOS_FOLDER = 0x10
 _OTHER_METHODS = {
     1: "Shrink",
     **dict.fromkeys((2, 3, 4, 5), "Reduce"),
@@ -109,10 +113,19 @@ def _members(file: BinaryIO, job: Job) -> Iterator[Member[_Place]]:
     if end.trailing:
         job.accept_trailing("zip", end.position, end.trailing, "archive")
     for info in entries:
-        is_link = stat.S_ISLNK(info.external_attr >> 16)
-        kind: Literal["file", "folder", "other"] = "other" if is_link else "file"
         place = _Place(info, contents_offset(descriptor, info, end_of_members))
-        yield Member(info.filename, "folder" if info.filename.endswith("/") else kind, place)
+        yield Member(info.filename, _kind(info), place)
+
+
+def _kind(info: zipfile.ZipInfo) -> Literal["file", "folder", "other"]:
+    """Return what *info* is; its attributes may contradict its name."""
+    if info.filename.endswith("/"):
+        return "folder"
+    mode = info.external_attr >> 16
+    is_folder = (info.create_system == _DOS and bool(info.external_attr & _DOS_FOLDER)) or (
+        info.create_system == _UNIX and stat.S_ISDIR(mode)
+    )
+    return "other" if stat.S_ISLNK(mode) or is_folder else "file"
 
 
 def _check_readable(info: zipfile.ZipInfo) -> None:

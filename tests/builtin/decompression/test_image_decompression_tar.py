@@ -236,6 +236,8 @@ DAMAGED = {
     "records that are malformed": tar.header(b"x", 9, b"x")
     + tar.padded(b"9 path=a\0")
     + tar.member(b"disk", DATA),
+    "no name": tar.pax([(b"path", b"")]) + tar.member(b"disk", DATA),
+    "keyword with a zero": tar.pax([(b"pa\0th", b"name")]) + tar.member(b"disk", DATA),
     "record that is too long": tar.header(b"x", 9, b"x")
     + tar.padded(b"99 path=\n")
     + tar.member(b"disk", DATA),

@@ -43,6 +43,10 @@ CONTRADICTIONS = {
     "size": (changed(whole(), LOCAL, 22, b"\1\0\0\0"), DIFFER),
     "size in 64 bits": (changed(whole(large=True), LOCAL, 30 + 15 + 4, b"\1"), DIFFER),
     "header of another member": (whole()[:14] + b"\1" + whole()[15:], r"'folder/' is damaged at byte 0"),
+    "folder that is a file": (
+        changed(whole(), LISTED, 41, b"\x40"),
+        r"'folder/disk\.raw' is a link, a device or the like",
+    ),
     "part": (changed(whole(), LISTED, 34, b"\x08"), "it begins in another part"),
     "length": (
         changed(
