@@ -11,9 +11,9 @@ test-more: corpora fuzz boot-proof ## what takes longer than "make test"
 test-elsewhere: ## all tests on other Pythons and on odd machines, in random order; takes root; RUNS=user
 	@.ci/elsewhere $(RUNS)
 
-corpora: ## compare imports of FOLDER=..., or of generated files, with reference tools
+corpora: ## compare imports of FOLDER=..., or of generated files, with reference tools; CORPORA=--help
 	@.ci/prepare test
-	@.venv/bin/python -m tests.corpora $(FOLDER)
+	@.venv/bin/python -m tests.corpora $(FOLDER) $(CORPORA)
 
 fuzz: ## compare readers of hostile files with reference tools for MINUTES=..., 5 unless given; FUZZ=--help
 	@.ci/prepare test
