@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,12 @@ network: {allow_networks: [127.0.0.0/8]}
 stores:
   - {use: file, id: default, with: {directory: images}}
 """
+
+
+def pytest_configure() -> None:
+    """Undo what a shell does to commands in the background: they, and all that they start, ignore SIGINT."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
