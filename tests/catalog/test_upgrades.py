@@ -154,7 +154,8 @@ def test_the_commands_work_with_an_old_catalog_and_its_stores(
     assert (tmp_path / "cirros.raw").read_bytes() == CIRROS
     (tmp_path / "import.yaml").write_text("name: import\nsource: {use: glance-direct}\nstores: [fast]\n")
     assert run("run", "import.yaml", "--image", "staged", "--quiet").exit_code == 0
-    assert run("run", "import.yaml", "--name", "new", "disk.raw", "--quiet").exit_code == 0
+    again = run("run", "import.yaml", "--name", "new", "--disk-format", "raw", "disk.raw", "--quiet")
+    assert again.exit_code == 0, again.stderr
     cleaned = run("gc")
     assert cleaned.exit_code == 0
     assert f"rolled back the dead import {KILLED_TASK}" in cleaned.stdout

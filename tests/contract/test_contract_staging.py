@@ -105,22 +105,22 @@ def test_101_quotas_on_bytes_are_kept(site: Site) -> None:
     task, and the image stays active. When an import is over, what it staged counts no more."""
     first = site.run(BODY, image=site.create()).image["id"]
 
-    site.configure(quotas={"image_size_total": 3999})
+    site.configure(quotas={"image_size_total": 4999})
     for image in (site.create(), "nowhere"):
         done = site.run(BODY, image=image)
-        assert_over_quota(done, "image_size_total", "bytes used 4000", "limit 3999")
+        assert_over_quota(done, "image_size_total", "bytes used 5000", "limit 4999")
         assert done.task == {}
 
-    site.configure(quotas={"image_size_total": 7999})
+    site.configure(quotas={"image_size_total": 9999})
     image = site.create()
     site.stage(image, BODY)
     done = site.run(image=image)
-    assert_over_quota(done, "bytes used 4000", "wanted 4000 more", "limit 7999")
-    assert "wanted 4000 more" in done.task["message"]
+    assert_over_quota(done, "bytes used 5000", "wanted 5000 more", "limit 9999")
+    assert "wanted 5000 more" in done.task["message"]
     assert (done.task["status"], done.image["status"], done.lists[0]) == ("failure", "queued", "")
     assert "os_glance_import_task" not in done.image["properties"]
     assert (site.staged(), site.stored()) == ([], {"s1": {first: BODY}})
-    site.configure(quotas={"image_size_total": 8000, "image_stage_total": 4000})
+    site.configure(quotas={"image_size_total": 10000, "image_stage_total": 5000})
     site.stage(image, BODY)
 
     other = site.create()
@@ -130,9 +130,9 @@ def test_101_quotas_on_bytes_are_kept(site: Site) -> None:
     site.stage(other, BODY)
     assert site.run(image=other).code == 0
 
-    site.configure(quotas={"image_stage_total": 3999})
+    site.configure(quotas={"image_stage_total": 4999})
     done = site.run(None, "--role", "admin", image=other, method="copy-image", stores=["s2"])
-    assert_over_quota(done, "image_stage_total", "wanted 4000 more")
+    assert_over_quota(done, "image_stage_total", "wanted 5000 more")
     assert (done.task["status"], done.image["status"], done.lists[0]) == ("failure", "active", "")
     assert [location["store"] for location in done.image["locations"]] == ["s1"]
 

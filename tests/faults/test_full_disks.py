@@ -78,7 +78,7 @@ def test_while_the_disk_of_the_catalog_is_full_nothing_is_begun(tmp_path: Path) 
         importing = ["run", "pipeline.yaml", str(trip.source), "--disk-format", "raw", "--json"]
         command = trip.machine.run(*importing)
         assert command.status == 2
-        assert "check the free space" in command.report["error"]["hint"]
+        assert "make room on the disk of the catalog" in command.report["error"]["hint"]
         assert trip.machine.files("store0") == []
         ballast.unlink()
         assert trip.machine.run(*importing).status == 0
@@ -98,7 +98,7 @@ def test_an_import_during_which_the_disk_of_the_catalog_fills_up_is_taken_back_l
         source.end()
         trip.machine.wait(command)
         assert command.status == 1
-        assert "free space" in command.report["error"]["hint"]
+        assert "make room on the disk of the catalog" in command.report["error"]["hint"]
         assert not command.report["rolled_back"]
         assert trip.machine.files("store0") == []
         ballast.unlink()

@@ -112,7 +112,7 @@ def test_an_import_that_is_known_not_to_fit_in_staging_ends_before_it_is_read(
 
 def test_a_raw_disk_that_would_not_fit_into_staging_needs_no_room_there(bench: Bench, tmp_path: Path) -> None:
     raw, disk = tmp_path / "disk.raw", tmp_path / "disk.qcow2"
-    raw.write_bytes(b"x" * (64 << 20))
+    raw.write_bytes(bytes(range(256)) * (256 << 10))
     subprocess.run(["qemu-img", "convert", "-c", "-O", "qcow2", raw, disk], check=True)
     code, shown, complaint = _told_on_small_disk(bench, disk, "run", "pipeline.yaml", disk, "--json")
     assert code == 0, shown + complaint

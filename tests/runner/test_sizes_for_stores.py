@@ -8,7 +8,7 @@ from tests.runner.desk import Bytes, Desk, Shelf
 from imageport import Context, Image, NoConfig, PendingCopy, hookimpl
 from imageport_builtin.glance_direct import GlanceDirect
 
-CONTENT = b"disk" * 1000
+CONTENT = b"disk\0" * 1000
 
 
 class Asking(Shelf):

@@ -35,6 +35,7 @@ _STREAMED = 0x8
 _HARMLESS = 0x806
 #: The header is empty, for it would tell what is encrypted.
 _MASKED = 0x2000
+_ENCRYPTED = 0x1
 
 #: A size that is in the extra field with this number.
 _ELSEWHERE = 0xFFFFFFFF
@@ -73,7 +74,8 @@ def contents_offset(descriptor: int, info: zipfile.ZipInfo, end: int) -> int:
         here == there or (flags & _STREAMED and not here)
         for here, there in zip((crc, *sizes), listed, strict=True)
     )
-    if info.flag_bits & _MASKED:
+    # The header of a member that cannot be read does not matter; programs write it in several ways.
+    if info.flag_bits & (_MASKED | _ENCRYPTED):
         return start
     if info.volume not in (0, 0xFFFF):
         raise damaged(subject, f"at byte {info.header_offset}: it begins in another part")
