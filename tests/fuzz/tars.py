@@ -82,6 +82,9 @@ class Tars:
                 return True
             # What is about dates, owners and the like does not matter here.
             return outcome.content is None and bool(_ATTRIBUTES.search(said))
+        if "can't be converted" in outcome.reason:
+            # Names that are not UTF-8 do not matter here.
+            return True
         # bsdtar prints folders of a size as zeros, and those of a backup with what is in them.
         folders = re.compile(rb"^.{156}[5D1]", re.DOTALL)
         blocks = [case.data[start : start + 512] for start in range(0, len(case.data), 512)]
