@@ -87,8 +87,9 @@ class Notation:
 def read_entries(text: str, *, origin: str, algorithm: str | None = None) -> list[Entry]:
     """Return the entries of the checksum list *text*, found at *origin*; none when it is written in no known notation.
 
-    *algorithm* is that of digests of which the list does not tell it. Raises ``VerificationFailed`` when a name has
-    characters by which it can pass for something else, and ``LimitExceeded`` when the list is too long.
+    *algorithm* is that of digests of which the list does not tell it. Raises ``VerificationFailed`` when the text
+    has zeros or a name has characters by which it can pass for something else, and ``LimitExceeded`` when the list is
+    too long.
     """
     lines = _lines(text, origin)
     named = (algorithm, *algorithms_in(origin.rpartition("/")[2])[-1:])
@@ -100,6 +101,11 @@ def read_entries(text: str, *, origin: str, algorithm: str | None = None) -> lis
             best, explained = entries, count
     for entry in best:
         _require_safe(entry, origin)
+    if "\0" in text:
+        raise VerificationFailed(
+            f"{origin} is no text: it has bytes that are zero",
+            hint="it may be damaged: fetch it again, or give the digest itself",
+        )
     return best or _counted(_read_bare(lines, named), origin)
 
 

@@ -297,6 +297,13 @@ def test_a_tab_and_an_asterisk_part_digest_and_name_as_coreutils_read_them() -> 
     assert find_digest(text, "disk.raw", origin="the list").value == right
 
 
+def test_a_list_with_zeros_is_refused() -> None:
+    text = f"{'0' * 64} *d/disk.raw\n{'1' * 64}  disk.raw\0\0\n"
+
+    with pytest.raises(VerificationFailed, match="the list is no text: it has bytes that are zero"):
+        find_digest(text, "disk.raw", origin="the list")
+
+
 def test_blanks_around_the_equal_sign_of_bsd_do_not_matter() -> None:
     other, right = "0" * 64, "1" * 64
     text = f"SHA256 (d/disk.raw) = {other}\nSHA256(disk.raw)\t=  {right}\n"

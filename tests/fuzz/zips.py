@@ -66,7 +66,8 @@ class Zips:
             # It knows neither LZMA nor PPMd, and has a status of its own for that.
             return outcome.reason.startswith("status 81")
         # 7z refuses whole archives for fields that place no contents, such as versions, where unzip does not.
-        return outcome.content is None and self._unzip_agrees(case)
+        is_of_folder = outcome.reason.endswith("Headers Error : d")
+        return outcome.content is None and (is_of_folder or self._unzip_agrees(case))
 
     def _unzip_agrees(self, case: Case) -> bool:
         with tempfile.TemporaryDirectory() as folder:

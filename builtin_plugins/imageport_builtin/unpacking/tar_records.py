@@ -21,6 +21,7 @@ _PIECE = (b"GNU.sparse.offset", b"GNU.sparse.numbytes")
 #: Records that change where contents are, in ways that only their makers know.
 _FOREIGN = {
     b"SUN.holesdata": "a sparse file in the format of Solaris",
+    b"SCHILY.realsize": "a sparse file in the format of star",
     b"GNU.volume.offset": "one volume of several",
 }
 

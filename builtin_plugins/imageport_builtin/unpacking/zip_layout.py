@@ -122,9 +122,9 @@ def check_list(
 
 def _large_end(directory: bytes, position: int) -> tuple[int, int, int]:
     """Return the number of members, the place of their list, and that of this record, as it and its locator say."""
-    length, count_here, count, list_start = struct.unpack_from("<4xQ12xQQ8xQ", directory, position)
+    length, *parts, count_here, count, list_start = struct.unpack_from("<4xQ4xIIQQ8xQ", directory, position)
     locator = position + 12 + int(length)
-    if count_here != count or not directory.startswith(_LOCATOR, locator):
+    if any(parts) or count_here != count or not directory.startswith(_LOCATOR, locator):
         return 0, 0, 0
     (record,) = struct.unpack_from("<Q", directory, locator + 8)
     return int(count), int(list_start), int(record)

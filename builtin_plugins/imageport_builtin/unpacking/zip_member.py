@@ -112,9 +112,16 @@ def _members(file: BinaryIO, job: Job) -> Iterator[Member[_Place]]:
         raise damaged("zip: the list of members") from error
     if end.trailing:
         job.accept_trailing("zip", end.position, end.trailing, "archive")
+    end_of_last = 0
+    places: dict[int, _Place] = {}
+    for info in sorted(entries, key=lambda info: info.header_offset):
+        start = contents_offset(descriptor, info, end_of_members)
+        if info.header_offset < end_of_last:
+            raise damaged(_subject(info), f"at byte {info.header_offset}: another member is there, too")
+        end_of_last = start + info.compress_size
+        places[id(info)] = _Place(info, start)
     for info in entries:
-        place = _Place(info, contents_offset(descriptor, info, end_of_members))
-        yield Member(info.filename, _kind(info), place)
+        yield Member(info.filename, _kind(info), places[id(info)])
 
 
 def _kind(info: zipfile.ZipInfo) -> Literal["file", "folder", "other"]:

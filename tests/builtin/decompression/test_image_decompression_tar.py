@@ -274,12 +274,13 @@ def test_what_programs_read_differently_or_not_at_all_is_refused(archive: str, u
         (tar.pax([(b"GNU.volume.offset", 512)]) + tar.member(b"disk", DATA), "one volume of several"),
         (tar.pax([(b"SUN.holesdata", b" 0 1")]) + tar.member(b"disk", DATA), "in the format of Solaris"),
         (tar.header(b"disk", 0, b"S"), "in the format of star"),
+        (tar.pax([(b"SCHILY.realsize", 5000)]) + tar.member(b"disk", DATA), "in the format of star"),
         (
             tar.pax([(b"GNU.sparse.major", 2), (b"GNU.sparse.minor", 0)]) + tar.member(b"d", DATA),
             "later version",
         ),
     ],
-    ids=["volume", "volume of pax", "Solaris", "star", "version 2.0"],
+    ids=["volume", "volume of pax", "Solaris", "star", "star in pax", "version 2.0"],
 )
 def test_extensions_that_cannot_be_read_are_named(archive: bytes, message: str, unpack: Unpack) -> None:
     with pytest.raises(UnsupportedFormat, match=message) as caught:

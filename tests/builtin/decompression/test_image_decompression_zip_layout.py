@@ -33,6 +33,14 @@ def changed(data: bytes, signature: bytes, offset: int, value: bytes) -> bytes:
     return data[:place] + value + data[place + len(value) :]
 
 
+def twins() -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("a"), DISK)
+        archive.writestr(zipfile.ZipInfo("b"), DISK)
+    return target.getvalue()
+
+
 LOCAL, LISTED, END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
 DIFFER = r"'folder/disk\.raw' is damaged at byte 37: its header and the list of members differ"
 
@@ -46,6 +54,10 @@ CONTRADICTIONS = {
     "folder that is a file": (
         changed(whole(), LISTED, 41, b"\x40"),
         r"'folder/disk\.raw' is a link, a device or the like",
+    ),
+    "two members in one place": (
+        changed(changed(twins(), LISTED, 42, b"\0\0\0\0"), LISTED, 46, b"a"),
+        "another member is there, too",
     ),
     "part": (changed(whole(), LISTED, 34, b"\x08"), "it begins in another part"),
     "length": (
@@ -92,7 +104,7 @@ def test_a_zip_in_64_bits_is_read_and_its_second_end_is_compared(unpack: Unpack,
     packed = (tmp_path / "out.zip").read_bytes()
 
     assert unpack(packed) == DISK
-    for offset in (24, 32, 48):
+    for offset in (16, 20, 24, 32, 48):
         with pytest.raises(VerificationFailed, match="zip: the list of members is damaged"):
             unpack(changed(packed, b"PK\x06\x06", offset, b"\x07"))
     with pytest.raises(VerificationFailed, match="zip: the list of members is damaged"):
