@@ -298,7 +298,7 @@ def test_a_tab_and_an_asterisk_part_digest_and_name_as_coreutils_read_them() -> 
 
 
 def test_a_list_with_zeros_is_refused() -> None:
-    text = f"{'0' * 64} *d/disk.raw\n{'1' * 64}  disk.raw\0\0\n"
+    text = f"SHA256 (d/disk.raw) = {'0' * 64}\nSHA256 (disk.raw) = {'1' * 64}\0\0\n"
 
     with pytest.raises(VerificationFailed, match="the list is no text: it has bytes that are zero"):
         find_digest(text, "disk.raw", origin="the list")

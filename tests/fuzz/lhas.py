@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import struct
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from tests.fuzz.case import Case, Outcome, run
 from tests.fuzz.contents import Pool, content, packed, written
 from tests.fuzz.mutation import mutated
 from tests.fuzz.unpacking import unpack
+
+from imageport_builtin.unpacking.lha_header import read_entries
 
 _METHODS = (
     b"-lh0-",
@@ -62,8 +65,9 @@ class Lhas:
         yield "lhasa", run(["lhasa", "-pq", "case.lzh"], folder)
 
     def justified(self, case: Case, program: str, outcome: Outcome) -> bool:
-        # lhasa stops without an error at folders without a name, which LHa for UNIX writes at level 0.
-        return outcome.content == b"" and b"-lhd-" in case.data
+        # lhasa stops without an error at folders without a name, which LHa for UNIX and programs of the Amiga write.
+        folders = any(entry.kind == "folder" for entry in read_entries(io.BytesIO(case.data)))
+        return outcome.content == b"" and folders
 
     def _of_jlha(self, chance: random.Random) -> Case:
         disk = content(chance)
