@@ -103,7 +103,9 @@ class Tars:
         return Case(_same_each_time(packed(command, self._packing)), disk)
 
 
-_ATTRIBUTES = re.compile("time stamp|invalid mtime|header mtime|mode_t|uid_t|gid_t|time_t|major_t|minor_t|implausibly old")
+_ATTRIBUTES = re.compile(
+    "time stamp|invalid mtime|header mtime|mode_t|uid_t|gid_t|time_t|major_t|minor_t|implausibly old"
+)
 
 
 def _sparse(chance: random.Random) -> Case:
