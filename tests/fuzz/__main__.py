@@ -60,7 +60,7 @@ def _in_turns(targets: list[str], seed: int, seconds: float) -> list[tuple[str, 
     rounds = max(1, round(seconds * workers / _TURN / len(targets)))
     turn = seconds * workers / rounds / len(targets)
     done = []
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         turns = {
             pool.submit(fuzz, name, seed=seed, seconds=turn, first=number * _FAR): name
             for number in range(rounds)
