@@ -214,6 +214,9 @@ def play(
             text = text.replace(on_page, on_disk)
         return text
 
+    def typed(command: str) -> str:
+        return here(command.replace(HOME, str(folder).replace(" ", "\\ ")))
+
     def there(text: str) -> str:
         for on_page, on_disk in reversed(replaced.items()):
             text = text.replace(on_disk, on_page).replace(quote(on_disk), on_page)
@@ -227,7 +230,7 @@ def play(
                 path.write_text(here(block.text))
             elif block.language == "console":
                 for command in commands_of(block):
-                    printed = there(shell.type(here(command.text)))
+                    printed = there(shell.type(typed(command.text)))
                     session = f"{block.where}: $ {command.text}\n{printed}"
                     assert (shell.status != 0) == command.fails, f"exit status {shell.status} of {session}"
                     shown = command.expected
