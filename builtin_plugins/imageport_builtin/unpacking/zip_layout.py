@@ -75,7 +75,7 @@ def contents_offset(descriptor: int, info: zipfile.ZipInfo, end: int) -> int:
         for here, there in zip((crc, *sizes), listed, strict=True)
     )
     # The header of a member that cannot be read does not matter; programs write it in several ways.
-    if info.flag_bits & (_MASKED | _ENCRYPTED):
+    if info.flag_bits & (_MASKED | _ENCRYPTED) and not info.filename.endswith("/"):
         return start
     if info.volume not in (0, 0xFFFF):
         raise damaged(subject, f"at byte {info.header_offset}: it begins in another part")
@@ -144,7 +144,9 @@ def read_end(descriptor: int) -> End:
         raise cut_off(
             "zip: the archive", f"after {length} bytes: the list of members, which stands last, is missing"
         )
-    part, _, count_here, count, _, list_start, comment = struct.unpack_from("<HHHHIIH", tail, found + 4)
+    part, list_part, count_here, count, _, list_start, comment = struct.unpack_from(
+        "<HHHHIIH", tail, found + 4
+    )
     if part not in (0, 0xFFFF):
         raise UnsupportedFormat(
             f"zip: this is part {part + 1} of a split archive",
@@ -152,6 +154,8 @@ def read_end(descriptor: int) -> End:
         )
     if count_here != count:
         raise damaged("zip: the list of members", f"({count_here} and {count} members are announced)")
+    if list_part not in (0, 0xFFFF):
+        raise damaged("zip: the list of members", f"(it should be in part {list_part + 1} of one)")
     end = start + found + _END_LENGTH + int(comment)
     if end > length:
         raise cut_off("zip: the archive", f"after {length} of {end} bytes")

@@ -74,6 +74,11 @@ CONTRADICTIONS = {
         r"it has 2 members from byte \d+ on, and should",
     ),
     "numbers of members": (changed(whole(), END, 8, b"\1\0\2\0"), "1 and 2 members are announced"),
+    "part of the list": (changed(whole(), END, 6, b"\0\x80"), "it should be in part 32769 of one"),
+    "flags of a folder": (
+        changed(whole(), LISTED + b"\x14\x03\x14\0\0\0\0\0\0\0!\0\0\0\0\0", 8, b"\1"),
+        r"'folder/' is damaged at byte 0: its header",
+    ),
     "length of a name": (changed(whole(), LISTED, 28, b"\x30"), "the list of members is damaged"),
     "archive in front": (whole() + whole(), "the list of members is damaged"),
     "gap before the list": (
