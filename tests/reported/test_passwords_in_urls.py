@@ -94,7 +94,7 @@ def test_malformed_urls_are_shown_without_what_may_be_a_password(text: str, show
         ("https://user:s3cret@host/x", {"user:s3cret", "s3cret"}),
         ("https://user:s3cr%2Fet@host/x", {"user:s3cr%2Fet", "user:s3cr/et", "s3cr%2Fet", "s3cr/et"}),
         ("https://t0ken@host/x", {"t0ken"}),
-        ("postgresql://imageport@host/x", set()),
+        ("htps://t0ken@host/x", {"t0ken"}),  # the scheme may be mistyped
         ("https://host/x?signature=abc#part", {"?signature=abc"}),
         ("https://user:s3/c?r#et@host/x?q=1", {"user:s3/c?r#et", "s3/c?r#et", "?q=1"}),
         ("https://host/a:b@c", set()),
