@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
+import gc
 import hashlib
 import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import chdir, redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,15 @@ _BUILT_ONCE = functools.cache(typer.main.get_command)
 def sha512(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha512").hexdigest()
+
+
+@contextmanager
+def usual_garbage_collection() -> Iterator[None]:
+    """Keep the command, which ends with its process, from stopping the collection of garbage in this one."""
+    threshold = gc.get_threshold()
+    with patch.object(gc, "freeze"):
+        yield
+    gc.set_threshold(*threshold)
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,7 @@ class RunImageport:
             patch.dict(os.environ, self.environment, clear=True),
             patch.object(sys, "argv", ["imageport", *map(str, arguments)]),
             patch.object(typer.main, "get_command", _BUILT_ONCE),
+            usual_garbage_collection(),
             chdir(self.folder),
             redirect_stdout(out),
             redirect_stderr(err),

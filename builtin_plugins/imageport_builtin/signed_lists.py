@@ -196,10 +196,8 @@ def _read(place: str | Path, limit: int, ctx: Context) -> bytes:
 def _read_file(path: Path, limit: int, ctx: Context) -> bytes:
     shown = printable(str(path))
     try:
-        # Opening a pipe would wait for its writer.
-        descriptor = os.open(ctx.local_files.find(path), os.O_RDONLY | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        with open(ctx.local_files.find(path), "rb", opener=_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise SourceUnavailable(
                     f"{shown} is not a regular file", hint="name the file of the checksum list"
                 )
@@ -212,6 +210,11 @@ def _read_file(path: Path, limit: int, ctx: Context) -> bytes:
     if len(document) > limit:
         raise _too_large(shown, limit)
     return document
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; opening a pipe would wait for its writer."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _too_large(shown: str, limit: int) -> LimitExceeded:

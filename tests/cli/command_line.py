@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from tests.command import usual_garbage_collection
+
 from imageport.cli.app import main
 
 PIPELINE = """
@@ -90,6 +92,7 @@ class CommandLine:
         with (
             patch.dict(os.environ, self.environment, clear=True),
             patch.object(sys, "argv", ["imageport", *map(str, arguments)]),
+            usual_garbage_collection(),
             chdir(self.folder),
             redirect_stdout(out),
             redirect_stderr(err),

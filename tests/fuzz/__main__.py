@@ -14,7 +14,7 @@ import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-from tests.fuzz.running import TARGETS, Finding, Tally, fuzz
+from tests.fuzz.running import TARGETS, Finding, Tally, fuzz, limit_memory
 
 #: Seconds that one turn of a target takes.
 _TURN = 30.0
@@ -38,6 +38,7 @@ def main() -> int:
         parser.error(f"no such target: {', '.join(unknown)}")
     print(f"seed {options.seed}", flush=True)
     if options.case is not None:
+        limit_memory()
         tallies = [(name, fuzz(name, seed=options.seed, cases=1, first=options.case)) for name in targets]
         for _, tally in tallies:
             _show(tally)
@@ -60,7 +61,7 @@ def _in_turns(targets: list[str], seed: int, seconds: float) -> list[tuple[str, 
     rounds = max(1, round(seconds * workers / _TURN / len(targets)))
     turn = seconds * workers / rounds / len(targets)
     done = []
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), limit_memory) as pool:
         turns = {
             pool.submit(fuzz, name, seed=seed, seconds=turn, first=number * _FAR): name
             for number in range(rounds)

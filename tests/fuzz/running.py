@@ -58,6 +58,11 @@ class Tally:
     findings: list[Finding] = field(default_factory=list)
 
 
+def limit_memory() -> None:
+    """Let this process give up before the machine does."""
+    resource.setrlimit(resource.RLIMIT_DATA, (_MOST_MEMORY, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+
+
 def case_of(target: Target, seed: int, number: int) -> Case:
     """Return one case; the same arguments give the same."""
     return target.make(random.Random(f"{seed} {target.name} {number}"))
@@ -67,7 +72,6 @@ def fuzz(
     name: str, *, seed: int, seconds: float | None = None, cases: int | None = None, first: int = 0
 ) -> Tally:
     """Try cases of the target *name* from number *first* on, for some *seconds* or a number of *cases*."""
-    resource.setrlimit(resource.RLIMIT_DATA, (_MOST_MEMORY, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     tally = Tally()
     give_up = None if seconds is None else time.monotonic() + seconds
     with tempfile.TemporaryDirectory() as folder, forked_decoders():

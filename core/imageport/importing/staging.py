@@ -215,7 +215,7 @@ def _remove_unlocked(path: Path) -> None:
 
 def _opened_as_is(path: Path) -> BinaryIO:
     """Open a file to lock it, but follow no link, and wait for no writer of a pipe that bears its name."""
-    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK))
 
 
 def _is_image_id(name: str) -> bool:
