@@ -82,7 +82,8 @@ def forked_decoders() -> Iterator[None]:
 def _confine(memory: int) -> None:
     """Limit the child, which has the memory of this process from the start."""
     resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
-    resource.setrlimit(resource.RLIMIT_DATA, (memory + (512 << 20),) * 2)
+    of_parent = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_DATA, (of_parent + memory,) * 2)
 
 
 def _decode_in_fork(archive: str, task: Mapping[str, object], job: Job) -> Chunks:
