@@ -148,18 +148,46 @@ def test_zstd_is_recognised_behind_skippable_frames() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "length"), [("gzip", 3), ("xz", 6), ("bzip2", 10), ("zstd", 4), ("zip", 4), ("7z", 6)]
+    ("name", "length", "command"),
+    [
+        ("gzip", 3, None),
+        ("xz", 6, None),
+        ("bzip2", 10, None),
+        ("zstd", 4, None),
+        ("lz4", 4, None),
+        ("lzip", 5, None),
+        ("zip", 4, ("zip", "-q", "out.zip", "disk.raw")),
+        ("7z", 6, ("7z", "a", "-bd", "out.7z", "disk.raw")),
+        ("tar", 257, ("tar", "--format=gnu", "-cf", "out.tar", "disk.raw")),
+        ("tar", 257, ("tar", "--format=pax", "-cf", "out.tar", "disk.raw")),
+        ("ar", 8, ("ar", "rc", "out.a", "disk.raw")),
+        ("xar", 8, ("bsdtar", "--format=xar", "-cf", "out.xar", "disk.raw")),
+        *(
+            ("lha", 60, ("jlha", f"a{method}{level}q", "out.lzh", "disk.raw"))
+            for method in ("o5", "z")
+            for level in (0, 1, 2)
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
-def test_an_archive_with_a_damaged_magic_is_no_disk(name: str, length: int, tmp_path: Path) -> None:
-    commands = {"zip": ("zip", "-q", "out.zip", "disk.raw"), "7z": ("7z", "a", "-bd", "out.7z", "disk.raw")}
-    whole = made(tmp_path, *commands[name]) if name in commands else packed(name)
+def test_an_archive_with_a_damaged_byte_in_its_header_is_no_disk(
+    name: str, length: int, command: tuple[str, ...] | None, tmp_path: Path
+) -> None:
+    whole = made(tmp_path, *command) if command else packed(name)
     for place in range(length):
         for change in (0x01, 0x20, 0x80, 0xFF):
             head = bytearray(whole)
             head[place] ^= change
             assert name_of(bytes(head)) == name
-            head[510:512] = b"\x55\xaa"
-            assert name_of(bytes(head)) == (name if name == "bzip2" else None)
+
+
+@pytest.mark.parametrize("name", ["gzip", "xz", "zstd", "lz4", "lzip"])
+def test_a_boot_record_tells_a_disk_from_a_damaged_archive(name: str) -> None:
+    head = bytearray(packed(name))
+    head[510:512] = b"\x55\xaa"
+    assert name_of(bytes(head)) == name
+    head[0] ^= 0x20
+    assert name_of(bytes(head)) is None
 
 
 def test_a_z_archive_with_a_damaged_flag_is_no_disk() -> None:

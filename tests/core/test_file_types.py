@@ -128,6 +128,44 @@ def test_formats_that_only_qemu_reads_are_refused_with_the_command_that_converts
 
 
 @pytest.mark.parametrize(
+    ("name", "driver", "options", "place", "length"),
+    [
+        ("qcow2", "qcow2", "compat=v3", 0, 4),
+        ("qcow2", "qcow2", "compat=0.10", 0, 4),
+        ("vmdk", "vmdk", "subformat=monolithicSparse", 0, 4),
+        ("vmdk", "vmdk", "subformat=streamOptimized", 0, 4),
+        ("vhdx", "vhdx", "subformat=dynamic", 0, 8),
+        ("vhd", "vpc", "subformat=dynamic", 0, 8),
+        ("vdi", "vdi", "static=off", 64, 4),
+    ],
+)
+def test_an_image_with_a_damaged_magic_is_damaged_and_no_raw_disk(
+    name: str, driver: str, options: str, place: int, length: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "disk"
+    subprocess.run(["qemu-img", "create", "-q", "-f", driver, "-o", options, path, "4M"], check=True)
+    for number in range(length):
+        content = bytearray(path.read_bytes())
+        content[place + number] ^= 0x21
+        if name == "vhd":
+            # Without the copy of its footer at the end, too.
+            del content[-512:]
+        for declared in (None, name):
+            with pytest.raises(
+                VerificationFailed, match=f"the image is a {name} image whose first bytes"
+            ) as refusal:
+                InspectionPolicy(declared=declared).accept(found(bytes(content)), declared)
+            assert not isinstance(refusal.value, UnsupportedFormat)
+        assert InspectionPolicy(declared="raw").accept(found(bytes(content)), "raw") == "raw"
+
+
+def test_a_luks_volume_with_a_damaged_magic_is_damaged() -> None:
+    header = b"LUKT\xba\xbe\0\1aes".ljust(64 << 10, b"\0")
+    with pytest.raises(VerificationFailed, match="the image is a luks image whose first bytes are damaged"):
+        InspectionPolicy().accept(found(header), None)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         '# Disk DescriptorFile\nversion=1\nCID=1\n# {0}\ncreateType="monolithicFlat"\nRW 1 FLAT "/etc/passwd" 0\n',

@@ -11,16 +11,11 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 
-from imageport.file_types.signature import HEAD, FileType, Signature, starts
+from imageport.file_types.signature import BOOT_RECORD, HEAD, FileType, Signature, is_damaged, nearly, starts
 
 _UNPACK = (
     "add the step image_decompression to the pipeline, or declare --disk-format raw to store it as it is"
 )
-
-_BOOT_RECORD = b"\x55\xaa"
-
-#: Bytes that the shortest archive has.
-_SHORTEST = 17
 
 _BZIP2_BLOCKS = (bytes.fromhex("314159265359"), bytes.fromhex("177245385090"))
 
@@ -49,33 +44,23 @@ _CPIO_BINARY_HEADER = 26
 _ARJ_HEADER = range(30, 2601)
 
 
-def _nearly(magic: bytes, is_sound: Callable[[bytes], bool] = lambda head: True) -> Callable[[bytes], bool]:
-    """Return the test for files that begin with *magic*, of which one byte may be damaged if the rest *is_sound*.
-
-    A damaged archive is no disk. A disk that begins so by chance is known by its boot record.
-    """
-
-    def matches(head: bytes) -> bool:
-        if head.startswith(magic):
-            return True
-        same = sum(map(int.__eq__, head, magic))
-        return (
-            same == len(magic) - 1
-            and len(head) > _SHORTEST
-            and head[510:512] != _BOOT_RECORD
-            and is_sound(head)
-        )
-
-    return matches
+def _begins_gzip(head: bytes) -> bool:
+    """Check the flags, the level and the operating system, too, if the magic is damaged (RFC 1952)."""
+    magic = b"\x1f\x8b\x08"
+    return head.startswith(magic) or (is_damaged(head, magic) and _has_gzip_fields(head))
 
 
 def _has_gzip_fields(head: bytes) -> bool:
-    """Check the flags, the level and the operating system of a gzip header (RFC 1952)."""
     return not head[3] & 0xE0 and head[8] in (0, 2, 4) and (head[9] <= 13 or head[9] == 255)
 
 
+def _begins_zip(head: bytes) -> bool:
+    """Check the version, the method and the length of the name, too, if the magic is damaged (APPNOTE 4.3.7)."""
+    magic = b"PK\x03\x04"
+    return head.startswith(magic) or (is_damaged(head, magic) and _has_zip_fields(head))
+
+
 def _has_zip_fields(head: bytes) -> bool:
-    """Check the version and the method of a zip header, and that it has a name (APPNOTE 4.3.7)."""
     version, _, method = struct.unpack_from("<HHH", head, 4)
     return version <= 63 and method <= 99 and 0 < int.from_bytes(head[26:28], "little") <= 1024
 
@@ -94,9 +79,7 @@ def _begins_zstd(head: bytes) -> bool:
         position += 8 + int.from_bytes(head[position + 4 : position + 8], "little")
     if position and position >= len(head):
         return len(head) >= HEAD or position == len(head)
-    return head.startswith(_ZSTD, position) or (
-        not position and _nearly(_ZSTD, lambda head: not head[4] & 8)(head)
-    )
+    return head.startswith(_ZSTD, position) or (not position and is_damaged(head, _ZSTD) and not head[4] & 8)
 
 
 def _begins_lzma(head: bytes) -> bool:
@@ -126,42 +109,54 @@ def _begins_compress(head: bytes) -> bool:
 
     Two bytes of magic may be machine code.
     """
-    if len(head) < 5 or not head.startswith(b"\x1f\x9d") or head[4] & 1 or head[510:512] == _BOOT_RECORD:
+    if len(head) < 5 or not head.startswith(b"\x1f\x9d") or head[4] & 1 or head[510:512] == BOOT_RECORD:
         return False
     flags = head[2]
     return (not flags & 0x60) + (flags >= 0x80) + (9 <= flags & 0x1F <= 16) >= 2
 
 
 def _begins_tar(head: bytes) -> bool:
-    """Check the sum of the header: boot code may hold the letters "ustar" by chance, and v7 archives have none."""
+    """Check the sum of the header: v7 archives have no letters "ustar", and boot code may have them by chance."""
     block = head[:_TAR_BLOCK]
-    if len(block) < _TAR_BLOCK or not block[0]:
+    if len(block) < _TAR_BLOCK:
         return False
+    if block[257:262] == b"ustar" and block[510:512] != BOOT_RECORD:
+        return True
     try:
         stored = int(block[_TAR_SUM].strip(b" \0"), 8)
     except ValueError:
         return False
-    return stored == sum(block) - sum(block[_TAR_SUM]) + 8 * ord(" ")
+    return block[0] != 0 and stored == sum(block) - sum(block[_TAR_SUM]) + 8 * ord(" ")
 
 
 def _begins_lha(head: bytes) -> bool:
-    """Require a header whose level and length fit, too."""
-    if len(head) <= _LHA_COMMON or not _LHA_METHOD.match(head, 2):
+    """Require a header whose level and length fit, too, or where there is no boot record, one with a damaged byte."""
+    if len(head) <= _LHA_COMMON:
         return False
+    has_method = _LHA_METHOD.match(head, 2) is not None
+    if head[510:512] == BOOT_RECORD:
+        return has_method and _has_lha_length(head) and _has_lha_sum(head)
+    fixed = max(sum(map(int.__eq__, head[2:7], method)) for method in (b"-lh -", b"-lz -", b"-pm -"))
+    return has_method or (fixed >= 3 and _has_lha_length(head))
+
+
+def _has_lha_length(head: bytes) -> bool:
     level = head[20]
     if level in (0, 1):
-        base = head[: head[0] + 2]
-        beyond_name = head[0] - _LHA_COMMON - head[21]
-        return (
-            beyond_name in _LHA_BEYOND_NAME and len(base) == head[0] + 2 and sum(base[2:]) & 0xFF == head[1]
-        )
+        return head[0] - _LHA_COMMON - head[21] in _LHA_BEYOND_NAME
     if level == 2:
         return int.from_bytes(head[:2], "little") >= 26
     return level == 3 and head[:2] == b"\x04\x00"
 
 
+def _has_lha_sum(head: bytes) -> bool:
+    """Check the sum of a header of level 0 or 1; the others have none at its place."""
+    end = head[0] + 2
+    return head[20] > 1 or (len(head) >= end and sum(head[2:end]) & 0xFF == head[1])
+
+
 def _begins_lzip(head: bytes) -> bool:
-    return head.startswith((b"LZIP\0", b"LZIP\1")) and len(head) > 5 and 12 <= head[5] & 0x1F <= 29
+    return nearly(b"LZIP\0", b"LZIP\1")(head) and len(head) > 5 and 12 <= head[5] & 0x1F <= 29
 
 
 def _begins_binary_cpio(head: bytes) -> bool:
@@ -190,7 +185,7 @@ def _begins_arj(head: bytes) -> bool:
 
 def _begins_windows_program(head: bytes) -> bool:
     """Require the header that the stub points to. A kernel that is a boot record as well may be a disk."""
-    if not head.startswith(b"MZ") or len(head) < 64 or head[510:512] == _BOOT_RECORD:
+    if not head.startswith(b"MZ") or len(head) < 64 or head[510:512] == BOOT_RECORD:
         return False
     return head.startswith(b"PE\0\0", int.from_bytes(head[60:64], "little"))
 
@@ -209,34 +204,34 @@ def _rows() -> Iterator[Signature]:
     def foreign(name: str, description: str, command: str, matches: Callable[[bytes], bool]) -> Signature:
         return row(name, description, f"unpack it with '{command}' and import the result", matches)
 
-    yield packed("gzip", "a gzip archive", _nearly(b"\x1f\x8b\x08", _has_gzip_fields))
-    yield packed("xz", "an xz archive", _nearly(b"\xfd7zXZ\0"))
+    yield packed("gzip", "a gzip archive", _begins_gzip)
+    yield packed("xz", "an xz archive", nearly(b"\xfd7zXZ\0"))
     yield packed("lzma", "an lzma archive", _begins_lzma)
     yield packed("bzip2", "a bzip2 archive", _begins_bzip2)
     yield packed("zstd", "a zstd archive", _begins_zstd)
     # A split archive in one part has a marker in front (APPNOTE 8.5.5).
     yield packed("zip", "a zip archive", starts(b"PK00PK\x03\x04"))
-    yield packed("zip", "a zip archive", _nearly(b"PK\x03\x04", _has_zip_fields))
-    yield packed("7z", "a 7z archive", _nearly(b"7z\xbc\xaf\x27\x1c"))
+    yield packed("zip", "a zip archive", _begins_zip)
+    yield packed("7z", "a 7z archive", nearly(b"7z\xbc\xaf\x27\x1c"))
     yield packed("lha", "an LHA archive", _begins_lha)
     yield packed("tar", "a tar archive", _begins_tar)
-    yield foreign("lz4", "an lz4 archive", "lz4 -d", starts(b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18"))
+    yield foreign("lz4", "an lz4 archive", "lz4 -d", nearly(b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18"))
     yield foreign("compress", "a .Z archive of compress", "gzip -d", _begins_compress)
     yield foreign("lzip", "an lzip archive", "lzip -d", _begins_lzip)
-    yield foreign("lzop", "an lzop archive", "lzop -d", starts(b"\x89LZO\0\r\n\x1a\n"))
-    yield foreign("lrzip", "an lrzip archive", "lrzip -d", starts(b"LRZI\0"))
-    yield foreign("snappy", "a snappy archive", "snzip -d", starts(b"\xff\x06\0\0sNaPpY"))
+    yield foreign("lzop", "an lzop archive", "lzop -d", nearly(b"\x89LZO\0\r\n\x1a\n"))
+    yield foreign("lrzip", "an lrzip archive", "lrzip -d", nearly(b"LRZI\0"))
+    yield foreign("snappy", "a snappy archive", "snzip -d", nearly(b"\xff\x06\0\0sNaPpY"))
     yield foreign(
-        "rar", "a rar archive", "unrar x", starts(b"Rar!\x1a\x07\0", b"Rar!\x1a\x07\x01\0", b"RE~^")
+        "rar", "a rar archive", "unrar x", nearly(b"Rar!\x1a\x07\0", b"Rar!\x1a\x07\x01\0", b"RE~^")
     )
-    yield foreign("cab", "a cab archive", "cabextract", starts(b"MSCF\0\0\0\0"))
-    yield foreign("xar", "a xar archive", "bsdtar -xf", starts(b"xar!\0\x1c\0\x01"))
+    yield foreign("cab", "a cab archive", "cabextract", nearly(b"MSCF\0\0\0\0"))
+    yield foreign("xar", "a xar archive", "bsdtar -xf", nearly(b"xar!\0\x1c\0\x01"))
     yield foreign("arj", "an arj archive", "arj x", _begins_arj)
-    yield foreign("ace", "an ace archive", "unace x", starts(b"**ACE**", at=7))
-    yield foreign("wim", "a WIM archive of Windows", "wimapply", starts(b"MSWIM\0\0\0"))
-    yield foreign("rpm", "an rpm package", "rpm2cpio", starts(b"\xed\xab\xee\xdb"))
-    yield foreign("deb", "a Debian package", "dpkg-deb -x", starts(b"!<arch>\ndebian"))
-    yield foreign("ar", "an ar archive", "ar x", starts(b"!<arch>\n", b"!<thin>\n"))
+    yield foreign("ace", "an ace archive", "unace x", nearly(b"**ACE**", at=7))
+    yield foreign("wim", "a WIM archive of Windows", "wimapply", nearly(b"MSWIM\0\0\0"))
+    yield foreign("rpm", "an rpm package", "rpm2cpio", nearly(b"\xed\xab\xee\xdb"))
+    yield foreign("deb", "a Debian package", "dpkg-deb -x", nearly(b"!<arch>\ndebian"))
+    yield foreign("ar", "an ar archive", "ar x", nearly(b"!<arch>\n", b"!<thin>\n"))
     for matches in (_CPIO_NEW.match, _CPIO_OLD.match, _begins_binary_cpio):
         yield foreign("cpio", "a cpio archive", "cpio -i", lambda head, matches=matches: bool(matches(head)))  # type: ignore[misc]
     yield row(
@@ -255,13 +250,13 @@ def _rows() -> Iterator[Signature]:
         starts(b"#!/", b"#! /"),
     )
     yield row(
-        "openssl", "a file encrypted with OpenSSL", "decrypt it and import the result", starts(b"Salted__")
+        "openssl", "a file encrypted with OpenSSL", "decrypt it and import the result", nearly(b"Salted__")
     )
     yield row(
         "age",
         "a file encrypted with age",
         "decrypt it and import the result",
-        starts(b"age-encryption.org/v1\n"),
+        nearly(b"age-encryption.org/v1\n"),
     )
 
 

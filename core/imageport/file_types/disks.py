@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from imageport.file_types.signature import FileType, Signature, starts
+from imageport.file_types.signature import FileType, Signature, is_damaged, starts
 
 _SECTOR = 512
 
@@ -17,6 +17,18 @@ def _disk(
 
 def _converted(driver: str) -> str:
     return f"convert it with 'qemu-img convert -f {driver} -O qcow2' and import the result"
+
+
+def _damaged(name: str, magic: bytes, *, at: int = 0, version: tuple[int, bytes] | None = None) -> Signature:
+    """Return the row of a format that can be imported, for images of which a byte of the magic is damaged."""
+
+    def matches(head: bytes) -> bool:
+        place, digits = version or (0, b"")
+        return is_damaged(head, magic, at=at) and head.startswith(digits, place)
+
+    hint = "fetch it again from where it was made; with --disk-format raw it is stored as it is"
+    description = f"a {name} image whose first bytes are damaged"
+    return Signature(FileType(f"damaged {name}", "disk", description, hint, is_damaged=True), matches)
 
 
 #: Disk formats that cannot be imported; those that programs probe are never stored as raw.
@@ -70,6 +82,12 @@ DISKS: tuple[Signature, ...] = (
         starts(b"VMA\0"),
         may_be_raw=True,
     ),
+    _damaged("qcow2", b"QFI\xfb", version=(4, b"\0\0\0")),
+    _damaged("vmdk", b"KDMV", version=(5, b"\0\0\0")),
+    _damaged("vhdx", b"vhdxfile"),
+    _damaged("vhd", b"conectix"),
+    _damaged("vdi", b"\x7f\x10\xda\xbe", at=64, version=(0, b"<<< ")),
+    _damaged("luks", b"LUKS\xba\xbe"),
 )
 
 

@@ -9,6 +9,12 @@ from typing import Literal
 #: Bytes that ``identify`` needs; fewer are enough for a shorter file.
 HEAD = 64 << 10
 
+#: Bytes 510 and 511 of a disk from which a PC boots.
+BOOT_RECORD = b"\x55\xaa"
+
+#: Bytes that the shortest archive has.
+_SHORTEST = 17
+
 
 @dataclass(frozen=True, slots=True)
 class FileType:
@@ -16,7 +22,8 @@ class FileType:
 
     ``description`` completes the sentence "the image is ...", for instance "an lz4 archive". ``hint`` says what to
     do instead. ``may_be_raw`` says whether a user who declares the disk format raw gets these bytes stored: false
-    for formats that a hypervisor probes and that can name other files.
+    for formats that a hypervisor probes and that can name other files. ``is_damaged`` says that the type could be
+    imported if the file was whole.
     """
 
     name: str
@@ -24,6 +31,7 @@ class FileType:
     description: str
     hint: str
     may_be_raw: bool = True
+    is_damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +49,19 @@ class Signature:
 def starts(*magics: bytes, at: int = 0) -> Callable[[bytes], bool]:
     """Return the test for files that have one of *magics* at the byte *at*."""
     return lambda head: head.startswith(magics, at)
+
+
+def nearly(*magics: bytes, at: int = 0) -> Callable[[bytes], bool]:
+    """Return the test for files that have one of *magics* at the byte *at*, of which one byte may be damaged.
+
+    A damaged file of another type is no disk. A disk that has such bytes by chance is known by its boot record.
+    """
+    exact = starts(*magics, at=at)
+    return lambda head: exact(head) or is_damaged(head, *magics, at=at)
+
+
+def is_damaged(head: bytes, *magics: bytes, at: int = 0) -> bool:
+    """Say whether *head* has no boot record, and one of *magics* at the byte *at* but for one wrong byte."""
+    if len(head) <= _SHORTEST or head[510:512] == BOOT_RECORD:
+        return False
+    return any(sum(map(int.__eq__, head[at : at + len(magic)], magic)) == len(magic) - 1 for magic in magics)

@@ -65,6 +65,7 @@ class InspectionPolicy:
     def require_disk(self, file_type: FileType | None, subject: str = "the image") -> None:
         """Raise ``UnsupportedFormat`` when *subject* is a file of a known type that is no disk.
 
+        Raises ``VerificationFailed`` when it would be a disk of a known format without the damage at its start.
         It is stored as it is where the user declared that, or a step permits it.
         """
         if file_type is None or file_type.name in self._permitted:
@@ -72,7 +73,8 @@ class InspectionPolicy:
         # A kernel or ramdisk (aki, ari) may well be an archive.
         stored_as_it_is = self.declared == "raw" or (self.declared or "raw") not in INSPECTABLE
         if not (stored_as_it_is and file_type.may_be_raw):
-            raise UnsupportedFormat(f"{subject} is {file_type.description}", hint=file_type.hint)
+            refusal = VerificationFailed if file_type.is_damaged else UnsupportedFormat
+            raise refusal(f"{subject} is {file_type.description}", hint=file_type.hint)
 
     def permit(self, name: str) -> None:
         """For steps: accept files of the type called *name* in this import, for an option leaves them packed."""

@@ -144,12 +144,13 @@ class VhdxLayout(Layout):
                 require(
                     number < entries, f"entry {number} of its block table lies behind the end of its disk"
                 )
+                index = number - number // (ratio + 1)
                 starts.append(start)
+                # Of the last block, a file may have only what belongs to the disk.
+                self.end = max(self.end, start + min(block, disk - index * block))
         starts.sort()
         for first, second in pairwise(starts):
             require(second - first >= block, f"two of its blocks overlap at byte {second}")
-        if starts:
-            self.end = max(self.end, starts[-1] + block)
 
 
 def _is_intact(header: bytes) -> bool:
