@@ -20,7 +20,9 @@ IN_OTHER_WORDS = {
 
 
 @pytest.mark.parametrize(
-    "file_type", [row.file_type for row in (*DISKS, *DOCUMENTS)], ids=lambda file_type: file_type.name
+    "file_type",
+    [row.file_type for row in (*DISKS, *DOCUMENTS) if not row.file_type.is_damaged],
+    ids=lambda file_type: file_type.name,
 )
 def test_each_file_type_is_on_the_page_with_the_right_mark(file_type: FileType) -> None:
     wording = IN_OTHER_WORDS.get(file_type.description, file_type.description)

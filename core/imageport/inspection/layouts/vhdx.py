@@ -144,10 +144,10 @@ class VhdxLayout(Layout):
                 require(
                     number < entries, f"entry {number} of its block table lies behind the end of its disk"
                 )
-                index = number - number // (ratio + 1)
                 starts.append(start)
-                # Of the last block, a file may have only what belongs to the disk.
-                self.end = max(self.end, start + min(block, disk - index * block))
+                # Without the option block_state_zero, qemu-img ends a fixed image where its disk ends.
+                is_last = number == entries - 1 and size == start + disk - (payload - 1) * block
+                self.end = max(self.end, size if is_last else start + block)
         starts.sort()
         for first, second in pairwise(starts):
             require(second - first >= block, f"two of its blocks overlap at byte {second}")
