@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from imageport.catalog import Catalog
 from imageport.values import ImageRecord
@@ -195,7 +196,7 @@ class Machine:
                 assert path.name.startswith(".") or image not in path.name or digest(path) == expected, path
         for record in self.catalog.list_images():
             for location in record.locations if image in record.id else ():
-                assert digest(self._seen(location.url.removeprefix("file://"))) == expected, location
+                assert digest(self._seen(location.url)) == expected, location
 
     def assert_nothing_left(self) -> None:
         """Check that there is nothing but images that are whole: no file, row, lock, task, or process."""
@@ -207,15 +208,15 @@ class Machine:
             if record.status == "uploading":
                 staged.add(self.seen / "staging" / record.id)
             assert record.properties.get("os_glance_importing_to_stores", "") == ""
-            known |= {self._seen(location.url.removeprefix("file://")) for location in record.locations}
+            known |= {self._seen(location.url) for location in record.locations}
         assert {*(self.seen / "staging").rglob("*")} == staged
         assert {path for store in self.stores for path in self.files(store)} == known
         assert all(task.finished for task in self.catalog.list_tasks())
         assert list(self.catalog.hidden_copies()) == []
         self.assert_no_process_left()
 
-    def _seen(self, path: str) -> Path:
-        return self.seen / Path(path).relative_to(self.folder)
+    def _seen(self, url: str) -> Path:
+        return self.seen / Path(unquote(urlsplit(url).path)).relative_to(self.folder)
 
     def assert_no_process_left(self) -> None:
         """Check that no program which a command has started is still there."""
