@@ -102,7 +102,7 @@ def test_087_an_image_that_refers_to_other_files_is_never_converted(site: Site, 
     untyped = tmp_path / "untyped.vmdk"
     untyped.write_bytes(sparse.read_bytes().replace(b"createType=", b"creatorType", 1))
     called = tmp_path / "called"
-    site.program("qemu-img", f'mkdir -p {called}/"$1"; exec "$real" "$@"')
+    site.program("qemu-img", f'mkdir -p \'{called}\'/"$1"; exec "$real" "$@"')
     cases: list[tuple[Path, str, str, dict[str, Any]]] = [
         (overlay, "qcow2", "backing file", {}),
         (outside, "qcow2", "external data file", {}),

@@ -169,7 +169,7 @@ def test_what_a_user_changes_during_a_copy_is_not_lost(site: Site, fails: bool) 
 def test_nothing_is_shown_to_qemu_img_before_its_digest_is_verified(site: Site) -> None:
     """Another digest than the expected one, where the image is to be converted: qemu-img is never started."""
     called = site.folder / "called"
-    site.program("qemu-img", f'touch {called}; exec "$real" "$@"')
+    site.program("qemu-img", f'touch \'{called}\'; exec "$real" "$@"')
     disk = site.folder / "disk.qcow2"
     disk.write_bytes(raw_disk(300 * 1024))
     qemu_img("create", "-f", "qcow2", disk, "1M")

@@ -48,7 +48,9 @@ def test_a_lease_is_renewed_in_long_steps_and_a_failed_renewal_does_no_harm(
     monkeypatch.setattr(lease, "RENEW_EVERY", 0.05)
     disk = converted(site.folder, raw_disk(300 * 1024), "qcow2")
     begun, go = site.folder / "begun", site.folder / "go"
-    site.program("qemu-img", f'touch {begun}; while [ ! -e {go} ]; do sleep 0.02; done; exec "$real" "$@"')
+    site.program(
+        "qemu-img", f"touch '{begun}'; while [ ! -e '{go}' ]; do sleep 0.02; done; exec \"$real\" \"$@\""
+    )
     image = site.create(disk_format="qcow2")
     with ThreadPoolExecutor() as pool:
         disturbed = pool.submit(

@@ -18,8 +18,8 @@ def copy_of(report: dict[str, Any]) -> dict[str, Any]:
 def test_the_file_is_named_after_the_image_and_its_format(site: Site) -> None:
     report = site.run([], [STORE], site.disk("Debian 12.raw"))
     assert copy_of(report)["status"] == "published"
-    assert copy_of(report)["location"] == f"file://{site.folder}/library/Debian-12.raw"
     stored = site.folder / "library" / "Debian-12.raw"
+    assert copy_of(report)["location"] == stored.as_uri()
     assert hashlib.sha512(stored.read_bytes()).hexdigest() == report["image"]["os_hash_value"]
     assert site.library() == ["Debian-12.raw"]
 
