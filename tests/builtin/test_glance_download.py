@@ -301,7 +301,7 @@ def test_a_service_that_cannot_be_reached_is_named(ctx: Context, option: str) ->
         (IMAGE, 401, "answered 401", "the token is missing, expired"),
         (IMAGE, 404, "answered 404", "check the id and the region"),
         (f"{IMAGE}/file", 403, "answered 403", "takes the role member"),
-        (f"{IMAGE}/file", 204, "answered 204", "try again later"),
+        (f"{IMAGE}/file", 204, "answered 204", "the server has no file at this url"),
     ],
 )
 def test_each_refusal_of_the_servers_has_its_own_advice(

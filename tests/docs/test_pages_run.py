@@ -47,7 +47,21 @@ def test_a_page_runs_as_it_is_written(
 ) -> None:
     home = tmp_path / "you"
     home.mkdir()
+    names = [block.file_name or "" for block in blocks_of(DOCS / name)]
+    of_the_machine = [file for file in names if file.startswith("/")]
+    before = [state(file) for file in of_the_machine]
     play(DOCS / name, home, environment, stand_ins)
+    assert [state(file) for file in of_the_machine] == before
+    assert all((home / file[1:]).is_file() for file in of_the_machine)
+
+
+def state(name: str) -> tuple[int, int, int] | None:
+    """Return what changes when the file called *name* is written, or None when there is none."""
+    path = Path(name)
+    if not path.exists():
+        return None
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def test_the_first_plugin_is_the_one_of_the_tutorial() -> None:

@@ -217,6 +217,32 @@ def test_the_suggested_pattern_fits_one_file(bench: Bench, names: list[str], pat
     bench.assert_stored(bench.imports(archive, {"use": UNPACK, "with": {"member": pattern}}), DISK)
 
 
+@pytest.mark.parametrize(
+    ("names", "pattern"),
+    [
+        (["Vagrantfile", "box.ovf", "packer-disk001.vmdk", "metadata.json"], "*-disk001.vmdk"),
+        (["metadata.json", "Vagrantfile", "box.img"], "box.img"),
+        (["README.txt", "SHA256SUMS", "disk.raw"], "disk.raw"),
+    ],
+    ids=["box of VirtualBox", "box of libvirt", "release"],
+)
+def test_the_suggested_pattern_chooses_the_file_that_is_called_like_a_disk(
+    bench: Bench, vmdk: bytes, names: list[str], pattern: str
+) -> None:
+    files = dict.fromkeys(names, b"text " * 200) | {"box.ovf": ovf("packer-disk001.vmdk")}
+    [disk] = [name for name in names if name.endswith((".vmdk", ".img", ".raw"))]
+    archive = tar(*((name, vmdk if name == disk else files[name]) for name in names))
+    counted = [name for name in names if name in ("Vagrantfile", disk)] if "box.ovf" in names else names
+
+    bench.assert_refused(
+        bench.imports(archive, UNPACK),
+        5,
+        f"tar: the archive holds {len(counted)} files: {', '.join(map(repr, counted))}",
+        f"choose one with the option member of this step, for instance member: '{pattern}', or pack exactly one image",
+    )
+    bench.assert_stored(bench.imports(archive, {"use": UNPACK, "with": {"member": pattern}}), vmdk)
+
+
 # ----------------------------------------------------------------------------------------------------------- manifest
 
 DESCRIPTION = ovf("app-disk1.vmdk")

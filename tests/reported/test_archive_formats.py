@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import py7zr
 import pytest
 from tests.command import RunImageport
 from tests.reported.bench import RAW, UNPACK, Bench
@@ -143,3 +144,80 @@ def test_an_encrypted_7z_is_named_and_refused(
         f"7z: {what} is encrypted",
         "unpack it with its password and import the result",
     )
+
+
+def test_a_file_that_is_encrypted_with_openpgp_is_named_and_refused(
+    bench: Bench, pack: Callable[..., bytes], tmp_path: Path
+) -> None:
+    home = ("--homedir", str(tmp_path), "--batch", "--pinentry-mode", "loopback", "--passphrase", "secret")
+
+    bench.assert_refused(
+        bench.imports(pack("gpg", *home, "--symmetric", "--output", "out", "disk.raw")),
+        5,
+        "the image is a file encrypted with OpenPGP",
+        "decrypt it with 'gpg --decrypt' and import the result",
+    )
+
+
+JOIN = "join the parts with 'zip -s 0 NAME.zip --out WHOLE.zip' and import that"
+PARTS_MISSING = "fetch the image again; if it came in several parts, join them all in their order before"
+
+
+@pytest.fixture
+def split(tmp_path: Path) -> dict[str, bytes]:
+    """The parts of archives that are split."""
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    (folder / "disk.raw").write_bytes(DISK)
+    for command in (
+        ["zip", "-q", "-s", "64k", "parts.zip", "disk.raw"],
+        ["7z", "a", "-bd", "-tzip", "-v64k", "volumes.zip", "disk.raw"],
+        ["xz", "-k", "disk.raw"],
+    ):
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    "steps", [(UNPACK, RAW), (UNPACK,), (RAW,), ()], ids=["both", "unpack", "convert", "none"]
+)
+def test_a_part_of_a_split_archive_is_no_disk(
+    bench: Bench, split: dict[str, bytes], steps: tuple[str, ...]
+) -> None:
+    last = split["volumes.zip.005"]
+    assert "volumes.zip.006" not in split
+    for content, message, hint in (
+        (split["parts.z01"], "the first part of a split zip archive", JOIN),
+        (split["parts.zip"], "the last part of a split zip archive", JOIN),
+        (last, "a zip archive whose beginning is damaged or missing", PARTS_MISSING),
+        (
+            split["disk.raw.xz"][100_000:],
+            "an xz archive whose beginning is damaged or missing",
+            PARTS_MISSING,
+        ),
+    ):
+        bench.assert_refused(bench.imports(content, *steps), 5, f"the image is {message}", hint)
+        declared = ("--disk-format", "raw")
+        bench.assert_stored(bench.imports(content, *steps, arguments=declared), content)
+
+
+def test_the_first_part_of_a_zip_that_7z_has_split_is_named(bench: Bench, split: dict[str, bytes]) -> None:
+    bench.assert_refused(
+        bench.imports(split["volumes.zip.001"], UNPACK),
+        5,
+        "zip: the archive is cut off after 65536 bytes: the list of members, which stands last, is missing; or this is "
+        "the first part of several, which have to be joined with 'cat NAME.zip.*'",
+        "fetch the image again, and compare its size and checksum with the publisher's",
+    )
+
+
+@pytest.mark.parametrize("method", ["zstd", "brotli"])
+def test_a_7z_of_other_programs_than_7_zip_is_unpacked(bench: Bench, method: str, tmp_path: Path) -> None:
+    (tmp_path / "disk.raw").write_bytes(DISK)
+    filters = {"zstd": py7zr.FILTER_ZSTD, "brotli": py7zr.FILTER_BROTLI}
+    with py7zr.SevenZipFile(
+        tmp_path / "out.7z", "w", filters=[{"id": filters[method], "level": 3}]
+    ) as archive:
+        archive.write(tmp_path / "disk.raw", "disk.raw")
+
+    bench.assert_stored(bench.imports(tmp_path / "out.7z", UNPACK), DISK)

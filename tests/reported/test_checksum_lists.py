@@ -100,9 +100,13 @@ def test_the_signature_of_a_list_in_utf_16_covers_its_bytes(
     assert_verified(done, signer=gpg.fingerprint("publisher"))
     bench.assert_stored(done, DISK)
     publish(server, text.decode("utf-16").encode())
-    done = bench.downloads(server.url("/disk.raw"), step)
-    assert "signature" in done.report["error"]["message"]
-    assert done.exit_code == 5
+    bench.assert_refused(
+        bench.downloads(server.url("/disk.raw"), step),
+        5,
+        f"the signature does not match {url} (signed by the certificate {gpg.fingerprint('publisher')} of publisher "
+        "<publisher@example.org>)",
+        "the list or its signature was changed, or they do not belong together",
+    )
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,7 @@ def test_a_vhd_keeps_its_end_whatever_its_geometry(
     copy = only_copy(done)
     assert done.report["image"]["virtual_size"] == len(DISK)
     assert disk_in(copy, "raw" if step is RAW else "qcow2") == DISK
+    bench.assert_stored(done, copy.read_bytes())
 
 
 @pytest.mark.parametrize("output_format", ["raw", "vdi"])

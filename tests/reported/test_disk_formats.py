@@ -6,6 +6,7 @@ import json
 import random
 import struct
 import subprocess
+import zlib
 from pathlib import Path
 
 import pytest
@@ -154,7 +155,7 @@ def test_the_option_for_odd_boot_records_reaches_conversion(
             assert sha512(back) == sha512(disk)
         else:
             assert sha512(copy) == sha512(disk)
-        copy.unlink()
+        bench.assert_stored(done, copy.read_bytes())
 
 
 @pytest.mark.parametrize(
@@ -376,3 +377,165 @@ def test_an_image_whose_table_comes_last_is_judged_as_a_file(disk: Path, bench: 
         not_whole("qcow2", len(content) - 65536, new + 8 * entries), FETCH_AGAIN,
     )  # fmt: skip
     bench.assert_stored(bench.imports(path), bytes(content))
+
+
+def with_gpt(disk: bytes, sector: int, *, last: int) -> bytes:
+    """Return *disk* with a GPT for sectors of this size, one partition up to the sector *last*, and no backup."""
+    entries = (b"K" * 16 + b"U" * 16 + struct.pack("<QQ", 64, last)).ljust(128 * 128, b"\0")
+    places = (1, len(disk) // sector - 1, 40, len(disk) // sector - 34, b"D" * 16, 2)
+    header = struct.pack(
+        "<8sIIIIQQQQ16sQIII", b"EFI PART", 1 << 16, 92, 0, 0, *places, 128, 128, zlib.crc32(entries)
+    )
+    header = header[:16] + struct.pack("<I", zlib.crc32(header)) + header[20:]
+    content = bytearray(disk)
+    content[446:462] = bytes([0, 0, 2, 0, 0xEE, 0xFF, 0xFF, 0xFF]) + struct.pack("<II", 1, 0xFFFFFFFF)
+    content[510:512] = b"\x55\xaa"
+    content[sector : sector + 92] = header
+    content[2 * sector : 2 * sector + len(entries)] = entries
+    return bytes(content)
+
+
+def with_mbr(disk: bytes) -> bytes:
+    """Return *disk* with a boot record that gives all of it but the first sectors to one partition."""
+    content = bytearray(disk)
+    content[446:510] = (
+        bytes([0x80, 0, 2, 0, 0x83, 9, 9, 9]) + struct.pack("<II", 64, len(disk) // 512 - 64)
+    ).ljust(64, b"\0")
+    content[510:512] = b"\x55\xaa"
+    return bytes(content)
+
+
+@pytest.mark.parametrize("step", [RAW, QCOW2, None])
+@pytest.mark.parametrize("table", ["MBR", "GPT", "GPT of 4 KiB sectors", "partition of a GPT"])
+def test_a_partitioned_disk_that_was_cut_off_is_imported_with_a_warning(
+    step: dict[str, object] | None, table: str, disk: Path, bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    size, content = 8 * MIB, disk.read_bytes()
+    whole = {
+        "MBR": with_mbr(content),
+        "GPT": with_gpt(content, 512, last=8000),
+        "GPT of 4 KiB sectors": with_gpt(content, 4096, last=1000),
+        "partition of a GPT": with_gpt(content, 512, last=16400),
+    }[table]
+    needed = 16401 * 512 if table == "partition of a GPT" else size
+    steps = [step] if step else []
+    if needed == size:
+        assert bench.imports(whole, *steps).exit_code == 0
+        assert "cut off" not in caplog.text
+
+    done = bench.imports(whole[: 5 * MIB], *steps)
+
+    assert done.exit_code == 0, done.report["error"]
+    assert [message for message in caplog.messages if "cut off" in message] == [
+        f"the image may be cut off: its partition table is for a disk of {needed} bytes, and it has {5 * MIB}"
+    ]
+
+
+@pytest.mark.parametrize("step", [RAW, QCOW2, None])
+def test_a_raw_disk_that_ends_inside_a_sector_is_imported_with_a_warning(
+    step: dict[str, object] | None, disk: Path, bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    done = bench.imports(disk.read_bytes()[:-100], *([step] if step else []))
+
+    assert done.exit_code == 0, done.report["error"]
+    assert [message for message in caplog.messages if "cut off" in message] == [
+        f"the image may be cut off: it has {8 * MIB - 100} bytes, which is no whole number of sectors of 512 bytes"
+    ]
+
+
+@pytest.mark.parametrize("step", [RAW, None])
+def test_a_fixed_vhd_that_lost_a_part_of_its_footer_is_imported_with_a_warning(
+    step: dict[str, object] | None, disk: Path, bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = converted(disk, "disk.vhd", "-O", "vpc", "-o", "subformat=fixed,force_size=on")
+
+    done = bench.imports(cut(whole, 100), *([step] if step else []))
+
+    assert "the image may be cut off: " in caplog.text
+    bench.assert_stored(done, cut(whole, 100))
+    bench.assert_refused(
+        bench.imports(cut(whole, 100), arguments=("--disk-format", "vhd")),
+        5,
+        "disk_format is vhd, but the image is raw",
+        "declare --disk-format raw if that is what you want to import",
+    )
+
+
+DAMAGED = "get the image again; if it is the same, export it anew where it was made"
+OTHER_FILE = (
+    "merge it into one file with 'qemu-img convert -O qcow2' where the other files are, and import that"
+)
+
+
+@pytest.mark.parametrize(
+    ("driver", "place", "value", "message", "hint"),
+    [
+        ("qcow2", 32, struct.pack(">I", 2), "damaged: it is encrypted with LUKS, and has no keys", DAMAGED),
+        (
+            "qcow2",
+            24,
+            struct.pack(">Q", 8 * MIB - 1),
+            "damaged: its header gives a disk of 8388607 bytes, which are no whole sectors",
+            DAMAGED,
+        ),
+        (
+            "vdi",
+            76,
+            struct.pack("<I", 3),
+            "not safe: it is a differencing disk: the rest of the disk is in another file",
+            OTHER_FILE,
+        ),
+        (
+            "vdi",
+            76,
+            struct.pack("<I", 4),
+            "not safe: it is a differencing disk: the rest of the disk is in another file",
+            OTHER_FILE,
+        ),
+        (
+            "vdi",
+            76,
+            struct.pack("<I", 9),
+            "not supported: its header gives it the unknown type 9",
+            "convert it with 'qemu-img convert -O vdi' anew",
+        ),
+    ],
+    ids=["LUKS without keys", "size", "undo", "differencing", "unknown type"],
+)
+@pytest.mark.parametrize("step", [RAW, None])
+def test_a_header_that_no_program_writes_for_a_whole_disk_is_refused(
+    step: dict[str, object] | None,
+    driver: str,
+    place: int,
+    value: bytes,
+    message: str,
+    hint: str,
+    disk: Path,
+    bench: Bench,
+) -> None:
+    content = bytearray(converted(disk, f"disk.{driver}", "-O", driver).read_bytes())
+    content[place : place + len(value)] = value
+
+    bench.assert_refused(
+        bench.imports(bytes(content), *([step] if step else [])),
+        5,
+        f"the image ({driver}) is {message}",
+        hint,
+    )
+
+
+@pytest.mark.parametrize(("compat", "length"), [("0.10", 72), ("1.1", 112)])
+def test_a_qcow2_that_is_encrypted_with_luks_is_stored(
+    compat: str, length: int, disk: Path, bench: Bench
+) -> None:
+    whole = converted(disk, "disk.qcow2", "-O", "qcow2", "-o", f"compat={compat}").read_bytes()
+    whole += bytes(-len(whole) % 65536)
+    keys = struct.pack(">IIQQ", 0x0537BE77, 16, len(whole), 65536)
+    content = bytearray(whole + b"LUKS\xba\xbe".ljust(65536, b"\0"))
+    content[32:36] = struct.pack(">I", 2)
+    content[length:65536] = (keys + whole[length:65536])[: 65536 - length]
+
+    bench.assert_stored(bench.imports(bytes(content)), bytes(content))
+    bench.assert_refused(
+        bench.imports(bytes(content[:-1])), 5, not_whole("qcow2", len(content) - 1, len(content)), FETCH_AGAIN
+    )

@@ -44,7 +44,8 @@ def qcow2(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture
 def disk(raw_disk: Path) -> bytes:
-    return raw_disk.read_bytes()[: 4 << 20]
+    # Without its partition table, which is for more.
+    return bytes(512) + raw_disk.read_bytes()[512 : 4 << 20]
 
 
 def _sha256(data: bytes) -> str:
@@ -138,6 +139,15 @@ def test_another_coding_is_refused_by_name(
         NO_CODING,
     )
     assert len(http_server.requests) == 1
+
+
+@pytest.mark.parametrize("label", ["none", "utf-8", "UTF-8", "binary", "aws-chunked", "identity", ""])
+def test_a_label_that_is_no_coding_counts_for_nothing(
+    bench: Bench, http_server: HttpServer, qcow2: bytes, label: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = http_server.answer("/disk.qcow2", content(qcow2, headers={"Content-Encoding": label}))
+    bench.assert_stored(bench.downloads(url), qcow2)
+    assert caplog.messages == []
 
 
 def test_the_next_mirror_serves_when_one_sends_an_unknown_coding(
@@ -245,6 +255,33 @@ def test_a_body_that_was_cut_off_never_becomes_active_because_of_its_length(
 
 
 # ------------------------------------------------------------------------------------------ mirrors and their answers
+
+
+@pytest.mark.parametrize(
+    ("code", "phrase", "hint"),
+    [
+        (
+            203,
+            "Non-Authoritative Information",
+            "the server has no file at this url: check the url, or use another mirror",
+        ),
+        (204, "No Content", "the server has no file at this url: check the url, or use another mirror"),
+        (300, "Multiple Choices", "the server has no file at this url: check the url, or use another mirror"),
+        (304, "Not Modified", "the server has no file at this url: check the url, or use another mirror"),
+        (
+            406,
+            "Not Acceptable",
+            "check the url, and what this server wants from its clients; or use another mirror",
+        ),
+        (503, "Service Unavailable", "try again later, or use another mirror"),
+    ],
+)
+def test_only_trouble_that_passes_is_to_be_tried_again(
+    bench: Bench, http_server: HttpServer, code: int, phrase: str, hint: str
+) -> None:
+    url = http_server.answer("/disk.raw", status(code))
+    bench.assert_refused(bench.downloads(url), 4, f"{url} answered {code} {phrase}", hint)
+    assert (len(http_server.requests) > 1) == (code == 503)
 
 
 @pytest.mark.parametrize("code", [403, 404, 410, 451])

@@ -42,6 +42,7 @@ def test_an_import_needs_no_home_when_the_site_file_names_all_folders(
     done = run_nameless(site_folder, "run", pipeline, raw_disk, "--quiet")
     assert (done.returncode, done.stderr) == (0, "")
     assert [sha512(copy) for copy in (site_folder / "images").iterdir()] == [sha512(raw_disk)]
+    assert list((site_folder / "staging").iterdir()) == []
 
 
 def test_without_a_site_file_the_message_names_the_missing_home(
@@ -54,6 +55,8 @@ def test_without_a_site_file_the_message_names_the_missing_home(
         "  hint: set HOME, or name a site file with --config that has catalog, staging.directory and stores",
     ]
     assert done.stdout == ""
+    assert not (tmp_path / "images").exists()
+    assert list(tmp_path.rglob("*.db")) == []
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ class Choice(Generic[HandleT]):
 
     def several(self, names: Sequence[str]) -> VerificationFailed:
         """Return the error for an archive in which any of the files called *names* may be the image."""
-        what = "files" if self.is_disk is None else "disks"
+        what = "disks" if self.is_disk is not None and all(map(self.is_disk, names)) else "files"
         fitting = "" if self._pattern is None else f" that fit member: {printable(self._pattern)}"
         return VerificationFailed(
             f"{self._archive}: the archive holds {len(names)} {what}{fitting}: {_listed(names)}",
@@ -178,14 +178,15 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _pattern_for(names: Sequence[str]) -> str:
-    """Return a pattern that fits the first of *names* alone."""
-    last = names[0].rpartition("/")[2]
+    """Return a pattern that fits one of *names* alone: the first that is called like a disk, or else the first."""
+    chosen = next(filter(is_disk, names), names[0])
+    last = chosen.rpartition("/")[2]
     patterns = (
         f"*{last[last.rfind('-') :]}" if "-" in last else last,
         glob.escape(last),
-        glob.escape(names[0]),
+        glob.escape(chosen),
     )
-    alone = [pattern for pattern in patterns if _fitting(names, pattern) == [names[0]]]
+    alone = [pattern for pattern in patterns if _fitting(names, pattern) == [chosen]]
     return printable((alone or patterns)[0])
 
 

@@ -142,7 +142,9 @@ def read_end(descriptor: int) -> End:
     found = tail.rfind(_END)
     if found < 0 or found + _END_LENGTH > len(tail):
         raise cut_off(
-            "zip: the archive", f"after {length} bytes: the list of members, which stands last, is missing"
+            "zip: the archive",
+            f"after {length} bytes: the list of members, which stands last, is missing; or this is the first part of "
+            "several, which have to be joined with 'cat NAME.zip.*'",
         )
     part, list_part, count_here, count, _, list_start, comment = struct.unpack_from(
         "<HHHHIIH", tail, found + 4

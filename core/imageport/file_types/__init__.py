@@ -6,8 +6,9 @@ Only the first bytes decide, never a name. A file that is not recognised here ma
 from __future__ import annotations
 
 from imageport.file_types.archives import ARCHIVES
-from imageport.file_types.disks import DISKS, identify_end
+from imageport.file_types.disks import DISKS
 from imageport.file_types.documents import DOCUMENTS
+from imageport.file_types.ends import identify_end
 from imageport.file_types.signature import HEAD, FileType
 
 __all__ = ["HEAD", "FileType", "identify", "identify_end"]

@@ -17,6 +17,15 @@ _UNPACK = (
     "add the step image_decompression to the pipeline, or declare --disk-format raw to store it as it is"
 )
 
+JOIN_ZIP = "join the parts with 'zip -s 0 NAME.zip --out WHOLE.zip' and import that"
+
+#: Bytes of the shortest packet that is looked into.
+_OPENPGP_PACKET = 16
+_OPENPGP_CIPHERS = range(1, 14)
+#: How a password becomes a key, and how a key is encrypted, by number.
+_OPENPGP_PASSWORD_KEYS = (0, 1, 3, 4)
+_OPENPGP_KEY_ALGORITHMS = (1, 2, 16, 18, 25, 26)
+
 _BZIP2_BLOCKS = (bytes.fromhex("314159265359"), bytes.fromhex("177245385090"))
 
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -194,6 +203,19 @@ def _begins_elf(head: bytes) -> bool:
     return re.match(rb"\x7fELF[\x01\x02][\x01\x02]\x01", head) is not None
 
 
+def _begins_encrypted_openpgp(head: bytes) -> bool:
+    """Require a session key for a password or for a key (RFC 9580, sections 5.1.1 and 5.3.1), as gpg writes them."""
+    if len(head) < _OPENPGP_PACKET or head[510:512] == BOOT_RECORD:
+        return False
+    start = {0x84: 2, 0x85: 3, 0x8C: 2, 0xC1: 2 if head[1] < 192 else 3, 0xC3: 2}.get(head[0])
+    if start is None:
+        return False
+    version, algorithm, kind = head[start], head[start + 1], head[start + 2]
+    if head[0] in (0x8C, 0xC3):
+        return version == 4 and algorithm in _OPENPGP_CIPHERS and kind in _OPENPGP_PASSWORD_KEYS
+    return version == 3 and head[start + 9] in _OPENPGP_KEY_ALGORITHMS
+
+
 def _rows() -> Iterator[Signature]:
     def row(name: str, description: str, hint: str, matches: Callable[[bytes], bool]) -> Signature:
         return Signature(FileType(name, "archive", description, hint), matches)
@@ -237,7 +259,7 @@ def _rows() -> Iterator[Signature]:
     yield row(
         "split zip",
         "the first part of a split zip archive",
-        "join the parts with 'zip -s 0 NAME.zip --out WHOLE.zip' and import that",
+        JOIN_ZIP,
         starts(b"PK\x07\x08PK\x03\x04"),
     )
     program = "if it is a self-extracting archive, unpack it with '7z x' and import the result"
@@ -251,6 +273,12 @@ def _rows() -> Iterator[Signature]:
     )
     yield row(
         "openssl", "a file encrypted with OpenSSL", "decrypt it and import the result", nearly(b"Salted__")
+    )
+    yield row(
+        "openpgp",
+        "a file encrypted with OpenPGP",
+        "decrypt it with 'gpg --decrypt' and import the result",
+        _begins_encrypted_openpgp,
     )
     yield row(
         "age",

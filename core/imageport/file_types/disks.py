@@ -89,16 +89,3 @@ DISKS: tuple[Signature, ...] = (
     _damaged("vdi", b"\x7f\x10\xda\xbe", at=64, version=(0, b"<<< ")),
     _damaged("luks", b"LUKS\xba\xbe"),
 )
-
-
-def identify_end(tail: bytes) -> FileType | None:
-    """Return the type of a file that ends with *tail*, its last 512 bytes or more, when the end tells it."""
-    return _DMG if tail[-_SECTOR:].startswith(b"koly") else None
-
-
-_DMG = FileType(
-    "dmg",
-    "disk",
-    "a disk image of macOS (dmg)",
-    "convert it with 'qemu-img convert -f dmg -O qcow2', or 'hdiutil convert -format UDTO', and import the result",
-)

@@ -18,7 +18,10 @@ _WIDE = {
 }
 _BOMS = (b"\xef\xbb\xbf", *_WIDE)
 
-_HEX = rb"[0-9A-Fa-f]{32,128}"
+#: Digests of 128 to 512 bits, in the lengths that there are.
+_HEX = (
+    rb"(?:[0-9A-Fa-f]{128}|[0-9A-Fa-f]{96}|[0-9A-Fa-f]{64}|[0-9A-Fa-f]{56}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{32})"
+)
 #: A line of a list of digests: of coreutils, with or without a name, of BSD, of OpenSSL, of Gentoo.
 _DIGEST_LINE = re.compile(
     rb"\s*(?:\\?"

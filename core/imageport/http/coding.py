@@ -21,6 +21,24 @@ _GZIP_MAGIC: Final = b"\x1f\x8b"
 _GZIP_WINDOW: Final = 31
 #: Bytes that the decoder gets at once. It copies what is left after each member, and members can have 20 bytes.
 _SLICE: Final = 16 << 10
+#: What servers write there although it is no coding: nothing, a charset, an encoding of mails, or how the file came to
+#: the server.
+_NO_CODINGS: Final = frozenset(
+    {
+        "",
+        "identity",
+        "none",
+        "null",
+        "utf-8",
+        "utf8",
+        "us-ascii",
+        "iso-8859-1",
+        "binary",
+        "7bit",
+        "8bit",
+        "aws-chunked",
+    }
+)
 #: Suffixes of files that are published in a coding. Servers label such a file with the coding, and mean the file.
 _SUFFIXES: Final[Mapping[str, tuple[str, ...]]] = {
     "gzip": (".gz", ".tgz", ".svgz", ".vgz", ".gzip"),
@@ -34,11 +52,14 @@ _HINT: Final = "use another mirror, or ask the site to send image files without 
 
 
 def coding_of(headers: Mapping[str, str]) -> str | None:
-    """Return the content coding of a body in lower case, several joined by commas; None for a body without one."""
+    """Return the content coding of a body in lower case, several joined by commas; None for a body without one.
+
+    A name that is no coding, such as ``utf-8``, ``none`` or ``aws-chunked``, counts for nothing.
+    """
     listed = (
         coding.strip().lower().removeprefix("x-") for coding in headers.get("Content-Encoding", "").split(",")
     )
-    return ", ".join(coding for coding in listed if coding not in ("", "identity")) or None
+    return ", ".join(coding for coding in listed if coding not in _NO_CODINGS) or None
 
 
 def is_published_in(coding: str, filename: str | None) -> bool:

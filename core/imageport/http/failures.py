@@ -34,6 +34,9 @@ _HINTS: Final = {
     410: "the image was removed; look for a newer one",
     451: "the server may not deliver it for legal reasons: use another source",
 }
+_TRY_LATER: Final = "try again later, or use another mirror"
+_NO_FILE: Final = "the server has no file at this url: check the url, or use another mirror"
+_OTHER_CLIENT: Final = "check the url, and what this server wants from its clients; or use another mirror"
 _CHECK_PROXY: Final = "check that proxy; it is set by network.proxy in the site file"
 _TUNNEL: Final = re.compile(r"Tunnel connection failed: (\d+) ?(.*)", re.DOTALL)
 #: Reasons of OpenSSL for an answer that is not TLS, in its versions 1.1 to 3.x.
@@ -165,11 +168,18 @@ def refused(url: Url, exchange: Exchange, *, page: str | None = None) -> SourceU
     phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "(an unknown status)"
     return SourceUnavailable(
         f"{url.shown} answered {status} {phrase}{f' (redirected from {page})' if page else ''}",
-        hint=_HINTS.get(status, "try again later, or use another mirror"),
+        hint=_HINTS.get(status) or _hint_of(status),
         retry=status in TRANSIENT,
         status=status,
         retry_after=retry_after(exchange.headers) if status in TRANSIENT else None,
     )
+
+
+def _hint_of(status: int) -> str:
+    """Return what to do about a *status* without a hint of its own: only some troubles pass."""
+    if status in TRANSIENT:
+        return _TRY_LATER
+    return _OTHER_CLIENT if 400 <= status < 500 else _NO_FILE
 
 
 def unrequested_part(url: Url, exchange: Exchange) -> SourceUnavailable:

@@ -18,7 +18,7 @@ from imageport.errors import VerificationFailed
 from imageport.file_types import HEAD, identify, identify_end
 from imageport.file_types.texts import is_vmdk_descriptor
 from imageport.inspection import faulty
-from imageport.inspection.boot_record import is_file_system, oddity
+from imageport.inspection.boot_record import is_file_system, oddity, reach
 from imageport.inspection.formats import Fault, ImageFormat
 from imageport.inspection.layouts.vhd import DIFFERENCING, FIXED, Footer, is_footer
 
@@ -34,7 +34,8 @@ TAIL = 1536
 _SECTOR = 512
 _LARGEST_SIZE = (1 << 63) - 1
 _QCOW2_KNOWN_FEATURES = 5
-_VDI_DIFFERENCING = 4
+#: Types of image that have but the changes to another: undo and differencing.
+_VDI_DIFFERENCING = (3, 4)
 #: The metadata item that says where the parent is (MS-VHDX 2.6.2.6).
 _VHDX_PARENT_LOCATOR = uuid.UUID("a8d35f2d-b30b-454d-abf7-d3d84834ab0c").bytes_le
 
@@ -132,7 +133,12 @@ class FormatDetection:
                 hint="such files are made to deceive; get the image from a source you trust",
             )
         if not found:
-            return ImageFormat("raw", self.size, file_type=identify_end(self.tail) or identify(self._head))
+            begins, ends = identify(self._head), identify_end(self.tail)
+            # An archive that is whole ends as one; a disk image of macOS begins with any data.
+            file_type = ends if ends and (begins is None or ends.kind == "disk") else begins
+            return ImageFormat(
+                "raw", self.size, file_type=file_type, doubts=self._doubts(is_partitioned=False)
+            )
         [(name, inspector)] = found.items()
         faults = self._faults(inspector)
         virtual_size = self._virtual_size(inspector)
@@ -146,7 +152,17 @@ class FormatDetection:
             reason = f"its header gives a virtual size of {virtual_size} bytes"
             faults.append(Fault("virtual_size", "damaged", reason, faulty.FETCH_AGAIN))
             virtual_size = None
-        return ImageFormat(name, virtual_size, tuple(faults), is_hybrid=is_hybrid)
+        doubts = self._doubts(is_partitioned=True) if name == "gpt" else ()
+        return ImageFormat(name, virtual_size, tuple(faults), is_hybrid=is_hybrid, doubts=doubts)
+
+    def _doubts(self, *, is_partitioned: bool) -> tuple[str, ...]:
+        """Return what makes it likely that a raw disk was cut off."""
+        doubts = []
+        if self.size % _SECTOR:
+            doubts.append(f"it has {self.size} bytes, which is no whole number of sectors of {_SECTOR} bytes")
+        if is_partitioned and (reached := reach(self._head.ljust(_SECTOR, b"\0"))) > self.size:
+            doubts.append(f"its partition table is for a disk of {reached} bytes, and it has {self.size}")
+        return tuple(doubts)
 
     def _virtual_size(self, inspector: Any) -> int | None:
         """Return the size in the header of an image that matches, None when that cannot be read."""
@@ -218,7 +234,7 @@ def _is_differencing(inspector: Any) -> bool:
         case "vhd":
             return int.from_bytes(inspector.region("header").data[60:64], "big") == DIFFERENCING
         case "vdi":
-            return int.from_bytes(inspector.region("header").data[76:80], "little") == _VDI_DIFFERENCING
+            return int.from_bytes(inspector.region("header").data[76:80], "little") in _VDI_DIFFERENCING
         case "vhdx" if inspector.has_region("metadata"):
             return _VHDX_PARENT_LOCATOR in inspector.region("metadata").data
         case "vmdk":

@@ -34,7 +34,7 @@ class ImageFormat:
     disk in bytes as its header gives it (raw and gpt: the number of bytes), None when it cannot be known.
     ``faults`` are the reasons to refuse the image; a good image has none. ``file_type`` is set when the image has
     none of these formats and is a file of a known type that is no disk. ``is_hybrid`` is set for an ISO that begins
-    with a boot record, so that it is a disk as well.
+    with a boot record, so that it is a disk as well. ``doubts`` are signs, and no proof, that the image was cut off.
     """
 
     name: str
@@ -42,6 +42,7 @@ class ImageFormat:
     faults: tuple[Fault, ...] = ()
     file_type: FileType | None = None
     is_hybrid: bool = False
+    doubts: tuple[str, ...] = ()
 
     @property
     def disk_format(self) -> str:
@@ -54,5 +55,5 @@ class ImageFormat:
         return tuple(fault.reason for fault in self.faults if fault.kind == "unsafe")
 
     def without_faults(self) -> ImageFormat:
-        """Return this without its faults, for a decision by the format alone."""
-        return replace(self, faults=())
+        """Return this without its faults and doubts, for a decision by the format alone."""
+        return replace(self, faults=(), doubts=())

@@ -37,13 +37,17 @@ class InspectionPolicy:
 
         *recorded* is the disk format that the record has now, by its user or by a step; None when it is to be
         detected. A recorded format that the bytes do not show (ami, ari, aki, ploop) is kept when nothing else is
-        found. A check that the site permits to fail gives one warning for each import.
+        found. A check that the site permits to fail, and a sign that the image was cut off, give one warning for each
+        import.
 
         Raises ``UnsupportedFormat`` for a file of a known type that is no disk, ``VerificationFailed`` when the image
         is damaged, unsafe or not of the recorded format, ``LimitExceeded`` when its disk is larger than images may be.
         """
         self.require_disk(found.file_type)
         self._require_sound(found)
+        if (self.declared or "raw") in INSPECTABLE:
+            for doubt in found.doubts:
+                self._warn(f"the image may be cut off: {doubt}")
         if found.virtual_size is not None and self.largest is not None and found.virtual_size > self.largest:
             raise LimitExceeded(
                 f"the disk in the image has {format_size(found.virtual_size)};"

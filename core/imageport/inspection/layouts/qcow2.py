@@ -29,8 +29,8 @@ _ENCRYPTION_HEADER = 0x0537BE77
 #: Where the header extensions are not read any further.
 _EXTENSIONS_END = 4096
 _MOST_SNAPSHOTS = 65536
-#: Method 1 is AES, 2 is LUKS.
-_MOST_ENCRYPTION = 2
+_AES, _LUKS = 1, 2
+_SECTOR = 512
 
 #: Clusters whose reference counts are compared; a count takes two bytes.
 _COUNTED_CLUSTERS = 1 << 24
@@ -89,7 +89,9 @@ class Qcow2Layout(Layout):
             return
         require(9 <= bits <= 21, f"its header gives clusters of 2^{bits} bytes; 2^9 to 2^21 are possible")
         self._version, self._bits, self._cluster = version, bits, 1 << bits
-        require(encryption <= _MOST_ENCRYPTION, f"its header gives encryption method {encryption}")
+        require(encryption in (0, _AES, _LUKS), f"its header gives encryption method {encryption}")
+        self._encryption = encryption
+        require(size % _SECTOR == 0, f"its header gives a disk of {size} bytes, which are no whole sectors")
         self._needs_aligned(offset, 8 * entries, "L1 table")
         self._needs_aligned(counts, count_clusters << bits, "refcount table")
         require(counts and count_clusters, "it has no refcount table")
@@ -100,6 +102,7 @@ class Qcow2Layout(Layout):
         self._l1 = (offset, entries)
         self._counts = (counts, count_clusters)
         if version == 2:
+            self._want_extensions(_HEADER.size)
             self._follow(features=0, count_order=4)
         else:
             self._want(_HEADER.size, _HEADER_3.size, self._take_features)
@@ -119,9 +122,7 @@ class Qcow2Layout(Layout):
         if features & _DATA_FILE or features >> 5:
             return
         require(not hints & _RAW_DATA_FILE, "its header speaks of a data file, and it has none")
-        length = min(self._cluster, _EXTENSIONS_END) - header_length
-        if length > 0:
-            self._want(header_length, length, self._take_extensions, needed=False)
+        self._want_extensions(header_length)
         if header_length > _COMPRESSION_AT:
             self._want(_COMPRESSION_AT, 1, partial(self._take_compression, features))
         self._follow(features, count_order)
@@ -130,16 +131,24 @@ class Qcow2Layout(Layout):
         expected = _ZSTD if features & _COMPRESSION else _ZLIB
         require(data[0] == expected, f"its header gives compression {data[0]}, and its flags {expected}")
 
+    def _want_extensions(self, offset: int) -> None:
+        length = min(self._cluster, _EXTENSIONS_END) - offset
+        if length > 0:
+            self._want(offset, length, self._take_extensions, needed=False)
+
     def _take_extensions(self, data: bytes) -> None:
         """Look in the header extensions for the place of the keys of an encrypted image."""
         offset = 0
+        has_keys = False
         while offset + 24 <= len(data):
             kind, length, keys_at, keys_length = struct.unpack_from(">IIQQ", data, offset)
             if kind == 0:
-                return
+                break
             if kind == _ENCRYPTION_HEADER:
+                has_keys = True
                 self._needs_aligned(keys_at, keys_length, "key area")
             offset += 8 + length + -length % 8
+        require(has_keys or self._encryption != _LUKS, "it is encrypted with LUKS, and has no keys")
 
     def _needs_aligned(self, offset: int, length: int, what: str) -> None:
         require(offset % self._cluster == 0, f"its {what} is at byte {offset}, which is no cluster boundary")

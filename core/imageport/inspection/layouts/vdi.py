@@ -6,11 +6,14 @@ import struct
 import sys
 from array import array
 
-from imageport.inspection.layouts.layout import SECTOR, Layout, require, require_few
+from imageport.inspection.layouts.layout import SECTOR, Layout, UnsupportedError, require, require_few
 
 #: From the offset of the block map to the number of allocated blocks.
 _HEADER = struct.Struct("<II12xI4xQIIII")
 _HEADER_AT = 340
+_TYPE_AT = 76
+#: Dynamic, static, and the two that need another image.
+_TYPES = (1, 2, 3, 4)
 _ZERO = 0xFFFFFFFE
 
 
@@ -22,7 +25,12 @@ class VdiLayout(Layout):
     MAGIC_OFFSET = 64
 
     def _start(self) -> None:
+        self._want(_TYPE_AT, 4, self._take_type)
         self._want(_HEADER_AT, _HEADER.size, self._take_header)
+
+    def _take_type(self, data: bytes) -> None:
+        if (kind := int.from_bytes(data, "little")) not in _TYPES:
+            raise UnsupportedError(f"its header gives it the unknown type {kind}")
 
     def _take_header(self, data: bytes) -> None:
         map_at, self._data, sector, disk, self._block, extra, blocks, self._allocated = _HEADER.unpack(data)
