@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import random
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -75,23 +76,50 @@ def test_a_tar_without_the_letters_ustar_is_unpacked(compressed: bool, bench: Be
     bench.assert_stored(bench.imports(gzip.compress(packed) if compressed else packed, UNPACK), DISK)
 
 
-def test_a_small_archive_with_an_endless_map_is_refused(bench: Bench) -> None:
-    entries = 2_000_000
-    records: list[tuple[bytes, bytes | int]] = [
-        (b"GNU.sparse.major", 0),
-        (b"GNU.sparse.minor", 1),
-        (b"GNU.sparse.size", 1 << 20),
-        (b"GNU.sparse.map", b",".join([b"0"] * (2 * entries))),
-    ]
-    packed = gzip.compress(tar.pax(records) + tar.member(b"disk.raw", bytes(1 << 20)) + tar.END)
-    assert len(packed) < 20_000
+MANY = 1_000_001
+MANY_ENTRIES = "tar: the map of a sparse file has more than 1000000 entries"
 
-    bench.assert_refused(
-        bench.imports(packed, UNPACK, arguments=("--disk-format", "raw")),
-        1,
-        "tar: the map of a sparse file has more than 1000000 entries",
-        "pack the image without --sparse",
-    )
+
+SMALL = tar.member(b"disk.raw", bytes(1 << 20))
+ENDLESS_MAPS: dict[str, Callable[[], bytes]] = {
+    "0.0": lambda: (
+        tar.pax(
+            [
+                (b"GNU.sparse.size", 1 << 20),
+                (b"GNU.sparse.numblocks", MANY),
+                *[(b"GNU.sparse.offset", 0), (b"GNU.sparse.numbytes", 0)] * MANY,
+            ]
+        )
+        + SMALL
+    ),
+    "0.1": lambda: (
+        tar.pax(
+            [
+                (b"GNU.sparse.major", 0),
+                (b"GNU.sparse.minor", 1),
+                (b"GNU.sparse.size", 1 << 20),
+                (b"GNU.sparse.map", b",".join([b"0"] * (2 * MANY))),
+            ]
+        )
+        + SMALL
+    ),
+    "1.0": lambda: (
+        tar.pax(tar.sparse_records(1 << 20))
+        + tar.member(b"disk.raw", tar.stored_map([(0, 0)] * MANY) + bytes(1 << 20))
+    ),
+}
+
+
+@pytest.mark.parametrize("version", ENDLESS_MAPS)
+def test_a_small_archive_with_an_endless_map_is_refused(version: str, bench: Bench) -> None:
+    archive = gzip.compress(ENDLESS_MAPS[version]() + tar.END)
+    assert len(archive) < 300_000
+
+    message, hint = MANY_ENTRIES, "pack the image without --sparse"
+    if version == "0.0":
+        message = "tar: the headers of a member are longer than 32.0 MiB"
+        hint = "pack the image alone, without extended attributes"
+    bench.assert_refused(bench.imports(archive, UNPACK, arguments=("--disk-format", "raw")), 1, message, hint)
 
 
 def test_a_map_that_programs_read_differently_is_refused(bench: Bench) -> None:
@@ -132,4 +160,24 @@ def test_an_old_lha_method_is_named(method: bytes, bench: Bench) -> None:
         5,
         f"lha: 'disk.img' cannot be unpacked here: LHA method {method.decode()} is not supported",
         "unpack it with lhasa ('lha x') and import the result",
+    )
+
+
+def test_a_link_beside_the_image_is_passed_over_with_a_pattern(bench: Bench) -> None:
+    link = tar.header(b"latest.raw", 0, b"2", patches={157: b"disk-1.0.raw"})
+    packed = link + tar.member(b"disk-1.0.raw", DISK) + tar.END
+    refusal = "tar: 'latest.raw' is a link, a device or the like, not a file"
+
+    bench.assert_refused(
+        bench.imports(packed, UNPACK),
+        5,
+        refusal,
+        "if the archive holds the image too, choose it with the option member of this step; or pack it alone",
+    )
+    bench.assert_stored(bench.imports(packed, {"use": UNPACK, "with": {"member": "disk-*"}}), DISK)
+    bench.assert_refused(
+        bench.imports(packed, {"use": UNPACK, "with": {"member": "latest*"}}),
+        5,
+        refusal,
+        "pack the image itself",
     )

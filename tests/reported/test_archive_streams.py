@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import struct
 import subprocess
 
 import pytest
@@ -64,3 +65,19 @@ def test_a_published_checksum_permits_what_follows_the_last_stream(
 def test_the_option_permits_what_follows_the_last_stream(bench: Bench) -> None:
     step = {"use": UNPACK, "with": {"trailing_bytes": "ignore"}}
     bench.assert_stored(bench.imports(packed("gzip", DISK) + b"signed", step), DISK)
+
+
+@pytest.mark.parametrize("kind", ["gzip", "bzip2", "xz", "zstd", "skippable frames"])
+def test_streams_without_content_meet_the_deadline(bench: Bench, kind: str) -> None:
+    with (bench.folder / "imageport.yaml").open("a") as site:
+        site.write("limits: {conversion_deadline: 0.000001}\n")
+    tool = "zstd" if kind == "skippable frames" else kind
+    empty = struct.pack("<II", 0x184D2A50, 0) if kind == "skippable frames" else packed(tool, b"")
+    archive = packed(tool, bytes(1000)) + empty * ((1 << 20) // len(empty)) + packed(tool, DISK)
+
+    bench.assert_refused(
+        bench.imports(archive, UNPACK, arguments=("--disk-format", "raw")),
+        1,
+        f"unpacking the {tool} archive took more than 1e-06 s of CPU time",
+        "raise limits.conversion_deadline in the site file if images this large are expected",
+    )

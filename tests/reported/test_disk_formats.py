@@ -275,6 +275,33 @@ def test_a_vmdk_descriptor_whose_type_comes_late_is_refused(
     )
 
 
+@pytest.mark.parametrize("step", [RAW, None])
+@pytest.mark.parametrize("declared", [(), ("--disk-format", "raw")])
+@pytest.mark.parametrize(
+    ("start", "driver", "what"),
+    [
+        (b"WithoutFreeSpace", "parallels", "a Parallels disk"),
+        (b"WithouFreSpacExt", "parallels", "a Parallels disk"),
+        (b"#!/bin/sh\n#V2.0 Format\nmodprobe cloop file=$0\n", "cloop", "a cloop image"),
+        (b"Bochs Virtual HD Image", "bochs", "a Bochs disk"),
+    ],
+)
+def test_what_qemu_takes_for_another_format_is_no_raw_disk(
+    start: bytes,
+    driver: str,
+    what: str,
+    declared: tuple[str, ...],
+    step: dict[str, object] | None,
+    bench: Bench,
+) -> None:
+    bench.assert_refused(
+        bench.imports(start.ljust(1 << 17, b"\0"), *([step] if step else []), arguments=declared),
+        5,
+        f"the image is {what}",
+        f"convert it with 'qemu-img convert -f {driver} -O qcow2' and import the result",
+    )
+
+
 def iso_image(size: int, blocks: int) -> bytes:
     """Return an ISO 9660 file system of *blocks* of 2 KiB in a file of *size* bytes."""
     content = bytearray(size)

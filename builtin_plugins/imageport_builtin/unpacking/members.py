@@ -87,7 +87,10 @@ class Choice(Generic[HandleT]):
         if member.kind == "other":
             raise VerificationFailed(
                 f"{self._archive}: {printable(member.name)} is a link, a device or the like, not a file",
-                hint="pack the image itself",
+                hint="pack the image itself"
+                if self.has_pattern
+                else "if the archive holds the image too, choose it with the option member of this step; "
+                "or pack it alone",
             )
         if self._rank is None or rank > self._rank:
             self._rank, self._best = rank, [member]
