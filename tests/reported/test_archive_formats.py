@@ -107,13 +107,23 @@ def test_an_archive_inside_another_is_named_with_it(bench: Bench, pack: Callable
 
 
 @pytest.mark.parametrize("steps", [(RAW,), ()], ids=["convert", "none"])
-def test_an_archive_is_refused_where_no_step_unpacks_it(bench: Bench, steps: tuple[str, ...]) -> None:
-    archive = gzip.compress(DISK)
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (("gzip", "-c", "disk.raw"), "a gzip archive"),
+        (("xz", "-0", "-c", "disk.raw"), "an xz archive"),
+        (("zip", "-q", "out.zip", "disk.raw"), "a zip archive"),
+    ],
+)
+def test_an_archive_is_refused_where_no_step_unpacks_it(
+    bench: Bench, pack: Callable[..., bytes], command: tuple[str, ...], name: str, steps: tuple[str, ...]
+) -> None:
+    archive = pack(*command)
 
     bench.assert_refused(
         bench.imports(archive, *steps),
         5,
-        "the image is a gzip archive",
+        f"the image is {name}",
         "add the step image_decompression to the pipeline, or declare --disk-format raw to store it as it is",
     )
     bench.assert_stored(bench.imports(archive, arguments=("--disk-format", "raw")), archive)
