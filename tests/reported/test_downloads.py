@@ -443,9 +443,12 @@ def test_an_image_is_named_after_the_file_that_redirects_lead_to(
 ) -> None:
     http_server.answer("/pool/debian-12.raw", content(disk))
     url = http_server.answer("/latest", redirect("/pool/debian-12.raw"))
-    assert bench.downloads(url).report["image"]["name"] == "debian-12.raw"
+    done = bench.downloads(url)
+    assert done.report["image"]["name"] == "debian-12.raw"
+    bench.assert_stored(done, disk)
     named = bench.downloads(url, arguments=("--name", "mine"))
     assert named.report["image"]["name"] == "mine"
+    bench.assert_stored(named, disk)
 
 
 def test_an_image_keeps_the_name_that_it_has(bench: Bench, http_server: HttpServer, disk: bytes) -> None:
@@ -457,7 +460,9 @@ def test_an_image_keeps_the_name_that_it_has(bench: Bench, http_server: HttpServ
 
 def test_a_failed_import_keeps_the_name_in_the_url(bench: Bench, http_server: HttpServer) -> None:
     url = http_server.answer("/latest", _disposition("attachment; filename=debian-12.raw")(PAGE))
-    assert bench.downloads(url).report["image"]["name"] == "latest"
+    done = bench.downloads(url)
+    assert done.report["image"]["name"] == "latest"
+    bench.assert_refused(done, 4, f"{url} is a web page, not an image", PAGE_HINT)
 
 
 def test_an_image_that_is_converted_is_named_after_its_file(

@@ -96,9 +96,12 @@ def test_every_other_path_is_refused_in_the_same_words(
 
 
 def test_a_missing_file_in_a_permitted_folder_is_named(bench: Bench, folder: Path) -> None:
-    done = bench.imports(folder / "missing.raw")
-    assert done.exit_code == 4
-    assert done.report["error"]["message"] == f"cannot read {folder}/missing.raw: No such file or directory"
+    bench.assert_refused(
+        bench.imports(folder / "missing.raw"),
+        4,
+        f"cannot read {folder}/missing.raw: No such file or directory",
+        f"check the spelling; the path was looked up from {bench.folder}",
+    )
 
 
 def test_what_a_path_leads_to_later_does_not_count(folder: Path) -> None:
