@@ -458,6 +458,24 @@ def test_a_partitioned_disk_that_was_cut_off_is_imported_with_a_warning(
     ]
 
 
+@pytest.mark.parametrize("step", [RAW, None])
+def test_an_iso_that_lost_what_follows_its_file_system_is_imported_with_a_warning(
+    step: dict[str, object] | None, bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = bytearray(iso_image(3 * MIB, 512))
+    whole[446:462] = bytes([0x80, 0, 2, 0, 0xCD, 0xFF, 0xFF, 0xFF]) + struct.pack("<II", 0, 6144)
+    whole[510:512] = b"\x55\xaa"
+    steps = [step] if step else []
+    bench.assert_stored(bench.imports(bytes(whole), *steps), bytes(whole))
+    assert "cut off" not in caplog.text
+
+    bench.assert_stored(bench.imports(bytes(whole[: 2 * MIB]), *steps), bytes(whole[: 2 * MIB]))
+
+    assert [message for message in caplog.messages if "cut off" in message] == [
+        f"the image may be cut off: its partition table is for a disk of {3 * MIB} bytes, and it has {2 * MIB}"
+    ]
+
+
 @pytest.mark.parametrize("step", [RAW, QCOW2, None])
 def test_a_raw_disk_that_ends_inside_a_sector_is_imported_with_a_warning(
     step: dict[str, object] | None, disk: Path, bench: Bench, caplog: pytest.LogCaptureFixture

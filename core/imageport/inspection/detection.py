@@ -152,11 +152,11 @@ class FormatDetection:
             reason = f"its header gives a virtual size of {virtual_size} bytes"
             faults.append(Fault("virtual_size", "damaged", reason, faulty.FETCH_AGAIN))
             virtual_size = None
-        doubts = self._doubts(is_partitioned=True) if name == "gpt" else ()
+        doubts = self._doubts(is_partitioned=True) if name == "gpt" or is_hybrid else ()
         return ImageFormat(name, virtual_size, tuple(faults), is_hybrid=is_hybrid, doubts=doubts)
 
     def _doubts(self, *, is_partitioned: bool) -> tuple[str, ...]:
-        """Return what makes it likely that a raw disk was cut off."""
+        """Return what makes it likely that a disk was cut off, which is raw or an ISO."""
         doubts = []
         if self.size % _SECTOR:
             doubts.append(f"it has {self.size} bytes, which is no whole number of sectors of {_SECTOR} bytes")
