@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import json
 import os
 import signal
@@ -59,7 +60,8 @@ def _told_on_small_disk(bench: Bench, data: Path, *arguments: str | Path) -> tup
         done = subprocess.run(
             [*_on_small_disk(bench.staging), *bench.command(*arguments)],
             stdin=file, capture_output=True, text=True, cwd=bench.folder, check=False,
-            env={**os.environ, "HOME": str(bench.folder)},
+            # Root there is the user who runs the tests, and the owner of the images.
+            env={**os.environ, "HOME": str(bench.folder), "LOGNAME": getpass.getuser()},
         )  # fmt: skip
     return done.returncode, done.stdout, done.stderr
 
