@@ -1,4 +1,4 @@
-"""The context of an import, for tests of one step or store."""
+"""The contexts of an import, for tests of one step or store and of what calls them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from imageport import Caller, Context, HttpTransport
+from imageport.importing.context_factory import HostContext
 from imageport.limits import Limits
 
 
@@ -14,13 +15,13 @@ def unused(*_: object) -> Any:
     raise AssertionError("what is tested has no use for this")
 
 
-def make_context(work_folder: Path, **fields: Any) -> Context:
-    """Return a context without network; *fields* replace others."""
+def make_host(work_folder: Path, **fields: Any) -> HostContext:
+    """Return the context of an import without network; *fields* replace others."""
     services: dict[str, Any] = {
         "caller": Caller(user="alice"),
         "image_id": "image-1",
         "task_id": "task-1",
-        "step": "step",
+        "step": "",
         "limits": Limits(),
         "http": cast("HttpTransport", None),
         "log": logging.getLogger("imageport.test"),
@@ -28,4 +29,9 @@ def make_context(work_folder: Path, **fields: Any) -> Context:
         "read_replica": unused,
         "announce_location": unused,
     }
-    return Context(work_folder=work_folder, **{**services, **fields})
+    return HostContext(work_folder=work_folder, **{**services, **fields})
+
+
+def make_context(work_folder: Path, *, step: str = "step", **fields: Any) -> Context:
+    """Return the context of one step; ``emit``, if it is given, gets the events that the step sends."""
+    return make_host(work_folder, **fields).for_step(step)

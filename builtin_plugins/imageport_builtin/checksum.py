@@ -145,7 +145,7 @@ def _mismatch(found: Digest, expected: Expected, ctx: Context) -> VerificationFa
 
 def _cause(found: Digest, expected: Expected, ctx: Context) -> str:
     """Return the likely cause of a mismatch, and the remedy."""
-    source = ctx.source.uri if ctx.source else None
+    source = ctx.origin.uri if ctx.origin else None
     if other := expected.names.get(found):
         return (
             f"this is the digest of {other!a} in the same list: the source is that file, "

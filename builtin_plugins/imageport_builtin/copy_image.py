@@ -28,6 +28,7 @@ class CopyImage(Plugin[NoConfig]):
 
     stability = "stable"
     starts_from = frozenset({"active"})
+    copies = True
 
     @hookimpl
     def validate_source(self, source: Source) -> None:

@@ -170,8 +170,8 @@ class Download:
 
 
 def tell(shown: str, error: SourceUnavailable | SourceRejected | None, ctx: Context) -> None:
-    """Let the report say that the bytes come from here, or with *error* why not."""
-    ctx.report("source", step=ctx.step, message=shown, error=error and error.message)
+    """Report that the bytes come from *shown*, a url, or with *error* why they do not."""
+    ctx.source(shown, error=None if error is None else error.message)
     if error is not None:
         ctx.log.warning("%s; the next url is tried", error)
 

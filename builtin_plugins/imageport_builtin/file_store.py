@@ -171,7 +171,7 @@ class FileStore(Plugin[FileStoreConfig]):
 def _moved(twin: Path | None, final: Path, mark: str, ctx: Context) -> PartialFile | None:
     """Return scratch data on the same file system, which has the bytes of the image already, as the file to be."""
     try:
-        if twin is not None and twin.stat().st_dev == final.parent.stat().st_dev and ctx.claim(twin):
+        if twin is not None and twin.stat().st_dev == final.parent.stat().st_dev and ctx.take_file(twin):
             return PartialFile.moved(twin, final, mark)
     except OSError:
         # Writing the bytes works everywhere.

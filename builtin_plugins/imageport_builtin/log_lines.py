@@ -1,4 +1,4 @@
-"""Tell how an import goes, one line for each thing worth telling."""
+"""Report the events of an import, one line for each."""
 
 from __future__ import annotations
 
@@ -29,37 +29,42 @@ class LogLines(Plugin[LogLinesConfig]):
 
     def __init__(self, config: LogLinesConfig) -> None:
         super().__init__(config)
-        self._told: dict[str, float] = {}
+        self._reported: dict[str, float] = {}
 
     @hookimpl
     def on_progress(self, event: Event) -> None:
         """Write the line of *event*, if it has one."""
-        if event.kind == "progress" and not self._is_due(event):
+        if event.kind == "progress" and not self._is_due(event.lane, event.at):
             return
         if line := _line(event):
             stamp = datetime.fromtimestamp(event.at).astimezone().isoformat(sep=" ", timespec="seconds")
             sys.stderr.write(f"{stamp} {printable(line)}\n")
             sys.stderr.flush()
 
-    def _is_due(self, event: Event) -> bool:
-        lane = event.lane or ""
+    def _is_due(self, lane: str, at: float) -> bool:
         # The first event of a lane starts its clock: quick imports need no progress at all.
-        if event.at - self._told.setdefault(lane, event.at) < self.config.interval:
+        if at - self._reported.setdefault(lane, at) < self.config.interval:
             return False
-        self._told[lane] = event.at
+        self._reported[lane] = at
         return True
 
 
 def _line(event: Event) -> str | None:
-    total = f" of {format_size(event.total)}" if event.total is not None else ""
-    slowed = f", slowed down by {event.waits}" if event.waits else ""
-    lines = {
-        "task.processing": f"task {event.task_id}: importing image {event.image_id}",
-        "step.start": f"{event.step}: {event.message}",
-        "progress": f"{event.lane}: {format_size(event.done or 0)}{total}{slowed}",
-        "check": f"{event.step}: {event.message} {event.verdict}",
-        "image.upload": f"store {event.store}: {f'failed: {event.error}' if event.error else 'published'}",
-        "task.success": f"task {event.task_id}: success",
-        "task.failure": f"task {event.task_id}: failed: {event.error}",
-    }
-    return lines.get(event.kind)
+    match event.kind:
+        case "task.processing":
+            return f"task {event.task_id}: importing image {event.image_id}"
+        case "step.start":
+            return f"{event.step}: {event.message}"
+        case "progress":
+            total = f" of {format_size(event.total)}" if event.total is not None else ""
+            slowed = f", slowed down by {event.waits}" if event.waits else ""
+            return f"{event.lane}: {format_size(event.done)}{total}{slowed}"
+        case "check":
+            return f"{event.step}: {event.message} {event.verdict}"
+        case "image.upload":
+            return f"store {event.store}: {f'failed: {event.error}' if event.error else 'published'}"
+        case "task.success":
+            return f"task {event.task_id}: success"
+        case "task.failure":
+            return f"task {event.task_id}: failed: {event.error}"
+    return None

@@ -1,16 +1,14 @@
-"""What Glance's notifications say about images and tasks: the fields of their payloads."""
+"""The payloads of Glance's notifications about images and tasks."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
 
-from imageport import Caller, Event, ImageRecord
+from imageport import Caller
+from imageport.events import ImageEvent, ReportEvent, TaskEvent
 
-#: The events that are notifications, and the status of the task in those about tasks.
-IMAGE_EVENTS = frozenset(
-    {"image.create", "image.update", "image.prepare", "image.upload", "image.activate", "image.delete"}
-)
+#: The status of the task in each notification about tasks.
 TASK_STATUS = {
     "task.create": "pending",
     "task.processing": "processing",
@@ -23,8 +21,9 @@ _STORE_EVENTS = frozenset({"image.prepare", "image.upload"})
 _STORE_LISTS = ("os_glance_importing_to_stores", "os_glance_failed_import")
 
 
-def image_payload(event: Event, record: ImageRecord) -> dict[str, Any]:
-    """Return the payload of a notification about *record*, without its locations."""
+def image_payload(event: ImageEvent) -> dict[str, Any]:
+    """Return the payload of a notification about an image, without its locations."""
+    record = event.record
     is_deleted = event.kind == "image.delete"
     payload: dict[str, Any] = {
         "id": record.id,
@@ -55,7 +54,7 @@ def image_payload(event: Event, record: ImageRecord) -> dict[str, Any]:
     return payload
 
 
-def task_payload(event: Event, kind: str, caller: Caller, began: float) -> dict[str, Any]:
+def task_payload(event: TaskEvent | ReportEvent, kind: str, caller: Caller, began: float) -> dict[str, Any]:
     """Return the payload of notification *kind* about the task of *event*; *began* is seconds since the epoch."""
     payload: dict[str, Any] = {
         "id": event.task_id,
@@ -71,12 +70,14 @@ def task_payload(event: Event, kind: str, caller: Caller, began: float) -> dict[
         "deleted": False,
         "deleted_at": None,
     }
-    return {**payload, **failure_payload(event)} if event.error else {**payload, "image_id": event.image_id}
+    if isinstance(event, TaskEvent) and event.error:
+        return {**payload, **failure_payload(event, event.step)}
+    return {**payload, "image_id": event.image_id}
 
 
-def failure_payload(event: Event) -> dict[str, Any]:
-    """Return which image, store and step failed, and why."""
-    return {"image_id": event.image_id, "backend": event.store, "step": event.step, "reason": event.error}
+def failure_payload(event: ImageEvent | TaskEvent, step: str | None = None) -> dict[str, Any]:
+    """Return the image, store and *step* that failed, and the reason."""
+    return {"image_id": event.image_id, "backend": event.store, "step": step, "reason": event.error}
 
 
 def _time(moment: datetime | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Tell other programs about images and tasks, in the way of OpenStack Glance."""
+"""Notify other programs about images and tasks, in the way of OpenStack Glance."""
 
 from __future__ import annotations
 
@@ -13,14 +13,9 @@ from urllib.parse import quote
 from pydantic import Field, model_validator
 
 from imageport import Context, Event, Plugin, PluginConfig, hookimpl
+from imageport.events import ImageEvent, ReportEvent, TaskEvent
 from imageport_builtin.jsonl import append_line
-from imageport_builtin.notification_payloads import (
-    IMAGE_EVENTS,
-    TASK_STATUS,
-    failure_payload,
-    image_payload,
-    task_payload,
-)
+from imageport_builtin.notification_payloads import failure_payload, image_payload, task_payload
 
 
 class NotificationsConfig(PluginConfig):
@@ -74,22 +69,23 @@ class Notifications(Plugin[NotificationsConfig]):
     @hookimpl
     def on_progress(self, event: Event, ctx: Context) -> None:
         """Send *event*, if Glance has a notification for it. Raises when file or webhook fail."""
-        # Glance says task.run when the run returns, and only after a success.
-        kind = "task.run" if event.kind == "report" and event.detail["status"] == "success" else event.kind
+        # Glance sends task.run when the run returns, and only after a success.
+        succeeded = isinstance(event, ReportEvent) and event.detail["status"] == "success"
+        kind = "task.run" if succeeded else event.kind
         payload = self._payload(kind, event, ctx)
         disabled = self.config.disabled_notifications
         if payload is None or kind in disabled or kind.partition(".")[0] in disabled:
             return
-        priority = "ERROR" if event.error and kind in IMAGE_EVENTS else "INFO"
+        priority = "ERROR" if isinstance(event, ImageEvent) and event.error else "INFO"
         self._send(_Notification(kind, priority, event, payload), ctx)
 
     def _payload(self, kind: str, event: Event, ctx: Context) -> dict[str, Any] | None:
-        if kind in TASK_STATUS:
+        if isinstance(event, TaskEvent) or (isinstance(event, ReportEvent) and kind == "task.run"):
             self._began = self._began or event.at
             return task_payload(event, kind, ctx.caller, self._began)
-        if kind not in IMAGE_EVENTS or event.record is None:
-            return None
-        return failure_payload(event) if event.error else image_payload(event, event.record)
+        if isinstance(event, ImageEvent):
+            return failure_payload(event) if event.error else image_payload(event)
+        return None
 
     def _send(self, notification: _Notification, ctx: Context) -> None:
         config = self.config

@@ -114,7 +114,7 @@ class ChecksumList:
         ``SourceUnavailable`` when it cannot be read, and what ``ctx.http.get`` and ``ctx.local_files.find`` raise.
         """
         origin = _shown(self.place)
-        path, beside = _paths(ctx.source.uri if ctx.source else None, self.place)
+        path, beside = _paths(ctx.origin.uri if ctx.origin else None, self.place)
         wanted = Wanted(filename, path, beside, algorithm, signed=self.keyring is not None)
         document, signer = _read(self.place, self.limit, ctx), None
         if self.keyring is not None:

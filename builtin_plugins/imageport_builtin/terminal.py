@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from imageport import Event, NoConfig, Plugin, format_size, hookimpl, printable
+from imageport.events import ProgressEvent
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -36,11 +37,11 @@ class _Lane:
     def complete(self) -> bool:
         return self.done == self.total
 
-    def move(self, event: Event) -> None:
-        if (event.done or 0) < self.done:
+    def move(self, event: ProgressEvent) -> None:
+        if event.done < self.done:
             # Something is read once more, or another file is put in staging.
             self.samples.clear()
-        self.done, self.total = event.done or 0, event.total
+        self.done, self.total = event.done, event.total
         self.samples.append((event.at, self.done))
 
     def rate(self) -> float:
@@ -76,30 +77,30 @@ class Terminal(Plugin[NoConfig]):
         match event.kind:
             case "task.processing":
                 self._begin()
-            case "step.start" if event.step:
+            case "step.start":
                 self._lanes.setdefault(event.step, _Lane(event.step))
                 if event.message == "stage":
                     self._source = event.step
-            case "step.end" if event.step and not self._lanes[event.step].samples:
+            case "step.end" if not self._lanes[event.step].samples:
                 # Most steps only prepare a stream: their lane comes back with its first byte.
                 del self._lanes[event.step]
-            case "progress" if event.lane:
+            case "progress":
                 if event.store:
                     self._stores.add(event.store)
                 self._lanes.setdefault(event.lane, _Lane(event.lane)).move(event)
-                self._note_slowest(event, event.lane)
+                self._note_slowest(event)
             case "image.upload" if event.store in self._lanes:
                 self._lanes[event.store].note = "failed" if event.error else "published"
             case "report":
                 self._end()
 
-    def _note_slowest(self, event: Event, lane: str) -> None:
-        if event.store or lane == "digests":
+    def _note_slowest(self, event: ProgressEvent) -> None:
+        if event.store or event.lane == "digests":
             self._is_written = True
             self._slowest = self._in_words(event.waits)
-        elif not self._is_written and lane != "staging":
-            # What tells of itself works on a file, all alone.
-            self._slowest = self._in_words(event.waits or lane)
+        elif not self._is_written and event.lane != "staging":
+            # A step that sends progress of its own works on a file, while no other step runs.
+            self._slowest = self._in_words(event.waits or event.lane)
 
     def _in_words(self, waits: str | None) -> str:
         if waits in (None, self._source):

@@ -1,6 +1,7 @@
 """Import virtual-machine images: read once, checked completely, written to every store at the same time.
 
-Everything a plugin author needs is importable from here and listed in ``__all__``.
+The names for plugins are importable from here and listed in ``__all__``; ``imageport.events`` has the classes of
+events.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         UsageError,
         VerificationFailed,
     )
+    from imageport.events import Event
     from imageport.file_types import FileType, identify
     from imageport.hookspecs import hookimpl
     from imageport.http.network import unwrap_address
@@ -40,15 +42,17 @@ if TYPE_CHECKING:
         inspect_file,
         inspect_head,
     )
-    from imageport.limits import ByteSize, format_size
+    from imageport.limits import ByteSize, Limits, format_size
+    from imageport.partial import PartialSource
     from imageport.plugin import NoConfig, Plugin, PluginConfig
+    from imageport.rules.local_files import LocalFiles
     from imageport.sparse import SparseFile, data_runs, write_sparse
     from imageport.values import (
         RESERVED_PREFIX,
         Caller,
-        Event,
         Image,
         ImageRecord,
+        ImageStatus,
         Location,
         PendingCopy,
         Source,
@@ -75,11 +79,15 @@ __all__ = [
     "ImageData",
     "ImageFormat",
     "ImageRecord",
+    "ImageStatus",
     "ImageportError",
     "InspectionPolicy",
     "LimitExceeded",
+    "Limits",
+    "LocalFiles",
     "Location",
     "NoConfig",
+    "PartialSource",
     "PendingCopy",
     "Piece",
     "Plugin",
@@ -122,7 +130,7 @@ _HOMES = {
     "Chunks": "imageport.buffers",
     "Conflict": "imageport.errors",
     "Context": "imageport.context",
-    "Event": "imageport.values",
+    "Event": "imageport.events",
     "Fault": "imageport.inspection",
     "FileType": "imageport.file_types",
     "FormatInspection": "imageport.inspection",
@@ -132,11 +140,15 @@ _HOMES = {
     "ImageData": "imageport.data",
     "ImageFormat": "imageport.inspection",
     "ImageRecord": "imageport.values",
+    "ImageStatus": "imageport.values",
     "ImageportError": "imageport.errors",
     "InspectionPolicy": "imageport.inspection",
     "LimitExceeded": "imageport.errors",
+    "Limits": "imageport.limits",
+    "LocalFiles": "imageport.rules.local_files",
     "Location": "imageport.values",
     "NoConfig": "imageport.plugin",
+    "PartialSource": "imageport.partial",
     "PendingCopy": "imageport.values",
     "Piece": "imageport.buffers",
     "Plugin": "imageport.plugin",

@@ -1,4 +1,4 @@
-"""What a plugin may touch during an import, and nothing else."""
+"""The services that a plugin may use during an import, and the messages that it may send."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import itertools
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from imageport.limits import Limits, format_size
 from imageport.rules.local_files import LocalFiles
 from imageport.scratch import require_space, space_taken, writing_to
 from imageport.sparse import SparseFile
-from imageport.values import Caller, Event, Location, Source
+from imageport.values import Caller, Location, Source
 
 if TYPE_CHECKING:
     from imageport.http.transport import HttpTransport
@@ -29,18 +28,38 @@ if TYPE_CHECKING:
 _numbers = itertools.count(1)
 
 
+def _ignore(*_: object) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepLink:
+    """The calls that Imageport takes from one step, which it knows by its label.
+
+    Functions, not the objects behind them: those send events of every kind.
+    """
+
+    progress: Callable[[int, int | None], None] = _ignore
+    spooled: Callable[[int, int | None], None] = _ignore
+    check: Callable[[str, bool, str | None, str | None], None] = _ignore
+    source: Callable[[str, str | None], None] = _ignore
+    announce: Callable[[Location], None] = _ignore
+
+
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """The services of one import, as seen by one step (``step`` is its label).
+    """The services of one import for one step (``step`` is its label), and the messages that the step may send.
+
+    A step sends ``progress``, ``check`` and ``source``, and a store announces its copies. All other events are sent by
+    Imageport alone.
 
     ``http`` is the only way to the network: every url, redirect and address is checked there. ``local_files`` is the
-    only way to files that a caller names: they are checked there. ``replicas`` are the
-    copies that exist of the image, the best first. ``staged`` is the file that ``images stage`` put in staging, if
-    there is one. ``partial``, where the pipeline says ``staging: file``, is what the source is spooled to, and what is
-    there of it from an import that was killed. ``inspection`` is what the image has to be, by its user and by the
-    site. ``source`` is where the image comes from, if it is not made here, and ``unchanged`` says that the bytes which
-    reach this step are those that the source offers: no step above has unpacked or converted them. ``log`` is for what
-    an operator should read later; progress goes through ``progress``.
+    only way to files that a caller names: they are checked there. ``replicas`` are the copies of the image, the best
+    first, which ``read_replica`` opens. ``staged`` is the file that ``images stage`` put in staging, or None.
+    ``partial``, where the pipeline has ``staging: file``, is the file that the source is spooled to, with the bytes
+    that an import before, which was killed, has left. ``inspection`` is the policy that the image has to pass.
+    ``origin`` is where the image comes from. ``unchanged`` is true while no step above has unpacked or converted the
+    bytes: they are those that the source offers. ``log`` is for messages that an operator reads later.
     """
 
     caller: Caller
@@ -56,18 +75,13 @@ class Context:
     inspection: InspectionPolicy = field(default_factory=InspectionPolicy)
     local_files: LocalFiles = field(default_factory=LocalFiles)
     partial: PartialSource | None = None
-    source: Source | None = None
+    origin: Source | None = None
     unchanged: bool = True
     work_folder: Path
-    emit: Callable[[Event], None]
     read_replica: Callable[[Location], ImageData]
-    announce_location: Callable[[str, Location], None]
     cancelled: threading.Event = field(default_factory=threading.Event)
-    _movable: list[Path] = field(default_factory=list)
-
-    def for_step(self, label: str) -> Context:
-        """Return this context as another step sees it."""
-        return replace(self, step=label, log=self.log.getChild(label))
+    _link: StepLink = field(default_factory=StepLink, repr=False)
+    _offered: list[Path] = field(default_factory=list)
 
     def work_file(self, suffix: str = "") -> Path:
         """Return a path for a new file in the work folder, which is removed when the import ends."""
@@ -79,35 +93,33 @@ class Context:
             raise Cancelled("the import was interrupted")
 
     def progress(self, done: int, total: int | None = None) -> None:
-        """Tell observers that this step has dealt with *done* bytes of *total*."""
-        self.report("progress", lane=self.step, done=done, total=total)
+        """Report that this step has processed *done* bytes of *total*."""
+        self._link.progress(done, total)
 
     def check(self, name: str, *, passed: bool, digest: str | None = None, signer: str | None = None) -> None:
-        """Record in the report that the verification called *name* was made, and its verdict.
+        """Report that this step has made the verification called *name*, and its verdict.
 
-        *digest* is that of all bytes that this step has seen, as ``sha256:<hexadecimal>``. *signer* names whose
-        trusted signature vouches for these bytes.
+        *digest* is that of all bytes that this step has seen, as ``sha256:<hexadecimal>``. *signer* is the owner of the
+        trusted signature on these bytes.
         """
-        verdict = "passed" if passed else "failed"
-        self.report("check", step=self.step, message=name, verdict=verdict, digest=digest, signer=signer)
+        self._link.check(name, passed, digest, signer)
+
+    def source(self, url: str, *, error: str | None = None) -> None:
+        """For methods: report that the bytes come from *url*, or with *error* why they do not. Pass no secrets."""
+        self._link.source(url, error)
 
     def announce(self, location: Location) -> None:
-        """For stores: say where a copy is about to be written, so that it can be removed after a crash."""
-        self.announce_location(self.step, location)
-
-    def report(self, kind: str, **fields: object) -> None:
-        """Send an event of this import to the observers."""
-        event = Event(kind=kind, at=time.time(), task_id=self.task_id, image_id=self.image_id)
-        self.emit(replace(event, **fields))  # type: ignore[arg-type]
+        """For stores: record where a copy will be written, so that it can be removed after a crash."""
+        self._link.announce(location)
 
     def spool(self, data: ImageData) -> ImageData:
-        """Return *data* as a file that nobody exchanges: in the work folder or staging already, else a new one there.
+        """Return *data* as a file that no other process replaces: in the work folder or staging, or a new one.
 
         A file of the caller is copied too: what was checked must be what is used. Zeros become holes. Raises
         ``TransformFailed`` where the pipeline allows streaming only, ``LimitExceeded`` at the image size cap and when
         the disk is full, and whatever the stream raises. What is known not to fit is not begun.
         """
-        if data.path is not None and self.owns(data.path):
+        if data.path is not None and self.is_private(data.path):
             return data
         if self.stream_only:
             raise TransformFailed(
@@ -116,7 +128,7 @@ class Context:
             )
         self.require_below_cap(data.size)
         if data.size is not None:
-            # The zeros in a stream do not show before they come; those of a file are told by its holes.
+            # The zeros in a stream are not known before they come; those of a file are its holes.
             needed = data.size if data.path is None else space_taken(data.path)
             require_space(self.work_folder, needed)
         path = self.work_file(".spool")
@@ -127,10 +139,10 @@ class Context:
             for piece in self.capped(data.chunks()):
                 with writing_to(self.work_folder):
                     file.write(piece)
-                self.report("progress", lane="staging", done=file.length, total=data.size)
+                self._link.spooled(file.length, data.size)
             with writing_to(self.work_folder):
                 file.finish()
-            self.report("progress", lane="staging", done=file.length, total=file.length)
+            self._link.spooled(file.length, file.length)
         except BaseException:
             path.unlink()
             raise
@@ -138,24 +150,20 @@ class Context:
             os.close(descriptor)
         return ImageData.from_file(path, verified=data.verified)
 
-    def claim(self, path: Path) -> bool:
-        """For stores: say whether the file at *path*, the ``twin`` of the data, is theirs to move away.
+    def take_file(self, path: Path) -> bool:
+        """For stores: return whether the store may move the file at *path*, the ``twin`` of the data, away.
 
-        It is when it is scratch data that nobody needs under its name any more; the first store that asks gets it, and
-        has to remove it with the copy.
+        It may when the file is scratch data that is not needed under its name any more. The first store that asks gets
+        it, and has to remove it with the copy.
         """
         try:
-            self._movable.remove(path)
+            self._offered.remove(path)
         except ValueError:
             return False
         return True
 
-    def giving_away(self, path: Path) -> Context:
-        """Return this context, in which a store may have the scratch file at *path*."""
-        return replace(self, _movable=[path])
-
-    def owns(self, path: Path) -> bool:
-        """Say whether *path* is in the work folder or in staging, where nobody exchanges it during the import."""
+    def is_private(self, path: Path) -> bool:
+        """Return whether *path* is in the work folder or in staging, where no other process replaces it."""
         return path == self.staged or path.resolve().is_relative_to(self.work_folder.resolve())
 
     def capped(self, chunks: Chunks) -> Chunks:

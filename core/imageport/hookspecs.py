@@ -29,7 +29,8 @@ import pluggy
 if TYPE_CHECKING:
     from imageport.context import Context
     from imageport.data import ImageData
-    from imageport.values import Event, Image, ImageRecord, Location, PendingCopy, Source
+    from imageport.events import Event
+    from imageport.values import Image, ImageRecord, Location, PendingCopy, Source
 
 NAMESPACE = "imageport"
 
@@ -117,6 +118,6 @@ class ImportHooks:
         happened, one call at a time, in a thread of its own: nobody waits for an observer while the import runs. One
         that is far behind misses events ``progress``, and no others. The end of an import waits ten seconds for all
         of them together; what is not heard by then is lost, and the log says whose. After three failures an
-        observer is not called again. The events are those of :class:`~imageport.Event`.
+        observer is not called again. The events are those of ``imageport.events``.
         Example: ``if event.kind == "task.failure": print(event.error)``.
         """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -84,9 +85,10 @@ class PartialSource:
             with self.path.open("rb", buffering=0) as file:
                 yield from descriptor_chunks(file.fileno())
 
-    def fill(self, data: ImageData, ctx: Context) -> ImageData:
+    def fill(self, data: ImageData, ctx: Context, progress: Callable[[int, int | None], None]) -> ImageData:
         """Write the rest of *data*, which begins with what is here from before, and return the file.
 
+        *progress* is called with the bytes that are in the file, and their number in the end if it is known.
         Raises ``LimitExceeded`` at the image size cap and when the disk is full, and whatever the stream raises.
         """
         ctx.require_below_cap(data.size)
@@ -105,10 +107,10 @@ class PartialSource:
                 with writing_to(self.path.parent):
                     file.write(memoryview(piece)[known:] if known else piece)
                     self._sync(descriptor, file)
-                ctx.report("progress", lane="staging", done=position, total=data.size)
+                progress(position, data.size)
             with writing_to(self.path.parent):
                 file.finish()
-            ctx.report("progress", lane="staging", done=position, total=position)
+            progress(position, position)
         finally:
             os.close(descriptor)
         return ImageData.from_file(self.path, verified=data.verified)

@@ -60,9 +60,13 @@ class Plugin(Generic[ConfigT]):
     #: Programs that must be on the PATH.
     binaries: ClassVar[tuple[str, ...]] = ()
 
-    #: For import methods: the statuses of an image from which this method may start. ``{"active"}`` is a method
-    #: that copies the stored bytes of an image to further stores: no steps run and the record does not change.
+    #: For import methods: the statuses of an image from which this method may start.
     starts_from: ClassVar[frozenset[ImageStatus]] = frozenset({"queued"})
+
+    #: For import methods: whether this method copies the stored bytes of an active image to further stores. Then no
+    #: steps run, the record does not change, and ``starts_from`` is ``{"active"}``. The bytes of an active image never
+    #: change, so no other method starts from it.
+    copies: ClassVar[bool] = False
 
     #: For import methods: how often ``stage`` may be called in one import. It is called again, before anything is
     #: published, when the bytes have broken off or had another digest than they should (errors with ``retry``), and

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from imageport.data import ImageData
 
+#: Statuses of an image, as in Glance.
 ImageStatus = Literal[
     "queued", "saving", "uploading", "importing", "active", "deactivated", "pending_delete", "deleted"
 ]
@@ -182,67 +183,3 @@ class Written:
     def discard(self) -> None:
         """Remove every trace of the copy."""
         self.on_discard()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """Something that happened during an import; what observers receive.
-
-    ``kind`` is one of
-
-    * ``task.create``, ``task.processing``, ``task.success``, ``task.failure``: the life of the task;
-    * ``image.update``, ``image.prepare``, ``image.upload``, ``image.activate``: what Glance notifies, with ``record``;
-      ``error`` is set when it failed;
-    * ``image.create`` when an import makes a record; and, outside of imports, ``image.create``, ``image.update``,
-      ``image.delete`` by ``images create``, ``set``, ``stage`` and ``delete``: only the observers of the site file hear
-      of these;
-    * ``step.start``, ``step.end``: a hook of a step was called;
-    * ``progress``: ``lane`` moved to ``done`` bytes of ``total`` (None when unknown);
-    * ``check``: a verification named in ``message`` ended with ``verdict``; ``digest`` is that of the bytes which it
-      has seen, and ``signer`` whose trusted signature vouches for them, if there is one;
-    * ``source``: the bytes come from the url in ``message``; with ``error``, why they did not come from there, and
-      another place or try has to do;
-    * ``report``: the import is over and ``detail`` is the report.
-
-    ``at`` is seconds since the epoch. ``lane`` says whose bytes are counted: the label of a step, the id of a
-    store, ``staging``, or ``digests`` for those that no step makes. ``waits`` names what slowed the data down most
-    since the last event: a step (the first is the source), a store, a digest or ``inspection``, or None.
-    """
-
-    kind: str
-    at: float
-    task_id: str = ""
-    image_id: str = ""
-    step: str | None = None
-    store: str | None = None
-    lane: str | None = None
-    done: int | None = None
-    total: int | None = None
-    waits: str | None = None
-    message: str = ""
-    verdict: str | None = None
-    digest: str | None = None
-    signer: str | None = None
-    error: str | None = None
-    record: ImageRecord | None = None
-    detail: Mapping[str, Any] = field(default_factory=_no_properties)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the event as plain values, ready for JSON; ``type`` is its kind, ``at`` is in ISO 8601.
-
-        Fields without a value are left out. The event ``report`` is the report itself.
-        """
-        if self.kind == "report":
-            return dict(self.detail)
-        plain: dict[str, Any] = {
-            "type": self.kind,
-            "at": datetime.fromtimestamp(self.at, UTC).isoformat(timespec="milliseconds"),
-        }
-        for item in fields(self):
-            if item.name not in ("kind", "at") and (value := getattr(self, item.name)) not in (None, "", {}):
-                plain[item.name] = value
-        if self.record is not None:
-            plain["record"] = self.record.as_dict()
-        if self.detail:
-            plain["detail"] = dict(self.detail)
-        return plain

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import logging
+import dataclasses
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, get_args, get_type_hints
+
+from tests.context import make_host, unused
 
 from imageport import Caller, Context, Event, HttpTransport, ImageRecord
 from imageport.http.network import NetworkRules
+from imageport.importing.context_factory import HostContext
 from imageport.limits import Limits
 
 RECORD = ImageRecord(
@@ -24,35 +27,59 @@ RECORD = ImageRecord(
 )
 
 
-def context(folder: Path, *, networks: Sequence[str] = ()) -> Context:
-    """Return a context whose transport is the real one."""
-
-    def never(*_: object) -> NoReturn:
-        raise AssertionError("an observer has no use for this")
-
+def host(folder: Path, *, networks: Sequence[str] = ()) -> HostContext:
+    """Return the context of an import whose transport is the real one."""
     limits = Limits()
     cancelled = threading.Event()
-    return Context(
+    http = HttpTransport(
+        rules=NetworkRules.model_validate({"allow_networks": list(networks)}),
+        limits=limits,
+        validate=lambda _url, _page: None,
+        cancelled=cancelled,
+    )
+    return make_host(
+        folder,
         caller=Caller(user="tester"),
         image_id="3f4a",
         task_id="t1",
-        step="observer",
         limits=limits,
-        http=HttpTransport(
-            rules=NetworkRules.model_validate({"allow_networks": list(networks)}),
-            limits=limits,
-            validate=lambda _url, _page: None,
-            cancelled=cancelled,
-        ),
-        log=logging.getLogger("test"),
-        work_folder=folder,
-        emit=never,
-        read_replica=never,
-        announce_location=never,
+        http=http,
+        emit=unused,
         cancelled=cancelled,
     )
 
 
+def context(folder: Path, *, networks: Sequence[str] = ()) -> Context:
+    """Return the context of an observer."""
+    return host(folder, networks=networks).for_step("observer")
+
+
+_CLASSES: dict[str, Any] = {
+    kind: event_class
+    for event_class in get_args(Event)
+    for kind in get_args(get_type_hints(event_class)["kind"])
+}
+
+#: Values of the fields that some events cannot do without.
+_USUAL: dict[str, Any] = {
+    "record": RECORD,
+    "step": "convert",
+    "message": "transform",
+    "lane": "convert",
+    "done": 0,
+    "verdict": "passed",
+    "detail": {},
+}
+
+
 def event(kind: str, at: float = 1_700_000_000.0, **fields: Any) -> Event:
     """Return an event of one import."""
-    return Event(kind=kind, at=at, task_id="t1", image_id="3f4a", **fields)
+    event_class = _CLASSES[kind]
+    needed = {
+        item.name
+        for item in dataclasses.fields(event_class)
+        if item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+    }
+    usual = {name: value for name, value in _USUAL.items() if name in needed}
+    made: Event = event_class(kind=kind, at=at, task_id="t1", image_id="3f4a", **{**usual, **fields})
+    return made

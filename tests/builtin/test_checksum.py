@@ -13,7 +13,6 @@ from tests.transport.harness import make_context, make_transport
 
 from imageport import (
     Context,
-    Event,
     Image,
     ImageData,
     ImageRecord,
@@ -138,12 +137,12 @@ def test_published_lists_are_understood(notation: str) -> None:
 
 
 @pytest.fixture
-def events() -> list[Event]:
+def events() -> list[Any]:
     return []
 
 
 @pytest.fixture
-def ctx(tmp_path: Path, events: list[Event]) -> Context:
+def ctx(tmp_path: Path, events: list[Any]) -> Context:
     return make_context(make_transport(), tmp_path, events)
 
 
@@ -156,7 +155,7 @@ def stream(body: bytes = BODY) -> ImageData:
 
 
 @pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha256", "sha512", "sha3_256", "blake2b"])
-def test_the_right_digest_of_any_algorithm_passes(ctx: Context, events: list[Event], algorithm: str) -> None:
+def test_the_right_digest_of_any_algorithm_passes(ctx: Context, events: list[Any], algorithm: str) -> None:
     expected = f"{algorithm}:{hashlib.new(algorithm, BODY).hexdigest()}"
     image = transform(stream(), ctx, expected=expected)
     assert image.data.size == len(BODY)
@@ -169,7 +168,7 @@ def test_the_right_digest_of_any_algorithm_passes(ctx: Context, events: list[Eve
 
 @pytest.mark.parametrize("changed", [BODY + b"x", BODY[:-1], b"", b"y" + BODY[1:]])
 def test_any_other_bytes_fail_after_the_last_one_and_name_both_values(
-    ctx: Context, events: list[Event], changed: bytes
+    ctx: Context, events: list[Any], changed: bytes
 ) -> None:
     expected, found = (hashlib.sha512(body).hexdigest() for body in (BODY, changed))
     image = transform(stream(changed), ctx, expected=f"sha512:{expected}")

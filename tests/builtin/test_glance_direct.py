@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import subprocess
 import sys
@@ -10,47 +9,29 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
+from tests.context import make_context
 
 from imageport import (
     CHUNK_SIZE,
-    Caller,
     Cancelled,
     Context,
-    HttpTransport,
     ImageData,
     ImageRecord,
     NoConfig,
     Source,
     SourceUnavailable,
 )
-from imageport.limits import Limits
 from imageport_builtin.glance_direct import GlanceDirect
 
 CONTENT = os.urandom(2_500_000)
 
 
-def _unused(*_: object) -> Any:
-    raise AssertionError("reading has no use for this")
-
-
 @pytest.fixture
 def ctx(tmp_path: Path) -> Context:
-    return Context(
-        caller=Caller(user="alice"),
-        image_id="image",
-        task_id="task",
-        step="glance-direct",
-        limits=Limits(),
-        http=cast("HttpTransport", None),
-        log=logging.getLogger("imageport.test"),
-        work_folder=tmp_path,
-        emit=_unused,
-        read_replica=_unused,
-        announce_location=_unused,
-    )
+    return make_context(tmp_path, step="glance-direct", image_id="image")
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from tests.transport.harness import make_context, make_transport
 
 from imageport import (
     Context,
-    Event,
     Image,
     ImageData,
     ImageRecord,
@@ -111,12 +110,12 @@ def glance(http_server: HttpServer) -> HttpServer:
 
 
 @pytest.fixture
-def events() -> list[Event]:
+def events() -> list[Any]:
     return []
 
 
 @pytest.fixture
-def ctx(tmp_path: Path, events: list[Event]) -> Iterator[Context]:
+def ctx(tmp_path: Path, events: list[Any]) -> Iterator[Context]:
     transport = make_transport()
     yield make_context(transport, tmp_path, events)
     transport.close()
@@ -404,7 +403,7 @@ def test_another_number_of_bytes_than_the_size_fails(
     ids=["sha512", "unknown", "none"],
 )
 def test_bytes_that_differ_from_the_digest_fail_and_both_values_are_named(
-    glance: HttpServer, ctx: Context, events: list[Event], digests: dict[str, Any], algorithm: str
+    glance: HttpServer, ctx: Context, events: list[Any], digests: dict[str, Any], algorithm: str
 ) -> None:
     """Scenario 108."""
     other = BODY[::-1]

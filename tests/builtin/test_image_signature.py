@@ -4,7 +4,7 @@ import base64
 import gzip
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
-from tests.builtin.observer_bench import context
 from tests.cli.command_line import CommandLine
+from tests.context import make_context
 
 from imageport import Image, ImageData, ImageRecord, UsageError, VerificationFailed
 from imageport_builtin.image_signature import (
@@ -110,7 +110,7 @@ def verify(
     step = ImageSignature(ImageSignatureConfig(certificates=folder, required=required))
     pieces = [body[: len(body) // 2], body[len(body) // 2 :]]
     image = Image(ImageRecord(id="3f4a", properties=properties), ImageData.from_chunks(lambda: iter(pieces)))
-    ctx = replace(context(folder), emit=lambda _event: None)
+    ctx = make_context(folder)
     changed = step.transform(image, ctx) or image
     return b"".join(changed.data.chunks())
 
@@ -210,7 +210,7 @@ def test_a_property_that_cannot_be_used_is_named_before_any_byte_is_read(
     step = ImageSignature(ImageSignatureConfig(certificates=folder))
     record = ImageRecord(id="3f4a", properties=rsa_signer.signed() | {name: value})
     with pytest.raises(VerificationFailed, match=message) as caught:
-        step.transform(Image(record, ImageData.from_chunks(_unread)), context(folder))
+        step.transform(Image(record, ImageData.from_chunks(_unread)), make_context(folder))
     assert caught.value.hint
 
 

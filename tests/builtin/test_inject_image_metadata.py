@@ -1,22 +1,17 @@
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from tests.context import make_context, unused
 
-from imageport import Caller, Context, HttpTransport, Image, ImageData, ImageRecord
-from imageport.limits import Limits
+from imageport import Caller, Image, ImageData, ImageRecord
 from imageport_builtin.inject_image_metadata import InjectImageMetadata, InjectImageMetadataConfig
 
 Inject = Callable[..., Image | None]
-
-
-def unused(*_: object) -> Any:
-    raise AssertionError("this step looks at the record only")
 
 
 @pytest.fixture
@@ -24,18 +19,8 @@ def inject(tmp_path: Path) -> Inject:
     """Run the step on an image with the property p1, for a caller with some roles."""
 
     def run(*roles: str, **options: Any) -> Image | None:
-        ctx = Context(
-            caller=Caller(user="alice", roles=frozenset(roles)),
-            image_id="image-1",
-            task_id="task-1",
-            step="inject",
-            limits=Limits(),
-            http=cast("HttpTransport", None),
-            log=logging.getLogger("imageport.test"),
-            work_folder=tmp_path,
-            emit=unused,
-            read_replica=unused,
-            announce_location=unused,
+        ctx = make_context(
+            tmp_path, step="inject", caller=Caller(user="alice", roles=frozenset(roles)), emit=unused
         )
         record = ImageRecord(id="image-1", properties={"p1": "of the user", "p3": "kept"})
         image = Image(record, ImageData.from_chunks(unused))

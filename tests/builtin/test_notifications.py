@@ -158,7 +158,7 @@ def test_types_are_left_out_by_exact_name_or_first_part(
 ) -> None:
     observer = _observer(path, disabled_notifications=disabled)
     for kind in ("task.create", "image.prepare", "image.upload"):
-        observer.on_progress(event(kind, store="a", record=RECORD), context(tmp_path))
+        observer.on_progress(event(kind, store="a"), context(tmp_path))
     assert [told["event_type"] for told in _told(path)] == left
 
 

@@ -72,6 +72,7 @@ ACME = """
         '''Copy images that are active.'''
 
         starts_from = frozenset({"active"})
+        copies = True
 
         @hookimpl
         def stage(self, source): ...

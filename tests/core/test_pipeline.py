@@ -335,7 +335,7 @@ def test_steps_in_the_wrong_order_are_told_once(refusal: Refusal) -> None:
 
 def test_steps_below_a_method_that_copies_are_a_mistake(refusal: Refusal, load: Load) -> None:
     text = "name: p\nsource: {use: acme-copy}\n" + STORE
-    assert load(text).source.plugin_class.starts_from == {"active"}
+    assert load(text).source.plugin_class.copies
     assert refusal(text + "steps: [{use: acme-check}]\n") == [
         "4:1: steps: 'acme-copy' copies the stored bytes as they are, so no steps run: remove them"
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import logging
 import os
 import resource
 import sys
@@ -12,14 +11,13 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
 from unittest.mock import patch
 
+from tests.context import make_context
 from tests.fuzz.case import Outcome
 
 from imageport import (
     CHUNK_SIZE,
-    Caller,
     Chunks,
     Context,
     Image,
@@ -115,19 +113,4 @@ def _decode_in_fork(archive: str, task: Mapping[str, object], job: Job) -> Chunk
 
 @functools.cache
 def _context(folder: Path) -> Context:
-    def nothing(*_: Any) -> NoReturn:
-        raise AssertionError("decompression needs no network and no stores")
-
-    return Context(
-        caller=Caller(user="fuzzer"),
-        image_id=_ID,
-        task_id="task",
-        step="image_decompression",
-        limits=_LIMITS,
-        http=None,  # type: ignore[arg-type]
-        log=logging.getLogger("imageport.fuzz"),
-        work_folder=folder,
-        emit=lambda event: None,
-        read_replica=nothing,
-        announce_location=nothing,
-    )
+    return make_context(folder, step="image_decompression", image_id=_ID, limits=_LIMITS)

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.builtin.observer_bench import context, event
+from tests.builtin.observer_bench import event, host
 from tests.cli.command_line import CommandLine
 from tests.runner.desk import Bytes, Desk, Listener, Shelf
 
 from imageport import Context, Event, NoConfig, Plugin, hookimpl
+from imageport.events import ProgressEvent
 from imageport.importing.observing import BACKLOG, STRIKES, Observers
 from imageport.plugins.binding import BoundStep
 
@@ -67,7 +68,7 @@ def test_everybody_has_heard_everything_in_order_when_observers_are_closed(tmp_p
     observers = Observers([_bound(f"listener {number}", one) for number, one in enumerate(listeners)])
     sent = [event("check", message=str(number)) for number in range(500)]
     for one in sent:
-        observers.emit(one, context(tmp_path))
+        observers.emit(one, host(tmp_path))
     observers.close()
     assert [listener.events for listener in listeners] == [sent, sent]
 
@@ -78,7 +79,7 @@ def test_events_of_many_threads_reach_all_observers_in_one_order(tmp_path: Path)
 
     def send(name: int) -> None:
         for number in range(200):
-            observers.emit(event("check", message=f"{name} {number}"), context(tmp_path))
+            observers.emit(event("check", message=f"{name} {number}"), host(tmp_path))
 
     threads = [threading.Thread(target=send, args=(name,)) for name in range(4)]
     for thread in threads:
@@ -107,7 +108,7 @@ def test_an_observer_that_never_returns_holds_up_nobody_and_is_named(
     listener = Attentive()
     observers = Observers([_bound("listener", listener), _bound("stuck", Stuck(release))], patience=0.5)
     for kind in ("task.create", "task.success", "report"):
-        observers.emit(event(kind), context(tmp_path))
+        observers.emit(event(kind), host(tmp_path))
     assert over.wait(30)
     observers.close()
     assert [one.kind for one in listener.events] == ["task.create", "task.success", "report"]
@@ -122,7 +123,7 @@ def test_what_an_observer_did_not_hear_in_time_it_never_hears(
     step = _bound("stuck", stuck)
     observers = Observers([step], patience=0.05)
     for kind in ("task.create", "task.success"):
-        observers.emit(event(kind), context(tmp_path))
+        observers.emit(event(kind), host(tmp_path))
     stuck.entered.wait(30)
     observers.close()
     thread = next(one for one in threading.enumerate() if one.name == "observer stuck")
@@ -136,12 +137,12 @@ def test_news_of_progress_is_dropped_for_an_observer_that_is_far_behind_and_noth
 ) -> None:
     stuck = Stuck(release)
     observers = Observers([_bound("stuck", stuck)])
-    observers.emit(event("task.create"), context(tmp_path))
+    observers.emit(event("task.create"), host(tmp_path))
     stuck.entered.wait(30)
     for number in range(10 * BACKLOG):
-        observers.emit(_progress(number, at=1000.0 + number), context(tmp_path))
+        observers.emit(_progress(number, at=1000.0 + number), host(tmp_path))
     for number in range(2 * BACKLOG):
-        observers.emit(event("check", message=str(number)), context(tmp_path))
+        observers.emit(event("check", message=str(number)), host(tmp_path))
     release.set()
     observers.close()
     kinds = [one.kind for one in stuck.heard]
@@ -153,18 +154,19 @@ def test_progress_of_a_lane_is_told_a_few_times_a_second(tmp_path: Path) -> None
     listener = Listener()
     observers = Observers([_bound("listener", listener)])
     for number in range(100):
-        observers.emit(_progress(number, at=1000.0 + number / 100), context(tmp_path))
-    observers.emit(event("progress", at=1001.0, lane="one", done=7, total=7), context(tmp_path))
+        observers.emit(_progress(number, at=1000.0 + number / 100), host(tmp_path))
+    observers.emit(event("progress", at=1001.0, lane="one", done=7, total=7), host(tmp_path))
     observers.close()
     assert 5 <= len(listener.events) <= 7
-    assert listener.events[-1].done == 7
+    assert isinstance(last := listener.events[-1], ProgressEvent)
+    assert last.done == 7
 
 
 def test_a_lane_that_is_complete_is_told_so_at_once_and_no_more_often_than_others(tmp_path: Path) -> None:
     listener = Listener()
     observers = Observers([_bound("listener", listener)])
     for done, at in ((10**9 - 1, 100.0), (10**9, 100.01), (10**9, 100.06), (10**9, 100.11), (10**9, 100.22)):
-        observers.emit(_progress(done, at), context(tmp_path))
+        observers.emit(_progress(done, at), host(tmp_path))
     observers.close()
     assert [heard.at for heard in listener.events] == [100.0, 100.01, 100.22]
 
@@ -178,7 +180,7 @@ def test_an_observer_that_raises_is_muted_after_three_strikes(
     raising = Raising(error)
     observers = Observers([_bound("raising", raising)])
     for _ in range(10):
-        observers.emit(event("task.create"), context(tmp_path))
+        observers.emit(event("task.create"), host(tmp_path))
     observers.close()
     assert raising.calls == STRIKES
     assert [message.endswith("it is not called again") for message in caplog.messages] == [False, False, True]
@@ -196,7 +198,7 @@ def test_an_observer_knows_its_own_name(tmp_path: Path) -> None:
 
     named = Named(NoConfig())
     observers = Observers([_bound("mine", named)])
-    observers.emit(event("task.create"), context(tmp_path))
+    observers.emit(event("task.create"), host(tmp_path))
     observers.close()
     assert named.step == "mine"
 
@@ -204,9 +206,9 @@ def test_an_observer_knows_its_own_name(tmp_path: Path) -> None:
 def test_events_after_the_end_are_for_nobody(tmp_path: Path) -> None:
     listener = Listener()
     observers = Observers([_bound("listener", listener)])
-    observers.emit(event("report"), context(tmp_path))
+    observers.emit(event("report"), host(tmp_path))
     observers.close()
-    observers.emit(event("progress"), context(tmp_path))
+    observers.emit(event("progress"), host(tmp_path))
     assert [one.kind for one in listener.events] == ["report"]
 
 

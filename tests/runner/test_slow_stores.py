@@ -14,6 +14,7 @@ from tests.runner.desk import Bytes, Desk, Shelf
 from imageport import Context, Image, Location, PendingCopy, Written, hookimpl
 from imageport.buffers import CHUNK_SIZE
 from imageport.errors import ExitCode
+from imageport.events import ImageEvent, TaskEvent
 from imageport.importing.report import Report
 
 CONTENT = [bytes([number + 1]) * CHUNK_SIZE for number in range(30)]
@@ -166,9 +167,9 @@ def test_once_a_needed_store_has_failed_no_other_is_begun(desk: Desk) -> None:
 def _summary(desk: Desk, report: Report) -> dict[str, Any]:
     assert report.image is not None
     told = [
-        (event.kind, event.store, event.record and event.record.status)
+        (event.kind, event.store, isinstance(event, ImageEvent) and event.record.status)
         for event in desk.listener.events
-        if event.kind.startswith(("image.", "task."))
+        if isinstance(event, ImageEvent | TaskEvent)
     ]
     return {
         "status": report.status,

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import stat
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.context import make_context
 
-from imageport import Caller, Context, Image, ImageData, ImageRecord, Location, StoreFailed
-from imageport.http.network import NetworkRules
-from imageport.http.transport import HttpTransport
-from imageport.limits import Limits
+from imageport import Context, Image, ImageData, ImageRecord, Location, StoreFailed
 from imageport_builtin.file_store import FileStore, FileStoreConfig
 
 RECORD = ImageRecord(id="8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a01")
@@ -27,24 +22,7 @@ CONTENT = os.urandom(2_500_000)
 
 @pytest.fixture
 def ctx(tmp_path: Path) -> Context:
-    cancelled = threading.Event()
-    limits = Limits()
-    return Context(
-        caller=Caller(user="tester"),
-        image_id=RECORD.id,
-        task_id="task",
-        step="store",
-        limits=limits,
-        http=HttpTransport(
-            rules=NetworkRules(), limits=limits, validate=lambda url, page: None, cancelled=cancelled
-        ),
-        log=logging.getLogger("test"),
-        work_folder=tmp_path,
-        emit=lambda event: None,
-        read_replica=lambda location: ImageData.from_chunks(lambda: iter(())),
-        announce_location=lambda step, location: None,
-        cancelled=cancelled,
-    )
+    return make_context(tmp_path, step="store", image_id=RECORD.id, announce_location=lambda *_: None)
 
 
 @pytest.fixture
@@ -176,13 +154,13 @@ def test_deleting_a_copy_leaves_another_one_that_is_being_written(store: FileSto
     assert path.read_bytes() == CONTENT
 
 
-def test_a_copy_is_announced_with_all_it_takes_to_delete_it(store: FileStore, ctx: Context) -> None:
-    announced: list[Location] = []
-    watching = replace(ctx, announce_location=lambda step, location: announced.append(location))
+def test_a_copy_is_announced_with_all_it_takes_to_delete_it(store: FileStore, tmp_path: Path) -> None:
+    announced: list[tuple[str, Location]] = []
+    watching = make_context(tmp_path, step="fast", announce_location=lambda *call: announced.append(call))
     copy = store.store_write(_image(CONTENT), watching)
     copy.publish()
-    assert announced == [copy.location]
-    store.store_delete(announced[0])
+    assert announced == [("fast", copy.location)]
+    store.store_delete(copy.location)
     assert list(store.config.directory.iterdir()) == []
 
 

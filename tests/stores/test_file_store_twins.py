@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from tests.context import make_context
+from tests.context import make_host
 
 from imageport import Context, Image, ImageData, ImageRecord, PendingCopy, StoreFailed
+from imageport.importing.context_factory import HostContext
 from imageport_builtin.file_store import FileStore, FileStoreConfig
 
 CONTENT = os.urandom(9_000_000)
@@ -23,7 +24,7 @@ class Scene:
     """Scratch data, stores beside it, and the context of an import."""
 
     folder: Path
-    ctx: Context
+    host: HostContext
 
     def store(self, name: str) -> FileStore:
         return FileStore(FileStoreConfig(directory=self.folder / name))
@@ -34,11 +35,11 @@ class Scene:
         return path
 
     def give(self, path: Path) -> Context:
-        return self.ctx.giving_away(path)
+        return self.host.offer_file(path).for_step("store")
 
 
 def _scene(folder: Path) -> Scene:
-    return Scene(folder, make_context(folder, announce_location=lambda step, location: None))
+    return Scene(folder, make_host(folder, announce_location=lambda step, location: None))
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ def test_a_moved_file_is_known_to_the_store_when_the_import_dies(scene: Scene) -
 def test_what_nobody_gives_away_stays_where_it_is(scene: Scene) -> None:
     theirs = scene.file("theirs")
     store = scene.store("one")
-    _published(store, store.store_write(_image(theirs), scene.ctx))
+    _published(store, store.store_write(_image(theirs), scene.host.for_step("store")))
     assert theirs.read_bytes() == CONTENT
 
 
@@ -142,7 +143,7 @@ def test_a_stored_copy_is_cloned_where_the_file_system_can(cloning: Scene) -> No
     os.sync()
     before = os.statvfs(cloning.folder).f_bfree
     store = cloning.store("one")
-    path = _published(store, store.store_write(_image(original), cloning.ctx))
+    path = _published(store, store.store_write(_image(original), cloning.host.for_step("store")))
     taken = (before - os.statvfs(cloning.folder).f_bfree) * os.statvfs(cloning.folder).f_frsize
     assert taken < len(CONTENT) / 2
     with original.open("r+b") as file:
@@ -162,5 +163,5 @@ def test_a_clone_of_a_file_that_is_written_to_meanwhile_is_refused(cloning: Scen
     image = _image(None)
     data = ImageData(chunks, size=len(CONTENT), twin=original)
     with pytest.raises(StoreFailed, match="was written to"):
-        cloning.store("two").store_write(replace(image, data=data), cloning.ctx)
+        cloning.store("two").store_write(replace(image, data=data), cloning.host.for_step("store"))
     assert list((cloning.folder / "two").iterdir()) == []

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from imageport import Caller, Context, Event, ImageData, Location
+from tests import context
+
+from imageport import Caller, Context, Event
 from imageport.http.transport import HttpTransport, NetworkRules
 from imageport.limits import Limits
 
@@ -55,19 +56,12 @@ def make_context(
 ) -> Context:
     """Return the context of an import whose events go to *events*."""
 
-    def no_replica(location: Location) -> ImageData:
-        raise AssertionError("there is no replica")
-
-    return Context(
+    return context.make_context(
+        work_folder,
         caller=Caller(user="somebody"),
         image_id="6a0d5f0e-1c9e-4a5b-9a3c-000000000001",
-        task_id="task",
-        step="step",
         limits=limits or Limits(),
         http=transport,
-        log=logging.getLogger("tests.plugin"),
-        work_folder=work_folder,
         emit=events.append,
-        read_replica=no_replica,
         announce_location=lambda label, location: None,
     )

@@ -11,7 +11,7 @@ import pytest
 from imageport import Location, NoConfig, Plugin, hookimpl
 from imageport.catalog import Catalog, Lease
 from imageport.configuration.site import Site
-from imageport.context import Context
+from imageport.importing.context_factory import HostContext
 from imageport.importing.recovery import recover_dead_import, remove_copies, remove_copy
 from imageport.importing.staging import Staging
 from imageport.importing.stores import Stores
@@ -56,7 +56,7 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
 
 
 @pytest.fixture
-def ctx(site: Site) -> Iterator[Context]:
+def ctx(site: Site) -> Iterator[HostContext]:
     with maintenance_context(site) as context:
         yield context
 
@@ -85,7 +85,7 @@ def published_by_the_next(catalog: Catalog, begin: Callable[[float], Lease]) -> 
 
 
 def test_a_slow_roll_back_leaves_alone_what_the_next_import_published(
-    catalog: Catalog, site: Site, ctx: Context, begin: Callable[[float], Lease]
+    catalog: Catalog, site: Site, ctx: HostContext, begin: Callable[[float], Lease]
 ) -> None:
     robbed = begin(-1)
     for location in (SLOW, FAST):
@@ -107,7 +107,7 @@ def test_a_slow_roll_back_leaves_alone_what_the_next_import_published(
 
 
 def test_gc_leaves_alone_what_an_import_published_while_it_was_at_work(
-    catalog: Catalog, ctx: Context, begin: Callable[[float], Lease]
+    catalog: Catalog, ctx: HostContext, begin: Callable[[float], Lease]
 ) -> None:
     failed = begin(60)
     for location in (SLOW, FAST):
@@ -123,7 +123,7 @@ def test_gc_leaves_alone_what_an_import_published_while_it_was_at_work(
 
 
 def test_whatever_a_store_raises_the_other_copies_are_removed(
-    catalog: Catalog, ctx: Context, begin: Callable[[float], Lease]
+    catalog: Catalog, ctx: HostContext, begin: Callable[[float], Lease]
 ) -> None:
     failed = begin(60)
     for url in ("json", SLOW.url, FAST.url):
@@ -137,7 +137,7 @@ def test_whatever_a_store_raises_the_other_copies_are_removed(
 
 
 def test_a_dead_import_takes_from_staging_only_what_was_its_own(
-    catalog: Catalog, site: Site, ctx: Context, begin: Callable[[float], Lease]
+    catalog: Catalog, site: Site, ctx: HostContext, begin: Callable[[float], Lease]
 ) -> None:
     dead = begin(-1)
     staging = Staging(site.staging.directory)

@@ -170,6 +170,7 @@ def create_image(  # noqa: PLR0917 - the options of a command are its parameters
     json: Json = False,
 ) -> None:
     """Make a record without data, to be imported into later."""
+    from imageport.events import ImageEvent
     from imageport.upkeep.records import create_record
     from imageport.upkeep.telling import telling_context
 
@@ -187,7 +188,7 @@ def create_image(  # noqa: PLR0917 - the options of a command are its parameters
     access = session.access(user, project, roles)
     with telling_context(session.site, session.catalogue, access.caller) as context:
         record = create_record(access, properties=pairs("--property", properties or ()), **fields)
-        context.report("image.create", image_id=record.id, record=record)
+        context.send(ImageEvent(kind="image.create", image_id=record.id, record=record))
     _show(access.shown(record), json=json)
 
 
@@ -217,6 +218,7 @@ def set_image(  # noqa: PLR0917 - the options of a command are its parameters
     json: Json = False,
 ) -> None:
     """Change fields and properties of an image. Its formats can change only while it is queued."""
+    from imageport.events import ImageEvent
     from imageport.upkeep.records import change_record
     from imageport.upkeep.telling import telling_context
 
@@ -240,7 +242,7 @@ def set_image(  # noqa: PLR0917 - the options of a command are its parameters
     }
     with telling_context(session.site, session.catalogue, access.caller) as context:
         record = change_record(access, record, properties=changes, **fields)
-        context.report("image.update", image_id=record.id, record=record)
+        context.send(ImageEvent(kind="image.update", image_id=record.id, record=record))
     _show(access.shown(record), json=json)
 
 

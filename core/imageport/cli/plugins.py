@@ -87,6 +87,7 @@ _FACTS = (
     "runs_after",
     "runs_before",
     "starts_from",
+    "copies",
     "binaries",
     "stability",
 )

@@ -12,11 +12,12 @@ import typer
 
 from imageport.configuration.templating import redact_tree
 from imageport.errors import UsageError
+from imageport.events import Event, ImageEvent, ReportEvent
 from imageport.hookspecs import hookimpl
 from imageport.plugin import NoConfig, Plugin
 from imageport.plugins.binding import BoundStep
 from imageport.plugins.catalogue import Catalogue
-from imageport.values import Event, ImageRecord
+from imageport.values import ImageRecord
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,8 @@ class _Lines(Plugin[NoConfig]):
 
     @hookimpl
     def on_progress(self, event: Event) -> None:
-        if event.kind != "report":
-            event = replace(event, record=event.record and self._shown(event.record))
-            print_line(event.as_dict(), self._secrets, self._file)
+        if isinstance(event, ReportEvent):
+            return
+        if isinstance(event, ImageEvent):
+            event = replace(event, record=self._shown(event.record))
+        print_line(event.as_dict(), self._secrets, self._file)

@@ -29,7 +29,7 @@ def source_problems(source: ConfiguredStep, file: YamlFile, site: Site) -> Itera
             f"import method '{name}' is not enabled: see enabled_methods in {site.file.path} ({enabled})"
         )
         yield source.file.problem((*source.key_path, "use"), message)
-    if source.plugin_class.starts_from == {"active"} and file.data.get("steps"):
+    if source.plugin_class.copies and file.data.get("steps"):
         message = f"'{name}' copies the stored bytes as they are, so no steps run: remove them"
         yield file.problem(("steps",), message)
 
@@ -74,7 +74,7 @@ def trust_problems(
     *demanded* says whether the pipeline itself asks for trust.
     """
     where = file if demanded else site.file
-    if source.plugin_class.starts_from == {"active"}:
+    if source.plugin_class.copies:
         if demanded:
             message = f"'{source.label}' copies stored bytes, which nobody signs: remove this"
             yield where.problem(("trust",), message)

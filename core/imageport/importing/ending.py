@@ -12,15 +12,15 @@ from imageport.catalog import Catalog, Lease
 from imageport.catalog.locks import IMPORTING
 from imageport.configuration.site import Site
 from imageport.configuration.templating import redact
-from imageport.context import Context
 from imageport.errors import ImageportError, ImportFailed, LockLost, UsageError
+from imageport.events import ImageEvent, TaskEvent
+from imageport.importing.context_factory import HostContext, for_cleaning
 from imageport.importing.evidence import SOURCE_DIGESTS, Evidence
 from imageport.importing.interruption import Interruption
 from imageport.importing.lease import LeaseKeeper
 from imageport.importing.plan import Plan
 from imageport.importing.recovery import remove_copies
 from imageport.importing.report import Report
-from imageport.importing.services import for_cleaning
 from imageport.importing.settling import settle_all, settle_any
 from imageport.importing.staging import Staging
 from imageport.importing.stores import Stores, with_definition
@@ -54,7 +54,7 @@ class Ending:
     _active: bool = False
     _clean: bool = True
 
-    def settle(self, record: ImageRecord, ctx: Context) -> None:
+    def settle(self, record: ImageRecord, ctx: HostContext) -> None:
         """Publish what is written; with *record* the image becomes active."""
         patience = self.site.limits.store_patience
 
@@ -74,15 +74,15 @@ class Ending:
         self.keeper.check()
         self.interruption.check()
 
-    def _prepare(self, label: str, ctx: Context) -> ImageRecord:
+    def _prepare(self, label: str, ctx: HostContext) -> ImageRecord:
         """Tell, once, that the turn of a store has come, and return the record of that moment."""
         record = self.current()
         if label not in self._prepared:
             self._prepared.add(label)
-            ctx.report("image.prepare", store=label, record=record)
+            ctx.send(ImageEvent(kind="image.prepare", store=label, record=record))
         return record
 
-    def _publish(self, copy: Copy, record: ImageRecord, ctx: Context) -> None:
+    def _publish(self, copy: Copy, record: ImageRecord, ctx: HostContext) -> None:
         pending = copy.outcome()
         if pending.bytes_written != self.written.size:
             raise ImportFailed(
@@ -110,10 +110,10 @@ class Ending:
         # The store counts as busy until this was told, as in Glance.
         busy = {IMPORTING: before.properties.get(IMPORTING, "")}
         told = current.evolve(properties={**current.properties, **busy})
-        ctx.report("image.upload", store=copy.label, record=told)
+        ctx.send(ImageEvent(kind="image.upload", store=copy.label, record=told))
         if activates:
-            ctx.report("image.activate", record=current)
-        ctx.report("image.update", record=current)
+            ctx.send(ImageEvent(kind="image.activate", record=current))
+        ctx.send(ImageEvent(kind="image.update", record=current))
 
     def _describe(self, record: ImageRecord) -> bool:
         """Say in the catalog what the first copy has shown; return whether the image has become active by this one."""
@@ -139,7 +139,7 @@ class Ending:
             changes["properties"][SOURCE_DIGESTS] = digests
         return changes
 
-    def finish(self, ctx: Context) -> None:
+    def finish(self, ctx: HostContext) -> None:
         """End the task with success."""
         self.keeper.stop()
         result = {
@@ -150,10 +150,10 @@ class Ending:
         self.record = self.catalog.finish(self.lease, result=result)
         self.report.status = "success"
         self._attempt("staged data", lambda: self.staging.remove(self.lease.image_id))
-        ctx.report("image.update", record=self.record)
-        ctx.report("task.success")
+        ctx.send(ImageEvent(kind="image.update", record=self.record))
+        ctx.send(TaskEvent(kind="task.success"))
 
-    def roll_back(self, error: ImageportError, targets: Sequence[BoundStep], ctx: Context) -> None:
+    def roll_back(self, error: ImageportError, targets: Sequence[BoundStep], ctx: HostContext) -> None:
         """Undo everything; no error in here keeps the rest from being undone."""
         copies = self.written.copies
         self._attempt("copies that wait", lambda: discard_all(copies.values()))
@@ -173,25 +173,27 @@ class Ending:
         self.keeper.stop()
         self._attempt("the record", lambda: self._fail(error, failed))
         self.report.rolled_back = self._clean and not self.report.orphans and not self._active
-        ctx.report("image.update", record=self.record)
-        ctx.report("task.failure", step=error.step, store=error.store, error=self._message(error))
+        ctx.send(ImageEvent(kind="image.update", record=self.record))
+        ctx.send(
+            TaskEvent(kind="task.failure", step=error.step, store=error.store, error=self._message(error))
+        )
 
-    def _tell_failed(self, copy: Copy, ctx: Context) -> None:
+    def _tell_failed(self, copy: Copy, ctx: HostContext) -> None:
         """Tell, once, that a store has failed; when the others go on without it, it is in the list from now on."""
         if copy.label in self._told_failed:
             return
         self._told_failed.add(copy.label)
         record = self._prepare(copy.label, ctx)
-        ctx.report("image.upload", store=copy.label, error=str(copy.error), record=record)
+        ctx.send(ImageEvent(kind="image.upload", store=copy.label, error=str(copy.error), record=record))
         if not self.plan.all_stores_must_succeed:
             self.catalog.store_failed(self.lease, copy.label)
-            ctx.report("image.update", record=self.current())
+            ctx.send(ImageEvent(kind="image.update", record=self.current()))
 
-    def _delete(self, location: Location, ctx: Context) -> None:
+    def _delete(self, location: Location, ctx: HostContext) -> None:
         with for_cleaning(ctx, self.site) as cleaning:
             self.stores.delete(location, cleaning)
 
-    def _remove_copies(self, ctx: Context) -> None:
+    def _remove_copies(self, ctx: HostContext) -> None:
         stuck = stuck_stores(self.written.copies.values())
         with for_cleaning(ctx, self.site) as cleaning:
             self.report.orphans = remove_copies(

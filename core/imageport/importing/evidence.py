@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from imageport.data import ImageData
 from imageport.errors import VerificationFailed
+from imageport.events import CheckEvent
 from imageport.plugins.binding import BoundStep
-from imageport.values import Event
 
 #: The property in which an image keeps the digests of its source that its record does not have anyway.
 SOURCE_DIGESTS = "os_glance_source_digests"
@@ -44,8 +44,8 @@ class Evidence:
         """Note what a step got, and what it has returned."""
         self.unchanged = self.unchanged and after.original is before.original
 
-    def take(self, check: Event) -> None:
-        """Note what an event ``check`` tells."""
+    def take(self, check: CheckEvent) -> None:
+        """Note the digest and the signer of a *check* that passed."""
         if check.verdict != "passed":
             return
         algorithm, _, value = (check.digest or "").partition(":")

@@ -19,7 +19,7 @@ def look_first(image: Image, ctx: Context) -> tuple[Image, ImageFormat | None]:
     if needs_file(head):
         image = image.evolve(data=ctx.spool(image.data))
     path = image.data.path
-    if path is None or not ctx.owns(path):
+    if path is None or not ctx.is_private(path):
         return image, None
     found = inspect_file(path)
     ctx.inspection.accept(found, image.record.disk_format)

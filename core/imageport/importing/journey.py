@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import TypeVar
 
 from imageport.configuration.templating import redact
-from imageport.context import Context
 from imageport.data import ImageData
 from imageport.errors import ImageportError
+from imageport.events import ProgressEvent, StepEvent
+from imageport.importing.context_factory import STAGING, HostContext
 from imageport.importing.evidence import Evidence
 from imageport.importing.metering import Meter
 from imageport.importing.plan import Plan
@@ -66,7 +67,7 @@ class Journey:
             meter.check_drained()
 
     def bring(
-        self, record: ImageRecord, access: Access, ctx: Context, *, named_by_source: bool = False
+        self, record: ImageRecord, access: Access, ctx: HostContext, *, named_by_source: bool = False
     ) -> Image:
         """Stage the image and send it through the steps; most of its bytes are still to be read afterwards.
 
@@ -94,11 +95,13 @@ class Journey:
                 self._require_properties(record, image.record, access)
         return image
 
-    def _spooled(self, data: ImageData, ctx: Context) -> ImageData:
+    def _spooled(self, data: ImageData, ctx: HostContext) -> ImageData:
         if ctx.partial is None or data.path is not None:
             return ctx.spool(data)
         self.resumed = ctx.partial.start
-        return ctx.partial.fill(data, ctx)
+        return ctx.partial.fill(
+            data, ctx, lambda done, total: ctx.send(ProgressEvent(lane=STAGING, done=done, total=total))
+        )
 
     def _require_properties(self, before: ImageRecord, after: ImageRecord, access: Access) -> None:
         """Hold properties that come with the data, which the caller has chosen, against what the caller may set.
@@ -115,7 +118,7 @@ class Journey:
         except ImageportError as error:
             raise self._plan.method.blamed(error, "transform") from None
 
-    def _transformed(self, step: BoundStep, image: Image, ctx: Context) -> Image:
+    def _transformed(self, step: BoundStep, image: Image, ctx: HostContext) -> Image:
         def transform(meter: Meter) -> Image:
             self.evidence.enter(step)
             changed = step.transform(image, replace(ctx, unchanged=self.evidence.unchanged))
@@ -127,15 +130,15 @@ class Journey:
 
         return self._timed(step, "transform", ctx, transform)
 
-    def _timed(self, step: BoundStep, hook: str, ctx: Context, call: Callable[[Meter], T]) -> T:
+    def _timed(self, step: BoundStep, hook: str, ctx: HostContext, call: Callable[[Meter], T]) -> T:
         def tell(done: int, total: int | None) -> None:
-            ctx.report("progress", lane=step.label, done=done, total=total, waits=self.slowest())
+            ctx.send(ProgressEvent(lane=step.label, done=done, total=total, waits=self.slowest()))
 
         meter = Meter(step, hook, tell, self._meters[-1] if self._meters else None)
         self._meters.append(meter)
-        ctx.report("step.start", step=step.label, message=hook)
+        ctx.send(StepEvent(kind="step.start", step=step.label, message=hook))
         started = time.monotonic()
         result = call(meter)
         meter.inclusive += time.monotonic() - started
-        ctx.report("step.end", step=step.label, message=hook)
+        ctx.send(StepEvent(kind="step.end", step=step.label, message=hook))
         return result

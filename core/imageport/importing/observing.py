@@ -7,13 +7,9 @@ import threading
 import time
 from collections.abc import Sequence
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
 
-from imageport.plugins.binding import BoundStep
-from imageport.values import Event
-
-if TYPE_CHECKING:
-    from imageport.context import Context
+from imageport.events import Event, ProgressEvent
+from imageport.plugins.binding import BoundStep, StepContexts
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +32,14 @@ class Observers:
     def __init__(self, steps: Sequence[BoundStep], *, patience: float = PATIENCE) -> None:
         self._listeners = [_Listener(step) for step in steps if "on_progress" in step.answers]
         self._patience = patience
-        self._told: dict[str | None, Event] = {}
+        self._told: dict[str, ProgressEvent] = {}
         self._closed = False
         self._one_order = threading.Lock()
 
-    def emit(self, event: Event, ctx: Context) -> None:
+    def emit(self, event: Event, ctx: StepContexts) -> None:
         """Hand *event* to everybody who still listens, and wait for nobody."""
         with self._one_order:
-            if self._closed or (event.kind == "progress" and self._too_soon(event)):
+            if self._closed or (isinstance(event, ProgressEvent) and self._too_soon(event)):
                 return
             for listener in self._listeners:
                 listener.tell(event, ctx)
@@ -58,7 +54,7 @@ class Observers:
         for listener in self._listeners:
             listener.wait(deadline)
 
-    def _too_soon(self, event: Event) -> bool:
+    def _too_soon(self, event: ProgressEvent) -> bool:
         told = self._told.get(event.lane)
         has_ended = event.done == event.total and (told is None or told.done != event.done)
         if told is not None and not has_ended and event.at - told.at < PROGRESS_INTERVAL:
@@ -72,13 +68,13 @@ class _Listener:
 
     def __init__(self, step: BoundStep) -> None:
         self._step = step
-        self._waiting: SimpleQueue[tuple[Event, Context] | None] = SimpleQueue()
+        self._waiting: SimpleQueue[tuple[Event, StepContexts] | None] = SimpleQueue()
         # A daemon: an observer that never returns must not keep the process from ending.
         self._thread = threading.Thread(target=self._listen, name=f"observer {step.label}", daemon=True)
         self._failures = 0
         self._deaf = False
 
-    def tell(self, event: Event, ctx: Context) -> None:
+    def tell(self, event: Event, ctx: StepContexts) -> None:
         """Let *event* wait for the observer, unless that is one of too many about progress."""
         if self._deaf or (event.kind == "progress" and self._waiting.qsize() >= BACKLOG):
             return
@@ -106,7 +102,7 @@ class _Listener:
         while (told := self._waiting.get()) is not None and not self._deaf:
             event, ctx = told
             try:
-                self._step.on_progress(event, ctx.for_step(self._step.label))
+                self._step.on_progress(event, ctx)
             except BaseException as error:  # noqa: BLE001 - the import goes on
                 self._failed(event, error)
 

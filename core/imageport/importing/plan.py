@@ -47,8 +47,8 @@ class Plan:
 
     @property
     def copies(self) -> bool:
-        """Whether this copies an active image to further stores."""
-        return "active" in self.method.plugin.starts_from
+        """Whether the method copies an active image to further stores."""
+        return self.method.plugin.copies
 
     @property
     def shown_source(self) -> str | None:

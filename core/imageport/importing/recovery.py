@@ -6,16 +6,16 @@ import logging
 from collections.abc import Collection
 
 from imageport.catalog import Catalog, TaskRow
-from imageport.context import Context
 from imageport.importing.staging import Staging
 from imageport.importing.stores import Stores
+from imageport.plugins.binding import StepContexts
 from imageport.values import Location
 
 log = logging.getLogger(__name__)
 
 
 def remove_copy(
-    task_id: str | None, location: Location, catalog: Catalog, stores: Stores, ctx: Context
+    task_id: str | None, location: Location, catalog: Catalog, stores: Stores, ctx: StepContexts
 ) -> bool:
     """Remove the bytes and the row of a hidden copy; False when they are not, or no longer, that task's to remove.
 
@@ -33,7 +33,7 @@ def remove_copy(
 
 
 def remove_copies(
-    task_id: str, catalog: Catalog, stores: Stores, ctx: Context, *, stuck: Collection[str] = ()
+    task_id: str, catalog: Catalog, stores: Stores, ctx: StepContexts, *, stuck: Collection[str] = ()
 ) -> list[str]:
     """Remove the copies that a task did not publish, and return the urls of those that could not be removed.
 
@@ -53,7 +53,7 @@ def remove_copies(
     return orphans
 
 
-def remove_hidden_copies(image_id: str, catalog: Catalog, stores: Stores, ctx: Context) -> None:
+def remove_hidden_copies(image_id: str, catalog: Catalog, stores: Stores, ctx: StepContexts) -> None:
     """Remove what earlier imports of an image could not, before another one writes to the same places."""
     for hidden in catalog.hidden_copies():
         if hidden.image_id == image_id:
@@ -64,7 +64,7 @@ def remove_hidden_copies(image_id: str, catalog: Catalog, stores: Stores, ctx: C
 
 
 def recover_dead_import(
-    task: TaskRow, catalog: Catalog, stores: Stores, staging: Staging, ctx: Context
+    task: TaskRow, catalog: Catalog, stores: Stores, staging: Staging, ctx: StepContexts
 ) -> list[str]:
     """Roll back an import whose process died, from its task row alone, and return what could not be removed."""
     log.warning("task %s of image %s died; rolling it back", task.id, task.image_id)

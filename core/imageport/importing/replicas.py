@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from imageport.context import Context
 from imageport.data import ImageData
+from imageport.importing.context_factory import HostContext
 from imageport.values import Location
 
 
 class Replicas:
     """Remembers which copy is read; ``ctx`` is the context for the method, without those that were broken."""
 
-    def __init__(self, ctx: Context) -> None:
+    def __init__(self, ctx: HostContext) -> None:
         self._read_replica = ctx.read_replica
         self._opened: Location | None = None
         self.ctx = replace(ctx, read_replica=self._open)

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from imageport.errors import ExitCode, ImageportError, PipelineInvalid
-from imageport.values import Event, ImageRecord
+from imageport.events import CheckEvent, SourceEvent
+from imageport.values import ImageRecord
 
 StoreStatus = Literal["published", "failed", "discarded", "skipped"]
 
@@ -49,8 +50,8 @@ class SourceReport:
     digests: dict[str, str] = field(default_factory=dict)
     checks: list[dict[str, str]] = field(default_factory=list)
 
-    def note(self, event: Event) -> None:
-        """Note what an event ``source`` says: where the bytes come from, or did not."""
+    def note(self, event: SourceEvent) -> None:
+        """Note the url that the bytes come from, or that failed."""
         if event.error is None:
             self.url = event.message
         else:
@@ -101,11 +102,11 @@ class Report:
         }
 
 
-def check_dict(check: Event) -> dict[str, str]:
-    """Return an event ``check`` as one of the checks in the report; only some of them tell digest and signer."""
-    told = {"digest": check.digest, "signer": check.signer}
-    return {"name": check.message, "verdict": check.verdict or ""} | {
-        name: value for name, value in told.items() if value is not None
+def check_dict(check: CheckEvent) -> dict[str, str]:
+    """Return *check* as one of the checks in the report; only some of them have a digest and a signer."""
+    known = {"digest": check.digest, "signer": check.signer}
+    return {"name": check.message, "verdict": check.verdict} | {
+        name: value for name, value in known.items() if value is not None
     }
 
 

@@ -15,8 +15,8 @@ from imageport.catalog import Catalog, TaskRow, require_startable
 from imageport.catalog.locks import STAGE_HOST
 from imageport.configuration.site import Site
 from imageport.configuration.templating import redact_tree
-from imageport.context import Context
 from imageport.errors import Conflict, ImageportError, ImportFailed, VerificationFailed
+from imageport.events import CheckEvent, Event, ImageEvent, ProgressEvent, ReportEvent, SourceEvent, TaskEvent
 from imageport.importing.admission import (
     ImportRequest,
     admit_record,
@@ -25,6 +25,7 @@ from imageport.importing.admission import (
     choose_targets,
     may_be_renamed,
 )
+from imageport.importing.context_factory import HostContext, build_context
 from imageport.importing.ending import Ending, kept
 from imageport.importing.first_look import look_first
 from imageport.importing.interruption import Interruption
@@ -36,7 +37,6 @@ from imageport.importing.plan import Plan
 from imageport.importing.recovery import recover_dead_import, remove_hidden_copies
 from imageport.importing.report import Report, StoreReport, check_dict
 from imageport.importing.resuming import require_resumable
-from imageport.importing.services import build_context
 from imageport.importing.staging import Staging, remove
 from imageport.importing.stores import Stores
 from imageport.importing.tries import Tries
@@ -47,7 +47,7 @@ from imageport.plugins.binding import BoundStep
 from imageport.plugins.catalogue import Catalogue
 from imageport.rules.access import Access
 from imageport.rules.quotas import demand_of_one, demand_to_bring, demand_to_keep, require_few_copies
-from imageport.values import Event, Image, ImageRecord, Location
+from imageport.values import Image, ImageRecord, Location
 
 log = logging.getLogger("imageport")
 
@@ -91,7 +91,7 @@ class _Import:
         self.started = time.monotonic()
         self.report = Report(plan=plan.describe())
         self.report.source.uri = plan.shown_source
-        self.ctx: Context | None = None
+        self.ctx: HostContext | None = None
         self.record: ImageRecord | None = None
         self.journey = Journey(plan)
         self.progress: dict[str, Any] = {}
@@ -149,7 +149,8 @@ class _Import:
                 step.validate_source(plan.source, record, ctx)
         if is_new:
             one_more = demand_of_one(self.site.quotas, record.owner)
-            ctx.report("image.create", record=self.catalog.create_image(record, demand=one_more))
+            created = self.catalog.create_image(record, demand=one_more)
+            ctx.send(ImageEvent(kind="image.create", record=created))
         self.lease = self.catalog.begin_import(
             record.id,
             starts_from=plan.method.plugin.starts_from,
@@ -168,7 +169,7 @@ class _Import:
         record = as_requested(self.lease.before, self.request, plan)
         self._run_locked(record, targets, replace(ctx, task_id=self.lease.task_id))
 
-    def _tidied(self, record: ImageRecord, ctx: Context) -> Context:
+    def _tidied(self, record: ImageRecord, ctx: HostContext) -> HostContext:
         """Remove what imports of this image that died or failed have left; staged data may go with it."""
         if self.resumed is not None:
             self.set_aside = self.staging.set_aside(record.id, self.resumed.id)
@@ -181,7 +182,7 @@ class _Import:
 
     # -------------------------------------------------------------------------------------- under the lock
 
-    def _run_locked(self, record: ImageRecord, targets: Sequence[BoundStep], ctx: Context) -> None:
+    def _run_locked(self, record: ImageRecord, targets: Sequence[BoundStep], ctx: HostContext) -> None:
         keeper = LeaseKeeper(
             self.catalog, self.lease, self.interruption, self.progress,
             deadline=self.site.limits.import_deadline,
@@ -225,12 +226,12 @@ class _Import:
         return PartialSource(folder)
 
     def _travel(
-        self, record: ImageRecord, targets: Sequence[BoundStep], ctx: Context, ending: Ending
+        self, record: ImageRecord, targets: Sequence[BoundStep], ctx: HostContext, ending: Ending
     ) -> Image:
-        ctx.report("task.create")
+        ctx.send(TaskEvent(kind="task.create"))
         self.catalog.start(self.lease)
-        ctx.report("task.processing")
-        ctx.report("image.update", record=ending.current())
+        ctx.send(TaskEvent(kind="task.processing"))
+        ctx.send(ImageEvent(kind="image.update", record=ending.current()))
         if self.lease.refusal is not None:
             raise self.lease.refusal
         self._reserve(record, len(targets))
@@ -257,14 +258,14 @@ class _Import:
         except ImageportError as error:
             raise self.plan.method.blamed(error, "stage") from None
 
-    def _begin_again(self, error: ImageportError, ctx: Context) -> None:
+    def _begin_again(self, error: ImageportError, ctx: HostContext) -> None:
         # A handler that keeps its records must not keep the error, whose traceback holds buffers.
         log.warning("%s; the image is read again from the beginning", str(error))
         if self.plan.copies and isinstance(error, VerificationFailed):
             # The damaged copy stays where it is.
             log.warning("%s", error.hint)
         if self.report.source.url is not None:
-            ctx.report("source", step=error.step, message=self.report.source.url, error=error.message)
+            ctx.send(SourceEvent(step=error.step, message=self.report.source.url, error=error.message))
         self.written.restart()
         self.journey.restart()
         if ctx.partial is not None:
@@ -272,7 +273,7 @@ class _Import:
         for path in ctx.work_folder.iterdir():
             remove(path)
 
-    def _write(self, record: ImageRecord, targets: Sequence[BoundStep], ctx: Context) -> Image:
+    def _write(self, record: ImageRecord, targets: Sequence[BoundStep], ctx: HostContext) -> Image:
         image = self.journey.bring(record, self.access, ctx, named_by_source=self.named_by_source)
         inspect = not self.plan.copies and image.record.container_format == "bare"
         if inspect:
@@ -295,7 +296,7 @@ class _Import:
         if demand.quotas:
             self.catalog.reserve(self.lease, stored, demand)
 
-    def _judged(self, image: Image, ctx: Context) -> ImageRecord:
+    def _judged(self, image: Image, ctx: HostContext) -> ImageRecord:
         self.journey.check_drained()
         if self.plan.copies:
             return image.record
@@ -321,19 +322,20 @@ class _Import:
         report.waited_for = self.written.waited_for
         report.seconds = time.monotonic() - self.started
         if self.ctx is not None:
-            replace(self.ctx, task_id=report.task_id or "").report("report", detail=report.as_dict())
+            replace(self.ctx, task_id=report.task_id or "").send(ReportEvent(detail=report.as_dict()))
             self.observers.close()
             self.ctx.http.close()
         return report
 
     def _note(self, event: Event) -> None:
-        if event.kind == "progress" and event.lane:
-            self.progress[event.lane] = event.done
-        elif event.kind == "source":
-            self.report.source.note(event)
-        elif event.kind == "check":
-            self.journey.evidence.take(event)
-            self.report.source.checks.append(check_dict(event))
+        match event:
+            case ProgressEvent():
+                self.progress[event.lane] = event.done
+            case SourceEvent():
+                self.report.source.note(event)
+            case CheckEvent():
+                self.journey.evidence.take(event)
+                self.report.source.checks.append(check_dict(event))
 
     def _announce(self, label: str, location: Location) -> None:
         self.catalog.announce(self.lease, kept(location, label, self.plan))

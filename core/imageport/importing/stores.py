@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 
 from imageport.errors import StoreFailed
 from imageport.importing.definitions import Definition, open_again
-from imageport.plugins.binding import BoundStep
+from imageport.plugins.binding import BoundStep, StepContexts
 from imageport.plugins.catalogue import Catalogue
 from imageport.values import Location
 
 if TYPE_CHECKING:
-    from imageport.context import Context
     from imageport.data import ImageData
 
 #: Where a location keeps how its store is opened, so that any later command can reach the copy.
@@ -56,11 +55,11 @@ class Stores:
             hint="add the store to the site file",
         )
 
-    def read(self, location: Location, ctx: Context) -> ImageData:
+    def read(self, location: Location, ctx: StepContexts) -> ImageData:
         """Return the bytes of a copy."""
         return self.holding(location).store_read(_for_the_store(location), ctx)
 
-    def delete(self, location: Location, ctx: Context) -> None:
+    def delete(self, location: Location, ctx: StepContexts) -> None:
         """Remove a copy."""
         store = self.holding(location)
         if "store_delete" not in store.answers:

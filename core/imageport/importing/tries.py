@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from imageport.context import Context
 from imageport.errors import ImageportError, SourceUnavailable, VerificationFailed
+from imageport.importing.context_factory import HostContext
 from imageport.importing.replicas import Replicas
 from imageport.plugins.binding import BoundStep
 
@@ -21,13 +21,13 @@ class Tries:
     refuses, and an image that is not what it should be, stay what they are.
     """
 
-    def __init__(self, method: BoundStep, ctx: Context) -> None:
+    def __init__(self, method: BoundStep, ctx: HostContext) -> None:
         self._method = method
         self._replicas = Replicas(ctx)
         self.made = 1
 
     @property
-    def ctx(self) -> Context:
+    def ctx(self) -> HostContext:
         """The context for the method."""
         return self._replicas.ctx
 

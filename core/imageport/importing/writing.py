@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from imageport.buffers import Chunks
-from imageport.context import Context
 from imageport.data import ImageData
 from imageport.digests import new_digest
 from imageport.errors import Cancelled, StoreFailed
+from imageport.events import ProgressEvent
 from imageport.importing.backlog import Backlog
 from imageport.importing.consumer import Consumer
+from imageport.importing.context_factory import HostContext
 from imageport.importing.fanout import LAST_WAIT, fan_out
 from imageport.importing.report import StoreReport
 from imageport.inspection import FormatInspection, ImageFormat
-from imageport.plugins.binding import BoundStep
+from imageport.plugins.binding import BoundStep, StepContexts
 from imageport.values import Image, Location, PendingCopy
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class WrittenImage:
 
 
 def write_everywhere(
-    image: Image, stores: Sequence[BoundStep], ctx: Context, *,
+    image: Image, stores: Sequence[BoundStep], ctx: HostContext, *,
     digests: Sequence[str], inspect: bool, copies: bool, all_must_succeed: bool, written: WrittenImage,
     slowest_stage: Callable[[], str | None] = lambda: None,
 ) -> None:  # fmt: skip
@@ -80,8 +81,8 @@ def write_everywhere(
     written.places = ctx.limits.max_parallel_stores or len(stores)
     data = image.data if written.places >= len(stores) else ctx.spool(image.data)
     # A file of the caller may change any time: a store must not take other bytes than were checked.
-    twin = data.twin if data.twin is not None and (copies or ctx.owns(data.twin)) else None
-    for_stores = ctx.giving_away(twin) if twin is not None and not copies else ctx
+    twin = data.twin if data.twin is not None and (copies or ctx.is_private(data.twin)) else None
+    for_stores = ctx.offer_file(twin) if twin is not None and not copies else ctx
     every = [
         Consumer(
             store.label,
@@ -99,7 +100,7 @@ def write_everywhere(
     looks = [Consumer("inspection", _inspect)] if inspect else []
     everybody: list[Consumer[Any]] = [*hashes, *looks, *first]
     # Nor must whoever lags behind.
-    on_disk = Backlog.of_file(data.path) if data.path is not None and ctx.owns(data.path) else None
+    on_disk = Backlog.of_file(data.path) if data.path is not None and ctx.is_private(data.path) else None
     chunks = ctx.capped(data.chunks())
     written.size = fan_out(
         chunks if twin is None else _opened(chunks),
@@ -130,7 +131,7 @@ def _opened(chunks: Chunks) -> Chunks:
 
 
 def _write_one(
-    store: BoundStep, image: Image, ctx: Context, twin: Path | None, data: ImageData
+    store: BoundStep, image: Image, ctx: StepContexts, twin: Path | None, data: ImageData
 ) -> PendingCopy:
     taken = 0
 
@@ -201,18 +202,20 @@ def _inspect(data: ImageData) -> ImageFormat:
 
 
 def _reporter(
-    ctx: Context,
+    ctx: HostContext,
     hashes: Sequence[Consumer[str]],
     copies: Sequence[Copy],
     size: int | None,
     slowest_stage: Callable[[], str | None],
 ) -> Callable[[int, str | None], None]:
     def report(_done: int, waits: str | None) -> None:
-        tell = partial(ctx.report, "progress", total=size, waits=waits or slowest_stage())
+        waits = waits or slowest_stage()
         if hashes:
-            tell(lane="digests", done=min(digest.pipe.taken for digest in hashes))
+            taken = min(digest.pipe.taken for digest in hashes)
+            ctx.send(ProgressEvent(lane="digests", done=taken, total=size, waits=waits))
         for copy in copies:
-            tell(lane=copy.label, store=copy.label, done=copy.pipe.taken)
+            taken = copy.pipe.taken
+            ctx.send(ProgressEvent(store=copy.label, lane=copy.label, done=taken, total=size, waits=waits))
 
     return report
 

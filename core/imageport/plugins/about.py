@@ -29,6 +29,7 @@ def about(installed: InstalledPlugin) -> dict[str, Any]:
         "runs_after": sorted(plugin_class.runs_after),
         "runs_before": sorted(plugin_class.runs_before),
         "starts_from": sorted(plugin_class.starts_from) if "stage" in hooks else [],
+        "copies": plugin_class.copies if "stage" in hooks else None,
         "binaries": list(plugin_class.binaries),
         "stability": plugin_class.stability,
         "options": options,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import pluggy
 
@@ -17,10 +17,19 @@ from imageport.values import Image
 
 if TYPE_CHECKING:
     from imageport.context import Context
+    from imageport.events import Event
     from imageport.plugin import Plugin
-    from imageport.values import Event, ImageRecord, Location, PendingCopy, Source
+    from imageport.values import ImageRecord, Location, PendingCopy, Source
 
 T = TypeVar("T")
+
+
+class StepContexts(Protocol):
+    """Makes the context of each step."""
+
+    def for_step(self, label: str) -> Context:
+        """Return the context of the step called *label*."""
+        ...
 
 
 class _Manager(pluggy.PluginManager):
@@ -65,19 +74,19 @@ class BoundStep:
         answers = frozenset(caller.name for caller in manager.get_hookcallers(plugin) or ())
         return cls(label, distribution, plugin, is_store, answers, manager.hook)
 
-    def validate_source(self, source: Source, image: ImageRecord, ctx: Context) -> None:
+    def validate_source(self, source: Source, image: ImageRecord, ctx: StepContexts) -> None:
         """Let the step refuse *source*."""
-        self._call("validate_source", source=source, image=image, ctx=ctx.for_step(self.label))
+        self._call("validate_source", ctx, source=source, image=image)
 
-    def stage(self, source: Source, image: ImageRecord, ctx: Context) -> ImageData:
+    def stage(self, source: Source, image: ImageRecord, ctx: StepContexts) -> ImageData:
         """Return the bytes that the import method provides."""
-        return self._expect(ImageData, "stage", source=source, image=image, ctx=ctx.for_step(self.label))
+        return self._expect(ImageData, "stage", ctx, source=source, image=image)
 
-    def transform(self, image: Image, ctx: Context) -> Image:
+    def transform(self, image: Image, ctx: StepContexts) -> Image:
         """Return the changed image, or *image* when the step leaves it alone."""
         if "transform" not in self.answers:
             return image
-        changed: Image | None = self._call("transform", image=image, ctx=ctx.for_step(self.label))
+        changed: Image | None = self._call("transform", ctx, image=image)
         if changed is None:
             return image
         if self._checked(changed, Image, "transform").record.id != image.record.id:
@@ -91,24 +100,24 @@ class BoundStep:
         except (Exception, SystemExit) as error:
             raise self.blamed(error, "passes") from error
 
-    def store_write(self, image: Image, ctx: Context) -> PendingCopy:
+    def store_write(self, image: Image, ctx: StepContexts) -> PendingCopy:
         """Write the image and return the copy that nobody can see yet."""
-        copy: PendingCopy = self._call("store_write", image=image, ctx=ctx.for_step(self.label))
+        copy: PendingCopy = self._call("store_write", ctx, image=image)
         if not all(hasattr(copy, name) for name in ("location", "bytes_written", "publish", "discard")):
             raise self.wrong_answer("store_write", copy, "a pending copy")
         return copy
 
-    def store_read(self, location: Location, ctx: Context) -> ImageData:
+    def store_read(self, location: Location, ctx: StepContexts) -> ImageData:
         """Return the bytes of a published copy."""
-        return self._expect(ImageData, "store_read", location=location, ctx=ctx.for_step(self.label))
+        return self._expect(ImageData, "store_read", ctx, location=location)
 
-    def store_delete(self, location: Location, ctx: Context) -> None:
+    def store_delete(self, location: Location, ctx: StepContexts) -> None:
         """Remove a copy."""
-        self._call("store_delete", location=location, ctx=ctx.for_step(self.label))
+        self._call("store_delete", ctx, location=location)
 
-    def on_progress(self, event: Event, ctx: Context) -> None:
+    def on_progress(self, event: Event, ctx: StepContexts) -> None:
         """Show *event* to an observer; the caller guards it."""
-        self.hooks.on_progress(event=event, ctx=ctx)
+        self.hooks.on_progress(event=event, ctx=ctx.for_step(self.label))
 
     def guard(self, chunks: Chunks) -> Generator[Piece, None, None]:
         """Pass on a stream made by this step, naming the step in whatever it raises."""
@@ -135,7 +144,8 @@ class BoundStep:
             error.distribution = self.distribution
         return error
 
-    def _call(self, hook: str, **arguments: Any) -> Any:
+    def _call(self, hook: str, ctx: StepContexts, **arguments: Any) -> Any:
+        arguments["ctx"] = ctx.for_step(self.label)
         try:
             return getattr(self.hooks, hook)(**arguments)
         # A plugin may even try to end the process.
@@ -145,8 +155,8 @@ class BoundStep:
                 raise
             raise blamed from error
 
-    def _expect(self, expected: type[T], hook: str, **arguments: Any) -> T:
-        return self._checked(self._call(hook, **arguments), expected, hook)
+    def _expect(self, expected: type[T], hook: str, ctx: StepContexts, **arguments: Any) -> T:
+        return self._checked(self._call(hook, ctx, **arguments), expected, hook)
 
     def _checked(self, answer: Any, expected: type[T], hook: str) -> T:
         if isinstance(answer, expected):

@@ -38,6 +38,7 @@ _FACTS: Mapping[str, Callable[[Any], bool]] = MappingProxyType(
         "runs_before": lambda value: isinstance(value, (set, frozenset)),
         "binaries": lambda value: isinstance(value, (tuple, list)),
         "starts_from": lambda value: isinstance(value, (set, frozenset)),
+        "copies": lambda value: isinstance(value, bool),
     }
 )
 
@@ -84,7 +85,7 @@ class InstalledPlugin:
                 raise self._broken(
                     f"declares {fact} = {getattr(found, fact)!r:.80}, which is of the wrong type"
                 )
-        if mistake := mistake_in_hooks(found):
+        if mistake := _contradiction(found) or mistake_in_hooks(found):
             raise self._broken(mistake)
         return found
 
@@ -105,6 +106,17 @@ class InstalledPlugin:
         )
         error.distribution = self.distribution
         return error
+
+
+def _contradiction(plugin_class: type[Plugin[Any]]) -> str | None:
+    """Return how the facts of *plugin_class* contradict each other, or None."""
+    statuses = plugin_class.starts_from
+    if plugin_class.copies and statuses != {"active"}:
+        listed = ", ".join(sorted(map(str, statuses)))
+        return f"copies the bytes of active images, and declares that it starts from: {listed}"
+    if not plugin_class.copies and "active" in statuses:
+        return "starts from active images, whose bytes never change, and does not declare copies = True"
+    return None
 
 
 class Catalogue:

@@ -14,7 +14,6 @@ from typing import BinaryIO
 from imageport.buffers import CHUNK_SIZE, Chunks
 from imageport.catalog import Catalog
 from imageport.configuration.site import Site
-from imageport.context import Context
 from imageport.data import ImageData
 from imageport.errors import (
     Conflict,
@@ -24,6 +23,8 @@ from imageport.errors import (
     UsageError,
     VerificationFailed,
 )
+from imageport.events import ImageEvent
+from imageport.importing.context_factory import HostContext
 from imageport.importing.interruption import Interruption
 from imageport.importing.staging import Staging
 from imageport.rules.quotas import Quotas, demand_to_bring
@@ -46,7 +47,7 @@ def require_staging_enabled(site: Site) -> None:
 
 
 def stage(
-    image_id: str, file: str, catalog: Catalog, staging: Staging, ctx: Context, *,
+    image_id: str, file: str, catalog: Catalog, staging: Staging, ctx: HostContext, *,
     size: int | None = None,
     quotas: Quotas,
     interruption: Interruption,
@@ -98,10 +99,10 @@ def stage(
     return count
 
 
-def _tell(ctx: Context, catalog: Catalog, image_id: str) -> None:
+def _tell(ctx: HostContext, catalog: Catalog, image_id: str) -> None:
     # An image that was deleted meanwhile has been told of.
     with suppress(ImageportError):
-        ctx.report("image.update", image_id=image_id, record=catalog.get_image(image_id))
+        ctx.send(ImageEvent(kind="image.update", image_id=image_id, record=catalog.get_image(image_id)))
 
 
 def export(
@@ -162,7 +163,7 @@ def verified(record: ImageRecord, store: str, data: ImageData) -> ImageData:
     return data
 
 
-def _found(file: str, ctx: Context) -> Path | None:
+def _found(file: str, ctx: HostContext) -> Path | None:
     """Return where to open *file*, if the caller may import it; None for standard input."""
     if file == "-":
         return None

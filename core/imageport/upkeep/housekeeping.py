@@ -14,8 +14,8 @@ from typing import Literal, NoReturn
 
 from imageport.catalog import Catalog, TaskRow
 from imageport.configuration.site import Site
-from imageport.context import Context
 from imageport.http.transport import HttpTransport
+from imageport.importing.context_factory import HostContext
 from imageport.importing.leftovers import Leftovers
 from imageport.importing.recovery import recover_dead_import, remove_copy
 from imageport.importing.staging import Staging, size_on_disk
@@ -61,7 +61,7 @@ class Housekeeping:
             yield from self._leftovers()
             yield from self._expired_tasks()
 
-    def _dead_imports(self, ctx: Context) -> Iterator[Finding]:
+    def _dead_imports(self, ctx: HostContext) -> Iterator[Finding]:
         def recover(dead: TaskRow) -> bool:
             task = self._catalog.take_over(dead)
             if task is not None:
@@ -72,7 +72,7 @@ class Housekeeping:
             finding = Finding(kind="import", name=dead.id, image_id=dead.image_id)
             yield from self._dealt_with(finding, partial(recover, dead))
 
-    def _copies(self, ctx: Context) -> Iterator[Finding]:
+    def _copies(self, ctx: HostContext) -> Iterator[Finding]:
         """Remove copies that their import could not remove, because a store was away for instance."""
         for copy in self._catalog.hidden_copies():
             yield from self._dealt_with(
@@ -116,7 +116,7 @@ class Housekeeping:
 
 
 @contextmanager
-def maintenance_context(site: Site) -> Iterator[Context]:
+def maintenance_context(site: Site) -> Iterator[HostContext]:
     """Give stores what they need to read and delete copies outside of an import."""
     stopped = threading.Event()
 
@@ -127,7 +127,7 @@ def maintenance_context(site: Site) -> Iterator[Context]:
         rules=site.network, limits=site.limits, validate=lambda _url, _page: None, cancelled=stopped
     )
     try:
-        yield Context(
+        yield HostContext(
             caller=Caller(user="imageport"),
             image_id="",
             task_id="",

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from imageport.catalog import Catalog, HiddenCopy
-from imageport.context import Context
 from imageport.errors import Conflict, StoreFailed
+from imageport.events import ImageEvent
 from imageport.importing.admission import (
     CONTAINER_FORMATS,
     DISK_FORMATS,
@@ -16,6 +16,7 @@ from imageport.importing.admission import (
     require_property_texts,
     require_text,
 )
+from imageport.importing.context_factory import HostContext
 from imageport.importing.recovery import remove_copy
 from imageport.importing.staging import Staging
 from imageport.importing.stores import Stores
@@ -65,7 +66,7 @@ def change_record(
 
 
 def delete_record(
-    access: Access, record: ImageRecord, stores: Stores, staging: Staging, ctx: Context
+    access: Access, record: ImageRecord, stores: Stores, staging: Staging, ctx: HostContext
 ) -> list[str]:
     """Remove the image, its copies in all stores and its data in staging; return the urls of the copies.
 
@@ -75,14 +76,17 @@ def delete_record(
     """
     access.require("delete_image", record)
     copies = access.catalog.delete_image(record.id)
-    ctx.report("image.delete", image_id=record.id, record=record.evolve(status="deleted"))
+    deleted = record.evolve(status="deleted")
+    ctx.send(ImageEvent(kind="image.delete", image_id=record.id, record=deleted))
     try:
         return _remove(copies, f"image {record.id} is deleted", access.catalog, stores, ctx)
     finally:
         staging.remove(record.id)
 
 
-def delete_copy(access: Access, record: ImageRecord, store: str, stores: Stores, ctx: Context) -> list[str]:
+def delete_copy(
+    access: Access, record: ImageRecord, store: str, stores: Stores, ctx: HostContext
+) -> list[str]:
     """Remove the copy in *store* from the record and the store; return its url.
 
     Raises ``NotAllowed``, what ``Catalog.hide_copy`` raises, and ``StoreFailed`` when the bytes could not be removed:
@@ -91,12 +95,13 @@ def delete_copy(access: Access, record: ImageRecord, store: str, stores: Stores,
     access.require("delete_image_location", record)
     copies = access.catalog.hide_copy(record.id, store)
     kept = tuple(location for location in record.locations if location.store != store)
-    ctx.report("image.update", image_id=record.id, record=record.evolve(locations=kept))
+    changed = record.evolve(locations=kept)
+    ctx.send(ImageEvent(kind="image.update", image_id=record.id, record=changed))
     return _remove(copies, f"image {record.id} has no copy in {store} any more", access.catalog, stores, ctx)
 
 
 def _remove(
-    copies: Iterable[HiddenCopy], outcome: str, catalog: Catalog, stores: Stores, ctx: Context
+    copies: Iterable[HiddenCopy], outcome: str, catalog: Catalog, stores: Stores, ctx: HostContext
 ) -> list[str]:
     removed, failures = [], []
     for copy in copies:

@@ -9,28 +9,27 @@ from dataclasses import replace
 
 from imageport.configuration.configure import configure_observers
 from imageport.configuration.site import Site
-from imageport.configuration.templating import redact_record
-from imageport.context import Context
 from imageport.errors import ImageportError
+from imageport.events import Event
+from imageport.importing.context_factory import HostContext, redacted
 from imageport.importing.observing import Observers
 from imageport.importing.plan import bind
 from imageport.plugins.binding import BoundStep
 from imageport.plugins.catalogue import Catalogue
 from imageport.rules.local_files import LocalFiles
 from imageport.upkeep.housekeeping import maintenance_context
-from imageport.values import Caller, Event
+from imageport.values import Caller
 
 log = logging.getLogger(__name__)
 
 
 @contextmanager
-def telling_context(site: Site, catalogue: Catalogue, caller: Caller) -> Iterator[Context]:
+def telling_context(site: Site, catalogue: Catalogue, caller: Caller) -> Iterator[HostContext]:
     """Give a maintenance context whose events reach the observers of *site*, before the block is left."""
     observers = Observers(_observers(site, catalogue))
 
     def emit(event: Event) -> None:
-        record = event.record and redact_record(event.record, site.secrets)
-        observers.emit(replace(event, record=record), context)
+        observers.emit(redacted(event, site.secrets), context)
 
     with maintenance_context(site) as silent:
         context = replace(

@@ -227,7 +227,7 @@ from imageport import Caller, Context
 from imageport.limits import Limits
 from imageport_builtin import qemu_img
 ctx = Context(caller=Caller(user="a"), image_id="i", task_id="t", step="s", limits=Limits(), http=None,
-    log=logging.getLogger(), work_folder=pathlib.Path("."), emit=print, read_replica=None, announce_location=None)
+    log=logging.getLogger(), work_folder=pathlib.Path("."), read_replica=None)
 qemu_img.check(pathlib.Path({str(make("qcow2 v3"))!r}), "qcow2", ctx)
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

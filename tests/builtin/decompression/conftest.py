@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import shutil
 import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
+from tests import context
 
-from imageport import CHUNK_SIZE, Caller, Chunks, Context, Image, ImageData, ImageRecord
+from imageport import CHUNK_SIZE, Chunks, Context, Image, ImageData, ImageRecord
 from imageport.limits import Limits
 from imageport_builtin.image_decompression import DecompressionConfig, ImageDecompression
 
@@ -124,25 +124,11 @@ def work_folder(tmp_path: Path) -> Path:
     return folder
 
 
-def _no_network(*_: Any) -> NoReturn:
-    raise AssertionError("decompression needs no network and no stores")
-
-
 @pytest.fixture
 def make_context(work_folder: Path) -> Callable[..., Context]:
     def make(**limits: Any) -> Context:
-        return Context(
-            caller=Caller(user="tester"),
-            image_id=IMAGE_ID,
-            task_id="task",
-            step="image_decompression",
-            limits=Limits(**limits),
-            http=None,  # type: ignore[arg-type]
-            log=logging.getLogger("imageport.test"),
-            work_folder=work_folder,
-            emit=lambda event: None,
-            read_replica=_no_network,
-            announce_location=_no_network,
+        return context.make_context(
+            work_folder, step="image_decompression", image_id=IMAGE_ID, limits=Limits(**limits)
         )
 
     return make

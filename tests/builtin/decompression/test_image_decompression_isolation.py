@@ -83,7 +83,7 @@ from imageport.limits import Limits
 from imageport_builtin.unpacking.isolation import decode_elsewhere
 from imageport_builtin.unpacking.job import Job
 ctx = Context(caller=Caller(user="u"), image_id="i", task_id="t", step="s", limits=Limits(), http=None,
-    log=logging.getLogger(), work_folder=pathlib.Path("."), emit=print, read_replica=None, announce_location=None)
+    log=logging.getLogger(), work_folder=pathlib.Path("."), read_replica=None)
 published = ImageData.from_file(pathlib.Path(sys.argv[1]))
 job = Job(ctx, published, None, 256 << 20, False, True, ctx.check_cancelled)
 chunks = decode_elsewhere("7z", {"path": sys.argv[1], "member": None}, job)

@@ -27,8 +27,7 @@ def peak(who):
 source, work_folder = map(Path, sys.argv[1:])
 ctx = Context(
     caller=Caller(user="tester"), image_id="image", task_id="task", step="step", limits=Limits(), http=None,
-    log=logging.getLogger(), work_folder=work_folder, emit=lambda event: None, read_replica=None,
-    announce_location=None,
+    log=logging.getLogger(), work_folder=work_folder, read_replica=None,
 )
 
 def chunks():
