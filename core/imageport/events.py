@@ -159,5 +159,7 @@ class ReportEvent(_Event):
         return dict(self.detail)
 
 
-#: What an observer receives: one of the classes of ``imageport.events``. ``kind`` decides which fields there are.
+#: What an observer receives: an object of one of the classes in ``imageport.events``. Its ``kind`` decides which
+#: fields it has; the page about the report and the events lists them. ``as_dict()`` returns it as ``run --json``
+#: prints it.
 Event: TypeAlias = TaskEvent | ImageEvent | StepEvent | ProgressEvent | CheckEvent | SourceEvent | ReportEvent

@@ -40,6 +40,7 @@ def plugin_page(plugin: InstalledPlugin, example: str) -> Iterator[str]:
         "stands below": told["runs_after"],
         "stands above": told["runs_before"],
         "starts from images that are": told["starts_from"],
+        "copies the stored bytes": ["yes"] if told["copies"] else [],
         "needs the programs": told["binaries"],
         "stability": [told["stability"]],
     }

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import get_type_hints
+from typing import get_args, get_type_hints
 
-import imageport
-from imageport import errors
+from imageport import errors, events
 from imageport.importing import report
 from reference_pages.writing import plain_type, prose, table
 
@@ -90,5 +89,13 @@ def report_page() -> Iterator[str]:
         raise SystemExit("the fields of the error and their descriptions differ")
     yield table(("field", "meaning"), [(f"`{name}`", meaning) for name, meaning in ERROR_FIELDS.items()])
     yield "## Events"
-    yield prose(imageport.Event)
-    yield "In JSON, `kind` is called `type`, `at` is a time in ISO 8601, and fields without a value are left out."
+    yield (
+        "In JSON, `kind` is called `type`, `at` is a time in ISO 8601, and fields without a value are left out. "
+        "Observers get the same as objects of these classes, which are in `imageport.events`:"
+    )
+    for event_class in get_args(events.Event):
+        yield f"### {event_class.__name__}"
+        yield prose(event_class)
+        types = get_type_hints(event_class)
+        names = [field.name for field in dataclasses.fields(event_class)]
+        yield table(("field", "type"), [(f"`{name}`", plain_type(types[name])) for name in names])

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
-import imageport
+#: The modules beside ``imageport`` that plugins import.
+PUBLIC_MODULES = ("imageport.events",)
 
 BUILTINS = Path(__file__).parents[2] / "builtin_plugins" / "imageport_builtin"
 
@@ -20,7 +22,8 @@ def imports(source: str) -> Iterator[str]:
 
 def offences(source: str) -> list[str]:
     """Return the imports that a plugin of somebody else could not make."""
-    public = {f"imageport.{name}" for name in imageport.__all__} | {"imageport"}
+    public = {"imageport", *PUBLIC_MODULES}
+    public |= {f"{module}.{name}" for module in public for name in import_module(module).__all__}
     return [
         name
         for name in imports(source)
