@@ -118,6 +118,6 @@ class ImportHooks:
         happened, one call at a time, in a thread of its own: nobody waits for an observer while the import runs. One
         that is far behind misses events ``progress``, and no others. The end of an import waits ten seconds for all
         of them together; what is not heard by then is lost, and the log says whose. After three failures an
-        observer is not called again. The events are those of ``imageport.events``.
+        observer is not called again. ``event.kind`` decides which fields an event has: see ``imageport.events``.
         Example: ``if event.kind == "task.failure": print(event.error)``.
         """

@@ -46,7 +46,8 @@ def class_description(kind: type) -> Iterator[str]:
     """Describe a class: its docstring, its fields, and its methods."""
     yield prose(kind)
     if dataclasses.is_dataclass(kind):
-        rows = [(f"`{field.name}`", plain_type(field.type)) for field in dataclasses.fields(kind)]
+        public = [field for field in dataclasses.fields(kind) if not field.name.startswith("_")]
+        rows = [(f"`{field.name}`", plain_type(field.type)) for field in public]
         yield table(("field", "type"), rows)
     methods = []
     for name, attribute in vars(kind).items():

@@ -90,8 +90,10 @@ def report_page() -> Iterator[str]:
     yield table(("field", "meaning"), [(f"`{name}`", meaning) for name, meaning in ERROR_FIELDS.items()])
     yield "## Events"
     yield (
-        "In JSON, `kind` is called `type`, `at` is a time in ISO 8601, and fields without a value are left out. "
-        "Observers get the same as objects of these classes, which are in `imageport.events`:"
+        "Observers receive objects of the classes below, which are in `imageport.events`; `at` is in seconds since "
+        "the epoch. In JSON, `kind` is called `type`, `at` is a time in ISO 8601, and fields without a value are left "
+        "out. Steps and stores send `progress`, `check` and `source`, each under its own name. All other events are "
+        "sent by Imageport alone."
     )
     for event_class in get_args(events.Event):
         yield f"### {event_class.__name__}"
