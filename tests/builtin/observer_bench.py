@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,6 +45,7 @@ def host(folder: Path, *, networks: Sequence[str] = ()) -> HostContext:
         task_id="t1",
         limits=limits,
         http=http,
+        log=logging.getLogger("test"),
         emit=unused,
         cancelled=cancelled,
     )
