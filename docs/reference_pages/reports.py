@@ -99,5 +99,7 @@ def report_page() -> Iterator[str]:
         yield f"### {event_class.__name__}"
         yield prose(event_class)
         types = get_type_hints(event_class)
-        names = [field.name for field in dataclasses.fields(event_class)]
-        yield table(("field", "type"), [(f"`{name}`", plain_type(types[name])) for name in names])
+        rows = [
+            (f"`{field.name}`", plain_type(types[field.name])) for field in dataclasses.fields(event_class)
+        ]
+        yield table(("field", "type"), rows)
