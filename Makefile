@@ -33,11 +33,12 @@ glance: ## make the same imports through a real Glance and compare
 	@.venv/bin/pip install --quiet "tox>=4.22"
 	@.venv/bin/tox -e glance
 
-lint: ## check style and types
+lint: ## check style, types and layers
 	@.ci/prepare test
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
+	@.venv/bin/lint-imports
 
 clean: ## remove what the targets above made
 	rm -rf .venv .tox demo-run bench-run boot-run dist

@@ -1,4 +1,4 @@
-"""What tests of all areas share: the real command on a machine of its own, a web server, and a disk."""
+"""Fixtures for tests of all areas: the real command on a machine of its own, a web server, and a disk."""
 
 from __future__ import annotations
 

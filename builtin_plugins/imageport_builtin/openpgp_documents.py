@@ -1,4 +1,4 @@
-"""What OpenPGP wraps text and signatures in (RFC 9580): clear-signed documents, ASCII armor and packets.
+"""Documents of OpenPGP (RFC 9580): clear-signed text, ASCII armor and packets.
 
 These few lines are taken apart here, and strictly, so that what is verified is what is used: a reader that skips text
 before, between or after signed blocks is how lists with a good signature say what nobody has signed.

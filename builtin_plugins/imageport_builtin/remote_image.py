@@ -1,4 +1,4 @@
-"""What another Glance tells about an image (Image API v2)."""
+"""The record of an image in another Glance (Image API v2)."""
 
 from __future__ import annotations
 

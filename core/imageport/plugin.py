@@ -1,4 +1,4 @@
-"""What every plugin is: a class with a pydantic model of its options, and facts declared as data."""
+"""Base class of plugins: a pydantic model of the options, and facts declared as data."""
 
 from __future__ import annotations
 

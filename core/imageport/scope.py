@@ -1,4 +1,4 @@
-"""Which images a caller may see: alternatives, each a mapping of fields of ``ImageRecord`` to the values they need.
+"""Images that a caller may see: alternatives, each a mapping of fields of ``ImageRecord`` to the values they need.
 
 A rule becomes a scope once the caller is known. A scope can be asked of one record, and be part of a query.
 """

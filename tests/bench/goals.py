@@ -1,4 +1,4 @@
-"""What the results are held against, row by row."""
+"""Goals for the results, row by row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one program costs: time on the clock and of processors, memory, and bytes written to disk."""
+"""Measure one program: time on the clock and of processors, memory, and bytes written to disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was measured: samples by kind and title, failures, and the machine."""
+"""Results of measurements: samples by kind and title, failures, and the machine."""
 
 from __future__ import annotations
 

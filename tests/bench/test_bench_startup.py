@@ -1,4 +1,4 @@
-"""How long commands take that do next to nothing, beside the interpreter alone; benchmarks report, nothing more."""
+"""Times of commands that do next to nothing, beside the interpreter alone; benchmarks report, nothing more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the shell and the hardware need for the parts of an import."""
+"""Times that the shell and the hardware need for the parts of an import."""
 
 from __future__ import annotations
 

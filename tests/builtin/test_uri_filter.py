@@ -1,4 +1,4 @@
-"""What the contract does not ask of the filter; for the rest see tests/contract."""
+"""The filter beyond the contract; for the rest see tests/contract."""
 
 from __future__ import annotations
 

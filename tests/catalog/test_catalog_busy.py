@@ -1,4 +1,4 @@
-"""Who writes to an SQLite catalog waits for its turn, and is told when that does not come."""
+"""Writers of an SQLite catalog wait for their turn, and get an error when it does not come."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in the environment or in a file of its own is in no log line and in no error, of any command."""
+"""Secrets from the environment or from files are in no log line and in no error of any command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a url has beside the address is used to fetch the image, and shown and kept nowhere."""
+"""Secrets in a url are used to fetch the image, and shown and kept nowhere."""
 
 from __future__ import annotations
 

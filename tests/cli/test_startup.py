@@ -1,4 +1,4 @@
-"""Which modules the commands import: every one of them costs each call of the command its time."""
+"""Modules that the commands import: every one of them costs each call of the command its time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of an import when stores fail: every method, with failures allowed or not, converted or not.
+"""Imports with failing stores: every method, with failures allowed or not, converted or not.
 
 In Glance the same table has records that are stuck, locks and staged data that stay, and copies that are successful
 though no store took them.

@@ -1,4 +1,4 @@
-"""What the catalog keeps to open a store again, and what it never keeps."""
+"""The catalog keeps what opens a store again, and no secret."""
 
 from __future__ import annotations
 

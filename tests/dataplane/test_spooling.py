@@ -1,4 +1,4 @@
-"""What a step gets as a file stays what it is, whatever the owner of the original does."""
+"""A file that a step gets does not change when the owner of the original changes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs the tests on other machines finds Pythons, and keeps what it runs from writing to this machine."""
+"""The scripts for tests on other machines find Pythons, and keep tests from writing to this machine."""
 
 from __future__ import annotations
 

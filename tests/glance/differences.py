@@ -1,4 +1,4 @@
-"""Where Imageport deliberately differs from Glance: the one table, in ``differences.yaml``."""
+"""Deliberate differences from Glance: the one table, in ``differences.yaml``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is installed is complete; run on its own against the built wheel."""
+"""The installed package is complete; run on its own against the built wheel."""
 
 from __future__ import annotations
 

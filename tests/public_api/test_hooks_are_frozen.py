@@ -1,4 +1,4 @@
-"""What plugins of other people rely on. A change here breaks them: it needs a decision note and a new version.
+"""The hooks that plugins of other people rely on. A change breaks them: it needs a decision note and a new version.
 
 Arguments may be added at the end of a hook, with a default.
 """

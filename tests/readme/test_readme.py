@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -40,14 +42,32 @@ def test_the_readme_names_every_built_in_plugin() -> None:
 
 
 def test_every_relative_link_leads_somewhere() -> None:
-    for page in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/changes/README.md"):
+    for page in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "CODE_OF_CONDUCT.md",
+        "RELEASING.md",
+        "SECURITY.md",
+        "docs/changes/README.md",
+    ):
         text = (PROJECT / page).read_text()
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
             assert (PROJECT / page).parent.joinpath(target).exists(), f"{page} links to {target}"
 
 
-def test_every_fragment_of_the_changelog_has_a_known_type() -> None:
-    for fragment in (PROJECT / "docs/changes").iterdir():
-        assert fragment.name == "README.md" or re.fullmatch(
-            r"\d{4}\.(added|changed|fixed|removed|security)\.md", fragment.name
-        )
+def test_every_fragment_of_the_changelog_comes_into_the_next_release() -> None:
+    draft = subprocess.run(
+        [sys.executable, "-m", "towncrier", "build", "--draft", "--version=9.9", "--name=imageport"],
+        cwd=PROJECT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    written = " ".join(draft.split())
+    fragments = [path for path in (PROJECT / "docs/changes").glob("*.md") if path.name != "README.md"]
+    assert fragments
+    for fragment in fragments:
+        assert re.fullmatch(r"\d{4}\.(added|changed|fixed|removed|security)\.md", fragment.name)
+        assert " ".join(fragment.read_text().split()) in written
+    assert re.search(r"^## 9\.9 \([-\d]+\)$", draft, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""What each owner may have, asked where it counts, and free again afterwards."""
+"""Quotas of owners are checked where it counts, and free again afterwards."""
 
 from __future__ import annotations
 

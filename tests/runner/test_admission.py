@@ -1,4 +1,4 @@
-"""What no database can keep is refused before anything starts, and the name comes from the address."""
+"""Values that no database can keep are refused before anything starts, and the name comes from the address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``imageport plan`` tells of scratch data and speed, for real pipelines and files."""
+"""``imageport plan`` shows scratch data and speed for real pipelines and files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What breaks off, or has another digest, is asked for again as often as its method says, and never published twice."""
+"""A download that breaks off or has another digest is repeated as often as its method says, and published once."""
 
 from __future__ import annotations
 

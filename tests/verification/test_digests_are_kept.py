@@ -1,4 +1,4 @@
-"""What the publisher offered and what is stored can both be told a year later."""
+"""The digests of the publisher and of the stored image can both be shown a year later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What unpacks each format; an image that is not packed needs none of these modules."""
+"""Readers of packed formats; an image that is not packed needs none of these modules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens to image and task when an import ends: well, badly, or because its process has died.
+"""Change image and task when an import ends: well, badly, or because its process has died.
 
 Each function is called within one transaction, and locks the row of the image before that of the task.
 """

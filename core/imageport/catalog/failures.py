@@ -1,4 +1,4 @@
-"""What to do when the database fails: one hint for each cause that its driver reports."""
+"""Hints for failures of the database: one for each cause that its driver reports."""
 
 from __future__ import annotations
 

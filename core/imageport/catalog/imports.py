@@ -1,4 +1,4 @@
-"""What happens to image and task when an import begins and goes on.
+"""Change image and task when an import begins and goes on.
 
 Each function is called within one transaction, and locks the row of the image before that of the task.
 """

@@ -1,4 +1,4 @@
-"""What images and tasks may become: the moves between their statuses, as data.
+"""Transitions between the statuses of images and tasks, as data.
 
 There is no status for errors. An import that fails makes its image ``queued`` again; the task says why, and the
 property ``os_glance_failed_import`` says which stores lack the image.

@@ -1,4 +1,4 @@
-"""Which images and tasks a list has: filtered, ordered, cut into pages and limited to what the caller sees, in SQL."""
+"""Lists of images and tasks: filtered, ordered, paged and limited to what the caller sees, in SQL."""
 
 from __future__ import annotations
 

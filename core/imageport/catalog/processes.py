@@ -1,4 +1,4 @@
-"""Which process does something, and whether it is still there."""
+"""Name processes, and check whether they still run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an owner has, as quotas count it, and whether there is room for more.
+"""Count what an owner has, as quotas do, and check the room for more.
 
 Room is asked in the transaction that takes it. Other transactions that ask for the same owner wait for its end, so that
 what two of them take at the same moment is seen by the second.

@@ -1,4 +1,4 @@
-"""What ``run`` shows while the data flows: an installed observer, or events as JSON lines."""
+"""Progress of ``run``: an installed observer, or events as JSON lines."""
 
 from __future__ import annotations
 

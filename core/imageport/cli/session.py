@@ -1,4 +1,4 @@
-"""What the commands work with, opened when it is first asked for."""
+"""Site, catalog and plugins of one command, opened when they are first needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be written in a pipeline file, as pydantic models."""
+"""Pydantic models of the pipeline file."""
 
 from __future__ import annotations
 

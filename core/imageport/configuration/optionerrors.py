@@ -1,4 +1,4 @@
-"""What pydantic found wrong, said to people who never heard of pydantic."""
+"""Turn errors of pydantic into messages for users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which folder a relative path belongs to, and where Imageport keeps its own files."""
+"""Resolve relative paths, and find the folders for files of Imageport itself."""
 
 from __future__ import annotations
 

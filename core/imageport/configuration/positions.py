@@ -1,4 +1,4 @@
-"""Where in a file a mistake is, and how it is told."""
+"""Positions of mistakes in files, and their messages."""
 
 from __future__ import annotations
 

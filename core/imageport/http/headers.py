@@ -1,4 +1,4 @@
-"""What the header fields of an answer say, where servers say it at all."""
+"""Read the header fields of a response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may import what into which stores: decided before anything is fetched."""
+"""Admit an import, or refuse it before anything is fetched: caller, source, stores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stores that cannot keep up have still to read: on disk, so that they hold nobody back."""
+"""A backlog on disk for stores that cannot keep up, so that they do not slow down the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may take how long: each part of an import has its own patience, and all of them together have a deadline."""
+"""Deadlines: each part of an import has a time limit, and all of them together have one."""
 
 from __future__ import annotations
 

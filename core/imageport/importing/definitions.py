@@ -1,4 +1,4 @@
-"""How a store is opened again by a later command, which has no pipeline."""
+"""Open a store again in a later command, which has no pipeline."""
 
 from __future__ import annotations
 

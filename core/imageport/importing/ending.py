@@ -1,4 +1,4 @@
-"""How an import ends: its copies published and its lease given back, or everything taken back."""
+"""End an import: publish its copies and release its lease, or roll everything back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the checks of an import have shown of the bytes that the source offered, and who vouches for them."""
+"""Collect what the checks of an import have shown of the bytes of the source, and who vouches for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an import will need and what will slow it down, as far as that shows before it begins."""
+"""Forecast what an import will need and what will slow it down."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What killed commands and failed imports have left in staging: told apart from what is in use, and removed."""
+"""Find and remove what killed commands and failed imports have left in staging."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an import will do, decided before it does anything: every step bound, staging chosen."""
+"""Plan an import before it does anything: every step bound, staging chosen."""
 
 from __future__ import annotations
 

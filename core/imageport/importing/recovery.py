@@ -1,4 +1,4 @@
-"""What is done after an import that failed, in this process or in one that died."""
+"""Roll back an import that failed, in this process or in one that died."""
 
 from __future__ import annotations
 

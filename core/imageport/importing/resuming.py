@@ -1,4 +1,4 @@
-"""Which imports that were killed can be gone on with, and by which command."""
+"""Find the killed imports that can be continued, and the command that does it."""
 
 from __future__ import annotations
 

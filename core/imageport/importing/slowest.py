@@ -1,4 +1,4 @@
-"""Which of the stages takes the time while the stream waits for its data."""
+"""Find the stage that takes the time while the stream waits for its data."""
 
 from __future__ import annotations
 

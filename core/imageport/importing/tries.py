@@ -1,4 +1,4 @@
-"""Whether an import that went wrong begins again, before anything was published."""
+"""Decide whether a failed import begins again, before anything was published."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the bytes have shown, held against what was promised."""
+"""Compare what the bytes have shown with what was promised."""
 
 from __future__ import annotations
 

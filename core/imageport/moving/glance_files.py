@@ -1,4 +1,4 @@
-"""Which file is what: the configuration of Glance, its property protections, or its policy."""
+"""Tell files of Glance apart: the configuration, the property protections, the policy."""
 
 from __future__ import annotations
 

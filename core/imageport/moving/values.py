@@ -1,4 +1,4 @@
-"""What the values of options mean, by the rules of oslo.config."""
+"""Read the values of options by the rules of oslo.config."""
 
 from __future__ import annotations
 

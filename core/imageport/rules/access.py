@@ -1,4 +1,4 @@
-"""What one caller sees of the catalog, and may do there."""
+"""Limit the catalog to what one caller may see and do."""
 
 from __future__ import annotations
 

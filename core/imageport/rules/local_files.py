@@ -1,4 +1,4 @@
-"""Which files of this machine may be imported by their path."""
+"""Files of this machine that may be imported by their path."""
 
 from __future__ import annotations
 

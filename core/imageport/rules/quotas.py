@@ -1,4 +1,4 @@
-"""How much each owner may have."""
+"""Quotas: how much each owner may have."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is done to images and sites outside of imports."""
+"""Work on images and sites outside of imports."""

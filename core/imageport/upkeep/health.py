@@ -1,4 +1,4 @@
-"""Whether everything is there that imports need."""
+"""Check that everything is there that imports need: ``imageport doctor``."""
 
 from __future__ import annotations
 

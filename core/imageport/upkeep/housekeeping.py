@@ -1,4 +1,4 @@
-"""What imports that died have left behind: found, and removed by ``imageport gc``."""
+"""Find and remove what dead imports have left behind: ``imageport gc``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens to images outside of imports is told to the observers of the site file, too."""
+"""Report changes of images outside of imports to the observers of the site file."""
 
 from __future__ import annotations
 

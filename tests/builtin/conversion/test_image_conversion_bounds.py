@@ -1,4 +1,4 @@
-"""How much may come out of an image, and for how long: bounds that hold while there is no output, too."""
+"""Bounds on the size and time of a conversion hold while there is no output, too."""
 
 from __future__ import annotations
 

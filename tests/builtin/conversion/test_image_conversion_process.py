@@ -1,4 +1,4 @@
-"""What happens when qemu-img itself goes wrong; a small shell script takes its place."""
+"""Failures of qemu-img itself; a small shell script takes its place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the step takes for an archive, and how it treats the stream it reads from."""
+"""Detection of archives, and the stream that the step reads from."""
 
 from __future__ import annotations
 

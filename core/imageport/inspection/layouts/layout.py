@@ -1,4 +1,4 @@
-"""What the layouts of all formats have in common."""
+"""Base class of the layouts of all formats."""
 
 from __future__ import annotations
 
