@@ -1,4 +1,4 @@
-"""Whether a method copies is declared by the method, and judged alike by validate, plan and run."""
+"""A method declares whether it copies; validate, plan and run judge it alike."""
 
 from __future__ import annotations
 
