@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -36,11 +37,17 @@ _HEAVY = {
 
 def _imported(folder: Path, *arguments: str) -> set[str]:
     """Return the names of all modules that the command with *arguments* imports."""
-    done = subprocess.run(
+    return set(_run(folder, *arguments).stderr.split())
+
+
+def _run(folder: Path, *arguments: str, module_path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {"HOME": str(folder), "PATH": "/usr/bin:/bin"}
+    if module_path is not None:
+        environment["PYTHONPATH"] = str(module_path)
+    return subprocess.run(
         [sys.executable, "-c", _TRACED, *arguments],
-        cwd=folder, env={"HOME": str(folder), "PATH": "/usr/bin:/bin"}, check=True, capture_output=True, text=True,
+        cwd=folder, env=environment, check=True, capture_output=True, text=True,
     )  # fmt: skip
-    return set(done.stderr.split())
 
 
 @pytest.mark.parametrize("question", ["--version", "--help"])
@@ -57,12 +64,47 @@ def test_the_version_is_told_without_building_a_command(tmp_path: Path) -> None:
     assert commands == {"imageport.cli.app", "imageport.cli.commands", "imageport.cli.session"}
 
 
-def test_plugins_are_listed_without_what_they_work_with(tmp_path: Path) -> None:
-    imported = _imported(tmp_path, "plugins", "list")
-    assert "imageport_builtin.image_decompression" in imported, (
-        "every plugin is imported to see if it is broken"
+def test_plugins_are_listed_without_importing_one(tmp_path: Path) -> None:
+    module = tmp_path / "modules" / "acme_broken.py"
+    metadata = tmp_path / "modules" / "acme_broken-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    module.write_text("raise LookupError('acme was here')\n")
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-broken\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[imageport.plugins]\nbroken = acme_broken:Broken\n")
+    for _ in range(2):
+        done = _run(tmp_path, "plugins", "list", module_path=module.parent)
+        assert "broken" in done.stdout
+        assert "acme was here" in done.stdout
+        assert "file                   ok" in done.stdout
+        imported = set(done.stderr.split())
+        assert not any(name.startswith(("imageport_builtin", "acme_broken")) for name in imported)
+        assert imported & (_HEAVY | {"ruamel.yaml"}) == set()
+
+
+def test_images_are_listed_without_anything_of_imports_and_of_other_databases(tmp_path: Path) -> None:
+    _imported(tmp_path, "images", "list")  # makes the catalog
+    imported = _imported(tmp_path, "images", "list")
+    assert imported & _HEAVY == {"sqlalchemy"}
+    assert imported & {"ruamel.yaml", "alembic", "pluggy", "sqlalchemy.dialects.postgresql"} == set()
+    assert not any(
+        name.startswith(
+            ("imageport.importing.", "imageport_builtin", "imageport.plugins.", "imageport.upkeep")
+        )
+        for name in imported
     )
-    assert imported & (_HEAVY | {"ruamel.yaml", "imageport_builtin.unpacking.formats"}) == set()
+
+
+def test_a_disk_is_imported_without_what_only_other_images_and_databases_need(tmp_path: Path) -> None:
+    (tmp_path / "disk.raw").write_bytes(b"boot me".ljust(1 << 20, b"\0"))
+    (tmp_path / "p.yaml").write_text("name: all\nsource: {use: glance-direct}\n")
+    imported = _imported(tmp_path, "run", "p.yaml", "disk.raw")
+    assert "oslo_utils.imageutils.format_inspector" not in imported, "it leaves no trace, see inspectors.py"
+    assert {"oslo_utils", "sqlalchemy", "cryptography"} <= imported
+    unused = {"alembic", "isal", "lhafile", "oslo_utils.strutils", "psycopg", "py7zr", "rich"}
+    assert imported & (unused | {"sqlalchemy.dialects.postgresql", "sqlalchemy.orm"}) == set()
+    plugins = {found.name: found.module for found in entry_points(group="imageport.plugins")}
+    used = {name for name, module in plugins.items() if module in imported}
+    assert used == {"file", "glance-direct", "log"}
 
 
 def test_a_plan_is_made_without_the_catalog_and_without_the_network(tmp_path: Path) -> None:

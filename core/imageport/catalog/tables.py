@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy import (
+    DDL,
     JSON,
     BigInteger,
     Boolean,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    event,
     text,
 )
 
@@ -117,7 +119,6 @@ image_properties = Table(
     Index("ix_image_properties_value", "name", text(VALUE_START)),
 )
 
-#: An index of all rows would mislead SQLite, which takes the few hidden rows for as many as the visible ones.
 HIDDEN = "status <> 'active'"
 
 #: No foreign key: a pending row is the only trace of bytes in a store and must outlive its image.
@@ -135,7 +136,14 @@ image_locations = Table(
     Column("remover", Text),
     Column("removal_expires_at", Utc),
     UniqueConstraint("image_id", "store", "url"),
-    Index("ix_image_locations_hidden", "status", sqlite_where=text(HIDDEN), postgresql_where=text(HIDDEN)),
+)
+
+#: An index of all rows would mislead SQLite, which takes the few hidden rows for as many as the visible ones. As an
+#: ``Index`` with a condition for each dialect, it would import both dialects, also the one that is not in use.
+event.listen(
+    image_locations,
+    "after_create",
+    DDL(f"CREATE INDEX ix_image_locations_hidden ON image_locations (status) WHERE {HIDDEN}"),  # type: ignore[no-untyped-call]
 )
 
 #: ``cause`` is why the task failed: code, step, store and hint.

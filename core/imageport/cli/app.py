@@ -66,7 +66,7 @@ def main() -> int:
             stream.reconfigure(errors="backslashreplace")
     session = Session()
     # A start makes many objects and keeps nearly all: to look for garbage as often as usual costs more than it finds.
-    gc.set_threshold(20_000)
+    gc.set_threshold(100_000)
     try:
         typer.main.get_command(app)(prog_name="imageport", obj=session)
     except ImageportError as error:
@@ -93,4 +93,6 @@ def main() -> int:
         return ExitCode.IMPORT_FAILED
     finally:
         session.close()
+        # The process ends: the collection that Python makes at exit would look at every object of every module.
+        gc.freeze()
     return ExitCode.SUCCESS

@@ -96,8 +96,8 @@ def list_images(  # noqa: PLR0917 - the options of a command are its parameters
     json: Json = False,
 ) -> None:
     """List the images that the user sees, the newest first."""
-    from imageport.importing.admission import require_known
     from imageport.limits import format_size
+    from imageport.rules.texts import require_known
     from imageport.values import ImageStatus
 
     require_known("status", status, get_args(ImageStatus))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +14,7 @@ from imageport.cli.session import Session
 
 if TYPE_CHECKING:
     from imageport.plugins.catalogue import InstalledPlugin
+    from imageport.plugins.descriptions import Description
 
 app = typer.Typer(
     help="Show installed plugins.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
@@ -21,8 +24,12 @@ app = typer.Typer(
 @app.command("list")
 def list_plugins(ctx: typer.Context, json: Json = False) -> None:
     """List the installed plugins; a broken one is shown with the reason, a method that the site disables as such."""
+    from imageport.plugins.descriptions import describe
+
     session: Session = ctx.obj
-    found = [_summary(plugin) for plugin in session.catalogue]
+    plugins = list(session.catalogue)
+    described = describe(plugins, _cache())
+    found = [_summary(plugin, described[plugin.name]) for plugin in plugins]
     for row in found:
         if row["status"] == "ok" and "stage" in row["hooks"] and not session.site.allows_method(row["name"]):
             row["status"] = "not enabled"
@@ -98,22 +105,25 @@ def _prose(text: str) -> str:
     return text.replace("``", "'")
 
 
-def _summary(plugin: InstalledPlugin) -> dict[str, Any]:
-    from imageport.errors import PluginBroken
-    from imageport.plugins.catalogue import hooks_of
-
-    described: dict[str, Any] = {"name": plugin.name, "distribution": plugin.distribution}
-    try:
-        plugin_class = plugin.load()
-    except PluginBroken as error:
-        status = "conflict" if plugin.conflicts else "broken"
-        return {**described, "status": status, "hooks": [], "summary": error.message}
+def _summary(plugin: InstalledPlugin, description: Description) -> dict[str, Any]:
     return {
-        **described,
-        "status": "ok",
-        "hooks": list(hooks_of(plugin_class)),
-        "summary": plugin_class.summary(),
+        "name": plugin.name,
+        "distribution": plugin.distribution,
+        "status": "conflict" if plugin.conflicts else "broken" if description.broken else "ok",
+        "hooks": list(description.hooks),
+        "summary": description.summary,
     }
+
+
+def _cache() -> Path | None:
+    """Return the file that keeps the descriptions for this user; a user without a home folder has none."""
+    from imageport.configuration.paths import cache_home
+    from imageport.errors import UsageError
+
+    try:
+        return cache_home(os.environ) / "plugins.json"
+    except UsageError:
+        return None
 
 
 def _disabled(name: str) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class Session:
 def caller(user: str | None, project: str | None, roles: list[str] | None) -> Caller:
     """Return the caller that the options ``--user``, ``--project`` and ``--role`` name. Raises ``UsageError``."""
     from imageport.cli.output import login_name
-    from imageport.importing.admission import require_caller
+    from imageport.rules.texts import require_caller
     from imageport.values import Caller
 
     names = {name.strip() for given in roles or () for name in given.split(",")} - {""}

@@ -33,6 +33,14 @@ def config_home(environ: Mapping[str, str]) -> Path:
     return _base_directory(environ, "XDG_CONFIG_HOME", ".config") / "imageport"
 
 
+def cache_home(environ: Mapping[str, str]) -> Path:
+    """Return the folder for what can be made again at any time (XDG Base Directory Specification).
+
+    Raises ``UsageError`` when the user has no home folder.
+    """
+    return _base_directory(environ, "XDG_CACHE_HOME", ".cache") / "imageport"
+
+
 def path_of(text: str) -> str:
     """Return the path that *text* names: a path, or a ``file:`` url of this machine (RFC 8089).
 

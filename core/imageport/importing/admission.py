@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from imageport.configuration.positions import did_you_mean
@@ -14,15 +13,13 @@ from imageport.importing.plan import Plan
 from imageport.plugins.binding import BoundStep
 from imageport.rules.access import Access
 from imageport.rules.quotas import demand, demand_of_one
-from imageport.values import MAX_NAME, MAX_VALUE, Caller, ImageRecord
+from imageport.rules.texts import require_caller, require_known, require_property_texts, require_text
+from imageport.values import MAX_NAME, Caller, ImageRecord
 
 DISK_FORMATS = ("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop")
 #: For a disk format: whatever the bytes turn out to be. What a new image gets when nothing is declared.
 AUTO = "auto"
 CONTAINER_FORMATS = ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed")
-
-# Lone surrogates are what the command line makes of bytes that are not UTF-8.
-_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,41 +140,6 @@ def choose_targets(request: ImportRequest, plan: Plan, record: ImageRecord) -> t
             hint="name only stores that lack it, or use --all-stores for all of those",
         )
     return tuple(store for store in writable if store.label not in holding)
-
-
-def require_caller(caller: Caller) -> None:
-    """Raise ``UsageError`` unless every database can keep the names of the caller."""
-    require_text("user", caller.user)
-    require_text("project", caller.project)
-    for role in caller.roles:
-        require_text("role", role)
-
-
-def require_text(what: str, given: str | None, *, most: int = MAX_NAME) -> None:
-    """Raise ``UsageError`` unless *given* is None or text of at most *most* characters that every database can keep."""
-    if given is None:
-        return
-    if len(given) > most:
-        raise UsageError(
-            f"{what} '{given[:40]}...' has {len(given)} characters", hint=f"give at most {most} characters"
-        )
-    if _NO_TEXT.search(given):
-        raise UsageError(f"{what} {given!a} is no text", hint="write it in UTF-8, without null characters")
-
-
-def require_property_texts(properties: Mapping[str, str | None]) -> None:
-    """Raise ``UsageError`` unless every database can keep the names and values."""
-    for name, value in properties.items():
-        require_text("property", name)
-        require_text("property", value, most=MAX_VALUE)
-
-
-def require_known(what: str, given: str | None, known: Sequence[str]) -> None:
-    """Raise ``UsageError`` unless *given* is None or one of *known*."""
-    if given is not None and given not in known:
-        raise UsageError(
-            f"unknown {what} '{given}'{did_you_mean(given, known)}", hint=f"known are: {', '.join(known)}"
-        )
 
 
 def default_name(plan: Plan) -> str:

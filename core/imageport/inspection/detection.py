@@ -20,6 +20,7 @@ from imageport.file_types.texts import is_vmdk_descriptor
 from imageport.inspection import faulty
 from imageport.inspection.boot_record import is_file_system, oddity, reach
 from imageport.inspection.formats import Fault, ImageFormat
+from imageport.inspection.inspectors import format_inspector
 from imageport.inspection.layouts.vhd import DIFFERENCING, FIXED, Footer, is_footer
 
 #: Inspectors get pieces of exactly this length, because some decide by the first piece they see.
@@ -211,10 +212,8 @@ class FormatDetection:
 
 
 def _new_inspectors() -> list[Any]:
-    from oslo_utils.imageutils import format_inspector  # noqa: PLC0415 - needed by few commands, slow to import
-
     inspectors: list[Any] = [
-        inspector() for name, inspector in format_inspector.ALL_FORMATS.items() if name != "raw"
+        inspector() for name, inspector in format_inspector().ALL_FORMATS.items() if name != "raw"
     ]
     for inspector in inspectors:
         if inspector.NAME == "qcow2":

@@ -187,6 +187,9 @@ def _announced() -> Iterator[InstalledPlugin]:
 
 
 def _plugins_of(distribution: Distribution) -> list[InstalledPlugin]:
+    # Nearly all distributions have no plugin: their files need not be parsed to see that.
+    if GROUP not in (distribution.read_text("entry_points.txt") or ""):
+        return []
     entries = distribution.entry_points.select(group=GROUP)
     if not entries:
         return []

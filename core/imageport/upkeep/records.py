@@ -9,19 +9,14 @@ from typing import Any
 from imageport.catalog import Catalog, HiddenCopy
 from imageport.errors import Conflict, StoreFailed
 from imageport.events import ImageEvent
-from imageport.importing.admission import (
-    CONTAINER_FORMATS,
-    DISK_FORMATS,
-    require_known,
-    require_property_texts,
-    require_text,
-)
+from imageport.importing.admission import CONTAINER_FORMATS, DISK_FORMATS
 from imageport.importing.context_factory import HostContext
 from imageport.importing.recovery import remove_copy
 from imageport.importing.staging import Staging
 from imageport.importing.stores import Stores
 from imageport.rules.access import Access
 from imageport.rules.quotas import demand_of_one
+from imageport.rules.texts import require_known, require_property_texts, require_text
 from imageport.values import ImageRecord
 
 VISIBILITIES = ("private", "shared", "community", "public")

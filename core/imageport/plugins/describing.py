@@ -1,0 +1,55 @@
+"""Describes plugins in a process of its own, so that the process that asks imports none of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import sysconfig
+from typing import Any
+
+from imageport.errors import PluginBroken
+from imageport.plugins.catalogue import InstalledPlugin, hooks_of
+
+
+def main(descriptor: int) -> None:
+    """Describe the plugins on standard input and end the process.
+
+    The input is JSON: a list of the fields of each ``InstalledPlugin``. *descriptor* gets a line of JSON for each: the
+    fields of its ``Description``, and the files of the modules that were imported since the line before. Modules of the
+    standard library are left out.
+    """
+    # A program that a plugin starts must not keep the other end waiting.
+    os.set_inheritable(descriptor, False)
+    reported: set[str] = set()
+    with os.fdopen(descriptor, "w") as answers:
+        for fields in json.load(sys.stdin):
+            about = _describe(InstalledPlugin(*fields))
+            files = _imported_files() - reported
+            reported |= files
+            print(json.dumps([about, sorted(files)]), file=answers, flush=True)
+    sys.stderr.flush()
+    # Threads and handlers of plugins must not delay the end.
+    os._exit(0)
+
+
+def _describe(plugin: InstalledPlugin) -> dict[str, Any]:
+    try:
+        plugin_class = plugin.load()
+        return {"hooks": hooks_of(plugin_class), "summary": str(plugin_class.summary()), "broken": False}
+    except PluginBroken as error:
+        reason = error.message
+    except Exception as error:  # noqa: BLE001 - a plugin may have a summary() of its own, which may raise anything
+        reason = f"plugin '{plugin.name}' of {plugin.distribution} cannot be described: {type(error).__name__}: {error}"
+    return {"hooks": (), "summary": reason, "broken": True}
+
+
+def _imported_files() -> set[str]:
+    library = sysconfig.get_path("stdlib") + os.sep
+    packages = tuple(sysconfig.get_path(kind) + os.sep for kind in ("purelib", "platlib"))
+    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    return {
+        file
+        for file in files
+        if isinstance(file, str) and (file.startswith(packages) or not file.startswith(library))
+    }
