@@ -30,9 +30,11 @@ if TYPE_CHECKING:
     from imageport.events import Event
     from imageport.file_types import FileType, identify
     from imageport.hookspecs import hookimpl
+    from imageport.http.exchange import Rest
     from imageport.http.network import unwrap_address
     from imageport.http.parallel import parallel_chunks
-    from imageport.http.transport import HttpResponse, HttpTransport, Rest
+    from imageport.http.responses import HttpResponse
+    from imageport.http.transport import HttpTransport
     from imageport.http.urls import Url
     from imageport.inspection import (
         Fault,
@@ -134,7 +136,7 @@ _HOMES = {
     "Fault": "imageport.inspection",
     "FileType": "imageport.file_types",
     "FormatInspection": "imageport.inspection",
-    "HttpResponse": "imageport.http.transport",
+    "HttpResponse": "imageport.http.responses",
     "HttpTransport": "imageport.http.transport",
     "Image": "imageport.values",
     "ImageData": "imageport.data",
@@ -153,7 +155,7 @@ _HOMES = {
     "Piece": "imageport.buffers",
     "Plugin": "imageport.plugin",
     "PluginConfig": "imageport.plugin",
-    "Rest": "imageport.http.transport",
+    "Rest": "imageport.http.exchange",
     "Source": "imageport.values",
     "SourceRejected": "imageport.errors",
     "SourceUnavailable": "imageport.errors",

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final
 
 from imageport.buffers import CHUNK_SIZE, Chunks
 from imageport.data import ImageData
-from imageport.http.exchange import Rest
-from imageport.http.responses import HttpResponse
 from imageport.scratch import require_space, space_taken, writing_to
 from imageport.sparse import SparseFile, descriptor_chunks
 
 if TYPE_CHECKING:
     from imageport.context import Context
+    from imageport.http.exchange import Rest
+    from imageport.http.responses import HttpResponse
 
 #: Bytes after which the disk is made to have what was received, in case the whole machine goes down.
 _SYNC_EVERY: Final = 256 << 20
@@ -57,6 +57,8 @@ class PartialSource:
 
     def rest_of(self, url: str) -> Rest | None:
         """Return what is missing of the file at *url*, or None when nothing of it is here that can be used."""
+        from imageport.http.exchange import Rest  # noqa: PLC0415 - with urllib3, for downloads only
+
         note = self._read_note()
         if note is None or note.source != _digest(url):
             return None

@@ -100,7 +100,7 @@ def test_a_disk_is_imported_without_what_only_other_images_and_databases_need(tm
     imported = _imported(tmp_path, "run", "p.yaml", "disk.raw")
     assert "oslo_utils.imageutils.format_inspector" not in imported, "it leaves no trace, see inspectors.py"
     assert {"oslo_utils", "sqlalchemy", "cryptography"} <= imported
-    unused = {"alembic", "isal", "lhafile", "oslo_utils.strutils", "psycopg", "py7zr", "rich"}
+    unused = {"alembic", "isal", "lhafile", "oslo_utils.strutils", "psycopg", "py7zr", "rich", "urllib3"}
     assert imported & (unused | {"sqlalchemy.dialects.postgresql", "sqlalchemy.orm"}) == set()
     plugins = {found.name: found.module for found in entry_points(group="imageport.plugins")}
     used = {name for name, module in plugins.items() if module in imported}

@@ -11,7 +11,8 @@ from typing import Any
 from tests import context
 
 from imageport import Caller, Context, Event
-from imageport.http.transport import HttpTransport, NetworkRules
+from imageport.http.network import NetworkRules
+from imageport.http.transport import HttpTransport
 from imageport.limits import Limits
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from imageport import SourceRejected, unwrap_address
 from imageport.configuration.site import load_site
-from imageport.http.transport import NetworkRules
+from imageport.http.network import NetworkRules
 
 
 @pytest.mark.parametrize(

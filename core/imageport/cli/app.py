@@ -66,7 +66,7 @@ def main() -> int:
             stream.reconfigure(errors="backslashreplace")
     session = Session()
     # A start makes many objects and keeps nearly all: to look for garbage as often as usual costs more than it finds.
-    gc.set_threshold(100_000)
+    gc.set_threshold(500_000)
     try:
         typer.main.get_command(app)(prog_name="imageport", obj=session)
     except ImageportError as error:

@@ -73,7 +73,7 @@ StoreEntry = Annotated[
 class Pipeline(BaseModel):
     """How an image is imported: source, steps from top to bottom, stores side by side."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     name: str = Field(min_length=1, description="Name of the pipeline.")
     description: str | None = Field(default=None, description="What it is for.")
