@@ -8,17 +8,20 @@ from pathlib import Path
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
+from tests.bench import startup
 
 COMMANDS = {
     "python -c pass": [sys.executable, "-c", "pass"],
     "python -c 'import pydantic'": [sys.executable, "-c", "from pydantic import BaseModel"],
-    "imageport --version": [sys.executable, "-m", "imageport", "--version"],
-    "imageport plugins list": [sys.executable, "-m", "imageport", "plugins", "list"],
+    "python -c 'import sqlalchemy'": [sys.executable, "-c", "import sqlalchemy"],
+    **{name: [sys.executable, "-P", "-m", "imageport", *arguments] for name, arguments in startup.COMMANDS.items()},
 }
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_start_of(benchmark: BenchmarkFixture, tmp_path: Path, name: str) -> None:
+    startup.prepare(tmp_path)
+
     def run() -> int:
         return subprocess.run(
             COMMANDS[name], cwd=tmp_path, env={"HOME": str(tmp_path)}, stdout=subprocess.DEVNULL, check=False
@@ -26,3 +29,12 @@ def test_start_of(benchmark: BenchmarkFixture, tmp_path: Path, name: str) -> Non
 
     code: int = benchmark.pedantic(run, rounds=10, warmup_rounds=1)  # type: ignore[no-untyped-call]
     assert code == 0
+
+
+def test_two_checkouts_are_compared_command_by_command() -> None:
+    found = startup.compare(startup.REPOSITORY, startup.REPOSITORY, rounds=1)
+    assert {name: (len(before), len(after)) for name, (before, after) in found.items()} == dict.fromkeys(
+        startup.COMMANDS, (1, 1)
+    )
+    lines = startup.report(found).splitlines()
+    assert [line.split(" | ")[0].removeprefix("| ") for line in lines[2:]] == list(startup.COMMANDS)
