@@ -14,7 +14,10 @@ COMMANDS = {
     "python -c pass": [sys.executable, "-c", "pass"],
     "python -c 'import pydantic'": [sys.executable, "-c", "from pydantic import BaseModel"],
     "python -c 'import sqlalchemy'": [sys.executable, "-c", "import sqlalchemy"],
-    **{name: [sys.executable, "-P", "-m", "imageport", *arguments] for name, arguments in startup.COMMANDS.items()},
+    **{
+        name: [sys.executable, "-P", "-m", "imageport", *arguments]
+        for name, arguments in startup.COMMANDS.items()
+    },
 }
 
 
