@@ -217,6 +217,20 @@ def test_what_plugins_print_is_no_answer(listing: Listing, capfd: pytest.Capture
     assert (out, sorted(err.split())) == ("", ["[1]", "hello"])
 
 
+def test_a_process_that_a_plugin_leaves_behind_does_not_hold_up_the_list(listing: Listing) -> None:
+    # It lives as long as this test: until the other end of the pipe is closed.
+    reading, writing = os.pipe()
+    waits = f"import os\nif os.fork() == 0:\n    open('/proc/{os.getpid()}/fd/{reading}').read()\n    os._exit(0)\n"
+    listing.plugins.install(
+        "acme-slow", {"slow": "acme_slow:Stamp"}, {"acme_slow": waits + listing.source("slow", "Linger.")}
+    )
+    try:
+        assert listing.summaries() == {"slow": "Linger."}
+    finally:
+        os.close(writing)
+        os.close(reading)
+
+
 def test_more_answers_than_a_pipe_holds_are_read(listing: Listing) -> None:
     summary = "x" * 100_000
     listing.install("stamp", summary)

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -111,7 +112,9 @@ def _run(plugins: Sequence[InstalledPlugin]) -> tuple[list[Any], int]:
         with child:
             with suppress(BrokenPipeError), cast("TextIO", child.stdin) as questions:
                 json.dump([astuple(plugin) for plugin in plugins], questions)
-            complete = [json.loads(line) for line in answers if line.endswith("\n")]
+            # A process that a plugin leaves behind may keep the pipe open.
+            lines = islice(answers, len(plugins))
+            complete = [json.loads(line) for line in lines if line.endswith("\n")]
     return complete, child.returncode
 
 
@@ -139,12 +142,12 @@ def _read(cache: Path) -> _Answers | None:
         stamps = content["stamps"]
         if not all(_stamp(path) == stamp for path, stamp in stamps.items()):
             return None
-        return _Answers({_described(row): _description(row) for row in content["plugins"]}, stamps)
+        return _Answers({_identity_in(row): _description(row) for row in content["plugins"]}, stamps)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 
-def _described(row: Any) -> _Identity:
+def _identity_in(row: Any) -> _Identity:
     return _text(row["name"]), _text(row["value"]), _text(row["distribution"])
 
 
