@@ -1,4 +1,4 @@
-"""What each installed plugin does and whether it can be used, without importing one into this process.
+"""Describe the installed plugins, and whether they can be used, without importing one into this process.
 
 Both take an import to find out. A child process makes it, and the answer is kept in a file of the user as long as
 nothing changes that the answer came from: the folders of the module path, which every installation and removal
