@@ -79,7 +79,8 @@ def _found(uri: str, ctx: Context) -> Path:
 
 
 def _nothing_staged(image: ImageRecord) -> Conflict:
-    if host := image.properties.get("os_glance_stage_host"):
+    host = image.properties.get("os_glance_stage_host")
+    if host and image.size is not None:
         return Conflict(
             f"nothing is staged here for image {image.id}: its data is in staging on {host}",
             hint=f"import it on {host}, let both have one staging.directory, or stage it here as well",

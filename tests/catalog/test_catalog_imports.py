@@ -191,7 +191,7 @@ def test_a_failed_copy_leaves_the_active_image_alone_and_adds_to_the_failed_list
     assert catalog.get_image(active.id).status == "active"
     catalog.announce(lease, at("fast"))
     catalog.publish(lease, at("fast"))
-    catalog.unpublish(lease, at("fast"))
+    assert catalog.unpublish(lease)
     assert catalog.get_image(active.id).locations == (at("old"),)
     assert catalog.pending_locations(lease.task_id) == [at("fast")]
     catalog.forget(lease.task_id, at("fast"))

@@ -28,7 +28,7 @@ FENCED: dict[str, Callable[[Catalog, Lease], object]] = {
     "require": lambda catalog, lease: catalog.require(lease),
     "announce": lambda catalog, lease: catalog.announce(lease, COPY),
     "publish": lambda catalog, lease: catalog.publish(lease, COPY),
-    "unpublish": lambda catalog, lease: catalog.unpublish(lease, COPY),
+    "unpublish": lambda catalog, lease: catalog.unpublish(lease),
     "store_failed": lambda catalog, lease: catalog.store_failed(lease, "fast"),
     "finish": lambda catalog, lease: catalog.finish(lease, fields={"name": "robbed"}, result={}),
 }

@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 import typer.main
 from tests.faults import moments
 
+from imageport.catalog import commits
 from imageport.cli import app
 
 #: What commands import when they need it; here it is imported once for all of them.
@@ -99,6 +100,8 @@ def _become(command: dict[str, Any]) -> NoReturn:
     sys.argv = ["imageport", *command["arguments"]]
     if command["moments"] is not None:
         moments.watch(command["moments"], {int(at): number for at, number in command["signals"].items()})
+    if command["failing_commit"]:
+        moments.fail_commit(command["failing_commit"], f"{command['stdout']}.failed")
     try:
         code = app.main()
     except SystemExit as end:
@@ -113,6 +116,8 @@ if __name__ == "__main__":
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     for module in WARM:
         importlib.import_module(module)
+    # A server of a database that has gone away does not come back while a command runs.
+    commits.PATIENCE = 0.2
     # Building the commands takes as long as running one.
     typer.main.get_command = functools.cache(typer.main.get_command)
     sys.argv[1:], arguments = ["--version"], sys.argv[1:]

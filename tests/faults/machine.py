@@ -37,7 +37,7 @@ _IS_ROOT = os.geteuid() == 0
 _ALONE = ["unshare", "--mount"] if _IS_ROOT else ["unshare", "--user", "--map-root-user", "--mount"]
 
 SITE = """\
-catalog: sqlite:///{folder}/catalog/catalog.db
+catalog: {catalog}
 staging: {{directory: {folder}/staging}}
 """
 
@@ -69,6 +69,11 @@ class Command:
         """Return the moments that it has passed."""
         return self.moments.read_text().splitlines()
 
+    @property
+    def had_failing_commit(self) -> bool:
+        """Whether it came to its failing commit."""
+        return Path(f"{self.stdout}.failed").exists()
+
     def kill(self, number: int = signal.SIGKILL) -> None:
         """Send it a signal, if it still runs."""
         with suppress(ProcessLookupError):
@@ -93,21 +98,30 @@ class Machine:
     _started: int = 0
 
     def start(
-        self, *arguments: str | Path, signals: Mapping[int, int] | None = None, stdin: str | Path = os.devnull
+        self,
+        *arguments: str | Path,
+        signals: Mapping[int, int] | None = None,
+        stdin: str | Path = os.devnull,
+        site: str = "imageport.yaml",
+        failing_commit: int = 0,
     ) -> Command:
-        """Start a command; with *signals* it gets some at the moments of these numbers."""
+        """Start a command; with *signals* it gets some at the moments of these numbers.
+
+        The *failing_commit*, counted from 1, is one that the disk of an SQLite catalog refuses.
+        """
         self._started += 1
         stdout, stderr, moments = (
             self.folder / f"{self._started}.{end}" for end in ("stdout", "stderr", "moments")
         )
         request = {
-            "arguments": ["--config", str(self.folder / "imageport.yaml"), *map(str, arguments)],
+            "arguments": ["--config", str(self.folder / site), *map(str, arguments)],
             "folder": str(self.folder),
             "stdin": str(stdin),
             "stdout": str(stdout),
             "stderr": str(stderr),
             "moments": None if signals is None else str(moments),
             "signals": signals or {},
+            "failing_commit": failing_commit,
         }
         self.connection.send(json.dumps(request).encode())
         while "started" not in (answer := self._answer(DEADLINE)):
@@ -232,9 +246,19 @@ class Machine:
 
 
 @contextmanager
-def machine(folder: Path, stores: Sequence[str], disks: Mapping[str, str] | None = None) -> Iterator[Machine]:
-    """Make a machine in *folder*; some folders in it may be *disks* of their own, of a size as mount(8) writes it."""
-    (folder / "imageport.yaml").write_text(SITE.format(folder=folder))
+def machine(
+    folder: Path,
+    stores: Sequence[str],
+    disks: Mapping[str, str] | None = None,
+    *,
+    catalog_url: str | None = None,
+) -> Iterator[Machine]:
+    """Make a machine in *folder*; some folders in it may be *disks* of their own, of a size as mount(8) writes it.
+
+    The catalog is an SQLite file unless *catalog_url* names another one.
+    """
+    url = catalog_url or f"sqlite:///{folder}/catalog/catalog.db"
+    (folder / "imageport.yaml").write_text(SITE.format(folder=folder, catalog=url))
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     environment = {**os.environ, "HOME": str(folder), "LOGNAME": "tester", "PYTHONPATH": ":".join(sys.path)}
     mounting = [word for name, size in (disks or {}).items() for word in (str(folder / name), size)]
@@ -250,7 +274,7 @@ def machine(folder: Path, stores: Sequence[str], disks: Mapping[str, str] | None
         here.settimeout(DEADLINE)
         assert here.recv(64) == b"ready"
         seen = Path(f"/proc/{server.pid}/root{folder}")
-        catalog = Catalog(f"sqlite:///{folder}/catalog/catalog.db")
+        catalog = Catalog(url)
         try:
             yield Machine(folder, server, here, catalog, tuple(stores), seen)
         finally:

@@ -7,6 +7,7 @@ program is started, and before each change and the end of each transaction that 
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -31,6 +32,20 @@ _CHANGES = frozenset(
 )
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _STATEMENTS = ("INSERT", "UPDATE", "DELETE")
+
+
+def fail_commit(failing: int, mark: str) -> None:
+    """Let the commit of this number, from 1, fail as on a bad disk; then make the file *mark*."""
+    begun = 0
+
+    @event.listens_for(Engine, "commit")
+    def fail(connection: Connection) -> None:
+        nonlocal begun
+        if connection.get_execution_options().get("write"):
+            begun += 1
+            if begun == failing:
+                os.close(os.open(mark, os.O_WRONLY | os.O_CREAT))
+                raise sqlite3.OperationalError("disk I/O error")
 
 
 def watch(log: str, signals: Mapping[int, int]) -> None:

@@ -307,6 +307,7 @@ def test_data_that_is_staged_on_another_machine_is_not_lost_either(desk: Desk) -
         desk_image(
             "8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a09",
             status="uploading",
+            size=1,
             properties={"os_glance_stage_host": "elsewhere"},
         )
     )

@@ -1,8 +1,10 @@
 """The catalog: the database of images and tasks.
 
-Every method is one transaction. Those of an import wait for the disk when it announces a copy, when the image becomes
-active, and when it ends: what a power failure undoes in between would be rolled back anyway. Calls that take a
-:class:`Lease` are fenced: they raise ``LockLost`` and change nothing once the import does not hold the lock any more.
+Every method is one transaction. When the database does not answer the commit, the outcome is found out, see
+``commits``; a method that cannot find it out raises ``CommitUnknown``. The methods of an import wait for the disk when
+it announces a copy, when the image becomes active, and when it ends: what a power failure undoes in between would be
+rolled back anyway. Calls that take a :class:`Lease` are fenced: they raise ``LockLost`` and change nothing once the
+import does not hold the lock any more.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from imageport.catalog import (
     usage,
 )
 from imageport.catalog.engine import Database, current_time
+from imageport.catalog.failures import CommitUnknown
 from imageport.catalog.imports import require_startable
 from imageport.catalog.lifecycle import UNFINISHED, require_image_move
 from imageport.catalog.listing import ImageFilters, Page, SortKey
@@ -45,7 +48,8 @@ from imageport.scope import EVERYTHING, Scope
 from imageport.values import ImageRecord, Location
 
 __all__ = [
-    "Catalog", "HiddenCopy", "Lease", "TaskRow", "Upgrade", "Usage", "require_startable", "this_process", "upgrade",
+    "Catalog", "CommitUnknown", "HiddenCopy", "Lease", "TaskRow", "Upgrade", "Usage", "require_startable",
+    "this_process", "upgrade",
 ]  # fmt: skip
 
 log = logging.getLogger("imageport")
@@ -220,8 +224,9 @@ class Catalog:
     ) -> Iterator[ImageRecord]:
         """Give the image the status *to* when the block has ended well; until then no import of it can begin.
 
-        With *size* it is the bytes that are in staging on this host. The block gets the record as it was. Raises
-        ``Conflict`` when an import holds the image or its status is none of *of*, ``UsageError`` for an unknown image.
+        An image that becomes ``uploading`` is staged on this host, with *size* bytes once that is known. The block gets
+        the record as it was. Raises ``Conflict`` when an import holds the image or its status is none of *of*,
+        ``UsageError`` for an unknown image.
         """
         with self._database.writing() as connection:
             images.lock_row(connection, image_id)
@@ -230,10 +235,15 @@ class Catalog:
             before = images.get(connection, image_id)
             images.require_status(before, of, "putting data in staging")
             _require(connection, demand)
-            fields = {"status": to} | ({} if size is None else {"size": size})
-            staged_on = {locks.STAGE_HOST: None if size is None else socket.gethostname()}
+            fields = {"status": to, "size": size}
+            staged_on = {locks.STAGE_HOST: socket.gethostname() if to == "uploading" else None}
             images.write(connection, image_id, now, fields=fields, properties=staged_on)
             yield before
+
+    def staged_here(self) -> list[str]:
+        """Return the ids of the images that are ``uploading`` on this host."""
+        with self._database.reading() as connection:
+            return images.staged_on(connection, locks.STAGE_HOST, socket.gethostname())
 
     @contextmanager
     def holding(self, image_id: str) -> Iterator[ImageRecord | None]:
@@ -343,11 +353,14 @@ class Catalog:
             locations.put(connection, lease.image_id, lease.task_id, location, "active")
             store_lists.settle_store(connection, lease, location.store, failed=False)
 
-    def unpublish(self, lease: Lease, location: Location) -> None:
-        """Hide a copy of this import again, before its bytes are removed. Raises ``LockLost``."""
+    def unpublish(self, lease: Lease) -> bool:
+        """Hide all copies of this import again, before their bytes are removed; False when that is not possible.
+
+        That is so once this import has made the image active, be it in a transaction whose answer was lost: users have
+        the image. Raises ``LockLost``.
+        """
         with self._database.writing() as connection:
-            locks.require(connection, lease.image_id, lease.fence)
-            locations.put(connection, lease.image_id, lease.task_id, location, "pending")
+            return endings.unpublish(connection, lease)
 
     def store_failed(self, lease: Lease, store: str) -> None:
         """Move *store* from the importing list to the failed list. Raises ``LockLost``."""

@@ -41,6 +41,15 @@ def finish(
     tasks.close(connection, lease.task_id, now, status="success", message="", result=result)
 
 
+def unpublish(connection: Connection, lease: Lease) -> bool:
+    """Hide the copies of an import that is rolled back; False when its image is in use. Raises ``LockLost``."""
+    locks.require(connection, lease.image_id, lease.fence)
+    if lease.before.status in _NEW and images.get(connection, lease.image_id).status == "active":
+        return False
+    locations.hide(connection, tables.image_locations.c.task_id == lease.task_id)
+    return True
+
+
 def fail(
     connection: Connection,
     image_id: str,

@@ -17,7 +17,8 @@ from typing import Any, cast
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from imageport.catalog.failures import Busy, opening_failed, use_failed
+from imageport.catalog.commits import number_of, was_committed
+from imageport.catalog.failures import Busy, commit_unknown, opening_failed, use_failed
 from imageport.catalog.tables import Utc
 from imageport.errors import UsageError
 
@@ -67,23 +68,39 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Give a transaction that sees one state of the database."""
-        with self._translated(), self._reader.connect() as connection, connection.begin():
+        with self._translated(), self._reader.connect() as connection, connection.begin() as transaction:
             yield connection
+            # There is nothing to commit, so no answer to it that may be lost.
+            transaction.rollback()
 
     @contextmanager
     def writing(self, *, durable: bool = True) -> Iterator[Connection]:
         """Give a transaction that commits at the end of the block, or leaves no trace when it raises.
 
         One that is not *durable* does not wait for the disk of an SQLite file: a power failure may undo it, unless a
-        durable one has followed.
+        durable one has followed. When the connection dies before the commit is answered, the server is asked whether
+        the transaction was committed. Raises ``CommitUnknown`` when that cannot be found out.
         """
+        number = None
+        is_ending = False
         with (
             self._translated(),
             self._turn,
             self.engine.connect().execution_options(write=True, durable=durable) as connection,
-            connection.begin(),
         ):
-            yield connection
+            try:
+                with connection.begin():
+                    number = number_of(connection)
+                    yield connection
+                    is_ending = True
+            except DBAPIError as error:
+                if not is_ending or number is None:
+                    raise
+                committed = was_committed(self.engine, number)
+                if committed is None:
+                    raise commit_unknown(error, self.shown) from error
+                if not committed:
+                    raise
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -140,6 +157,7 @@ def _postgresql(url: URL) -> Engine:
         url,
         json_serializer=_to_json,
         pool_pre_ping=True,
+        use_native_hstore=False,  # nothing here is one, and to ask for its type is a transaction of its own
         connect_args={"connect_timeout": _CONNECT_SECONDS},
     )
 

@@ -62,6 +62,13 @@ class Busy(sqlite3.OperationalError):
         super().__init__(f"others have been writing to it for {seconds} s")
 
 
+class CommitUnknown(ImageportError):
+    """The connection died during a commit, and whether the change was made cannot be found out.
+
+    The change counts as possible: what it may have published is not removed until it is confirmed to be hidden.
+    """
+
+
 def opening_failed(error: Exception, shown: str) -> UsageError:
     """Return the error for a catalog, *shown* without its password, that cannot be opened."""
     return UsageError(f"the catalog {shown} cannot be opened: {_reason(error)}", hint=_hint(error))
@@ -77,6 +84,14 @@ def use_failed(error: Exception, shown: str) -> ImageportError:
     if isinstance(error, Busy):
         return ImageportError(f"the catalog {shown} is busy: {error}", hint=_BUSY)
     return ImageportError(f"the catalog {shown} failed: {_reason(error)}", hint=_hint(error))
+
+
+def commit_unknown(error: Exception, shown: str) -> CommitUnknown:
+    """Return the error for a commit that was not answered."""
+    return CommitUnknown(
+        f"the catalog {shown} did not confirm a change, which may have been made or not: {_reason(error)}",
+        hint=f"{_SERVER}; then run 'imageport gc', and look at the image with 'imageport images show'",
+    )
 
 
 def _hint(error: Exception) -> str:

@@ -74,6 +74,21 @@ def get(connection: Connection, image_id: str) -> ImageRecord:
     return found[0]
 
 
+def staged_on(connection: Connection, name: str, host: str) -> list[str]:
+    """Return the ids of the images that are ``uploading``, and whose property *name* is *host*."""
+    rows = connection.execute(
+        select(images.c.id)
+        .join(image_properties, image_properties.c.image_id == images.c.id)
+        .where(
+            images.c.status == "uploading",
+            image_properties.c.name == name,
+            image_properties.c.value == host,
+        )
+        .order_by(images.c.id)
+    )
+    return list(rows.scalars())
+
+
 def count(connection: Connection) -> int:
     """Return how many images there are."""
     return connection.execute(select(func.count()).select_from(images)).scalar_one()

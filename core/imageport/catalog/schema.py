@@ -57,7 +57,7 @@ class Schema:
         PostgreSQL is shared with other machines, hence upgraded only when *upgrade* says so. Raises ``UsageError`` for
         a database that is no catalog, or one of a newer Imageport; ``Conflict`` while an import is running.
         """
-        with self._engine.connect() as connection, connection.begin():
+        with self._engine.connect() as connection:
             if _revision(connection) == REVISIONS[-1]:
                 return None
         with self._changing() as connection:

@@ -18,12 +18,14 @@ _DONE = {
     "import": "rolled back the dead import {name} of image {image_id}",
     "copy": "removed the unpublished copy {name}",
     "staging": "removed {name} ({size}, {age} old)",
+    "image": "queued image {name} again, whose data in staging is lost",
     "task": "forgot the expired task {name}",
 }
 _TO_DO = {
     "import": "would roll back the dead import {name} of image {image_id}",
     "copy": "would remove the unpublished copy {name}",
     "staging": "would remove {name} ({size}, {age} old)",
+    "image": "would queue image {name} again, whose data in staging is lost",
     "task": "would forget the expired task {name}",
 }
 
@@ -36,7 +38,8 @@ def gc(
     """Roll back imports whose process died, and remove what they left in staging and in stores.
 
     From staging goes what belongs to an image that is neither staged nor imported just now, or to none; an image
-    whose staging was killed is queued again. It is safe to run this at any time, from a timer for instance.
+    whose staging was killed, or whose staged data is lost, is queued again. It is safe to run this at any time, from a
+    timer for instance.
     """
     from imageport.errors import ExitCode
     from imageport.limits import format_size

@@ -100,7 +100,7 @@ class Ending:
         location = kept(pending.location, copy.label, self.plan)
         try:
             self.catalog.publish(self.lease, location)
-        except ImageportError:
+        except LockLost:
             # The image was deleted or taken over: nobody else knows of the copy that is visible now.
             self._attempt(location.url, lambda: self._delete(location, ctx))
             raise
@@ -164,9 +164,7 @@ class Ending:
             if copy.failed:
                 self._attempt("the list of failed stores", partial(self._tell_failed, copy, ctx))
         if not isinstance(error, LockLost) and not self._active:
-            for location in self.published.values():
-                self._attempt(location.url, partial(self.catalog.unpublish, self.lease, location))
-            self.published.clear()
+            self._attempt("published copies", self._unpublish)
         if not isinstance(error, LockLost) and not self.plan.copies:
             self._attempt("staged data", lambda: self.staging.remove(self.lease.image_id))
         self._attempt("copies", lambda: self._remove_copies(ctx))
@@ -177,6 +175,12 @@ class Ending:
         ctx.send(
             TaskEvent(kind="task.failure", step=error.step, store=error.store, error=self._message(error))
         )
+
+    def _unpublish(self) -> None:
+        """Hide the published copies, unless the image became active and the answer of the catalog was lost."""
+        self._active = not self.catalog.unpublish(self.lease)
+        if not self._active:
+            self.published.clear()
 
     def _tell_failed(self, copy: Copy, ctx: HostContext) -> None:
         """Tell, once, that a store has failed; when the others go on without it, it is in the list from now on."""

@@ -59,6 +59,21 @@ class Leftovers:
             return False
         return True
 
+    def without_data(self) -> list[str]:
+        """Return the images that are staged on this host and have no data in staging, be it lost or never written."""
+        return [
+            image_id
+            for image_id in self._catalog.staged_here()
+            if self._staging.staged(image_id) is None and not self._staging.is_written(image_id)
+        ]
+
+    def queue_again(self, image_id: str) -> bool:
+        """Make one of the images without data queued again; False when it has data by now, or gets some."""
+        try:
+            return self._give_up_staging(image_id)
+        except Conflict:
+            return False
+
     def clear(self, image_id: str, *, besides: Path | None = None) -> None:
         """Remove what has been left of the image, before its next import; what cannot be removed stays for ``gc``."""
         for path in self.find(image_id):
@@ -68,8 +83,11 @@ class Leftovers:
                 self.remove(path)
             except (OSError, ImageportError) as error:
                 log.warning("left behind: %s (%s)", path, error)
+        if image_id in self.without_data():
+            self.queue_again(image_id)
 
-    def _give_up_staging(self, image_id: str) -> None:
+    def _give_up_staging(self, image_id: str) -> bool:
+        """Make the image queued again unless its data is in staging; return whether it was changed."""
         with self._staging.incoming(image_id):
             if self._staging.staged(image_id) is None:
                 # Conflict: the image was imported meanwhile. UsageError: it was deleted.
@@ -77,7 +95,8 @@ class Leftovers:
                     suppress(Conflict, UsageError),
                     self._catalog.changing_status(image_id, of=("uploading",), to="queued"),
                 ):
-                    pass
+                    return True
+        return False
 
     def _is_in_use(self, path: Path) -> bool:
         try:

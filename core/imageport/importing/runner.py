@@ -131,7 +131,9 @@ class _Import:
         if not self.catalog.is_locked(record.id):
             require_startable(record, plan.method.plugin.starts_from, brings_formats=brings)
         access.require("copy_image" if plan.copies else "modify_image", record)
-        staged = ctx.staged is not None or STAGE_HOST in record.properties
+        # The size is known once all data has come.
+        is_staged_elsewhere = STAGE_HOST in record.properties and record.size is not None
+        staged = ctx.staged is not None or is_staged_elsewhere
         if staged and plan.source.uri is not None and not plan.copies:
             raise Conflict(
                 f"data is staged for image {record.id}, and another source is given",

@@ -35,6 +35,7 @@ class Incoming:
     def __init__(self, descriptor: int, path: Path, final: Path) -> None:
         self.path = path
         self.is_kept = False
+        self.is_left = False
         self._descriptor = descriptor
         self._final = final
 
@@ -55,7 +56,13 @@ class Incoming:
     def keep(self) -> None:
         """Make this the staged data of the image."""
         self.path = self.path.rename(self._final)
+        # The catalog is about to count on the name.
+        _sync(self._final.parent)
         self.is_kept = True
+
+    def leave(self) -> None:
+        """Keep the data after a failure if it is the staged data of the image: the catalog may count on it."""
+        self.is_left = self.path == self._final
 
 
 class Staging:
@@ -68,6 +75,11 @@ class Staging:
         """Return the data that was put in staging for an image, or None."""
         path = self.directory / image_id
         return path if path.is_file() else None
+
+    def is_written(self, image_id: str) -> bool:
+        """Say whether a command is putting data for an image in staging now."""
+        partial = self.directory / f"{image_id}{HALF_STAGED}"
+        return os.path.lexists(partial) and not _is_unlocked(partial)
 
     @contextmanager
     def incoming(self, image_id: str) -> Iterator[Incoming]:
@@ -85,7 +97,8 @@ class Staging:
                 try:
                     yield incoming
                 except BaseException:
-                    incoming.path.unlink(missing_ok=True)
+                    if not incoming.is_left:
+                        incoming.path.unlink(missing_ok=True)
                     raise
                 if not incoming.is_kept:
                     incoming.path.unlink(missing_ok=True)
@@ -216,6 +229,14 @@ def _remove_unlocked(path: Path) -> None:
 def _opened_as_is(path: Path) -> BinaryIO:
     """Open a file to lock it, but follow no link, and wait for no writer of a pipe that bears its name."""
     return open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK))
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _is_image_id(name: str) -> bool:

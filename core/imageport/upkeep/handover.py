@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import sys
@@ -26,12 +27,14 @@ from imageport.errors import (
 from imageport.events import ImageEvent
 from imageport.importing.context_factory import HostContext
 from imageport.importing.interruption import Interruption
-from imageport.importing.staging import Staging
+from imageport.importing.staging import Incoming, Staging
 from imageport.rules.quotas import Quotas, demand_to_bring
 from imageport.scratch import space_taken
 from imageport.sparse import write_sparse
 from imageport.upkeep.new_file import new_file
 from imageport.values import ImageRecord
+
+log = logging.getLogger(__name__)
 
 #: The import method for staged data.
 _IMPORTS_STAGED = "glance-direct"
@@ -87,16 +90,23 @@ def stage(
             ):
                 incoming.keep()
         except BaseException:
-            # An image that was deleted or imported meanwhile stays what it is.
-            with (
-                suppress(ImageportError),
-                catalog.changing_status(image_id, of=("uploading",), to="queued"),
-            ):
-                pass
+            _give_up(image_id, catalog, incoming)
             _tell(ctx, catalog, image_id)
             raise
         _tell(ctx, catalog, image_id)
     return count
+
+
+def _give_up(image_id: str, catalog: Catalog, incoming: Incoming) -> None:
+    """Make the image queued again, before its data is removed. Data that it may need stays."""
+    try:
+        with catalog.changing_status(image_id, of=("uploading",), to="queued"):
+            pass
+    except UsageError:
+        log.debug("image %s was deleted while its data was put in staging", image_id)
+    except ImageportError as error:
+        log.debug("image %s keeps its status: %s", image_id, error)
+        incoming.leave()
 
 
 def _tell(ctx: HostContext, catalog: Catalog, image_id: str) -> None:

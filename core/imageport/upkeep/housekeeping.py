@@ -34,7 +34,7 @@ class Finding:
     written; ``error`` says why it is still there.
     """
 
-    kind: Literal["import", "copy", "staging", "task"]
+    kind: Literal["import", "copy", "staging", "image", "task"]
     name: str
     image_id: str | None = None
     freed: int = 0
@@ -59,6 +59,7 @@ class Housekeeping:
             yield from self._dead_imports(ctx)
             yield from self._copies(ctx)
             yield from self._leftovers()
+            yield from self._images_without_data()
             yield from self._expired_tasks()
 
     def _dead_imports(self, ctx: HostContext) -> Iterator[Finding]:
@@ -94,6 +95,14 @@ class Housekeeping:
                 age=age,
             )
             yield from self._dealt_with(finding, partial(self._left.remove, path))
+
+    def _images_without_data(self) -> Iterator[Finding]:
+        """Queue images again whose staged data is lost, by a power failure for instance."""
+        for image_id in self._left.without_data():
+            yield from self._dealt_with(
+                Finding(kind="image", name=image_id, image_id=image_id),
+                partial(self._left.queue_again, image_id),
+            )
 
     def _dealt_with(self, finding: Finding, remove: Callable[[], bool]) -> Iterator[Finding]:
         """Call *remove*, unless this only looks. Whatever goes wrong there, the other findings are dealt with.
