@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
@@ -25,7 +25,14 @@ from imageport import (
     Written,
     hookimpl,
 )
-from imageport_builtin.partial_file import PartialFile, has_mark, hidden_name, new_mark
+from imageport_builtin.partial_file import (
+    PartialFile,
+    has_mark,
+    hidden_name,
+    make_directory,
+    new_mark,
+    sync_directory,
+)
 
 
 class FileStoreConfig(PluginConfig):
@@ -43,9 +50,10 @@ class FileStoreConfig(PluginConfig):
 class FileStore(Plugin[FileStoreConfig]):
     """Keep each image in a file named by its id, with zeros left out as holes.
 
-    A copy has no name in the directory until it is published, so that a reader of the directory never sees half an
-    image and a killed import leaves nothing. Where the file system has no nameless files (NFS), a hidden
-    ``.<id>.*.partial`` takes their place.
+    A copy has no name in the directory while it is written, and a hidden one, ``.<id>.*.partial``, from its last byte
+    until it is published, so that a reader of the directory never sees half an image. Where the file system has no
+    nameless files (NFS), it has the hidden name from its first byte. ``imageport gc`` removes what a killed import has
+    left.
 
     Zeros cost nothing, and neither do bytes that are in a file here already: scratch data on the same file system is
     moved into place, and another copy is cloned where the file system can (Btrfs, XFS). Everything else is written
@@ -64,7 +72,7 @@ class FileStore(Plugin[FileStoreConfig]):
         mark = new_mark()
         location = Location(url=_url(final), metadata={"mark": mark})
         with self._explaining(final):
-            self.config.directory.mkdir(parents=True, exist_ok=True)
+            make_directory(self.config.directory)
             if os.path.lexists(final):
                 raise StoreFailed(
                     f"{final} is already there",
@@ -126,6 +134,9 @@ class FileStore(Plugin[FileStoreConfig]):
             # A file system that was made read-only refuses to remove even what is not there.
             if os.path.lexists(hidden := hidden_name(path, mark)):
                 hidden.unlink(missing_ok=True)
+            # The copy is forgotten next, and must not be back after a power failure.
+            with suppress(FileNotFoundError):
+                sync_directory(path.parent)
 
     def _path(self, location: Location) -> Path:
         """Return the path behind a location; only files directly in the directory are ours."""

@@ -1,4 +1,8 @@
-"""A file that appears under its name when it is complete, and that is recognised again later."""
+"""A file that appears under its name when it is complete, and that is recognised again later.
+
+Complete, it gets a hidden name with its mark; published, it moves from there to its own. Removing the hidden name
+fences off the writer: a process that was stopped meanwhile cannot publish its file any more.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +85,7 @@ class PartialFile:
         return unchanged and os.fstat(self.descriptor).st_size == length
 
     def finish(self, mode: int) -> None:
-        """Give the file its permissions, whatever the umask, and its mark; make it durable.
+        """Give the file its permissions, whatever the umask, its mark and its hidden name; make it durable.
 
         Raises ``OSError``, and ``StoreFailed`` where marks do not last.
         """
@@ -93,28 +97,32 @@ class PartialFile:
                 f"the file system of {self._final.parent} keeps neither exact times nor extended attributes",
                 hint="use a directory on a Linux file system",
             )
+        if self._named is None:
+            self._link_nameless()
 
     def publish(self) -> None:
-        """Give the file its name, which must be free, and make the name durable."""
+        """Give the file its name, which must be free, and make the name durable.
+
+        Raises ``FileNotFoundError`` when its hidden name was removed.
+        """
         try:
-            if self._named:
-                os.link(self._named, self._final)
-            else:
-                self._link_nameless()
-            _sync_directory(self._final.parent)
+            os.link(hidden_name(self._final, self._mark), self._final)
         finally:
             self.discard()
+        sync_directory(self._final.parent)
 
     def _link_nameless(self) -> None:
         """Call linkat(2) with AT_SYMLINK_FOLLOW, which Python does only when a directory is given by descriptor."""
+        named = hidden_name(self._final, self._mark)
         descriptors = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY)
         try:
-            os.link(str(self.descriptor), self._final, src_dir_fd=descriptors, follow_symlinks=True)
+            os.link(str(self.descriptor), named, src_dir_fd=descriptors, follow_symlinks=True)
         finally:
             os.close(descriptors)
+        self._named = named
 
     def discard(self) -> None:
-        """Close the file and remove its provisional name."""
+        """Close the file and remove its hidden name."""
         os.close(self.descriptor)
         if self._named:
             self._named.unlink(missing_ok=True)
@@ -159,7 +167,16 @@ def _set_attribute(descriptor: int, mark: str) -> bool:
     return True
 
 
-def _sync_directory(directory: Path) -> None:
+def make_directory(directory: Path) -> None:
+    """Make *directory* and the folders above it, where they are missing, and make their names durable."""
+    if not directory.is_dir():
+        make_directory(directory.parent)
+        directory.mkdir(exist_ok=True)
+        sync_directory(directory.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make durable which names are in *directory*."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -15,13 +15,16 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import psycopg
 import pytest
 
-from imageport.catalog import Catalog, Lease
+from imageport.catalog import Catalog, Lease, imports, this_process
 from imageport.values import ImageRecord
 
+#: A process of another machine.
+ELSEWHERE = "elsewhere:4711:1-another"
 OTHER_PROCESS = Path(__file__).with_name("other_process.py")
 _numbers = itertools.count(1)
 
@@ -116,7 +119,10 @@ def image(catalog: Catalog) -> ImageRecord:
 
 @pytest.fixture
 def begin(catalog: Catalog) -> Callable[..., Lease]:
-    """Return a function that begins an import as the runner does."""
+    """Return a function that begins an import as the runner does.
+
+    One whose lease has expired, because it is negative, is that of a process which cannot be seen from here.
+    """
 
     def begin_import(image: ImageRecord, **changes: Any) -> Lease:
         request: dict[str, Any] = {
@@ -127,7 +133,9 @@ def begin(catalog: Catalog) -> Callable[..., Lease]:
             "lease_seconds": 60,
             "brings_formats": True,
         }
-        lease = catalog.begin_import(image.id, **(request | changes))
+        holder = ELSEWHERE if changes.get("lease_seconds", 60) < 0 else this_process()
+        with patch.object(imports, "this_process", lambda: holder):
+            lease = catalog.begin_import(image.id, **(request | changes))
         catalog.start(lease)
         return lease
 

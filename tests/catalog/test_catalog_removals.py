@@ -88,7 +88,8 @@ def test_a_removal_on_another_host_counts_as_over_after_its_time(
     engine = create_engine(url)
     with engine.begin() as connection:
         connection.execute(
-            text("UPDATE image_locations SET removal_expires_at = :then"), {"then": "2025-01-01 00:00:00"}
+            text("UPDATE image_locations SET removal_expires_at = :then, remover = :remover"),
+            {"then": "2025-01-01 00:00:00", "remover": "elsewhere:4711:1-another"},
         )
     engine.dispose()
     assert catalog.claim_removal(failed.task_id, COPY)

@@ -7,8 +7,10 @@ program is started, and before each change and the end of each transaction that 
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import sys
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,7 +63,8 @@ def watch(log: str, signals: Mapping[int, int]) -> None:
         number, passed = passed, passed + 1
         os.write(descriptor, f"{moment}\n".encode())
         if number in signals:
-            os.kill(os.getpid(), signals[number])
+            # A signal to the process may reach another thread first, while this one goes on.
+            signal.pthread_kill(threading.get_ident(), signals[number])
 
     def audit(name: str, arguments: tuple[Any, ...]) -> None:
         if name in _CHANGES:

@@ -40,12 +40,31 @@ def _image(*pieces: bytes) -> Image:
 
 def test_a_copy_is_invisible_until_it_is_published(store: FileStore, ctx: Context) -> None:
     copy = store.store_write(_image(CONTENT), ctx)
-    assert list(store.config.directory.iterdir()) == []
+    [hidden] = store.config.directory.iterdir()
+    assert hidden.name.startswith(".")
     copy.publish()
     [path] = store.config.directory.iterdir()
     assert path.read_bytes() == CONTENT
     assert copy.location.url == path.as_uri()
     assert copy.bytes_written == len(CONTENT)
+
+
+def test_while_it_is_written_a_copy_has_no_name(store: FileStore, ctx: Context) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield CONTENT
+        assert list(store.config.directory.iterdir()) == []
+
+    store.store_write(Image(RECORD, ImageData.from_chunks(pieces)), ctx).discard()
+
+
+def test_a_copy_that_another_process_has_removed_cannot_be_published(store: FileStore, ctx: Context) -> None:
+    before = _open_files()
+    copy = store.store_write(_image(CONTENT), ctx)
+    store.store_delete(copy.location)
+    with pytest.raises(StoreFailed, match="No such file"):
+        copy.publish()
+    assert list(store.config.directory.iterdir()) == []
+    assert _open_files() == before
 
 
 def test_a_discarded_copy_leaves_nothing(store: FileStore, ctx: Context) -> None:
@@ -208,5 +227,5 @@ def test_file_systems_without_nameless_files_keep_every_promise() -> None:
     command = [sys.executable, "-c", WITHOUT_NAMELESS_FILES, __file__]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
-    assert all("invisible_until" in line for line in failed), done.stdout
+    assert all("has_no_name" in line for line in failed), done.stdout
     assert "passed" in done.stdout

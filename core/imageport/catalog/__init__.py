@@ -433,8 +433,13 @@ class Catalog:
         with self._database.writing() as connection:
             locations.release_removal(connection, task_id, location)
 
+    def knows(self, image_id: str, location: Location) -> bool:
+        """Say whether a copy of the image is recorded at *location*, visible or hidden, whoever wrote it."""
+        with self._database.reading() as connection:
+            return locations.knows(connection, image_id, location)
+
     def forget(self, task_id: str | None, location: Location) -> None:
-        """Drop the note of a copy whose bytes are gone."""
+        """Drop the record of a hidden copy whose bytes are gone, unless their writer may wake up; see ``locations``."""
         with self._database.writing() as connection:
             locations.forget(connection, task_id, location)
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 from imageport.catalog import images, locations, locks, tables, tasks
 from imageport.catalog.engine import current_time
 from imageport.catalog.locks import IMPORTING, LOCK, Lease
-from imageport.catalog.processes import this_process
+from imageport.catalog.processes import is_gone, this_process
 from imageport.catalog.store_lists import FAILED, joined, stores_in
 from imageport.catalog.tasks import TaskRow
 from imageport.values import ImageRecord
@@ -106,6 +106,11 @@ def take_over(connection: Connection, task: TaskRow) -> TaskRow | None:
         images.set_fence(connection, task.image_id, fence)
     if not _made_active(connection, task):
         locations.hide(connection, tables.image_locations.c.task_id == task.id)
+    if not is_gone(current.holder):
+        touched = connection.execute(
+            select(tables.tasks.c.touched).where(tables.tasks.c.id == task.id)
+        ).scalar_one()
+        tasks.write(connection, task.id, now, touched={**touched, tables.WRITER: current.holder})
     tasks.write(
         connection,
         task.id,

@@ -1,22 +1,27 @@
 """Rows of locations, each of a copy in a store.
 
-A row is ``pending`` while its import may still take the copy back, and ``active`` once it can be seen. Whoever
-removes the bytes marks it ``removing`` first and drops it last: until then nobody else removes them, and no import
+A row is ``pending`` while its import may still take the copy back, and ``active`` once it can be seen. The process that
+removes the bytes marks it ``removing`` first and drops it last: until then no other process removes them, and no import
 writes there.
+
+A process that was taken over because its lease expired may only be stopped. When it wakes up it may still give a file a
+name, until it learns that its lease is lost. So the row stays, for a later removal, until that process is seen to be
+gone or the task is forgotten.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, text, update
 
 from imageport.catalog.images import to_location
 from imageport.catalog.lifecycle import UNFINISHED
-from imageport.catalog.processes import is_gone, this_process
-from imageport.catalog.tables import HIDDEN, image_locations, tasks
+from imageport.catalog.processes import is_dead, is_gone, this_process
+from imageport.catalog.tables import HIDDEN, WRITER, image_locations, tasks
 from imageport.configuration.positions import did_you_mean
 from imageport.errors import Conflict, UsageError
 from imageport.values import ImageRecord, Location
@@ -80,15 +85,17 @@ def pending(connection: Connection, task_id: str) -> list[Location]:
 
 def hidden(connection: Connection, now: datetime, *conditions: ColumnElement[bool]) -> list[HiddenCopy]:
     """Return the hidden copies that meet all *conditions* and that nobody is about to remove."""
-    unfinished = exists().where(tasks.c.id == image_locations.c.task_id, tasks.c.status.in_(UNFINISHED))
+    over = or_(tasks.c.id.is_(None), tasks.c.status.not_in(UNFINISHED))
     rows = connection.execute(
-        select(image_locations).where(text(f"image_locations.{HIDDEN}"), ~unfinished, *conditions)
+        select(image_locations, tasks.c.touched)
+        .join(tasks, tasks.c.id == image_locations.c.task_id, isouter=True)
+        .where(text(f"image_locations.{HIDDEN}"), over, *conditions)
     )
     # To have them in order, SQLite would read all rows instead of the index of the hidden ones.
     return [
         HiddenCopy(task_id=row.task_id, image_id=row.image_id, location=to_location(row))
         for row in sorted(rows, key=lambda row: row.number)
-        if _is_free(row, now)
+        if _is_free(row, now) and not _may_wake(row.touched)
     ]
 
 
@@ -143,14 +150,34 @@ def release_removal(connection: Connection, task_id: str | None, location: Locat
 
 
 def forget(connection: Connection, task_id: str | None, location: Location) -> None:
-    """Remove the row of a hidden copy whose bytes are gone, unless another process removes them just now."""
-    connection.execute(
-        delete(image_locations).where(
-            _of(task_id, location),
-            image_locations.c.status != "active",
-            or_(image_locations.c.remover.is_(None), image_locations.c.remover == this_process()),
-        )
+    """Remove the row of a hidden copy whose bytes are gone, unless another process removes them just now.
+
+    While the process that wrote them may wake up, the row stays, and is ``pending`` again.
+    """
+    mine = and_(
+        _of(task_id, location),
+        image_locations.c.status != "active",
+        or_(image_locations.c.remover.is_(None), image_locations.c.remover == this_process()),
     )
+    touched = connection.execute(select(tasks.c.touched).where(tasks.c.id == task_id)).scalar_one_or_none()
+    if _may_wake(touched):
+        kept = {"status": "pending", "remover": None, "removal_expires_at": None}
+        connection.execute(update(image_locations).where(mine).values(kept))
+    else:
+        connection.execute(delete(image_locations).where(mine))
+
+
+def knows(connection: Connection, image_id: str, location: Location) -> bool:
+    """Say whether a copy of the image at *location* is recorded, of this import or another, visible or not."""
+    at = {"image_id": image_id, "store": location.store, "url": location.url}
+    same = and_(*(image_locations.c[name] == value for name, value in at.items()))
+    return connection.execute(select(image_locations.c.number).where(same)).first() is not None
+
+
+def _may_wake(touched: Mapping[str, Any] | None) -> bool:
+    """Say whether the process from which a task was taken over may still write, see ``tasks.touched``."""
+    writer = touched.get(WRITER) if touched else None
+    return writer is not None and writer != this_process() and not is_gone(writer)
 
 
 def _of(task_id: str | None, location: Location) -> ColumnElement[bool]:
@@ -165,6 +192,5 @@ def _is_free(row: Any, now: datetime) -> bool:
     return (
         row.status == "pending"
         or row.remover == this_process()
-        or row.removal_expires_at < now
-        or is_gone(row.remover)
+        or is_dead(row.remover, row.removal_expires_at, now)
     )

@@ -1,10 +1,12 @@
-"""Name processes, and check whether they still run."""
+"""Names of processes, and whether such a process runs, is stopped, or has ended."""
 
 from __future__ import annotations
 
 import os
 import socket
+from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 
 def this_process() -> str:
@@ -23,17 +25,32 @@ def is_gone(holder: str) -> bool:
 
     Processes of other hosts, boots and containers cannot be judged from here; only their lease can expire.
     """
+    return _state(holder) == "gone"
+
+
+def is_dead(holder: str, expires_at: datetime, now: datetime) -> bool:
+    """Say whether the process *holder* has ended, or must be taken for dead because its lease has expired.
+
+    A process that is seen to run is never dead by the clock, which may have been set. One that is stopped may be.
+    """
+    state = _state(holder)
+    return state == "gone" or (state != "running" and expires_at < now)
+
+
+def _state(holder: str) -> Literal["running", "stopped", "gone", "unknown"]:
     _, pid_text, start = holder.rsplit(":", 2)
     ticks, _, space = start.partition("-")
     pid = int(pid_text)
     # The name of the host is not enough: clones of one machine image often share it.
     if space != _process_space():
-        return False
+        return "unknown"
     try:
         fields = _stat(pid)
     except OSError:
-        return not _exists(pid)
-    return fields[0] in "ZX" or fields[19] != ticks
+        return "unknown" if _exists(pid) else "gone"
+    if fields[0] in "ZX" or fields[19] != ticks:
+        return "gone"
+    return "stopped" if fields[0] in "Tt" else "running"
 
 
 def _stat(pid: int) -> list[str]:

@@ -18,7 +18,7 @@ from imageport.catalog.backup import back_up
 from imageport.catalog.engine import Database, current_time
 from imageport.catalog.lifecycle import UNFINISHED
 from imageport.catalog.migrations.steps.v0001_base import COLUMNS
-from imageport.catalog.processes import is_gone
+from imageport.catalog.processes import is_dead
 from imageport.catalog.tables import metadata, tasks, version
 from imageport.errors import Conflict, ImageportError, UsageError
 
@@ -167,7 +167,7 @@ class Schema:
             tasks.c.status.in_(UNFINISHED)
         )
         for task_id, holder, expires_at in connection.execute(leases):
-            if expires_at >= now and not is_gone(holder):
+            if not is_dead(holder, expires_at, now):
                 host, pid, _ = holder.rsplit(":", 2)
                 raise Conflict(
                     f"the catalog {self._shown} cannot be upgraded: task {task_id} of process {pid} on {host} uses it",

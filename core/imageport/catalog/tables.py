@@ -148,7 +148,10 @@ event.listen(
 
 #: ``cause`` is why the task failed: code, step, store and hint.
 #: ``reserved`` are the bytes that all copies of the image take in stores once the import has ended well.
-#: ``snapshot`` is the image as it was; a roll back takes from it what ``touched`` names: all the import set.
+#: ``snapshot`` is the image as it was; a roll back takes from it what ``touched`` names: all the import set. In
+#: ``touched`` is also the process from which the task was taken over, if it is not known to be gone, as ``WRITER``.
+WRITER = "writer"
+
 tasks = Table(
     "tasks",
     metadata,

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, delete, select, update
 from imageport.catalog.images import MIN_PREFIX
 from imageport.catalog.lifecycle import UNFINISHED, TaskStatus, require_task_move
 from imageport.catalog.listing import tasks_beginning_so
-from imageport.catalog.processes import is_gone
+from imageport.catalog.processes import is_dead
 from imageport.catalog.tables import tasks
 from imageport.errors import Conflict, UsageError
 from imageport.scope import Scope
@@ -64,8 +64,8 @@ class TaskRow:
         return f"process {pid} on {host}"
 
     def is_dead(self, now: datetime) -> bool:
-        """Say whether nobody works on this unfinished task any more."""
-        return not self.finished and (self.lease_expires_at < now or is_gone(self.holder))
+        """Say whether no process works on this unfinished task any more."""
+        return not self.finished and is_dead(self.holder, self.lease_expires_at, now)
 
 
 _COLUMNS = [tasks.c[field.name] for field in fields(TaskRow)]

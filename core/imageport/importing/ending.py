@@ -101,8 +101,9 @@ class Ending:
         try:
             self.catalog.publish(self.lease, location)
         except LockLost:
-            # The image was deleted or taken over: nobody else knows of the copy that is visible now.
-            self._attempt(location.url, lambda: self._delete(location, ctx))
+            # The image was deleted or taken over, and the copy is visible now. Another import may have written it.
+            if not self.catalog.knows(self.lease.image_id, location):
+                self._attempt(location.url, lambda: self._delete(location, ctx))
             raise
         self.published[copy.label] = location
         activates = self._describe(record)
@@ -227,13 +228,14 @@ class Ending:
             log.warning("could not clean up %s: %s; run 'imageport gc'", what, error, exc_info=True)
 
     def lost(self) -> LockLost | None:
-        """Return why there is nothing left to import into, whatever else went wrong because of that."""
+        """Return why this import may not write any more, whatever else went wrong because of that."""
         try:
             self.current()
+            self.catalog.require(self.lease)
         except LockLost as error:
             return error
         except Exception:
-            log.warning("cannot look at the image", exc_info=True)
+            log.warning("cannot look at the lock of the image", exc_info=True)
         return None
 
     def current(self) -> ImageRecord:

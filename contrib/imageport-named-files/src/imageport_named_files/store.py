@@ -84,9 +84,10 @@ class NamedFileStore(Plugin[NamedFileConfig]):
                 with _explaining(final):
                     # Unlike a rename, a link never replaces a file that came in the meantime.
                     os.link(partial, final)
-                    _sync_folder(final.parent)
             finally:
                 partial.unlink(missing_ok=True)
+            with _explaining(final):
+                _sync_folder(final.parent)
 
         return Written(location, total, publish, lambda: partial.unlink(missing_ok=True))
 
@@ -134,6 +135,9 @@ class NamedFileStore(Plugin[NamedFileConfig]):
             path.with_name(location.metadata["partial"]).unlink(missing_ok=True)
             if os.path.lexists(path) and _is_ours(path, location):
                 path.unlink()
+            # The copy is forgotten next, and must not be back after a power failure.
+            if path.parent.is_dir():
+                _sync_folder(path.parent)
 
     def _path(self, location: Location) -> Path:
         """Return the path behind a location; only files directly in the folder are ours."""
