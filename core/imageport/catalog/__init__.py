@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -34,12 +35,12 @@ from imageport.catalog import (
 )
 from imageport.catalog.engine import Database, current_time
 from imageport.catalog.failures import CommitUnknown
-from imageport.catalog.imports import require_startable
+from imageport.catalog.imports import data_is_staged, require_startable
 from imageport.catalog.lifecycle import UNFINISHED, require_image_move
 from imageport.catalog.listing import ImageFilters, Page, SortKey
 from imageport.catalog.locations import HiddenCopy
 from imageport.catalog.locks import Lease
-from imageport.catalog.processes import this_process
+from imageport.catalog.processes import place_of, this_process
 from imageport.catalog.schema import Schema, Upgrade, backup_command
 from imageport.catalog.tasks import TaskRow
 from imageport.catalog.usage import Demand, Usage
@@ -48,8 +49,8 @@ from imageport.scope import EVERYTHING, Scope
 from imageport.values import ImageRecord, Location
 
 __all__ = [
-    "Catalog", "CommitUnknown", "HiddenCopy", "Lease", "TaskRow", "Upgrade", "Usage", "require_startable",
-    "this_process", "upgrade",
+    "Catalog", "CommitUnknown", "HiddenCopy", "Lease", "TaskRow", "Upgrade", "Usage", "data_is_staged",
+    "require_startable", "this_process", "upgrade",
 ]  # fmt: skip
 
 log = logging.getLogger("imageport")
@@ -219,14 +220,15 @@ class Catalog:
         *,
         of: Collection[str],
         to: str,
+        staging: Path | None = None,
         size: int | None = None,
         demand: Demand | None = None,
     ) -> Iterator[ImageRecord]:
         """Give the image the status *to* when the block has ended well; until then no import of it can begin.
 
-        An image that becomes ``uploading`` is staged on this host, with *size* bytes once that is known. The block gets
-        the record as it was. Raises ``Conflict`` when an import holds the image or its status is none of *of*,
-        ``UsageError`` for an unknown image.
+        An image that becomes ``uploading`` is staged in the directory *staging* of this host, with *size* bytes once
+        that is known. The block gets the record as it was. Raises ``Conflict`` when an import holds the image or its
+        status is none of *of*, ``UsageError`` for an unknown image.
         """
         with self._database.writing() as connection:
             images.lock_row(connection, image_id)
@@ -236,14 +238,17 @@ class Catalog:
             images.require_status(before, of, "putting data in staging")
             _require(connection, demand)
             fields = {"status": to, "size": size}
-            staged_on = {locks.STAGE_HOST: socket.gethostname() if to == "uploading" else None}
-            images.write(connection, image_id, now, fields=fields, properties=staged_on)
+            staged_in = {
+                locks.STAGE_HOST: socket.gethostname() if to == "uploading" else None,
+                locks.STAGE_DIRECTORY: None if staging is None else place_of(staging),
+            }
+            images.write(connection, image_id, now, fields=fields, properties=staged_in)
             yield before
 
-    def staged_here(self) -> list[str]:
-        """Return the ids of the images that are ``uploading`` on this host."""
+    def staged_in(self, staging: Path) -> list[str]:
+        """Return the ids of the images that are ``uploading`` and staged in this directory of this host."""
         with self._database.reading() as connection:
-            return images.staged_on(connection, locks.STAGE_HOST, socket.gethostname())
+            return images.uploading_with(connection, locks.STAGE_DIRECTORY, place_of(staging))
 
     @contextmanager
     def holding(self, image_id: str) -> Iterator[ImageRecord | None]:
@@ -280,14 +285,16 @@ class Catalog:
         targets: Sequence[str],
         lease_seconds: float,
         brings_formats: bool = False,
+        brings_data: bool = False,
         demand: Demand | None = None,
     ) -> Lease:
         """Lock the image, make a task and say which stores the image goes to.
 
         The image becomes ``importing``, unless it is active and only gets further copies. Raises ``Conflict``
-        when the image is locked, its status is none of *starts_from*, or it lacks a format and the import is not one
-        that *brings_formats*; ``UsageError`` when there is no image. When there is no room for
-        *demand*, the lease has a refusal, and the caller ends the import with it.
+        when the image is locked, its status is none of *starts_from*, it lacks a format and the import is not one
+        that *brings_formats*, or data is staged for it and the import *brings_data* of its own; ``UsageError`` when
+        there is no image. When there is no room for *demand*, the lease has a refusal, and the caller ends the import
+        with it.
         """
         with self._database.writing(durable=False) as connection:
             lease = imports.begin(
@@ -299,6 +306,7 @@ class Catalog:
                 targets=targets,
                 lease_seconds=lease_seconds,
                 brings_formats=brings_formats,
+                brings_data=brings_data,
             )
             try:
                 _require(connection, demand)

@@ -74,15 +74,15 @@ def get(connection: Connection, image_id: str) -> ImageRecord:
     return found[0]
 
 
-def staged_on(connection: Connection, name: str, host: str) -> list[str]:
-    """Return the ids of the images that are ``uploading``, and whose property *name* is *host*."""
+def uploading_with(connection: Connection, name: str, value: str) -> list[str]:
+    """Return the ids of the images that are ``uploading``, and whose property *name* is *value*."""
     rows = connection.execute(
         select(images.c.id)
         .join(image_properties, image_properties.c.image_id == images.c.id)
         .where(
             images.c.status == "uploading",
             image_properties.c.name == name,
-            image_properties.c.value == host,
+            image_properties.c.value == value,
         )
         .order_by(images.c.id)
     )

@@ -15,10 +15,10 @@ from sqlalchemy import Connection, insert, select
 from imageport.catalog import images, locks, tables, tasks
 from imageport.catalog.engine import current_time
 from imageport.catalog.lifecycle import require_image_move
-from imageport.catalog.locks import IMPORTING, LOCK, STAGE_HOST, Lease
+from imageport.catalog.locks import IMPORTING, LOCK, STAGE_DIRECTORY, STAGE_HOST, Lease
 from imageport.catalog.processes import this_process
 from imageport.catalog.store_lists import FAILED, joined, stores_in
-from imageport.errors import LockLost
+from imageport.errors import Conflict, LockLost
 from imageport.values import ImageRecord
 
 
@@ -32,13 +32,14 @@ def begin(
     targets: Sequence[str],
     lease_seconds: float,
     brings_formats: bool,
+    brings_data: bool,
 ) -> Lease:
     """Lock the image for a new task and say which stores it is going to. Raises ``Conflict``."""
     fence = images.lock_row(connection, image_id) + 1
     now = current_time(connection)
     locks.make_free(connection, image_id, now)
     before = images.get(connection, image_id)
-    require_startable(before, starts_from, brings_formats=brings_formats)
+    require_startable(before, starts_from, brings_formats=brings_formats, brings_data=brings_data)
     task_id = str(uuid.uuid4())
     connection.execute(
         insert(tables.tasks),
@@ -75,17 +76,34 @@ def begin(
             IMPORTING: joined(importing),
             FAILED: joined(failed),
             STAGE_HOST: None,
+            STAGE_DIRECTORY: None,
         },
         brings_formats=brings_formats,
     )
     return Lease(task_id=task_id, image_id=image_id, fence=fence, seconds=lease_seconds, before=before)
 
 
-def require_startable(record: ImageRecord, starts_from: Collection[str], *, brings_formats: bool) -> None:
-    """Raise ``Conflict`` unless an import may begin with *record*, as far as status and formats go."""
+def require_startable(
+    record: ImageRecord, starts_from: Collection[str], *, brings_formats: bool, brings_data: bool
+) -> None:
+    """Raise ``Conflict`` unless an import may begin with *record*, as far as status, formats and staged data go.
+
+    With *brings_data* the import has a source of its own, and data in staging would be lost.
+    """
     images.require_status(record, starts_from, "this import")
     if record.status != "active":
         require_image_move(record, "importing", brings_formats=brings_formats)
+    # The size is known once all data has come.
+    if brings_data and STAGE_HOST in record.properties and record.size is not None:
+        raise data_is_staged(record.id)
+
+
+def data_is_staged(image_id: str) -> Conflict:
+    """Return the error of an import that has a source of its own, while data is in staging."""
+    return Conflict(
+        f"data is staged for image {image_id}, and another source is given",
+        hint="leave the source out to import what is staged, or import into a new image",
+    )
 
 
 def start(connection: Connection, lease: Lease) -> None:

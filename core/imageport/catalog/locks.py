@@ -23,6 +23,8 @@ LOCK = "os_glance_import_task"
 IMPORTING = "os_glance_importing_to_stores"
 #: The host whose staging directory has the data of an image.
 STAGE_HOST = "os_glance_stage_host"
+#: That directory, so that no other machine or site takes the data for lost.
+STAGE_DIRECTORY = "os_glance_stage_directory"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

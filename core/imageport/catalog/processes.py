@@ -1,4 +1,4 @@
-"""Names of processes, and whether such a process runs, is stopped, or has ended."""
+"""Names of processes and directories of this machine, and whether such a process runs, is stopped, or has ended."""
 
 from __future__ import annotations
 
@@ -18,6 +18,15 @@ def this_process() -> str:
     pid = os.getpid()
     start = _stat(pid)[19]
     return f"{socket.gethostname()}:{pid}:{start}-{_process_space()}"
+
+
+def place_of(directory: Path) -> str:
+    """Name a directory of this machine so that no other machine, and no other directory, has the same name."""
+    try:
+        machine = Path("/etc/machine-id").read_text("ascii").strip()
+    except (OSError, UnicodeError):
+        machine = ""
+    return f"{socket.gethostname()}:{machine}:{directory.resolve()}"
 
 
 def is_gone(holder: str) -> bool:

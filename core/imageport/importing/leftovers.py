@@ -60,10 +60,10 @@ class Leftovers:
         return True
 
     def without_data(self) -> list[str]:
-        """Return the images that are staged on this host and have no data in staging, be it lost or never written."""
+        """Return the images that are staged here and have no data in staging, be it lost or never written."""
         return [
             image_id
-            for image_id in self._catalog.staged_here()
+            for image_id in self._catalog.staged_in(self._staging.directory)
             if self._staging.staged(image_id) is None and not self._staging.is_written(image_id)
         ]
 

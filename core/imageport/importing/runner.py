@@ -11,11 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from imageport.catalog import Catalog, TaskRow, require_startable
-from imageport.catalog.locks import STAGE_HOST
+from imageport.catalog import Catalog, TaskRow, data_is_staged, require_startable
 from imageport.configuration.site import Site
 from imageport.configuration.templating import redact_tree
-from imageport.errors import Conflict, ImageportError, ImportFailed, VerificationFailed
+from imageport.errors import ImageportError, ImportFailed, VerificationFailed
 from imageport.events import CheckEvent, Event, ImageEvent, ProgressEvent, ReportEvent, SourceEvent, TaskEvent
 from imageport.importing.admission import (
     ImportRequest,
@@ -127,18 +126,15 @@ class _Import:
         # What was good enough for the import that died still is.
         made_here = is_new or self.resumed is not None
         brings = brings_formats(self.request, record, is_new=made_here)
+        brings_data = plan.source.uri is not None and not plan.copies
         self.named_by_source = made_here and not self.request.name and may_be_renamed(record, plan)
         if not self.catalog.is_locked(record.id):
-            require_startable(record, plan.method.plugin.starts_from, brings_formats=brings)
-        access.require("copy_image" if plan.copies else "modify_image", record)
-        # The size is known once all data has come.
-        is_staged_elsewhere = STAGE_HOST in record.properties and record.size is not None
-        staged = ctx.staged is not None or is_staged_elsewhere
-        if staged and plan.source.uri is not None and not plan.copies:
-            raise Conflict(
-                f"data is staged for image {record.id}, and another source is given",
-                hint="leave the source out to import what is staged, or import into a new image",
+            require_startable(
+                record, plan.method.plugin.starts_from, brings_formats=brings, brings_data=brings_data
             )
+        access.require("copy_image" if plan.copies else "modify_image", record)
+        if ctx.staged is not None and brings_data:
+            raise data_is_staged(record.id)
         targets = choose_targets(self.request, plan, record)
         writable = [store.label for store in plan.stores if "store_write" in store.answers]
         self.report.stores = {label: StoreReport() for label in writable}
@@ -164,6 +160,7 @@ class _Import:
             targets=[store.label for store in targets],
             lease_seconds=LEASE_SECONDS,
             brings_formats=brings,
+            brings_data=brings_data,
             demand=demand_to_bring(self.site.quotas, record, record.size),
         )
         self.report.task_id = self.lease.task_id

@@ -33,7 +33,7 @@ FIELDS = frozenset(
 )  # fmt: skip
 
 #: Reserved properties that say which machine does something, which is no affair of users.
-HIDDEN = frozenset({"os_glance_stage_host", "os_glance_hash_op_host"})
+HIDDEN = frozenset({"os_glance_stage_host", "os_glance_stage_directory", "os_glance_hash_op_host"})
 
 _NO_PROPERTIES: Mapping[str, str] = MappingProxyType({})
 

@@ -71,6 +71,7 @@ def stage(
             image_id,
             of=("queued", "uploading"),
             to="uploading",
+            staging=staging.directory,
             demand=demand_to_bring(quotas, record, expected),
         ) as before:
             if before.status == "uploading" and staging.staged(image_id):
@@ -86,7 +87,12 @@ def stage(
                 count = incoming.write(pieces if size is None else _exactly(size, pieces), needed=needed)
             room = demand_to_bring(quotas, record, count)
             with catalog.changing_status(
-                image_id, of=("uploading",), to="uploading", size=count, demand=room
+                image_id,
+                of=("uploading",),
+                to="uploading",
+                staging=staging.directory,
+                size=count,
+                demand=room,
             ):
                 incoming.keep()
         except BaseException:

@@ -118,9 +118,10 @@ class Housekeeping:
 
     def _expired_tasks(self) -> Iterator[Finding]:
         now = datetime.now(UTC)
-        for task_id, image_id in self._catalog.expired_tasks(now):
+        expired = self._catalog.expired_tasks(now)
+        for task_id, image_id in expired:
             yield Finding(kind="task", name=task_id, image_id=image_id)
-        if not self._dry_run:
+        if expired and not self._dry_run:
             self._catalog.remove_expired_tasks(now)
 
 

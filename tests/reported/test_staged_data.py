@@ -1,9 +1,10 @@
-"""An image whose staged data is lost, by a power failure for instance, is queued again."""
+"""Data in staging: what is lost makes its image queued again, and what is there is not thrown away."""
 
 from __future__ import annotations
 
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.command import RunImageport
@@ -80,12 +81,43 @@ def test_an_image_whose_data_is_just_coming_is_left_alone(
     assert _status(run_imageport, lost) == "uploading"
 
 
-def test_an_image_that_is_staged_on_another_machine_is_left_alone(
-    run_imageport: RunImageport, site_folder: Path, lost: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("other", ["machine", "directory"])
+def test_an_image_that_is_staged_elsewhere_is_left_alone(
+    run_imageport: RunImageport, site_folder: Path, lost: str, monkeypatch: pytest.MonkeyPatch, other: str
 ) -> None:
-    monkeypatch.setattr(socket, "gethostname", lambda: "another-machine")
+    if other == "machine":
+        monkeypatch.setattr(socket, "gethostname", lambda: "another-machine")
+    else:
+        site = site_folder / "imageport.yaml"
+        site.write_text(site.read_text().replace("directory: staging", "directory: elsewhere"))
     assert run_imageport.inside("gc").stdout == "nothing to clean up\n"
+    assert _status(run_imageport, lost) == "uploading"
+
+
+def test_data_that_is_staged_while_an_import_begins_is_kept(
+    run_imageport: RunImageport, site_folder: Path, raw_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (site_folder / "direct.yaml").write_text("name: direct\nsource: {use: glance-direct}\n")
+    formats = ("--disk-format", "raw", "--container-format", "bare")
+    image = str(run_imageport.inside("images", "create", *formats, "--json").json["id"])
+    staged = site_folder / "staged.raw"
+    staged.write_bytes(b"staged" * 1000)
+    begin = Catalog.begin_import
+
+    def stage_first(self: Catalog, image_id: str, **options: Any) -> Any:
+        assert run_imageport("images", "stage", image_id, staged).exit_code == 0
+        return begin(self, image_id, **options)
+
+    monkeypatch.setattr(Catalog, "begin_import", stage_first)
+    done = run_imageport.inside("run", "direct.yaml", raw_disk, "--image", image, "--json")
     monkeypatch.undo()
-    catalog = Catalog(f"sqlite:///{site_folder}/catalog.db")
-    assert catalog.staged_here() == [lost]
-    catalog.close()
+    assert done.exit_code == 7
+    expected = f"data is staged for image {image}, and another source is given"
+    assert done.report["error"]["message"] == expected
+    assert "leave the source out to import what is staged" in done.report["error"]["hint"]
+    assert _status(run_imageport, image) == "uploading"
+    assert (site_folder / "staging" / image).read_bytes() == staged.read_bytes()
+    assert run_imageport.inside("tasks", "list", "--json").json == []
+    assert list((site_folder / "images").glob("*")) == []
+    assert run_imageport.inside("run", "direct.yaml", "--image", image).exit_code == 0
+    assert (site_folder / "images" / image).read_bytes().startswith(b"staged")
