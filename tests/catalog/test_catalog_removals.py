@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -134,3 +135,37 @@ def test_requiring_the_lease_prolongs_it(catalog: Catalog, begin: Begin, image: 
     before = catalog.get_task(lease.task_id).lease_expires_at
     catalog.require(lease)
     assert catalog.get_task(lease.task_id).lease_expires_at > before
+
+
+def test_the_record_of_a_copy_stays_while_its_writer_may_wake_up(
+    catalog: Catalog, begin: Begin, image: ImageRecord
+) -> None:
+    lease = begin(image, lease_seconds=-1)
+    catalog.announce(lease, COPY)
+    task = catalog.dead_import(image.id)
+    assert task is not None
+    assert catalog.claim_removal(task.id, COPY)
+    catalog.forget(task.id, COPY)
+    catalog.recover(task)
+    assert catalog.hidden_copies() == []
+    assert catalog.knows(image.id, COPY)
+    begun_anew = begin(image)
+    catalog.announce(begun_anew, COPY)
+    catalog.fail(begun_anew, message="", failed_stores=[], result={})
+    assert [copy.task_id for copy in catalog.hidden_copies()] == [begun_anew.task_id]
+
+
+def test_the_record_of_a_copy_goes_with_the_task_of_a_writer_that_is_not_seen(
+    catalog: Catalog, begin: Begin, image: ImageRecord
+) -> None:
+    lease = begin(image, lease_seconds=-1)
+    catalog.announce(lease, COPY)
+    task = catalog.dead_import(image.id)
+    assert task is not None
+    catalog.forget(task.id, COPY)
+    catalog.recover(task)
+    catalog.remove_expired_tasks(datetime.now(UTC) + timedelta(days=3))
+    [hidden] = catalog.hidden_copies()
+    assert catalog.claim_removal(hidden.task_id, hidden.location)
+    catalog.forget(hidden.task_id, hidden.location)
+    assert not catalog.knows(image.id, COPY)

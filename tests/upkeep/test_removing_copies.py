@@ -5,11 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
+from tests.catalog.conftest import ELSEWHERE
 
 from imageport import Location, NoConfig, Plugin, hookimpl
-from imageport.catalog import Catalog, Lease
+from imageport.catalog import Catalog, Lease, imports, this_process
 from imageport.configuration.site import Site
 from imageport.importing.context_factory import HostContext
 from imageport.importing.recovery import recover_dead_import, remove_copies, remove_copy
@@ -68,9 +70,17 @@ def begin(catalog: Catalog) -> Callable[[float], Lease]:
     )
 
     def begin_import(lease_seconds: float) -> Lease:
-        lease = catalog.begin_import(
-            image.id, starts_from={"queued"}, request={}, owner="alice", targets=["shelf"], lease_seconds=lease_seconds
-        )  # fmt: skip
+        with patch.object(
+            imports, "this_process", lambda: ELSEWHERE if lease_seconds < 0 else this_process()
+        ):
+            lease = catalog.begin_import(
+                image.id,
+                starts_from={"queued"},
+                request={},
+                owner="alice",
+                targets=["shelf"],
+                lease_seconds=lease_seconds,
+            )
         catalog.start(lease)
         return lease
 
