@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
@@ -129,14 +129,18 @@ class FileStore(Plugin[FileStoreConfig]):
         path = self._path(location)
         mark = location.metadata["mark"]
         with self._explaining(path):
-            if has_mark(path, mark):
-                path.unlink(missing_ok=True)
             # A file system that was made read-only refuses to remove even what is not there.
-            if os.path.lexists(hidden := hidden_name(path, mark)):
-                hidden.unlink(missing_ok=True)
-            # The copy is forgotten next, and must not be back after a power failure.
-            with suppress(FileNotFoundError):
+            there = [hidden] if os.path.lexists(hidden := hidden_name(path, mark)) else []
+            if has_mark(path, mark):
+                there.append(path)
+            for name in there:
+                name.unlink(missing_ok=True)
+            try:
+                # The copy is forgotten next, and must not be back after a power failure.
                 sync_directory(path.parent)
+            except OSError:
+                if there:
+                    raise
 
     def _path(self, location: Location) -> Path:
         """Return the path behind a location; only files directly in the directory are ours."""

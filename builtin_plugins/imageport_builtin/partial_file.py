@@ -108,7 +108,7 @@ class PartialFile:
         try:
             os.link(hidden_name(self._final, self._mark), self._final)
         finally:
-            self.discard()
+            self._close()
         sync_directory(self._final.parent)
 
     def _link_nameless(self) -> None:
@@ -122,7 +122,12 @@ class PartialFile:
         self._named = named
 
     def discard(self) -> None:
-        """Close the file and remove its hidden name."""
+        """Close the file and remove its hidden name for good."""
+        self._close()
+        if self._named:
+            sync_directory(self._final.parent)
+
+    def _close(self) -> None:
         os.close(self.descriptor)
         if self._named:
             self._named.unlink(missing_ok=True)
