@@ -113,6 +113,9 @@ class Machine:
         stdout, stderr, moments = (
             self.folder / f"{self._started}.{end}" for end in ("stdout", "stderr", "moments")
         )
+        for path in (stdout, stderr, moments):
+            # A command may be killed before it opens them.
+            path.touch()
         request = {
             "arguments": ["--config", str(self.folder / site), *map(str, arguments)],
             "folder": str(self.folder),
