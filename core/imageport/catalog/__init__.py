@@ -442,7 +442,7 @@ class Catalog:
             locations.release_removal(connection, task_id, location)
 
     def knows(self, image_id: str, location: Location) -> bool:
-        """Say whether a copy of the image is recorded at *location*, visible or hidden, whoever wrote it."""
+        """Say whether a copy of the image is recorded at *location*, visible or hidden, of any import."""
         with self._database.reading() as connection:
             return locations.knows(connection, image_id, location)
 

@@ -185,7 +185,7 @@ class Client:
         )  # fmt: skip
 
     def _noted(self, response: HttpResponse) -> HttpResponse:
-        """Return *response*, which ``close`` will close if nobody else does."""
+        """Return *response*, which ``close`` closes unless its reader has closed it."""
         with self._lock:
             self._open = [other for other in self._open if not other.closed] + [response]
         return response
