@@ -45,7 +45,7 @@ class PartialSource:
     """The spooled source, and the note beside it. Methods see it as ``ctx.partial``.
 
     A method that fetches over HTTP, and passes on the body of the answer as it is, asks with ``rest_of`` what is still
-    missing, tells with ``begin`` which answer it got, and puts ``received`` before the body of that.
+    missing, reports with ``begin`` which answer it got, and puts ``received`` before the body of that.
     """
 
     def __init__(self, folder: Path) -> None:
