@@ -19,7 +19,7 @@ from reference_pages.plugins import plugin_index_page, plugin_page
 from reference_pages.reports import report_page
 from ruamel.yaml import YAML
 
-from imageport.plugins.catalogue import Catalogue
+from imageport.plugins.registry import PluginRegistry
 
 FOLDER = Path(__file__).parent / "reference"
 EXAMPLES = FOLDER / "plugins" / "examples.yaml"
@@ -45,7 +45,9 @@ def main() -> int:
 
 def generated() -> Iterator[tuple[Path, str]]:
     """Return the path and text of every page."""
-    plugins = [plugin for plugin in Catalogue.installed() if plugin.distribution.startswith("imageport ")]
+    plugins = [
+        plugin for plugin in PluginRegistry.installed() if plugin.distribution.startswith("imageport ")
+    ]
     pages = {
         "README.md": index_page(),
         "cli.md": command_page(),

@@ -74,4 +74,4 @@ def _sized(data: ImageData, store: str | None, image: ImageRecord) -> ImageData:
             f"'imageport images delete {image.id} --store {store} --role admin' and copy again",
         )
     # As a stream, for what goes wrong while it is read is told as ours, and another copy is read.
-    return data.watched(lambda chunks: chunks)
+    return data.tapped(lambda chunks: chunks)

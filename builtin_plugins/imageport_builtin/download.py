@@ -19,7 +19,7 @@ from imageport import (
 )
 
 if TYPE_CHECKING:
-    from imageport import HttpResponse, Piece
+    from imageport import Chunk, HttpResponse
 
 #: Bytes at the beginning of a file that show whether it is a web page.
 _PAGE_HEAD: Final = 1 << 10
@@ -110,7 +110,7 @@ class Download:
     def _checked(self, pieces: Chunks) -> Chunks:
         """Look whether *pieces* begin a web page, and pass them on."""
         head = b""
-        held: list[Piece] = []
+        held: list[Chunk] = []
         for piece in pieces:
             held.append(piece)
             head += bytes(piece[: _PAGE_HEAD - len(head)])

@@ -80,7 +80,7 @@ class FileStore(Plugin[FileStoreConfig]):
                     "if the file stays, it is somebody else's: move it away",
                 )
             ctx.announce(location)
-            partial = _moved(image.data.twin, final, mark, ctx) or PartialFile.new(final, mark)
+            partial = _moved(image.data.backing_file, final, mark, ctx) or PartialFile.new(final, mark)
         try:
             total = self._fill(partial, image.data, final)
             with self._explaining(final):
@@ -98,7 +98,7 @@ class FileStore(Plugin[FileStoreConfig]):
     def _fill(self, partial: PartialFile, data: ImageData, final: Path) -> int:
         """Bring the bytes into the file, unless they are there already, and return how many there are."""
         with self._explaining(final):
-            filled = partial.is_moved or (data.twin is not None and partial.clone(data.twin))
+            filled = partial.is_moved or (data.backing_file is not None and partial.clone(data.backing_file))
             file = SparseFile(partial.descriptor)
         total = 0
         for piece in data.chunks():
@@ -111,7 +111,7 @@ class FileStore(Plugin[FileStoreConfig]):
                 file.finish()
             elif not partial.is_still(total):
                 raise StoreFailed(
-                    f"{data.twin} was written to while it was copied",
+                    f"{data.backing_file} was written to while it was copied",
                     hint="import it when nobody writes to it",
                 )
         return total
@@ -183,11 +183,15 @@ class FileStore(Plugin[FileStoreConfig]):
         return remedies.get(error.errno or 0, f"check the disk and file system of {directory}")
 
 
-def _moved(twin: Path | None, final: Path, mark: str, ctx: Context) -> PartialFile | None:
+def _moved(backing_file: Path | None, final: Path, mark: str, ctx: Context) -> PartialFile | None:
     """Return scratch data on the same file system, which has the bytes of the image already, as the file to be."""
     try:
-        if twin is not None and twin.stat().st_dev == final.parent.stat().st_dev and ctx.take_file(twin):
-            return PartialFile.moved(twin, final, mark)
+        if (
+            backing_file is not None
+            and backing_file.stat().st_dev == final.parent.stat().st_dev
+            and ctx.take_file(backing_file)
+        ):
+            return PartialFile.moved(backing_file, final, mark)
     except OSError:
         # Writing the bytes works everywhere.
         return None

@@ -24,7 +24,7 @@ from imageport import (
     VerificationFailed,
     hookimpl,
 )
-from imageport_builtin.patient_read import read_pieces
+from imageport_builtin.cancellable_read import read_pieces
 
 
 class GlanceDirect(Plugin[NoConfig]):

@@ -19,11 +19,11 @@ from imageport import (
     ImageFormat,
     Plugin,
     VerificationFailed,
-    data_runs,
     format_size,
     hookimpl,
     inspect_file,
     inspect_head,
+    nonzero_ranges,
 )
 from imageport_builtin import qemu_img
 from imageport_builtin.disk_kinds import OutputOptions, whole_sectors
@@ -216,14 +216,14 @@ class ImageConversion(Plugin[ImageConversionConfig]):
                 with closed_after(chunks):
                     for piece in chunks:
                         inspection.feed(piece)
-                        solid += sum(stop - start for start, stop in data_runs(piece))
+                        solid += sum(stop - start for start, stop in nonzero_ranges(piece))
                         expansion(solid)
                         yield piece
                 _check_result(inspection.finish(), "raw", None, ctx)
             finally:
                 _remove_work_file(source, ctx)
 
-        data = qemu_img.raw_disk(source, found.disk_format, ctx, size=sectors).watched(checked)
+        data = qemu_img.raw_disk(source, found.disk_format, ctx, size=sectors).tapped(checked)
         padded = self.config.padded(sectors)
         return data if padded == sectors else data.through(self.config.with_padding, size=padded)
 

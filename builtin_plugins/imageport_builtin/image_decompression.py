@@ -121,7 +121,7 @@ class ImageDecompression(Plugin[DecompressionConfig]):
                 layers.append(layer)
             _settle(layer, head, layers, ctx)
         except BaseException:
-            data.drop()
+            data.close()
             raise
         if layers:
             ctx.log.info("unpacking %s", " > ".join(layers))

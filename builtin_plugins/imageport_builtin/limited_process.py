@@ -146,7 +146,7 @@ def clean_environment() -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
 
 
-def leash(cpu_seconds: int) -> list[str]:
+def limit_prefix(cpu_seconds: int) -> list[str]:
     """Return the words before a command that let it neither outlive this process nor compute any longer.
 
     Programs do this rather than ``preexec_fn``, which may deadlock when other threads run, and rather than
@@ -195,7 +195,7 @@ def _follow(
 def _limiting(bounds: Bounds) -> list[str]:
     """Return the words before a command that put it under all *bounds*."""
     return [
-        *leash(bounds.cpu_seconds),
+        *limit_prefix(bounds.cpu_seconds),
         f"--as={_permitted(resource.RLIMIT_AS, bounds.memory)}",
         f"--fsize={_permitted(resource.RLIMIT_FSIZE, bounds.file_size)}",
     ]

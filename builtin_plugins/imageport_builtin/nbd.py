@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from imageport import CHUNK_SIZE, ZERO_CHUNK, Chunks, Piece, lend_buffer
+from imageport import CHUNK_SIZE, ZERO_CHUNK, Chunk, Chunks, lend_buffer
 
 #: Requests on their way at the same time: the other side reads ahead while we are busy.
 _AHEAD = 4
@@ -74,7 +74,7 @@ class _Request:
         self.missing -= length
         return begin, begin + length
 
-    def piece(self) -> Piece:
+    def piece(self) -> Chunk:
         """Return the bytes, all of which are here."""
         if self.missing:
             raise NbdError(f"{self.missing} bytes are missing from {self.start} on")

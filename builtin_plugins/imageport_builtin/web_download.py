@@ -26,8 +26,8 @@ from imageport_builtin.checksum import DigestText, verified
 from imageport_builtin.checksum_digests import Digest
 from imageport_builtin.checksum_lists import Expected, OptionNames
 from imageport_builtin.download import Download, Place
+from imageport_builtin.mirrors import Places
 from imageport_builtin.openpgp import Keyring
-from imageport_builtin.places import Places
 from imageport_builtin.signed_lists import (
     LIST_SIZE,
     AlgorithmName,
@@ -166,7 +166,7 @@ class WebDownload(Plugin[WebDownloadConfig]):
         if expected is not None:
             data = verified(data, expected, ctx, signer=signer)
             if download.coding is not None:
-                data = data.watched(lambda chunks: _naming_the_form(chunks, download))
+                data = data.tapped(lambda chunks: _naming_the_form(chunks, download))
         data.name = download.name
         return data
 

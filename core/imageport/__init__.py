@@ -10,10 +10,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from imageport.buffers import CHUNK_SIZE, ZERO_CHUNK, Chunks, Piece, evened, lend_buffer
-    from imageport.configuration.positions import printable
     from imageport.context import Context
     from imageport.data import ImageData
+    from imageport.dataplane.buffers import CHUNK_SIZE, ZERO_CHUNK, Chunk, Chunks, lend_buffer, rechunked
+    from imageport.dataplane.file_types import FileType, identify
+    from imageport.dataplane.inspection import (
+        Fault,
+        FormatInspection,
+        ImageFormat,
+        InspectionPolicy,
+        inspect_file,
+        inspect_head,
+    )
+    from imageport.dataplane.sparse import SparseFile, nonzero_ranges, write_sparse
     from imageport.errors import (
         Cancelled,
         Conflict,
@@ -28,7 +37,6 @@ if TYPE_CHECKING:
         VerificationFailed,
     )
     from imageport.events import Event
-    from imageport.file_types import FileType, identify
     from imageport.hookspecs import hookimpl
     from imageport.http.exchange import Rest
     from imageport.http.network import unwrap_address
@@ -36,19 +44,11 @@ if TYPE_CHECKING:
     from imageport.http.responses import HttpResponse
     from imageport.http.transport import HttpTransport
     from imageport.http.urls import Url
-    from imageport.inspection import (
-        Fault,
-        FormatInspection,
-        ImageFormat,
-        InspectionPolicy,
-        inspect_file,
-        inspect_head,
-    )
     from imageport.limits import ByteSize, Limits, format_size
+    from imageport.local_files import LocalFiles
     from imageport.partial import PartialSource
     from imageport.plugin import NoConfig, Plugin, PluginConfig
-    from imageport.rules.local_files import LocalFiles
-    from imageport.sparse import SparseFile, data_runs, write_sparse
+    from imageport.text import printable
     from imageport.values import (
         RESERVED_PREFIX,
         Caller,
@@ -68,6 +68,7 @@ __all__ = [
     "ByteSize",
     "Caller",
     "Cancelled",
+    "Chunk",
     "Chunks",
     "Conflict",
     "Context",
@@ -91,7 +92,6 @@ __all__ = [
     "NoConfig",
     "PartialSource",
     "PendingCopy",
-    "Piece",
     "Plugin",
     "PluginConfig",
     "Rest",
@@ -106,16 +106,16 @@ __all__ = [
     "UsageError",
     "VerificationFailed",
     "Written",
-    "data_runs",
-    "evened",
     "format_size",
     "hookimpl",
     "identify",
     "inspect_file",
     "inspect_head",
     "lend_buffer",
+    "nonzero_ranges",
     "parallel_chunks",
     "printable",
+    "rechunked",
     "unwrap_address",
     "write_sparse",
 ]
@@ -123,43 +123,43 @@ __all__ = [
 #: Where the public names are. Each module is imported when the first of its names is asked for: commands start in a
 #: fraction of the time that all of them take.
 _HOMES = {
-    "CHUNK_SIZE": "imageport.buffers",
+    "CHUNK_SIZE": "imageport.dataplane.buffers",
     "RESERVED_PREFIX": "imageport.values",
-    "ZERO_CHUNK": "imageport.buffers",
+    "ZERO_CHUNK": "imageport.dataplane.buffers",
     "ByteSize": "imageport.limits",
     "Caller": "imageport.values",
     "Cancelled": "imageport.errors",
-    "Chunks": "imageport.buffers",
+    "Chunks": "imageport.dataplane.buffers",
     "Conflict": "imageport.errors",
     "Context": "imageport.context",
     "Event": "imageport.events",
-    "Fault": "imageport.inspection",
-    "FileType": "imageport.file_types",
-    "FormatInspection": "imageport.inspection",
+    "Fault": "imageport.dataplane.inspection",
+    "FileType": "imageport.dataplane.file_types",
+    "FormatInspection": "imageport.dataplane.inspection",
     "HttpResponse": "imageport.http.responses",
     "HttpTransport": "imageport.http.transport",
     "Image": "imageport.values",
     "ImageData": "imageport.data",
-    "ImageFormat": "imageport.inspection",
+    "ImageFormat": "imageport.dataplane.inspection",
     "ImageRecord": "imageport.values",
     "ImageStatus": "imageport.values",
     "ImageportError": "imageport.errors",
-    "InspectionPolicy": "imageport.inspection",
+    "InspectionPolicy": "imageport.dataplane.inspection",
     "LimitExceeded": "imageport.errors",
     "Limits": "imageport.limits",
-    "LocalFiles": "imageport.rules.local_files",
+    "LocalFiles": "imageport.local_files",
     "Location": "imageport.values",
     "NoConfig": "imageport.plugin",
     "PartialSource": "imageport.partial",
     "PendingCopy": "imageport.values",
-    "Piece": "imageport.buffers",
+    "Chunk": "imageport.dataplane.buffers",
     "Plugin": "imageport.plugin",
     "PluginConfig": "imageport.plugin",
     "Rest": "imageport.http.exchange",
     "Source": "imageport.values",
     "SourceRejected": "imageport.errors",
     "SourceUnavailable": "imageport.errors",
-    "SparseFile": "imageport.sparse",
+    "SparseFile": "imageport.dataplane.sparse",
     "StoreFailed": "imageport.errors",
     "TransformFailed": "imageport.errors",
     "UnsupportedFormat": "imageport.errors",
@@ -167,18 +167,18 @@ _HOMES = {
     "UsageError": "imageport.errors",
     "VerificationFailed": "imageport.errors",
     "Written": "imageport.values",
-    "data_runs": "imageport.sparse",
-    "evened": "imageport.buffers",
+    "nonzero_ranges": "imageport.dataplane.sparse",
+    "rechunked": "imageport.dataplane.buffers",
     "format_size": "imageport.limits",
     "hookimpl": "imageport.hookspecs",
-    "identify": "imageport.file_types",
-    "inspect_file": "imageport.inspection",
-    "inspect_head": "imageport.inspection",
-    "lend_buffer": "imageport.buffers",
+    "identify": "imageport.dataplane.file_types",
+    "inspect_file": "imageport.dataplane.inspection",
+    "inspect_head": "imageport.dataplane.inspection",
+    "lend_buffer": "imageport.dataplane.buffers",
     "parallel_chunks": "imageport.http.parallel",
-    "printable": "imageport.configuration.positions",
+    "printable": "imageport.text",
     "unwrap_address": "imageport.http.network",
-    "write_sparse": "imageport.sparse",
+    "write_sparse": "imageport.dataplane.sparse",
 }
 
 

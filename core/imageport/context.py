@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imageport.buffers import Chunks
 from imageport.data import ImageData
+from imageport.dataplane.buffers import Chunks
+from imageport.dataplane.inspection import InspectionPolicy
+from imageport.dataplane.sparse import SparseFile
 from imageport.errors import Cancelled, LimitExceeded, TransformFailed
-from imageport.inspection import InspectionPolicy
 from imageport.limits import Limits, format_size
-from imageport.rules.local_files import LocalFiles
+from imageport.local_files import LocalFiles
 from imageport.scratch import require_space, space_taken, writing_to
-from imageport.sparse import SparseFile
 from imageport.values import Caller, Location, Source
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class Context:
         return ImageData.from_file(path, verified=data.verified)
 
     def take_file(self, path: Path) -> bool:
-        """For stores: return whether the store may move the file at *path*, the ``twin`` of the data, away.
+        """For stores: return whether the store may move the file at *path*, the ``backing_file`` of the data, away.
 
         It may when the file is scratch data that is not needed under its name any more. The first store that asks gets
         it, and has to remove it with the copy.

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imageport.buffers import CHUNK_SIZE, Chunks, Piece
-from imageport.digests import PassingDigest
-from imageport.sparse import file_chunks
+from imageport.dataplane.buffers import CHUNK_SIZE, Chunk, Chunks
+from imageport.dataplane.digests import PassingDigest
+from imageport.dataplane.sparse import file_chunks
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -19,10 +19,10 @@ class ImageData:
     """The bytes of an image, in order.
 
     A stream is opened when it is first read or peeked at, and can be read once. A file (``path`` is set) can be read
-    as often as wanted. ``size`` is the exact number of bytes, or None when only the end will tell. ``twin`` is a file
-    that holds the same bytes, if there is one: a store may clone it where the file system can, or move it when
-    ``ctx.claim`` permits, but reads the stream to its end all the same. ``name`` is what the source calls the file, for
-    a method to set: the default for the name of the image.
+    as often as wanted. ``size`` is the exact number of bytes, or None when only the end will tell. ``backing_file`` is
+    a file that holds the same bytes, if there is one: a store may clone it where the file system can, or move it when
+    ``ctx.take_file`` permits, but reads the stream to its end all the same. ``name`` is the name of the file at the
+    source, set by a method: the default for the name of the image.
     """
 
     def __init__(
@@ -31,12 +31,12 @@ class ImageData:
         *,
         size: int | None = None,
         path: Path | None = None,
-        twin: Path | None = None,
+        backing_file: Path | None = None,
         verified: bool = False,
     ) -> None:
         self.size = size
         self.path = path
-        self.twin = twin or path
+        self.backing_file = backing_file or path
         self.name: str | None = None
         self._digests: dict[str, PassingDigest] = {}
         self._watched: ImageData | None = None
@@ -45,7 +45,7 @@ class ImageData:
         self._open = open_chunks
         self._chunks: Chunks | None = None
         self._taken = False
-        self._head: list[Piece] = []
+        self._head: list[Chunk] = []
 
     @property
     def original(self) -> ImageData:
@@ -74,9 +74,9 @@ class ImageData:
         """Return the stream that *step* makes of this one; *size* is its length if known beforehand."""
         return ImageData(lambda: step(self.chunks()), size=size)
 
-    def watched(self, step: Callable[[Chunks], Chunks]) -> ImageData:
+    def tapped(self, step: Callable[[Chunks], Chunks]) -> ImageData:
         """Return this as a stream that *step* looks at and passes on as it is."""
-        data = ImageData(lambda: step(self.chunks()), size=self.size, twin=self.twin)
+        data = ImageData(lambda: step(self.chunks()), size=self.size, backing_file=self.backing_file)
         data._watched = self
         return data
 
@@ -96,16 +96,16 @@ class ImageData:
                 check(digest.value)
                 data._verified = True
 
-        data = self.watched(pass_on)
+        data = self.tapped(pass_on)
         data._digests = {**self._digests, name: digest}
         return data
 
     def counted(self, step: Callable[[Chunks], Chunks]) -> ImageData:
-        """Return this as ``watched`` does, for a *step* of the core that is sure to change nothing: digests stay known.
+        """Return this as ``tapped`` does, for a *step* of the core that is sure to change nothing: digests stay known.
 
-        Plugins use ``watched``: no digest must be recorded of other bytes than those that are stored.
+        Plugins use ``tapped``: no digest must be recorded of other bytes than those that are stored.
         """
-        data = self.watched(step)
+        data = self.tapped(step)
         data._digests = self._digests
         return data
 
@@ -166,7 +166,7 @@ class ImageData:
         """Return the bytes as a binary file object that cannot seek (for libraries that want one)."""
         return io.BufferedReader(_ChunkReader(self.chunks()), CHUNK_SIZE)
 
-    def drop(self) -> None:
+    def close(self) -> None:
         """Let go of a stream that nobody will read to its end: connections and files behind it are closed."""
         if self.path is None and not self._taken and self._chunks is not None:
             for _ in self.chunks():

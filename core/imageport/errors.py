@@ -28,13 +28,13 @@ distribution that supplied the plugin are filled in by the caller of the hook, s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from imageport.configuration.positions import Problem
+#: The place of a value in a YAML file: keys of mappings and indexes of lists, from the top.
+KeyPath = tuple[str | int, ...]
 
 
 class ExitCode(IntEnum):
@@ -74,6 +74,21 @@ class ImageportError(Exception):
         """Name the step or store, and who supplied it: ``step 'unpack' (acme-unpack 1.2)``."""
         label = f"store '{self.store}'" if self.store else f"step '{self.step}'" if self.step else ""
         return f"{label} ({self.distribution})" if label and self.distribution else label
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One mistake in a file: ``file:line:col: key: message``. Lines and columns count from 1."""
+
+    file: str
+    line: int
+    column: int
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        key = f" {self.key}:" if self.key else ""
+        return f"{self.file}:{self.line}:{self.column}:{key} {self.message}"
 
 
 class Refused(ImageportError):

@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from imageport.buffers import CHUNK_SIZE, Chunks
 from imageport.data import ImageData
+from imageport.dataplane.buffers import CHUNK_SIZE, Chunks
+from imageport.dataplane.sparse import SparseFile, descriptor_chunks
 from imageport.scratch import require_space, space_taken, writing_to
-from imageport.sparse import SparseFile, descriptor_chunks
 
 if TYPE_CHECKING:
     from imageport.context import Context

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from imageport.plugins.about import about
-from imageport.plugins.catalogue import InstalledPlugin
+from imageport.plugins.registry import InstalledPlugin
 from reference_pages.files import options_table
 from reference_pages.writing import fenced, markdown, required, table
 

@@ -33,20 +33,20 @@ def import_many(folder: Path, url: str, count: int, at_once: int) -> list[float]
     from imageport.importing.interruption import Interruption
     from imageport.importing.plan import make_plan
     from imageport.importing.runner import Importer
-    from imageport.plugins.catalogue import Catalogue
+    from imageport.plugins.registry import PluginRegistry
     from imageport.values import Caller
 
     site = load_site("imageport.yaml", environ=os.environ, cwd=folder)
-    catalogue = Catalogue.installed()
+    registry = PluginRegistry.installed()
 
     def run(catalog: Catalog) -> float:
         started = time.monotonic()
         pipeline = load_pipeline(
-            folder / "flow.yaml", site=site, catalogue=catalogue, source_uri=url, more_stores=("store1",)
+            folder / "flow.yaml", site=site, registry=registry, source_uri=url, more_stores=("store1",)
         )
         request = ImportRequest(caller=Caller(user="bench"), disk_format="raw", stores=("store1",))
         with Interruption() as interruption:
-            report = Importer(site, catalog, catalogue, interruption).run(make_plan(pipeline), request)
+            report = Importer(site, catalog, registry, interruption).run(make_plan(pipeline), request)
         if report.error is not None:
             raise report.error
         return time.monotonic() - started

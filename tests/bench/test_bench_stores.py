@@ -25,7 +25,7 @@ from imageport.importing.fanout import fan_out
 from imageport.importing.interruption import Interruption
 from imageport.importing.plan import make_plan
 from imageport.importing.runner import Importer
-from imageport.plugins.catalogue import Catalogue
+from imageport.plugins.registry import PluginRegistry
 from imageport.values import Caller
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ def importer(tmp_path: Path) -> Iterator[Importer]:
     site = Site.model_validate({"staging": {"directory": tmp_path / "staging"}})
     catalog = Catalog(f"sqlite:///{tmp_path}/catalog.db")
     with Interruption() as interruption:
-        yield Importer(site, catalog, Catalogue.installed(), interruption)
+        yield Importer(site, catalog, PluginRegistry.installed(), interruption)
     catalog.close()
 
 
@@ -71,7 +71,7 @@ def test_one_pass_into_three_stores(
 
     def run() -> str:
         configured = load_pipeline(
-            pipeline, site=importer.site, catalogue=importer.catalogue, source_uri=str(disk)
+            pipeline, site=importer.site, registry=importer.registry, source_uri=str(disk)
         )
         request = ImportRequest(caller=Caller(user="bench"), disk_format="raw")
         report = importer.run(make_plan(configured), request)

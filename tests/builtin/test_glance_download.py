@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 from tests.command import RunImageport
+from tests.http.harness import make_context, make_transport
 from tests.http_server import Behaviour, HttpServer, content, redirect, status
-from tests.transport.harness import make_context, make_transport
 
 from imageport import (
     Context,

@@ -4,8 +4,8 @@ import gzip
 from pathlib import Path
 
 import pytest
+from tests.http.harness import make_context, make_transport
 from tests.http_server import HttpServer, content
-from tests.transport.harness import make_context, make_transport
 
 from imageport import Context, Location, NoConfig, SourceRejected, StoreFailed
 from imageport_builtin.http_store import HttpStore

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.transport.harness import LOOPBACK, make_context, make_transport, names
+from tests.http.harness import LOOPBACK, make_context, make_transport, names
 
 from imageport import Source, SourceRejected
 from imageport_builtin.uri_filter import UriFilter, UriFilterConfig

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from tests.http.harness import make_context, make_transport
 from tests.http_server import HttpServer, chunked, content, redirect, status, stored
-from tests.transport.harness import make_context, make_transport
 
 from imageport import (
     Context,

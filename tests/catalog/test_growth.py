@@ -17,7 +17,7 @@ from imageport.importing.admission import ImportRequest
 from imageport.importing.interruption import Interruption
 from imageport.importing.plan import make_plan
 from imageport.importing.runner import Importer
-from imageport.plugins.catalogue import Catalogue
+from imageport.plugins.registry import PluginRegistry
 from imageport.values import Caller
 
 Statement = tuple[str, Any]
@@ -43,14 +43,14 @@ def test_no_statement_of_an_import_scans_a_table(
     disk = tmp_path / "disk.raw"
     disk.write_bytes(b"all work and no play\n" * 1000)
     site = load_site("imageport.yaml", environ=os.environ, cwd=site_folder)
-    catalogue, catalog = Catalogue.installed(), Catalog(site.catalog)
+    registry, catalog = PluginRegistry.installed(), Catalog(site.catalog)
     del statements[:]
     pipeline = load_pipeline(
-        site_folder / "pipeline.yaml", site=site, catalogue=catalogue, source_uri=str(disk)
+        site_folder / "pipeline.yaml", site=site, registry=registry, source_uri=str(disk)
     )
     request = ImportRequest(caller=Caller(user="alice"), disk_format="raw")
     with Interruption() as interruption:
-        report = Importer(site, catalog, catalogue, interruption).run(make_plan(pipeline), request)
+        report = Importer(site, catalog, registry, interruption).run(make_plan(pipeline), request)
     catalog.close()
     assert report.error is None
     executed = [

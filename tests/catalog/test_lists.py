@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import Engine, create_engine, event
 from tests.bench.crowd import fill, image_id
 
+from imageport.access.scope import EVERYTHING, NOTHING, Scope, admits
 from imageport.catalog import Catalog, listing
 from imageport.errors import UsageError
-from imageport.scope import EVERYTHING, NOTHING, Scope, admits
 from imageport.values import ImageRecord
 
 MINE: Scope = [{"owner": "bench"}, {"visibility": "public"}, {"visibility": "community"}]

@@ -19,7 +19,7 @@ from tests.cli.command_line import CommandLine
 
 from imageport.cli.app import app
 from imageport.plugins.about import about
-from imageport.plugins.catalogue import Catalogue
+from imageport.plugins.registry import PluginRegistry
 
 BROKEN = "import no_such_library\n"
 SHOUT = '''
@@ -184,9 +184,9 @@ def test_a_plugin_is_shown_with_its_options_and_an_example(cli: CommandLine) -> 
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", Catalogue.installed().names())
+@pytest.mark.parametrize("name", PluginRegistry.installed().names())
 def test_the_example_of_a_plugin_is_valid_where_it_stands(cli: CommandLine, name: str) -> None:
-    example = about(Catalogue.installed().find(name))["example"]
+    example = about(PluginRegistry.installed().find(name))["example"]
     source = "" if example.startswith("source:") else "source: {use: glance-direct}\n"
     beside = (
         "  - {use: file, id: beside, with: {directory: beside}}\n" if example.startswith("stores:") else ""

@@ -87,9 +87,7 @@ def test_images_are_listed_without_anything_of_imports_and_of_other_databases(tm
     assert imported & _HEAVY == {"sqlalchemy"}
     assert imported & {"ruamel.yaml", "alembic", "pluggy", "sqlalchemy.dialects.postgresql"} == set()
     assert not any(
-        name.startswith(
-            ("imageport.importing.", "imageport_builtin", "imageport.plugins.", "imageport.upkeep")
-        )
+        name.startswith(("imageport.importing.", "imageport_builtin", "imageport.plugins.", "imageport.app"))
         for name in imported
     )
 

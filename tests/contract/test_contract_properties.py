@@ -6,11 +6,11 @@ import pytest
 from tests.contract.site import Site
 
 from imageport import Caller
+from imageport.access.permissions import Access
+from imageport.app.records import change_record
 from imageport.catalog import Catalog
 from imageport.configuration.site import Site as Settings
 from imageport.errors import NotAllowed
-from imageport.rules.access import Access
-from imageport.upkeep.records import change_record
 
 BODY = b"disk\0" * 1000
 STAGE_HOST = "os_glance_stage_host"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from tests.contract.site import Site, step
+from tests.http.harness import LOOPBACK, make_context, make_transport, names
 from tests.http_server import HttpServer, redirect
-from tests.transport.harness import LOOPBACK, make_context, make_transport, names
 
 from imageport import Source, SourceRejected, SourceUnavailable
 from imageport_builtin.uri_filter import UriFilter, UriFilterConfig

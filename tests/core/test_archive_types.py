@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from imageport import identify
-from imageport.file_types import HEAD
+from imageport.dataplane.file_types import HEAD
 
 CONTENT = random.Random(3).randbytes(4000) + bytes(4000)
 

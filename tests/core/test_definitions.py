@@ -10,9 +10,9 @@ import pytest
 from imageport.configuration.pipeline import load_pipeline
 from imageport.configuration.site import load_site
 from imageport.errors import StoreFailed
-from imageport.importing.definitions import open_again
+from imageport.importing.definitions import reopen_store
 from imageport.importing.plan import make_plan
-from imageport.plugins.catalogue import Catalogue
+from imageport.plugins.registry import PluginRegistry
 
 if TYPE_CHECKING:
     from tests.core.conftest import PluginFolder
@@ -63,7 +63,7 @@ def test_secrets_are_kept_as_references_or_not_at_all(
     )
     site = load_site(None, environ={"HOME": str(tmp_path)}, cwd=tmp_path)
     pipeline = load_pipeline(
-        "p.yaml", site=site, catalogue=Catalogue.installed(), variables={"token": "hunter2"}
+        "p.yaml", site=site, registry=PluginRegistry.installed(), variables={"token": "hunter2"}
     )
     definition = make_plan(pipeline).definitions["acme-vault"]
     assert (definition and definition["with"]) == kept
@@ -75,6 +75,8 @@ def test_options_that_the_store_does_not_take_any_more_are_named_without_their_v
     monkeypatch.setenv("STORE_KEY", "correct-horse")
     options = {"directory": "images", "key": "{env.STORE_KEY}"}
     with pytest.raises(StoreFailed, match="key: Extra inputs are not permitted") as caught:
-        open_again("old", {"use": "file", "with": options, "folder": "/"}, Catalogue.installed(disabled=()))
+        reopen_store(
+            "old", {"use": "file", "with": options, "folder": "/"}, PluginRegistry.installed(disabled=())
+        )
     assert "horse" not in caught.value.message
     assert caught.value.__suppress_context__

@@ -18,8 +18,8 @@ from imageport import (
     VerificationFailed,
     inspect_file,
 )
-from imageport.buffers import ZERO_CHUNK
-from imageport.inspection import needs_file
+from imageport.dataplane.buffers import ZERO_CHUNK
+from imageport.dataplane.inspection import needs_file
 
 DISK_SIZE = 1 << 20
 

@@ -4,7 +4,9 @@ import subprocess
 import sys
 
 #: Imports the inspectors alone.
-_AFTER = "from imageport.inspection.inspectors import format_inspector; found = format_inspector()\n"
+_AFTER = (
+    "from imageport.dataplane.inspection.inspectors import format_inspector; found = format_inspector()\n"
+)
 
 
 def _python(code: str) -> str:

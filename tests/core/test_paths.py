@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from imageport.configuration.paths import anchored
+from imageport.configuration.paths import resolve_paths
 
 
 class Options(BaseModel):
@@ -18,7 +18,7 @@ class Options(BaseModel):
     "url", ["https://example.org/SHA256SUMS", "file:///srv/SHA256SUMS", "HTTP://example.org/", "ftp://x/y"]
 )
 def test_an_option_that_may_be_a_url_or_a_path_keeps_its_url(url: str) -> None:
-    assert anchored({"place": url}, Options, Path("/work"))["place"] == url
+    assert resolve_paths({"place": url}, Options, Path("/work"))["place"] == url
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_an_option_that_may_be_a_url_or_a_path_has_its_path_made_absolute(
     given: str, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", "/home/kim")
-    assert anchored({"place": given, "name": given}, Options, Path("/work")) == {
+    assert resolve_paths({"place": given, "name": given}, Options, Path("/work")) == {
         "folder": "/work/data",
         "place": path,
         "name": given,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from imageport.configuration.pipeline import ConfiguredPipeline, load_pipeline
 from imageport.configuration.site import load_site
 from imageport.errors import PipelineInvalid
-from imageport.plugins.catalogue import Catalogue
+from imageport.plugins.registry import PluginRegistry
 
 if TYPE_CHECKING:
     from tests.core.conftest import PluginFolder
@@ -34,7 +34,7 @@ def load(acme: PluginFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         Path("etc").mkdir(exist_ok=True)
         Path("etc/site.yaml").write_text(site)
         loaded = load_site("etc/site.yaml", environ={"HOME": str(tmp_path)}, cwd=tmp_path)
-        return load_pipeline("p.yaml", site=loaded, catalogue=Catalogue.installed(), **options)
+        return load_pipeline("p.yaml", site=loaded, registry=PluginRegistry.installed(), **options)
 
     return load
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imageport.plugins.catalogue import Catalogue
 from imageport.plugins.descriptions import MAX_SIZE, Description, describe
+from imageport.plugins.registry import PluginRegistry
 
 if TYPE_CHECKING:
     from tests.core.conftest import PluginFolder
@@ -57,7 +57,7 @@ class Listing:
     def __call__(self, *, cache: bool = True) -> dict[str, Description]:
         """Return the descriptions of the plugins of this test."""
         self._wait_for_clock()
-        own = [plugin for plugin in Catalogue.installed() if plugin.value.startswith("acme_")]
+        own = [plugin for plugin in PluginRegistry.installed() if plugin.value.startswith("acme_")]
         return describe(own, self.cache if cache else None)
 
     def summaries(self) -> dict[str, str]:

@@ -9,7 +9,7 @@ import pytest
 
 from imageport.configuration.schema import pipeline_schema, site_schema, with_variables
 from imageport.configuration.yamlfile import YamlFile
-from imageport.plugins.catalogue import Catalogue
+from imageport.plugins.registry import PluginRegistry
 
 if TYPE_CHECKING:
     from tests.core.conftest import PluginFolder
@@ -107,7 +107,7 @@ def mistakes(schema: Any, text: str) -> list[str]:
 
 @pytest.fixture
 def schema(acme: PluginFolder) -> Any:
-    return pipeline_schema(Catalogue.installed())
+    return pipeline_schema(PluginRegistry.installed())
 
 
 def test_a_good_pipeline_fits_the_schema(schema: Any) -> None:
@@ -162,7 +162,7 @@ def test_plugins_and_options_come_with_their_descriptions(schema: Any) -> None:
 
 
 def test_every_reference_leads_somewhere(acme: PluginFolder) -> None:
-    for schema in (pipeline_schema(Catalogue.installed()), site_schema(Catalogue.installed())):
+    for schema in (pipeline_schema(PluginRegistry.installed()), site_schema(PluginRegistry.installed())):
         assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
         references = set(re.findall(r'"\$ref": "#/\$defs/([^"]+)"', json.dumps(schema)))
         assert references
@@ -171,7 +171,7 @@ def test_every_reference_leads_somewhere(acme: PluginFolder) -> None:
 
 def test_broken_plugins_are_left_out(acme: PluginFolder) -> None:
     acme.install("acme-bad", {"acme-bad": "acme_bad:Bad"}, {"acme_bad": "raise SystemExit(3)"})
-    assert "acme-bad" not in json.dumps(pipeline_schema(Catalogue.installed()))
+    assert "acme-bad" not in json.dumps(pipeline_schema(PluginRegistry.installed()))
 
 
 def test_options_without_a_schema_of_their_own_pass(acme: PluginFolder) -> None:
@@ -189,23 +189,23 @@ def test_options_without_a_schema_of_their_own_pass(acme: PluginFolder) -> None:
             def transform(self, image): ...
     """
     acme.install("acme-odd", {"acme-odd": "acme_odd:Odd"}, {"acme_odd": source})
-    schema = pipeline_schema(Catalogue.installed())
+    schema = pipeline_schema(PluginRegistry.installed())
     text = "name: p\nsource: {use: acme-fetch}\nsteps: [{use: acme-odd, with: {anything: goes}}]\n"
     assert mistakes(schema, text) == []
 
 
 def test_the_schema_is_the_same_every_time(acme: PluginFolder) -> None:
-    first, second = (json.dumps(pipeline_schema(Catalogue.installed())) for _ in range(2))
+    first, second = (json.dumps(pipeline_schema(PluginRegistry.installed())) for _ in range(2))
     assert first == second
 
 
 def test_without_any_plugin_the_schema_allows_no_use() -> None:
-    schema = pipeline_schema(Catalogue({}))
+    schema = pipeline_schema(PluginRegistry({}))
     assert mistakes(schema, "name: p\nsource: {use: x}\n") == ["/source/use: anyOf"]
 
 
 def test_a_site_file_fits_its_schema(acme: PluginFolder) -> None:
-    schema = site_schema(Catalogue.installed())
+    schema = site_schema(PluginRegistry.installed())
     good = """
         catalog: sqlite:////x.db
         staging: {directory: "{env.X}"}

@@ -10,7 +10,7 @@ from imageport.configuration.configure import configure_stores
 from imageport.configuration.pipeline import load_pipeline
 from imageport.configuration.site import Site, load_site
 from imageport.errors import PipelineInvalid
-from imageport.plugins.catalogue import Catalogue
+from imageport.plugins.registry import PluginRegistry
 
 
 def load(text: str, folder: Path) -> Site:
@@ -71,7 +71,7 @@ def test_a_store_and_scratch_data_are_kept_apart(tmp_path: Path, store: str, sta
     )
     site = load(text, tmp_path)
     with pytest.raises(PipelineInvalid) as caught:
-        configure_stores(site, Catalogue.installed())
+        configure_stores(site, PluginRegistry.installed())
     assert str(caught.value).startswith("site.yaml:4:12: stores.0.with.directory: ")
     assert "are not apart" in str(caught.value)
 
@@ -84,7 +84,7 @@ def test_a_store_of_a_pipeline_is_kept_apart_from_scratch_data_too(tmp_path: Pat
         f"  - {{use: file, id: bad, with: {{directory: {tmp_path}/staging/images}}}}\n"
     )
     with pytest.raises(PipelineInvalid) as caught:
-        load_pipeline(tmp_path / "p.yaml", site=site, catalogue=Catalogue.installed())
+        load_pipeline(tmp_path / "p.yaml", site=site, registry=PluginRegistry.installed())
     (problem,) = caught.value.problems
     assert "p.yaml:5:" in str(problem)
     assert "are not apart" in str(problem)
@@ -92,4 +92,4 @@ def test_a_store_of_a_pipeline_is_kept_apart_from_scratch_data_too(tmp_path: Pat
 
 def test_folders_side_by_side_are_apart(tmp_path: Path) -> None:
     text = "staging: {directory: data}\nstores:\n  - {use: file, with: {directory: data-images}}\n"
-    assert configure_stores(load(text, tmp_path), Catalogue.installed())
+    assert configure_stores(load(text, tmp_path), PluginRegistry.installed())

@@ -7,16 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imageport.configuration.positions import Problem
-from imageport.configuration.templating import (
-    MAX_SECRET_SIZE,
-    LastingVariables,
-    Variables,
-    expand_tree,
-    redact,
-)
+from imageport.configuration.templating import MAX_SECRET_SIZE, DeferredVariables, Variables, expand_tree
 from imageport.configuration.yamlfile import YamlFile
-from imageport.errors import PipelineInvalid
+from imageport.errors import PipelineInvalid, Problem
+from imageport.redaction import redact
 
 URI = "https://user@images.example:8443/debian/12%2B1/disk%20image.qcow2?token=a/b#part"
 
@@ -155,8 +149,8 @@ def test_all_texts_of_a_file_share_one_limit_and_passing_it_ends_the_reading(tex
     assert problem.message == "the file has more than 4194304 characters with its variables filled in"
 
 
-def lasting(values: dict[str, str], defaults: dict[str, str]) -> LastingVariables:
-    return LastingVariables(URI, values, defaults, {})
+def lasting(values: dict[str, str], defaults: dict[str, str]) -> DeferredVariables:
+    return DeferredVariables(URI, values, defaults, {})
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from imageport.buffers import CHUNK_SIZE, ZERO_CHUNK
 from imageport.data import ImageData
+from imageport.dataplane.buffers import CHUNK_SIZE, ZERO_CHUNK
 from imageport.errors import StoreFailed
 from imageport.importing.backlog import Backlog
 from imageport.importing.consumer import Consumer

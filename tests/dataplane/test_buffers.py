@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imageport.buffers import CHUNK_SIZE, ZERO_CHUNK, BufferPool, Piece, evened
+from imageport.dataplane.buffers import CHUNK_SIZE, ZERO_CHUNK, BufferPool, Chunk, rechunked
 
 
 def _address(view: memoryview) -> int:
@@ -43,8 +43,8 @@ def test_buffers_begin_at_a_page() -> None:
 
 
 def test_pieces_that_are_as_they_should_be_pass_uncopied() -> None:
-    pieces: list[Piece] = [ZERO_CHUNK, BufferPool().lend().toreadonly(), ZERO_CHUNK]
-    assert all(one is other for one, other in zip(evened(iter(pieces)), pieces, strict=True))
+    pieces: list[Chunk] = [ZERO_CHUNK, BufferPool().lend().toreadonly(), ZERO_CHUNK]
+    assert all(one is other for one, other in zip(rechunked(iter(pieces)), pieces, strict=True))
 
 
 @settings(max_examples=20, deadline=None)
@@ -52,9 +52,9 @@ def test_pieces_that_are_as_they_should_be_pass_uncopied() -> None:
 def test_other_pieces_are_cut_and_joined(lengths: list[int]) -> None:
     pieces = [os.urandom(16) * (length // 16) for length in lengths]
 
-    def chunks() -> Iterator[Piece]:
+    def chunks() -> Iterator[Chunk]:
         yield from pieces
 
-    found = list(evened(chunks()))
+    found = list(rechunked(chunks()))
     assert b"".join(found) == b"".join(pieces)
     assert {len(piece) for piece in found[:-1]} <= {CHUNK_SIZE}

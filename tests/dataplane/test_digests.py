@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 
-from imageport import CHUNK_SIZE, ZERO_CHUNK, Chunks, ImageData, Piece
-from imageport.digests import PassingDigest, new_digest
+from imageport import CHUNK_SIZE, ZERO_CHUNK, Chunk, Chunks, ImageData
+from imageport.dataplane.digests import PassingDigest, new_digest
 
 #: Some become one piece of a stream, and the rest another.
 PIECES = [bytes([number]) * 400_000 for number in range(23)]
@@ -42,7 +42,7 @@ def test_an_unknown_digest_is_refused() -> None:
 
 
 def test_the_pieces_pass_as_they_are_and_the_digest_is_theirs() -> None:
-    pieces: list[Piece] = [ZERO_CHUNK, memoryview(bytes(range(256)) * (CHUNK_SIZE >> 8)), ZERO_CHUNK]
+    pieces: list[Chunk] = [ZERO_CHUNK, memoryview(bytes(range(256)) * (CHUNK_SIZE >> 8)), ZERO_CHUNK]
     digest = PassingDigest("sha256")
     passed = list(digest.beside(iter(pieces)))
     assert all(out is put for out, put in zip(passed, pieces, strict=True))
@@ -163,7 +163,7 @@ def test_a_digest_that_is_wanted_twice_is_computed_once() -> None:
 def test_digests_are_not_those_of_what_another_makes_of_the_bytes() -> None:
     data = stream().digested("sha256")
     assert data.counted(lambda chunks: chunks).digests == {"sha256"}
-    assert data.watched(lambda chunks: chunks).digests == frozenset()
+    assert data.tapped(lambda chunks: chunks).digests == frozenset()
     assert data.through(lambda chunks: chunks).digests == frozenset()
 
 
@@ -177,7 +177,7 @@ def test_what_a_check_raises_ends_the_stream() -> None:
 
 def test_bytes_are_verified_once_a_comparison_has_matched() -> None:
     compared = stream().digested("sha256", lambda value: None)
-    data = compared.watched(lambda chunks: chunks).counted(lambda chunks: chunks)
+    data = compared.tapped(lambda chunks: chunks).counted(lambda chunks: chunks)
     chunks = data.chunks()
     next(chunks)
     assert not data.verified

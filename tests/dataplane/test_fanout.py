@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from imageport.buffers import CHUNK_SIZE
 from imageport.data import ImageData
+from imageport.dataplane.buffers import CHUNK_SIZE
 from imageport.errors import StoreFailed
 from imageport.importing.consumer import Consumer
 from imageport.importing.fanout import fan_out

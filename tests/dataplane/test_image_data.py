@@ -65,7 +65,7 @@ def test_dropping_a_peeked_stream_closes_what_is_behind_it() -> None:
 
     data = ImageData.from_chunks(pieces)
     data.peek(1)
-    data.drop()
+    data.close()
     assert closed
 
 

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imageport.buffers import CHUNK_SIZE, POOL, Piece
 from imageport.data import ImageData
+from imageport.dataplane.buffers import CHUNK_SIZE, POOL, Chunk
+from imageport.dataplane.sparse import SparseFile, file_chunks, nonzero_ranges
 from imageport.errors import SourceUnavailable
-from imageport.sparse import SparseFile, data_runs, file_chunks
 
 BLOCK = 64 << 10
 
 
-def _write(pieces: Iterator[Piece] | list[Piece], descriptor: int) -> int:
+def _write(pieces: Iterator[Chunk] | list[Chunk], descriptor: int) -> int:
     file = SparseFile(descriptor)
     for piece in pieces:
         file.write(piece)
@@ -96,8 +96,8 @@ def test_what_was_written_is_not_in_the_page_cache(tmp_path: Path) -> None:
 
 def test_runs_of_data_are_told_from_zeros() -> None:
     piece = bytes(BLOCK) + b"\0" * (BLOCK - 1) + b"x" + b"y" * BLOCK + bytes(BLOCK) + b"z"
-    assert data_runs(piece) == [(BLOCK, 3 * BLOCK), (4 * BLOCK, 4 * BLOCK + 1)]
-    assert data_runs(bytes(3)) == []
+    assert nonzero_ranges(piece) == [(BLOCK, 3 * BLOCK), (4 * BLOCK, 4 * BLOCK + 1)]
+    assert nonzero_ranges(bytes(3)) == []
 
 
 def test_a_file_that_is_written_to_while_it_is_read_is_refused(tmp_path: Path) -> None:

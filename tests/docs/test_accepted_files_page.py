@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from imageport.file_types.disks import DISKS
-from imageport.file_types.documents import DOCUMENTS
-from imageport.file_types.signature import FileType
+from imageport.dataplane.file_types.disks import DISKS
+from imageport.dataplane.file_types.documents import DOCUMENTS
+from imageport.dataplane.file_types.signature import FileType
 
 PAGE = (Path(__file__).parents[2] / "docs" / "explanation" / "which-files-are-accepted.md").read_text()
 #: What the page words otherwise.

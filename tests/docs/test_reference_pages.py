@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from imageport.plugins.catalogue import Catalogue
+from imageport.plugins.registry import PluginRegistry
 
 REPOSITORY = Path(__file__).parents[2]
 EXAMPLES: dict[str, str] = YAML(typ="safe").load(REPOSITORY / "docs/reference/plugins/examples.yaml")
@@ -25,7 +25,7 @@ def test_the_pages_are_what_the_code_says() -> None:
 
 def test_every_plugin_has_an_example() -> None:
     built_in = {
-        plugin.name for plugin in Catalogue.installed() if plugin.value.startswith("imageport_builtin")
+        plugin.name for plugin in PluginRegistry.installed() if plugin.value.startswith("imageport_builtin")
     }
     assert EXAMPLES.keys() == built_in
 

@@ -9,9 +9,9 @@ import pytest
 from tests.command import RunImageport
 from tests.faults.downloads import Downloads
 from tests.faults.faulty_server import FaultyServer
+from tests.http.test_proxy import tunnel_to
+from tests.http.test_tls import Authority, authority, https_server, issued
 from tests.http_server import HttpServer, stored
-from tests.transport.test_proxy import tunnel_to
-from tests.transport.test_tls import Authority, authority, https_server, issued
 
 __all__ = ["authority", "https_server", "issued"]
 

@@ -60,11 +60,11 @@ def test_killed_with_staged_data_the_image_takes_new_data(bench: Bench, disk: Pa
 
 ORPHANS = """
 import os, signal, subprocess
-from imageport_builtin.limited_process import leash
+from imageport_builtin.limited_process import limit_prefix
 
 for _ in range(10):
     if os.fork() == 0:
-        subprocess.Popen([*leash(60), "--", "sleep", "60"])
+        subprocess.Popen([*limit_prefix(60), "--", "sleep", "60"])
         os.kill(os.getpid(), signal.SIGKILL)
     os.wait()
 """

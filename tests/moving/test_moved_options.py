@@ -17,7 +17,7 @@ from imageport.errors import PipelineInvalid
 from imageport.moving.from_glance import SITE_FILE, Moved
 from imageport.moving.options import FILE_STORE, OPTIONS, Option
 from imageport.moving.yaml_text import Leaf, yaml_lines
-from imageport.plugins.catalogue import Catalogue
+from imageport.plugins.registry import PluginRegistry
 
 Move = Callable[..., Moved]
 
@@ -120,7 +120,7 @@ def test_the_place_of_an_option_exists(option: Option) -> None:
             assert key in fields
             fields = getattr(_model(fields[key].annotation), "model_fields", {})
     elif option.key:
-        (plugin,) = [plugin for plugin in Catalogue.installed() if plugin.name == option.plugin]
+        (plugin,) = [plugin for plugin in PluginRegistry.installed() if plugin.name == option.plugin]
         assert option.key in plugin.load().config_model.model_fields
 
 

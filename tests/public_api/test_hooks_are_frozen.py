@@ -13,7 +13,7 @@ import pytest
 
 import imageport
 from imageport.hookspecs import NAMESPACE, ImportHooks
-from imageport.plugins.catalogue import GROUP
+from imageport.plugins.registry import GROUP
 
 FROZEN = Path(__file__).with_name("hooks.txt")
 

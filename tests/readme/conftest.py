@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from tests.command import sha512
+from tests.http.test_proxy import tunnel_to
 from tests.http_server import HttpServer
-from tests.transport.test_proxy import tunnel_to
 
 PROJECT = Path(__file__).parents[2]
 

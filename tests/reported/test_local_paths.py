@@ -13,7 +13,7 @@ from tests.command import RunImageport
 from tests.reported.bench import RAW, Bench
 
 from imageport import Caller, SourceRejected
-from imageport.rules.local_files import LocalFiles
+from imageport.local_files import LocalFiles
 
 ACCOUNT = "nobody"
 

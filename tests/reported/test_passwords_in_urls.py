@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from tests.command import Finished, RunImageport
 
 from imageport import SourceRejected, Url
-from imageport.configuration.templating import confidential, redact
+from imageport.configuration.templating import confidential
 from imageport.http.urls import without_credentials
+from imageport.redaction import redact
 
 PARTS = ("s3cretA", "s3cretB", "s3cretC")
 HINT = "write %2F for /, %3F for ? and %23 for # in a password, and %40 for @ in a path or query"

@@ -15,7 +15,7 @@ from imageport.configuration.site import Site, load_site
 from imageport.configuration.yamlfile import YamlFile
 from imageport.errors import PipelineInvalid
 from imageport.limits import Limits
-from imageport.plugins.catalogue import Catalogue
+from imageport.plugins.registry import PluginRegistry
 
 EXTREMES = (
     ".inf", "-.inf", ".nan", "1e300", "1e999", "'1e300'", "'1e999'", "'inf'", "'nan'",
@@ -41,7 +41,7 @@ SITE_NUMBERS = [
 ]
 PLUGIN_NUMBERS = [
     (plugin.name, name)
-    for plugin in Catalogue.installed()
+    for plugin in PluginRegistry.installed()
     for name in numeric_fields(plugin.load().config_model)
 ]
 
@@ -75,7 +75,7 @@ def test_an_extreme_number_in_the_site_file_is_usable_or_refused_at_its_position
 
 @pytest.mark.parametrize(("plugin", "name"), PLUGIN_NUMBERS)
 def test_an_extreme_number_for_a_plugin_is_usable_or_refused(plugin: str, name: str) -> None:
-    model = Catalogue.installed().find(plugin).load().config_model
+    model = PluginRegistry.installed().find(plugin).load().config_model
     for text in EXTREMES:
         try:
             config = model.model_validate({name: YamlFile.parse(f"a: {text}").data["a"]})

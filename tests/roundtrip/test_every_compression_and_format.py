@@ -18,7 +18,7 @@ from imageport.importing.admission import ImportRequest
 from imageport.importing.interruption import Interruption
 from imageport.importing.plan import make_plan
 from imageport.importing.runner import Importer
-from imageport.plugins.catalogue import Catalogue
+from imageport.plugins.registry import PluginRegistry
 from imageport.values import Caller
 
 DISK_SIZE = 5 << 20
@@ -127,12 +127,12 @@ def test_the_stored_bytes_are_those_of_an_independent_tool(
     upload = COMPRESSIONS[compression](images[disk_format], tmp_path / "packed")
     (tmp_path / "pipeline.yaml").write_text(PIPELINE)
     site = Site.model_validate({"staging": {"directory": tmp_path / "staging"}})
-    catalogue = Catalogue.installed()
+    registry = PluginRegistry.installed()
     plan = make_plan(
         load_pipeline(
             tmp_path / "pipeline.yaml",
             site=site,
-            catalogue=catalogue,
+            registry=registry,
             source_uri=str(upload),
             variables={"folder": str(tmp_path)},
         )
@@ -140,7 +140,7 @@ def test_the_stored_bytes_are_those_of_an_independent_tool(
     catalog = Catalog(f"sqlite:///{tmp_path}/catalog.db")
     with Interruption() as interruption:
         request = ImportRequest(caller=Caller(user="tester"))
-        report = Importer(site, catalog, catalogue, interruption).run(plan, request)
+        report = Importer(site, catalog, registry, interruption).run(plan, request)
     catalog.close()
 
     assert report.error is None

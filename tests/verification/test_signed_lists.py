@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.http.harness import make_context, make_transport
 from tests.http_server import HttpServer, content
-from tests.transport.harness import make_context, make_transport
 from tests.verification.gpg import LONG_AGO, Gpg
 
 from imageport import Context, LimitExceeded, SourceUnavailable, UsageError, VerificationFailed

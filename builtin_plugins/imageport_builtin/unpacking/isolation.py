@@ -25,8 +25,8 @@ from imageport import (
     UnsupportedFormat,
     VerificationFailed,
 )
-from imageport_builtin.limited_process import clean_environment, leash
-from imageport_builtin.patient_read import read_patiently
+from imageport_builtin.cancellable_read import read_patiently
+from imageport_builtin.limited_process import clean_environment, limit_prefix
 from imageport_builtin.unpacking.job import Job
 from imageport_builtin.unpacking.members import printable
 
@@ -51,7 +51,7 @@ def decode_elsewhere(archive: str, task: Mapping[str, object], job: Job) -> Chun
     with (
         tempfile.TemporaryFile(dir=job.ctx.work_folder) as complaint,
         subprocess.Popen(
-            [*leash(seconds), *decoder, json.dumps(task)],
+            [*limit_prefix(seconds), *decoder, json.dumps(task)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=complaint,

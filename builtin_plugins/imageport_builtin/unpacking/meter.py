@@ -8,14 +8,14 @@ from collections.abc import Callable
 from imageport import (
     CHUNK_SIZE,
     ZERO_CHUNK,
+    Chunk,
     Chunks,
     Context,
     ImageData,
     LimitExceeded,
-    Piece,
-    data_runs,
-    evened,
     format_size,
+    nonzero_ranges,
+    rechunked,
 )
 from imageport_builtin.expansion import ExpansionLimit
 from imageport_builtin.unpacking.job import closed_after
@@ -61,11 +61,11 @@ class Meter:
         total = 0
         substance = 0
         with closed_after(unpack(clock.watch(data), clock.check)) as chunks:
-            pieces = evened(chunks)
+            pieces = rechunked(chunks)
             while (piece := clock.time(pieces)) is not None:
                 total += len(piece)
                 self._check_total(layer, total)
-                solid = sum(stop - start for start, stop in data_runs(piece))
+                solid = sum(stop - start for start, stop in nonzero_ranges(piece))
                 substance += solid
                 self._expansion.check(
                     f"the {layer} archive unpacks",
@@ -96,7 +96,7 @@ class _Clock:
         self._spent = 0.0
         self._started = 0.0
 
-    def time(self, pieces: Chunks) -> Piece | None:
+    def time(self, pieces: Chunks) -> Chunk | None:
         """Return the next one of *pieces*, None after the last."""
         self._started = time.thread_time()
         piece = next(pieces, None)

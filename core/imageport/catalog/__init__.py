@@ -21,6 +21,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_
 
+from imageport.access.scope import EVERYTHING, Scope
 from imageport.catalog import (
     endings,
     images,
@@ -45,7 +46,6 @@ from imageport.catalog.schema import Schema, Upgrade, backup_command
 from imageport.catalog.tasks import TaskRow
 from imageport.catalog.usage import Demand, Usage
 from imageport.errors import OverQuota
-from imageport.scope import EVERYTHING, Scope
 from imageport.values import ImageRecord, Location
 
 __all__ = [

@@ -10,12 +10,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from imageport.access.scope import Scope, admits
 from imageport.catalog import listing
 from imageport.catalog.lifecycle import CLEARED_WHEN_QUEUED, require_image_move
 from imageport.catalog.tables import image_locations, image_properties, image_tags, images, tasks
-from imageport.configuration.positions import did_you_mean
 from imageport.errors import Conflict, UsageError
-from imageport.scope import Scope, admits
+from imageport.text import did_you_mean
 from imageport.values import ImageRecord, Location
 
 MIN_PREFIX = 4

@@ -26,6 +26,7 @@ from sqlalchemy import (
     union,
 )
 
+from imageport.access.scope import EVERYTHING, Scope
 from imageport.catalog.tables import (
     VALUE_START,
     VALUE_START_LENGTH,
@@ -34,7 +35,6 @@ from imageport.catalog.tables import (
     images,
     tasks,
 )
-from imageport.scope import EVERYTHING, Scope
 from imageport.values import MAX_NAME
 
 SortKey = Literal["created_at", "updated_at", "name", "size"]

@@ -22,8 +22,8 @@ from imageport.catalog.images import to_location
 from imageport.catalog.lifecycle import UNFINISHED
 from imageport.catalog.processes import is_dead, is_gone, this_process
 from imageport.catalog.tables import HIDDEN, WRITER, image_locations, tasks
-from imageport.configuration.positions import did_you_mean
 from imageport.errors import Conflict, UsageError
+from imageport.text import did_you_mean
 from imageport.values import ImageRecord, Location
 
 LocationStatus = Literal["pending", "active"]

@@ -9,13 +9,13 @@ from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Connection, delete, select, update
 
+from imageport.access.scope import Scope
 from imageport.catalog.images import MIN_PREFIX
 from imageport.catalog.lifecycle import UNFINISHED, TaskStatus, require_task_move
 from imageport.catalog.listing import tasks_beginning_so
 from imageport.catalog.processes import is_dead
 from imageport.catalog.tables import tasks
 from imageport.errors import Conflict, UsageError
-from imageport.scope import Scope
 
 #: How long a finished task is remembered; the default of Glance's ``task_time_to_live``.
 TIME_TO_LIVE = timedelta(hours=48)

@@ -12,13 +12,13 @@ from imageport.cli.output import print_json, say
 from imageport.cli.session import Session
 
 if TYPE_CHECKING:
-    from imageport.upkeep.health import Diagnosis
+    from imageport.app.doctor import Diagnosis
 
 
 def doctor(ctx: typer.Context, json: Json = False) -> None:
     """Check Python, plugins, programs, site file, catalog, staging, stores and leftovers."""
+    from imageport.app.doctor import examine
     from imageport.errors import ExitCode
-    from imageport.upkeep.health import examine
 
     session: Session = ctx.obj
     found = list(examine(session.config))

@@ -9,9 +9,9 @@ from collections.abc import Collection
 
 import typer
 
-from imageport.configuration.positions import printable
-from imageport.configuration.templating import redact
 from imageport.errors import ImageportError, PipelineInvalid
+from imageport.redaction import redact
+from imageport.text import printable
 
 
 def show_error(error: ImageportError, secrets: Collection[str]) -> None:

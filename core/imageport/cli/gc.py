@@ -12,7 +12,7 @@ from imageport.cli.output import print_json, say
 from imageport.cli.session import Session
 
 if TYPE_CHECKING:
-    from imageport.upkeep.housekeeping import Finding
+    from imageport.app.housekeeping import Finding
 
 _DONE = {
     "import": "rolled back the dead import {name} of image {image_id}",
@@ -41,12 +41,12 @@ def gc(
     whose staging was killed, or whose staged data is lost, is queued again. It is safe to run this at any time, from a
     timer for instance.
     """
+    from imageport.app.housekeeping import Housekeeping
     from imageport.errors import ExitCode
     from imageport.limits import format_size
-    from imageport.upkeep.housekeeping import Housekeeping
 
     session: Session = ctx.obj
-    housekeeping = Housekeeping(session.site, session.catalog, session.catalogue, dry_run=dry_run)
+    housekeeping = Housekeeping(session.site, session.catalog, session.registry, dry_run=dry_run)
     findings: list[Finding] = []
     for finding in housekeeping.findings():
         findings.append(finding)

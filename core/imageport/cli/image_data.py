@@ -31,11 +31,11 @@ def stage_image(  # noqa: PLR0917 - the options of a command are its parameters
     roles: Roles = None,
 ) -> None:
     """Put data in staging for a queued image, to be imported later with the method glance-direct."""
+    from imageport.app.events import telling_context
+    from imageport.app.transfer import require_staging_enabled, stage
     from imageport.importing.interruption import Interruption
     from imageport.importing.staging import Staging
     from imageport.limits import format_size
-    from imageport.upkeep.handover import require_staging_enabled, stage
-    from imageport.upkeep.telling import telling_context
 
     session: Session = ctx.obj
     require_staging_enabled(session.site)
@@ -43,7 +43,7 @@ def stage_image(  # noqa: PLR0917 - the options of a command are its parameters
     record = access.find_image(image)
     access.require("modify_image", record)
     staging = Staging(session.site.staging.directory)
-    telling = telling_context(session.site, session.catalogue, access.caller)
+    telling = telling_context(session.site, session.registry, access.caller)
     with Interruption() as interruption, telling as context:
         count = stage(
             record.id,
@@ -73,11 +73,11 @@ def export_image(  # noqa: PLR0917 - the options of a command are its parameters
     roles: Roles = None,
 ) -> None:
     """Write the data of an image to a file, verifying every byte against the record."""
+    from imageport.app.housekeeping import maintenance_context
+    from imageport.app.transfer import export, verified
     from imageport.errors import UsageError
     from imageport.importing.interruption import Interruption
     from imageport.importing.stores import Stores
-    from imageport.upkeep.handover import export, verified
-    from imageport.upkeep.housekeeping import maintenance_context
 
     session: Session = ctx.obj
     access = session.access(user, project, roles)
@@ -87,7 +87,7 @@ def export_image(  # noqa: PLR0917 - the options of a command are its parameters
     if file == "-" and sys.stdout.isatty():
         raise UsageError("an image is not for a terminal", hint="name a file, or send the output into a pipe")
     with maintenance_context(session.site) as context:
-        data = Stores(session.catalogue).read(location, context)
+        data = Stores(session.registry).read(location, context)
         if file == "-":
             for piece in verified(record, location.store, data).chunks():
                 sys.stdout.buffer.write(piece)

@@ -96,8 +96,8 @@ def list_images(  # noqa: PLR0917 - the options of a command are its parameters
     json: Json = False,
 ) -> None:
     """List the images that the user sees, the newest first."""
+    from imageport.access.texts import require_known
     from imageport.limits import format_size
-    from imageport.rules.texts import require_known
     from imageport.values import ImageStatus
 
     require_known("status", status, get_args(ImageStatus))
@@ -170,9 +170,9 @@ def create_image(  # noqa: PLR0917 - the options of a command are its parameters
     json: Json = False,
 ) -> None:
     """Make a record without data, to be imported into later."""
+    from imageport.app.events import telling_context
+    from imageport.app.records import create_record
     from imageport.events import ImageEvent
-    from imageport.upkeep.records import create_record
-    from imageport.upkeep.telling import telling_context
 
     session: Session = ctx.obj
     fields = _given(
@@ -186,7 +186,7 @@ def create_image(  # noqa: PLR0917 - the options of a command are its parameters
         visibility=visibility,
     )
     access = session.access(user, project, roles)
-    with telling_context(session.site, session.catalogue, access.caller) as context:
+    with telling_context(session.site, session.registry, access.caller) as context:
         record = create_record(access, properties=pairs("--property", properties or ()), **fields)
         context.send(ImageEvent(kind="image.create", image_id=record.id, record=record))
     _show(access.shown(record), json=json)
@@ -218,9 +218,9 @@ def set_image(  # noqa: PLR0917 - the options of a command are its parameters
     json: Json = False,
 ) -> None:
     """Change fields and properties of an image. Its formats can change only while it is queued."""
+    from imageport.app.events import telling_context
+    from imageport.app.records import change_record
     from imageport.events import ImageEvent
-    from imageport.upkeep.records import change_record
-    from imageport.upkeep.telling import telling_context
 
     session: Session = ctx.obj
     access = session.access(user, project, roles)
@@ -240,7 +240,7 @@ def set_image(  # noqa: PLR0917 - the options of a command are its parameters
         **dict.fromkeys(removed or ()),
         **pairs("--property", properties or ()),
     }
-    with telling_context(session.site, session.catalogue, access.caller) as context:
+    with telling_context(session.site, session.registry, access.caller) as context:
         record = change_record(access, record, properties=changes, **fields)
         context.send(ImageEvent(kind="image.update", image_id=record.id, record=record))
     _show(access.shown(record), json=json)
@@ -262,12 +262,12 @@ def delete_image(  # noqa: PLR0917 - the options of a command are its parameters
     roles: Roles = None,
 ) -> None:
     """Delete an image: its copies in all stores, its data in staging and its record."""
+    from imageport.app.events import telling_context
+    from imageport.app.records import delete_copy, delete_record
     from imageport.cli.summary import readable_location
-    from imageport.configuration.positions import printable
     from imageport.importing.staging import Staging
     from imageport.importing.stores import Stores
-    from imageport.upkeep.records import delete_copy, delete_record
-    from imageport.upkeep.telling import telling_context
+    from imageport.text import printable
 
     session: Session = ctx.obj
     access = session.access(user, project, roles)
@@ -277,8 +277,8 @@ def delete_image(  # noqa: PLR0917 - the options of a command are its parameters
         named = f"image {record.id} ({printable(record.name or '')})"
         asked = f"{named} with {copies}" if store is None else f"the copy in {printable(store)} of {named}"
         confirm_deletion(asked)
-    stores = Stores(session.catalogue)
-    with telling_context(session.site, session.catalogue, access.caller) as context:
+    stores = Stores(session.registry)
+    with telling_context(session.site, session.registry, access.caller) as context:
         if store is None:
             staging = Staging(session.site.staging.directory)
             removed = delete_record(access, record, stores, staging, context)

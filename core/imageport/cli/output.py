@@ -14,8 +14,8 @@ from typing import Any, Protocol, TextIO, TypeVar
 
 import typer
 
-from imageport.configuration.positions import printable
 from imageport.errors import UsageError
+from imageport.text import printable
 
 
 class _HasId(Protocol):

@@ -29,16 +29,16 @@ def plan(
     slowest, and limits. Digests are measured for some milliseconds; nothing is fetched.
     """
     from imageport.configuration.pipeline import load_pipeline
-    from imageport.configuration.templating import redact_tree
     from imageport.importing.deadlines import deadlines
     from imageport.importing.forecast import forecast
     from imageport.importing.plan import make_plan
+    from imageport.redaction import redact_tree
 
     session: Session = ctx.obj
     configured = load_pipeline(
         pipeline,
         site=session.site,
-        catalogue=session.catalogue,
+        registry=session.registry,
         source_uri=source,
         variables=pairs("--set", settings or ()),
     )

@@ -13,8 +13,8 @@ from imageport.cli.output import option_text, print_fields, print_json, print_ta
 from imageport.cli.session import Session
 
 if TYPE_CHECKING:
-    from imageport.plugins.catalogue import InstalledPlugin
     from imageport.plugins.descriptions import Description
+    from imageport.plugins.registry import InstalledPlugin
 
 app = typer.Typer(
     help="Show installed plugins.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
@@ -27,13 +27,13 @@ def list_plugins(ctx: typer.Context, json: Json = False) -> None:
     from imageport.plugins.descriptions import describe
 
     session: Session = ctx.obj
-    plugins = list(session.catalogue)
+    plugins = list(session.registry)
     described = describe(plugins, _cache())
     found = [_summary(plugin, described[plugin.name]) for plugin in plugins]
     for row in found:
         if row["status"] == "ok" and "stage" in row["hooks"] and not session.site.allows_method(row["name"]):
             row["status"] = "not enabled"
-    found += [_disabled(name) for name in session.catalogue.disabled]
+    found += [_disabled(name) for name in session.registry.disabled]
     found.sort(key=lambda row: str(row["name"]))
     if json:
         print_json(found)
@@ -54,7 +54,7 @@ def show_plugin(
     from imageport.plugins.about import about
 
     session: Session = ctx.obj
-    described = about(session.catalogue.find(name))
+    described = about(session.registry.find(name))
     if json:
         print_json(described)
         return

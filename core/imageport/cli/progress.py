@@ -10,22 +10,22 @@ from typing import Any, TextIO
 
 import typer
 
-from imageport.configuration.templating import redact_tree
 from imageport.errors import UsageError
 from imageport.events import Event, ImageEvent, ReportEvent
 from imageport.hookspecs import hookimpl
 from imageport.plugin import NoConfig, Plugin
 from imageport.plugins.binding import BoundStep
-from imageport.plugins.catalogue import Catalogue
+from imageport.plugins.registry import PluginRegistry
+from imageport.redaction import redact_tree
 from imageport.values import ImageRecord
 
 log = logging.getLogger(__name__)
 
 
-def named_observer(name: str, catalogue: Catalogue) -> tuple[BoundStep, ...]:
+def named_observer(name: str, registry: PluginRegistry) -> tuple[BoundStep, ...]:
     """Return the installed observer called *name*, or nothing when it cannot be used."""
     try:
-        installed = catalogue.find(name)
+        installed = registry.find(name)
         plugin_class = installed.load()
         plugin = plugin_class(plugin_class.config_model())
         return (BoundStep.bind(name, installed.distribution, plugin),)

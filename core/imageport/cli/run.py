@@ -119,7 +119,7 @@ def _plan(
     configured = load_pipeline(
         path,
         site=session.site,
-        catalogue=session.catalogue,
+        registry=session.registry,
         source_uri=source,
         variables=variables,
         require_source=True,
@@ -130,10 +130,10 @@ def _plan(
 
 
 def _import(session: Session, plan: Plan, request: ImportRequest, *, json: bool, quiet: bool) -> Report:
+    from imageport.access.permissions import Access
     from imageport.cli.progress import json_lines, named_observer
     from imageport.importing.interruption import Interruption
     from imageport.importing.runner import Importer
-    from imageport.rules.access import Access
 
     access = Access(session.site, session.catalog, request.caller)
     # What the start has made stays; what an import throws away may hold large buffers, so look for it as usual.
@@ -143,10 +143,10 @@ def _import(session: Session, plan: Plan, request: ImportRequest, *, json: bool,
         plan = replace(plan, observers=(*plan.observers, json_lines(plan.secrets, sys.stdout, access.shown)))
     elif not quiet:
         name = "terminal" if sys.stderr.isatty() else "log"
-        plan = replace(plan, observers=(*plan.observers, *named_observer(name, session.catalogue)))
+        plan = replace(plan, observers=(*plan.observers, *named_observer(name, session.registry)))
     # What plugins print is no part of the result.
     with Interruption() as interruption, redirect_stdout(sys.stderr):
-        report = Importer(session.site, session.catalog, session.catalogue, interruption).run(plan, request)
+        report = Importer(session.site, session.catalog, session.registry, interruption).run(plan, request)
     if report.image is not None:
         report.image = access.shown(report.image)
     return report

@@ -18,4 +18,4 @@ def schema(
     from imageport.configuration.schema import pipeline_schema, site_schema
 
     session: Session = ctx.obj
-    print_json(site_schema(session.catalogue) if site else pipeline_schema(session.catalogue))
+    print_json(site_schema(session.registry) if site else pipeline_schema(session.registry))

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from imageport.access.permissions import Access
     from imageport.catalog import Catalog
     from imageport.configuration.site import Site
-    from imageport.plugins.catalogue import Catalogue
-    from imageport.rules.access import Access
+    from imageport.plugins.registry import PluginRegistry
     from imageport.values import Caller
 
 
@@ -36,11 +36,11 @@ class Session:
         return site
 
     @cached_property
-    def catalogue(self) -> Catalogue:
+    def registry(self) -> PluginRegistry:
         """The installed plugins."""
-        from imageport.plugins.catalogue import Catalogue
+        from imageport.plugins.registry import PluginRegistry
 
-        return Catalogue.installed(disabled=self.site.disabled_plugins)
+        return PluginRegistry.installed(disabled=self.site.disabled_plugins)
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -51,7 +51,7 @@ class Session:
 
     def access(self, user: str | None, project: str | None, roles: list[str] | None) -> Access:
         """Return what the caller that the options name may see and do."""
-        from imageport.rules.access import Access
+        from imageport.access.permissions import Access
 
         return Access(self.site, self.catalog, caller(user, project, roles))
 
@@ -63,8 +63,8 @@ class Session:
 
 def caller(user: str | None, project: str | None, roles: list[str] | None) -> Caller:
     """Return the caller that the options ``--user``, ``--project`` and ``--role`` name. Raises ``UsageError``."""
+    from imageport.access.texts import require_caller
     from imageport.cli.output import login_name
-    from imageport.rules.texts import require_caller
     from imageport.values import Caller
 
     names = {name.strip() for given in roles or () for name in given.split(",")} - {""}

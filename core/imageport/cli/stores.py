@@ -56,8 +56,8 @@ def show_store(
     json: Json = False,
 ) -> None:
     """Show one store with its options."""
-    from imageport.configuration.positions import did_you_mean
     from imageport.errors import UsageError
+    from imageport.text import did_you_mean
 
     stores = {found["id"]: found for found in _stores(ctx.obj, pipeline)}
     if store not in stores:
@@ -82,13 +82,13 @@ def show_store(
 def _stores(session: Session, pipeline: str | None) -> list[dict[str, Any]]:
     from imageport.configuration.configure import configure_stores
     from imageport.configuration.pipeline import load_pipeline
-    from imageport.configuration.templating import redact_tree
+    from imageport.redaction import redact_tree
 
-    site, catalogue = session.site, session.catalogue
+    site, registry = session.site, session.registry
     if pipeline is None:
-        stores, secrets = configure_stores(site, catalogue), site.secrets
+        stores, secrets = configure_stores(site, registry), site.secrets
     else:
-        configured = load_pipeline(pipeline, site=site, catalogue=catalogue)
+        configured = load_pipeline(pipeline, site=site, registry=registry)
         stores, secrets = configured.stores, configured.secrets
     found: list[dict[str, Any]] = redact_tree(
         [_describe(store, site.default_store) for store in stores], secrets
@@ -97,7 +97,7 @@ def _stores(session: Session, pipeline: str | None) -> list[dict[str, Any]]:
 
 
 def _describe(store: ConfiguredStep, default: str | None) -> dict[str, Any]:
-    from imageport.plugins.catalogue import hooks_of
+    from imageport.plugins.registry import hooks_of
 
     hooks = hooks_of(store.plugin_class)
     return {

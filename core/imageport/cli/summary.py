@@ -9,11 +9,11 @@ import typer
 
 from imageport.cli.failure import show_error
 from imageport.cli.output import print_fields, say
-from imageport.configuration.positions import printable
-from imageport.configuration.templating import redact
 from imageport.errors import ImageportError
 from imageport.importing.report import Report, StoreReport
 from imageport.limits import format_size
+from imageport.redaction import redact
+from imageport.text import printable
 from imageport.values import ImageRecord
 
 

@@ -47,7 +47,7 @@ def list_tasks(  # noqa: PLR0917 - the options of a command are its parameters
     json: Json = False,
 ) -> None:
     """List tasks, the newest first. Finished ones are kept for 48 hours."""
-    from imageport.rules.texts import require_known
+    from imageport.access.texts import require_known
 
     require_known("status", status, ("pending", "processing", "success", "failure"))
     session: Session = ctx.obj

@@ -14,7 +14,7 @@ from imageport.cli.output import print_json, say
 from imageport.cli.session import Session
 
 if TYPE_CHECKING:
-    from imageport.configuration.positions import Problem
+    from imageport.errors import Problem
 
 
 def validate(
@@ -63,14 +63,13 @@ def _files(paths: Sequence[str]) -> Iterator[str]:
 
 def _problems(path: str, session: Session) -> list[Problem]:
     from imageport.configuration.pipeline import load_pipeline
-    from imageport.configuration.positions import Problem
-    from imageport.configuration.templating import redact
-    from imageport.errors import ImageportError, PipelineInvalid
+    from imageport.errors import ImageportError, PipelineInvalid, Problem
     from imageport.importing.plan import make_plan
+    from imageport.redaction import redact
 
-    site, catalogue = session.site, session.catalogue
+    site, registry = session.site, session.registry
     try:
-        configured = load_pipeline(path, site=site, catalogue=catalogue)
+        configured = load_pipeline(path, site=site, registry=registry)
         session.secrets |= configured.secrets
         make_plan(configured)
     except PipelineInvalid as error:

@@ -8,8 +8,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imageport.configuration.positions import Problem
-from imageport.plugins.catalogue import hooks_of
+from imageport.errors import Problem
+from imageport.plugins.registry import hooks_of
 
 if TYPE_CHECKING:
     from imageport.configuration.configure import ConfiguredStep

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from imageport.configuration.checks import scratch_problems
-from imageport.configuration.optionerrors import add_untold, model_problems
-from imageport.configuration.paths import anchored
+from imageport.configuration.optionerrors import add_unreported, model_problems
+from imageport.configuration.paths import resolve_paths
 from imageport.configuration.placing import PlacedEntry, Role, labels_of, shared_observers, shared_stores
-from imageport.configuration.positions import KeyPath, Problem
-from imageport.configuration.templating import redact_problems
 from imageport.configuration.yamlfile import YamlFile
-from imageport.errors import PipelineInvalid, UsageError
+from imageport.errors import KeyPath, PipelineInvalid, Problem, UsageError
 from imageport.plugin import Plugin, PluginConfig
-from imageport.plugins.catalogue import Catalogue, InstalledPlugin, hooks_of
+from imageport.plugins.registry import InstalledPlugin, PluginRegistry, hooks_of
+from imageport.redaction import redact_problems
 
 if TYPE_CHECKING:
     from imageport.configuration.site import Site
@@ -49,12 +48,12 @@ class ConfiguredStep:
 
 
 def configure(
-    placed: PlacedEntry, label: str, catalogue: Catalogue, problems: list[Problem]
+    placed: PlacedEntry, label: str, registry: PluginRegistry, problems: list[Problem]
 ) -> ConfiguredStep | None:
     """Find the plugin of *placed* and check its options; return None after adding to *problems*."""
     use, file, key_path = placed.use, placed.file, placed.key_path
     try:
-        installed = catalogue.find(use)
+        installed = registry.find(use)
         plugin_class = installed.load()
     except UsageError as error:
         problems.append(file.problem((*key_path, "use"), f"{error.message}: {error.hint}"))
@@ -69,11 +68,11 @@ def configure(
     return ConfiguredStep(label, placed.role, installed, plugin_class, config, key_path, file, placed.folder)
 
 
-def configure_stores(site: Site, catalogue: Catalogue) -> list[ConfiguredStep]:
+def configure_stores(site: Site, registry: PluginRegistry) -> list[ConfiguredStep]:
     """Return the stores of *site*, ready to be opened. Raises ``PipelineInvalid`` with every mistake."""
     problems: list[Problem] = []
     placed = zip(shared_stores(site), site.store_ids(), strict=True)
-    configured = [configure(entry, label, catalogue, problems) for entry, label in placed]
+    configured = [configure(entry, label, registry, problems) for entry, label in placed]
     stores = [store for store in configured if store is not None]
     problems += scratch_problems(stores, site.staging.directory)
     if problems:
@@ -81,13 +80,13 @@ def configure_stores(site: Site, catalogue: Catalogue) -> list[ConfiguredStep]:
     return stores
 
 
-def configure_observers(site: Site, catalogue: Catalogue) -> list[ConfiguredStep]:
+def configure_observers(site: Site, registry: PluginRegistry) -> list[ConfiguredStep]:
     """Return the observers of *site*, ready to be made. Raises ``PipelineInvalid`` with every mistake."""
     problems: list[Problem] = []
     placed = shared_observers(site)
     labels = labels_of(placed, problems)
     configured = [
-        configure(entry, label, catalogue, problems) for entry, label in zip(placed, labels, strict=True)
+        configure(entry, label, registry, problems) for entry, label in zip(placed, labels, strict=True)
     ]
     if problems:
         raise PipelineInvalid(sorted(redact_problems(problems, site.secrets)))
@@ -122,9 +121,9 @@ def _options(
     file, key_path = placed.file, (*placed.key_path, "with")
     model = plugin_class.config_model
     try:
-        return model.model_validate(anchored(placed.options, model, placed.folder))
+        return model.model_validate(resolve_paths(placed.options, model, placed.folder))
     except ValidationError as error:
-        add_untold(problems, model_problems(file, error, model, key_path))
+        add_unreported(problems, model_problems(file, error, model, key_path))
     except Exception as error:  # noqa: BLE001 - a stranger's validator may raise anything
         message = f"plugin '{placed.use}' failed to check its options: {type(error).__name__}: {error}"
         problems.append(file.problem(key_path, message))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from imageport.configuration.positions import KeyPath, Problem, did_you_mean
+from imageport.errors import KeyPath, Problem
+from imageport.text import did_you_mean
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -64,7 +65,7 @@ def model_problems(
     return [file.problem(path, ", or ".join(found)) for path, found in messages.items()]
 
 
-def add_untold(problems: list[Problem], found: Iterable[Problem]) -> None:
+def add_unreported(problems: list[Problem], found: Iterable[Problem]) -> None:
     """Add *found* to *problems*, but for those of values that were told to be wrong already."""
     told = {(problem.file, problem.line, problem.column) for problem in problems}
     problems += [problem for problem in found if (problem.file, problem.line, problem.column) not in told]

@@ -60,7 +60,7 @@ def path_of(text: str) -> str:
     return unquote(url.path)
 
 
-def anchored(options: Any, model: type[BaseModel], folder: Path) -> Any:
+def resolve_paths(options: Any, model: type[BaseModel], folder: Path) -> Any:
     """Return *options* of *model* with the paths among them made absolute: in the home for ``~``, else in *folder*.
 
     This comes before the model, whose validators may look for the paths. What is no mapping stays for the model to

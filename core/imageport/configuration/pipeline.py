@@ -14,20 +14,15 @@ from pydantic import ValidationError
 from imageport.configuration import checks
 from imageport.configuration.configure import ConfiguredStep, configure
 from imageport.configuration.entries import Pipeline, SourceEntry, StepEntry
-from imageport.configuration.optionerrors import add_untold, model_problems
+from imageport.configuration.optionerrors import add_unreported, model_problems
 from imageport.configuration.placing import Role, labels_of, placed_entries
-from imageport.configuration.positions import Problem, did_you_mean
 from imageport.configuration.site import Site
-from imageport.configuration.templating import (
-    LastingVariables,
-    Variables,
-    confidential,
-    expand_tree,
-    redact_problems,
-)
+from imageport.configuration.templating import DeferredVariables, Variables, confidential, expand_tree
 from imageport.configuration.yamlfile import YamlFile
-from imageport.errors import PipelineInvalid
-from imageport.plugins.catalogue import Catalogue
+from imageport.errors import PipelineInvalid, Problem
+from imageport.plugins.registry import PluginRegistry
+from imageport.redaction import redact_problems
+from imageport.text import did_you_mean
 
 __all__ = [
     "ConfiguredPipeline",
@@ -67,7 +62,7 @@ def load_pipeline(
     path: str | Path,
     *,
     site: Site,
-    catalogue: Catalogue,
+    registry: PluginRegistry,
     source_uri: str | None = None,
     variables: Mapping[str, str] = MappingProxyType({}),
     require_source: bool = False,
@@ -87,19 +82,19 @@ def load_pipeline(
     names.source_uri = uri if uri is not None or require_source else PLACEHOLDER_SOURCE
     tree = _expanded(file, names, problems)
     problems += _unused(file, names)
-    lasting = LastingVariables(names.source_uri, variables, names.defaults, os.environ)
+    lasting = DeferredVariables(names.source_uri, variables, names.defaults, os.environ)
     file = replace(file, data=_expanded(file, lasting, []))
 
     pipeline = None
     try:
         pipeline = Pipeline.model_validate(tree)
     except ValidationError as error:
-        add_untold(problems, model_problems(file, error, Pipeline))
+        add_unreported(problems, model_problems(file, error, Pipeline))
 
     placed = placed_entries(file, tree, site, problems, more_stores)
     labels = labels_of(placed, problems)
     configured = [
-        configure(entry, label, catalogue, problems) for entry, label in zip(placed, labels, strict=True)
+        configure(entry, label, registry, problems) for entry, label in zip(placed, labels, strict=True)
     ]
     roles: dict[Role, list[ConfiguredStep]] = {"source": [], "step": [], "store": [], "observer": []}
     for step in configured:

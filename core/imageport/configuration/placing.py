@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from imageport.configuration.positions import KeyPath, Problem, did_you_mean
+from imageport.errors import KeyPath, Problem
+from imageport.text import did_you_mean
 
 if TYPE_CHECKING:
     from imageport.configuration.site import Site

@@ -13,7 +13,7 @@ from imageport.configuration.entries import Pipeline, SourceEntry, StepEntry
 from imageport.configuration.placing import Role
 from imageport.configuration.site import Site
 from imageport.errors import PluginBroken
-from imageport.plugins.catalogue import Catalogue, hooks_of
+from imageport.plugins.registry import PluginRegistry, hooks_of
 
 Schema = dict[str, Any]
 
@@ -37,9 +37,9 @@ class _Working:
     options: Schema
 
 
-def pipeline_schema(catalogue: Catalogue) -> Schema:
+def pipeline_schema(registry: PluginRegistry) -> Schema:
     """Return the JSON Schema (2020-12) of pipeline files; broken plugins are left out."""
-    plugins = list(_working(catalogue))
+    plugins = list(_working(registry))
     schema = with_variables(Pipeline.model_json_schema())
     store = {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/store"}]}
     schema["properties"] |= {
@@ -57,9 +57,9 @@ def pipeline_schema(catalogue: Catalogue) -> Schema:
     return _complete(schema, "Imageport pipeline", entries, plugins)
 
 
-def site_schema(catalogue: Catalogue) -> Schema:
+def site_schema(registry: PluginRegistry) -> Schema:
     """Return the JSON Schema (2020-12) of the site file; broken plugins are left out."""
-    plugins = list(_working(catalogue))
+    plugins = list(_working(registry))
     schema = with_variables(Site.model_json_schema())
     schema["properties"] |= {
         "stores": _list_of(schema, "stores", {"$ref": "#/$defs/store"}),
@@ -95,8 +95,8 @@ def _rejects_variables(schema: Schema) -> bool:
     return schema.get("type") in ("integer", "number", "boolean") or "enum" in schema or "const" in schema
 
 
-def _working(catalogue: Catalogue) -> Iterator[_Working]:
-    for installed in catalogue:
+def _working(registry: PluginRegistry) -> Iterator[_Working]:
+    for installed in registry:
         try:
             plugin_class = installed.load()
         except PluginBroken:

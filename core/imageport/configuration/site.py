@@ -21,24 +21,19 @@ from pydantic import (
     model_validator,
 )
 
+from imageport.access.policy import Policy
+from imageport.access.protection import PropertyProtections, Protections
+from imageport.access.quotas import Quotas
 from imageport.configuration.entries import StepEntry
-from imageport.configuration.optionerrors import add_untold, model_problems
-from imageport.configuration.paths import anchored, config_home, data_home, expanded, path_of
-from imageport.configuration.positions import Problem, did_you_mean
-from imageport.configuration.templating import (
-    Variables,
-    expand_tree,
-    literal,
-    map_texts,
-    redact_problems,
-)
+from imageport.configuration.optionerrors import add_unreported, model_problems
+from imageport.configuration.paths import config_home, data_home, expanded, path_of, resolve_paths
+from imageport.configuration.templating import Variables, expand_tree, literal
 from imageport.configuration.yamlfile import YamlFile
-from imageport.errors import PipelineInvalid, UsageError
+from imageport.errors import PipelineInvalid, Problem, UsageError
 from imageport.http.network import NetworkRules
 from imageport.limits import Limits
-from imageport.rules.policy import Policy
-from imageport.rules.protection import PropertyProtections, Protections
-from imageport.rules.quotas import Quotas
+from imageport.redaction import redact_problems
+from imageport.text import did_you_mean, map_texts
 
 log = logging.getLogger("imageport")
 
@@ -220,14 +215,16 @@ def _site_of(file: YamlFile, cwd: Path, environ: Mapping[str, str]) -> Site:
     problems: list[Problem] = []
     variables = Variables(None, {}, {}, environ, folder, scopes=("env", "file"))
     tree = _with_defaults(expand_tree(file, file.data, variables, problems), environ)
-    add_untold(problems, _store_problems(file, tree))
+    add_unreported(problems, _store_problems(file, tree))
     _anchor_local_paths(file, tree, folder, problems)
     _take_staging_for_path(file, tree, problems)
     try:
         for key, model in (("staging", StagingRules), ("network", NetworkRules)):
-            tree[key] = anchored(tree.get(key, {}), model, folder)
+            tree[key] = resolve_paths(tree.get(key, {}), model, folder)
         if "property_protections" in tree:
-            tree["property_protections"] = anchored(tree["property_protections"], PropertyProtections, folder)
+            tree["property_protections"] = resolve_paths(
+                tree["property_protections"], PropertyProtections, folder
+            )
         site = Site.model_validate(tree)
         site = site.model_copy(
             update={
@@ -235,7 +232,7 @@ def _site_of(file: YamlFile, cwd: Path, environ: Mapping[str, str]) -> Site:
             }
         )
     except ValidationError as error:
-        add_untold(problems, model_problems(file, error, Site))
+        add_unreported(problems, model_problems(file, error, Site))
     except PipelineInvalid as error:
         problems += error.problems
     except ValueError as error:

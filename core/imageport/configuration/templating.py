@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from imageport.configuration.paths import expanded
-from imageport.configuration.positions import KeyPath, Problem, did_you_mean
-from imageport.errors import PipelineInvalid
+from imageport.errors import KeyPath, PipelineInvalid, Problem
+from imageport.text import did_you_mean
 
 if TYPE_CHECKING:
     from imageport.configuration.yamlfile import YamlFile
-    from imageport.values import ImageRecord
 
 #: Bytes of the largest file that ``{file.PATH}`` stands for.
 MAX_SECRET_SIZE = 64 << 10
@@ -24,10 +22,6 @@ MAX_SECRET_SIZE = 64 << 10
 #: Characters of all texts of one file together, and of what stands for their variables.
 MAX_EXPANDED = 4 << 20
 
-#: Shorter secrets are not hidden: they would blank out half of every message.
-MIN_SECRET_LENGTH = 4
-
-_PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 _URL_START = re.compile(r"(?:(?P<scheme>https?(?=:/)|[a-z][a-z0-9+.-]*(?=://)):)?/{0,2}", re.IGNORECASE)
 _WEB_URL = re.compile(r"https?://", re.IGNORECASE)
 
@@ -165,7 +159,7 @@ class Variables:
         return value
 
 
-class LastingVariables(Variables):
+class DeferredVariables(Variables):
     """Fills in what only this run knows, and leaves references to the environment and to files as they are.
 
     What comes out is text for ``Variables`` again: a later command expands it to what it stands for now.
@@ -231,15 +225,6 @@ def texts_of(tree: Any) -> Iterator[str]:
         yield tree
 
 
-def map_texts(tree: Any, change: Callable[[str], str]) -> Any:
-    """Return *tree*, made of mappings, lists and plain values, with *change* made to its texts."""
-    if isinstance(tree, Mapping):
-        return {key: map_texts(value, change) for key, value in tree.items()}
-    if isinstance(tree, (list, tuple)):
-        return [map_texts(value, change) for value in tree]
-    return change(tree) if isinstance(tree, str) else tree
-
-
 def confidential(url: str) -> set[str]:
     """Return what *url* has beside the address: user and password, and the query, which may hold a signature.
 
@@ -257,45 +242,6 @@ def confidential(url: str) -> set[str]:
     token = "" if password or not scheme else user
     parts = {userinfo if password or token else "", password, token, query[0] if query else ""}
     return {*parts, *map(unquote, parts)} - {""}
-
-
-def redact(text: str, secrets: Collection[str]) -> str:
-    """Return *text* with each of *secrets* replaced by ``***``."""
-    # Messages may write a secret of several lines in one, so each of its lines counts by itself, or escaped in a url.
-    pieces = {piece for secret in secrets for piece in (secret, *secret.splitlines())}
-    pieces |= {quote(piece, safe=safe, errors="replace") for piece in pieces for safe in ("", _PRINTABLE)}
-    # The longest first: a secret may be part of another one.
-    for piece in sorted(pieces, key=len, reverse=True):
-        if len(piece) >= MIN_SECRET_LENGTH:
-            text = text.replace(piece, "***")
-    return text
-
-
-def redact_tree(tree: Any, secrets: Collection[str]) -> Any:
-    """Return *tree*, made of mappings, lists and plain values, with each of *secrets* replaced in its strings."""
-    return map_texts(tree, lambda text: redact(text, secrets))
-
-
-def redact_record(record: ImageRecord, secrets: Collection[str]) -> ImageRecord:
-    """Return *record* with each of *secrets* replaced in what users, plugins and stores have written into it."""
-    return record.evolve(
-        name=redact_tree(record.name, secrets),
-        tags=tuple(redact_tree(record.tags, secrets)),
-        properties=redact_tree(record.properties, secrets),
-        locations=tuple(
-            replace(
-                location,
-                url=redact(location.url, secrets),
-                metadata=redact_tree(location.metadata, secrets),
-            )
-            for location in record.locations
-        ),
-    )
-
-
-def redact_problems(problems: Iterable[Problem], secrets: Collection[str]) -> list[Problem]:
-    """Return *problems* with each of *secrets* replaced by ``***`` in their messages."""
-    return [replace(problem, message=redact(problem.message, secrets)) for problem in problems]
 
 
 def _folder_of(uri: str) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from imageport.configuration.positions import KeyPath, Problem, invalid_file, position_of_end, problem_at
+from imageport.configuration.positions import invalid_file, position_of_end, problem_at
+from imageport.errors import KeyPath, Problem
 
 #: Bytes of the largest file that is read.
 MAX_FILE_SIZE = 1 << 20

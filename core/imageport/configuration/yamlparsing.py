@@ -12,8 +12,8 @@ from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
-from imageport.configuration.positions import KeyPath, Problem, invalid_file, position_of_end, problem_at
-from imageport.errors import PipelineInvalid
+from imageport.configuration.positions import invalid_file, position_of_end, problem_at
+from imageport.errors import KeyPath, PipelineInvalid, Problem
 
 #: Values of one file, counted where they are used: an alias counts as all that it stands for.
 MAX_VALUES = 100_000

@@ -7,10 +7,10 @@ import zlib
 from collections.abc import Mapping
 from typing import Final
 
-from imageport.buffers import CHUNK_SIZE, Chunks
+from imageport.dataplane.buffers import CHUNK_SIZE, Chunks
+from imageport.dataplane.sparse import nonzero_ranges
 from imageport.errors import LimitExceeded, SourceUnavailable, VerificationFailed
 from imageport.limits import format_size
-from imageport.sparse import data_runs
 
 #: Most bytes of output, zeros not counted, for one byte of input, and the output below which no ratio is suspicious:
 #: the rule of ``image_decompression``.
@@ -151,7 +151,7 @@ class _GzipStream:
         return True
 
     def _check_ratio(self, output: bytes) -> None:
-        self._substance += sum(stop - start for start, stop in data_runs(output))
+        self._substance += sum(stop - start for start, stop in nonzero_ranges(output))
         if self._substance > FREE_OUTPUT and self._substance > MAX_RATIO * self._taken:
             raise LimitExceeded(
                 f"{self._shown} was sent with Content-Encoding: gzip and expands more than {MAX_RATIO} to 1: "

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 import urllib3.exceptions
 
-from imageport.configuration.positions import printable
 from imageport.errors import SourceUnavailable
 from imageport.http.headers import retry_after
+from imageport.text import printable
 
 if TYPE_CHECKING:
     from imageport.http.exchange import Exchange

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from imageport.buffers import CHUNK_SIZE, Chunks, Piece
+from imageport.dataplane.buffers import CHUNK_SIZE, Chunk, Chunks
 from imageport.errors import SourceUnavailable
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def parallel_chunks(response: HttpResponse, connections: int) -> Chunks:
         yield from response.part(position, end).chunks()
 
 
-def _parts(response: HttpResponse, end: int, connections: int) -> Generator[Piece, None, None]:
+def _parts(response: HttpResponse, end: int, connections: int) -> Generator[Chunk, None, None]:
     """Fetch parts ahead of the reader, one on each connection, and yield them in order."""
     first = response.start + PART
     # What was opened for the whole serves for the first part, and is hung up on then.
@@ -55,7 +55,7 @@ def _parts(response: HttpResponse, end: int, connections: int) -> Generator[Piec
         [response.until(first)],
         (response.part(start, min(end, start + PART)) for start in range(first, end, PART)),
     )
-    fetching: deque[tuple[HttpResponse, Future[list[Piece]]]] = deque()
+    fetching: deque[tuple[HttpResponse, Future[list[Chunk]]]] = deque()
     pool = ThreadPoolExecutor(connections, thread_name_prefix="download")
     try:
         for part in parts:
@@ -72,5 +72,5 @@ def _parts(response: HttpResponse, end: int, connections: int) -> Generator[Piec
         pool.shutdown(cancel_futures=True)
 
 
-def _fetched(part: HttpResponse) -> list[Piece]:
+def _fetched(part: HttpResponse) -> list[Chunk]:
     return list(part.chunks(whole=True))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Final, NoReturn
 
-from imageport.buffers import CHUNK_SIZE, POOL, Chunks, evened
+from imageport.dataplane.buffers import CHUNK_SIZE, POOL, Chunks, rechunked
 from imageport.errors import SourceUnavailable
 from imageport.http.coding import coding_of, decoded, is_published_in, require_known
 from imageport.http.connections import TooSlow, Watch
@@ -136,7 +136,7 @@ class HttpResponse:
 
     def _decoded(self, received: Chunks) -> Chunks:
         try:
-            yield from evened(decoded(received, self._name))
+            yield from rechunked(decoded(received, self._name))
         finally:
             self.close()
 

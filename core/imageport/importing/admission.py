@@ -6,14 +6,14 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from imageport.configuration.positions import did_you_mean
+from imageport.access.permissions import Access
+from imageport.access.quotas import demand, demand_of_one
+from imageport.access.texts import require_caller, require_known, require_property_texts, require_text
 from imageport.errors import UsageError
 from imageport.http.filenames import clean_name, has_suffix, name_in_path
 from imageport.importing.plan import Plan
 from imageport.plugins.binding import BoundStep
-from imageport.rules.access import Access
-from imageport.rules.quotas import demand, demand_of_one
-from imageport.rules.texts import require_caller, require_known, require_property_texts, require_text
+from imageport.text import did_you_mean
 from imageport.values import MAX_NAME, Caller, ImageRecord
 
 DISK_FORMATS = ("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop")

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from imageport.buffers import CHUNK_SIZE, Chunks, Piece
+from imageport.dataplane.buffers import CHUNK_SIZE, Chunk, Chunks
+from imageport.dataplane.sparse import descriptor_chunks, read_at, write_sparse
 from imageport.errors import StoreFailed
-from imageport.sparse import descriptor_chunks, read_at, write_sparse
 
 #: Seconds between two looks whether a reader that waits for more is to stop.
 _PATIENCE = 0.2
@@ -39,7 +39,7 @@ class Backlog:
         backlog._complete = backlog._is_whole = True
         return backlog
 
-    def append(self, piece: Piece, position: int) -> None:
+    def append(self, piece: Chunk, position: int) -> None:
         """Keep *piece*. When the disk is full, it is the readers that fail; the pass goes on."""
         with self._changed:
             if self._complete or self._error is not None:

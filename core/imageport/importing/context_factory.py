@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from imageport.configuration.site import Site
-from imageport.configuration.templating import redact_record, redact_tree
 from imageport.context import Context, StepLink
 from imageport.data import ImageData
+from imageport.dataplane.inspection import InspectionPolicy
 from imageport.errors import SourceRejected
 from imageport.events import CheckEvent, Event, ImageEvent, ProgressEvent, SourceEvent
 from imageport.http.transport import HttpTransport
@@ -24,8 +24,8 @@ from imageport.importing.observing import Observers
 from imageport.importing.plan import Plan
 from imageport.importing.staging import Staging
 from imageport.importing.stores import Stores
-from imageport.inspection import InspectionPolicy
-from imageport.rules.local_files import LocalFiles
+from imageport.local_files import LocalFiles
+from imageport.redaction import redact_record, redact_tree
 from imageport.values import Caller, ImageRecord, Location, Source
 
 log = logging.getLogger("imageport")

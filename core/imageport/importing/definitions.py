@@ -10,18 +10,13 @@ from typing import Any, TypedDict
 from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
 from imageport.configuration.configure import ConfiguredStep
-from imageport.configuration.paths import anchored
-from imageport.configuration.templating import (
-    Variables,
-    has_reference,
-    literal,
-    map_texts,
-    redact,
-    texts_of,
-)
+from imageport.configuration.paths import resolve_paths
+from imageport.configuration.templating import Variables, has_reference, literal, texts_of
 from imageport.errors import StoreFailed
 from imageport.plugins.binding import BoundStep
-from imageport.plugins.catalogue import Catalogue
+from imageport.plugins.registry import PluginRegistry
+from imageport.redaction import redact
+from imageport.text import map_texts
 
 #: What an entry of a pipeline is written with, and the folder of its relative paths.
 Definition = TypedDict("Definition", {"use": str, "with": dict[str, Any], "folder": str})
@@ -46,16 +41,16 @@ def definition_of(store: ConfiguredStep) -> Definition | None:
     return {"use": store.installed.name, "with": options, "folder": str(store.folder)}
 
 
-def open_again(label: str, definition: Definition, catalogue: Catalogue) -> BoundStep:
+def reopen_store(label: str, definition: Definition, registry: PluginRegistry) -> BoundStep:
     """Return the store that *definition* tells of. Raises ``StoreFailed`` when it cannot be opened here."""
-    installed = catalogue.find(definition["use"])
+    installed = registry.find(definition["use"])
     plugin_class = installed.load()
     model = plugin_class.config_model
     folder = Path(definition["folder"])
     variables = Variables(None, {}, {}, os.environ, folder, scopes=("env", "file"))
     try:
         options = map_texts(definition["with"], variables.expand)
-        plugin = plugin_class(model.model_validate(anchored(options, model, folder)))
+        plugin = plugin_class(model.model_validate(resolve_paths(options, model, folder)))
     except ValueError as error:
         raise StoreFailed(
             f"store '{label}' cannot be opened as it was when the copy was written: "

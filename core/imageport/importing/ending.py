@@ -11,7 +11,6 @@ from typing import Any
 from imageport.catalog import Catalog, Lease
 from imageport.catalog.locks import IMPORTING
 from imageport.configuration.site import Site
-from imageport.configuration.templating import redact
 from imageport.errors import ImageportError, ImportFailed, LockLost, UsageError
 from imageport.events import ImageEvent, TaskEvent
 from imageport.importing.context_factory import HostContext, for_cleaning
@@ -27,6 +26,7 @@ from imageport.importing.stores import Stores, with_definition
 from imageport.importing.verdict import changes_between
 from imageport.importing.writing import Copy, WrittenImage, discard_all, stuck_stores
 from imageport.plugins.binding import BoundStep
+from imageport.redaction import redact
 from imageport.values import ImageRecord, Location
 
 log = logging.getLogger("imageport")

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
-from imageport.buffers import Chunks, Piece, evened
+from imageport.dataplane.buffers import Chunk, Chunks, rechunked
+from imageport.dataplane.sparse import zeros_marked
 from imageport.importing.backlog import Backlog
 from imageport.importing.consumer import Consumer, stalled
-from imageport.sparse import zeros_marked
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def fan_out(
     try:
         for consumer in consumers:
             consumer.start(size)
-        for piece in pace.timed(zeros_marked(evened(chunks))):
+        for piece in pace.timed(zeros_marked(rechunked(chunks))):
             for consumer in consumers:
                 others = [store for store in stores if store is not consumer]
                 _feed(consumer, piece, others, backlog, patience)
@@ -82,7 +82,7 @@ def _close(chunks: Chunks) -> None:
 
 def _feed(
     consumer: Consumer[Any],
-    piece: Piece,
+    piece: Chunk,
     others: Sequence[Consumer[Any]],
     backlog: Backlog | None,
     patience: float | None,

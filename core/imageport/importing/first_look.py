@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from imageport.context import Context
-from imageport.file_types import HEAD
-from imageport.inspection import ImageFormat, inspect_file, inspect_head, needs_file
+from imageport.dataplane.file_types import HEAD
+from imageport.dataplane.inspection import ImageFormat, inspect_file, inspect_head, needs_file
 from imageport.values import Image
 
 

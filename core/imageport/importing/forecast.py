@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from imageport.configuration.site import Site
-from imageport.digests import new_digest
+from imageport.dataplane.digests import new_digest
 from imageport.errors import ImageportError
 from imageport.importing.plan import Plan
 from imageport.plugins.binding import BoundStep
@@ -115,7 +115,7 @@ def _source(plan: Plan) -> _Data:
 
 
 def _virtual_size(path: Path) -> int | None:
-    from imageport.inspection import inspect_file  # noqa: PLC0415 - slow to import, and only files need it
+    from imageport.dataplane.inspection import inspect_file  # noqa: PLC0415 - slow to import, and only files need it
 
     try:
         return inspect_file(path).virtual_size

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
-from imageport.configuration.templating import redact
+from imageport.access.permissions import Access
 from imageport.data import ImageData
 from imageport.errors import ImageportError
 from imageport.events import ProgressEvent, StepEvent
@@ -18,7 +18,7 @@ from imageport.importing.plan import Plan
 from imageport.importing.report import StageReport
 from imageport.importing.slowest import SlowestStage
 from imageport.plugins.binding import BoundStep
-from imageport.rules.access import Access
+from imageport.redaction import redact
 from imageport.values import RESERVED_PREFIX, Image, ImageRecord
 
 T = TypeVar("T")

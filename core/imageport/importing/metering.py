@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from imageport.buffers import Chunks
 from imageport.data import ImageData
+from imageport.dataplane.buffers import Chunks
 from imageport.errors import StepCrashed
 from imageport.plugins.binding import BoundStep
 

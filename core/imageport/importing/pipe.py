@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 
-from imageport.buffers import CHUNK_SIZE, Chunks, Piece
+from imageport.dataplane.buffers import CHUNK_SIZE, Chunk, Chunks
 from imageport.errors import ImportFailed
 from imageport.importing.backlog import Backlog
 
@@ -18,7 +18,7 @@ class Pipe:
     """Pieces go in at one end, in one thread, and come out in order at the other, in another thread."""
 
     def __init__(self) -> None:
-        self._pieces: deque[Piece] = deque()
+        self._pieces: deque[Chunk] = deque()
         self._waiting = 0
         self._position = 0
         self._backlog: Backlog | None = None
@@ -45,7 +45,7 @@ class Pipe:
         """Whether a consumer that still reads gets the rest of its data from a backlog."""
         return self._backlog is not None
 
-    def put(self, piece: Piece, *, patience: float | None = None, backlog: Backlog | None = None) -> bool:
+    def put(self, piece: Chunk, *, patience: float | None = None, backlog: Backlog | None = None) -> bool:
         """Hand over *piece*, waiting for room; return False when the consumer has gone.
 
         A consumer that makes no room within *patience* seconds falls behind: it gets this piece and the rest of its
@@ -122,7 +122,7 @@ class Pipe:
                 self._note(piece)
                 yield piece
 
-    def _note(self, piece: Piece) -> None:
+    def _note(self, piece: Chunk) -> None:
         self.taken += len(piece)
         self.busy_since = time.monotonic()
 

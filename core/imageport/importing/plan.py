@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from imageport.configuration.pipeline import ConfiguredPipeline, ConfiguredStep
-from imageport.configuration.positions import printable
-from imageport.configuration.templating import redact
 from imageport.errors import ImageportError, PluginBroken, SourceRejected
 from imageport.http.urls import Url, without_credentials
 from imageport.importing.definitions import Definition, definition_of
 from imageport.plugins.binding import BoundStep
+from imageport.redaction import redact
+from imageport.text import printable
 from imageport.values import Source
 
 #: What looks like user and password before the host of a url without scheme.

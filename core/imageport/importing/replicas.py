@@ -26,7 +26,7 @@ class Replicas:
         """The store whose copy was opened last, None when none was."""
         return None if self._opened is None else self._opened.store
 
-    def pass_over(self) -> bool:
+    def skip_current(self) -> bool:
         """Take the copy that was opened last from the list; False when there is nothing else to read.
 
         When none was opened, it is the staged data that was read; what is damaged does not stay there.

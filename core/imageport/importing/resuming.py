@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from imageport.access.permissions import Access
 from imageport.catalog import Catalog, TaskRow
 from imageport.errors import Conflict, UsageError
 from imageport.importing.admission import ImportRequest
 from imageport.importing.plan import Plan
 from imageport.importing.staging import Staging
-from imageport.rules.access import Access
 
 
 def kept_bytes(task: TaskRow, catalog: Catalog, staging: Staging) -> int:

@@ -11,9 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from imageport.access.permissions import Access
+from imageport.access.quotas import demand_of_one, demand_to_bring, demand_to_keep, require_few_copies
 from imageport.catalog import Catalog, TaskRow, data_is_staged, require_startable
 from imageport.configuration.site import Site
-from imageport.configuration.templating import redact_tree
 from imageport.errors import ImageportError, ImportFailed, VerificationFailed
 from imageport.events import CheckEvent, Event, ImageEvent, ProgressEvent, ReportEvent, SourceEvent, TaskEvent
 from imageport.importing.admission import (
@@ -30,8 +31,8 @@ from imageport.importing.first_look import look_first
 from imageport.importing.interruption import Interruption
 from imageport.importing.journey import Journey
 from imageport.importing.lease import LEASE_SECONDS, LeaseKeeper
-from imageport.importing.leftovers import Leftovers
 from imageport.importing.observing import Observers
+from imageport.importing.orphan_files import OrphanFiles
 from imageport.importing.plan import Plan
 from imageport.importing.recovery import recover_dead_import, remove_hidden_copies
 from imageport.importing.report import Report, StoreReport, check_dict
@@ -43,9 +44,8 @@ from imageport.importing.verdict import compare_with_record, digests_to_make, ju
 from imageport.importing.writing import WrittenImage, store_report, write_everywhere
 from imageport.partial import PartialSource
 from imageport.plugins.binding import BoundStep
-from imageport.plugins.catalogue import Catalogue
-from imageport.rules.access import Access
-from imageport.rules.quotas import demand_of_one, demand_to_bring, demand_to_keep, require_few_copies
+from imageport.plugins.registry import PluginRegistry
+from imageport.redaction import redact_tree
 from imageport.values import Image, ImageRecord, Location
 
 log = logging.getLogger("imageport")
@@ -55,11 +55,11 @@ class Importer:
     """Runs imports with the catalog, plugins and rules of one site."""
 
     def __init__(
-        self, site: Site, catalog: Catalog, catalogue: Catalogue, interruption: Interruption
+        self, site: Site, catalog: Catalog, registry: PluginRegistry, interruption: Interruption
     ) -> None:
         self.site = site
         self.catalog = catalog
-        self.catalogue = catalogue
+        self.registry = registry
         self.interruption = interruption
 
     def run(self, plan: Plan, request: ImportRequest) -> Report:
@@ -84,7 +84,7 @@ class _Import:
         self.interruption = importer.interruption
         self.plan = plan
         self.request = request
-        self.stores = Stores(importer.catalogue, plan.stores, plan.definitions)
+        self.stores = Stores(importer.registry, plan.stores, plan.definitions)
         self.staging = Staging(importer.site.staging.directory)
         self.observers = Observers([*plan.observers, *plan.steps])
         self.started = time.monotonic()
@@ -176,7 +176,7 @@ class _Import:
             recover_dead_import(dead, self.catalog, self.stores, self.staging, ctx)
         remove_hidden_copies(record.id, self.catalog, self.stores, ctx)
         if not self.plan.copies:  # a copy may read what is in staging
-            Leftovers(self.catalog, self.staging).clear(record.id, besides=self.set_aside)
+            OrphanFiles(self.catalog, self.staging).clear(record.id, besides=self.set_aside)
         return replace(ctx, staged=self.staging.staged(record.id))
 
     # -------------------------------------------------------------------------------------- under the lock

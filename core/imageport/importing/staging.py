@@ -17,11 +17,11 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
-from imageport.buffers import Chunks
+from imageport.dataplane.buffers import Chunks
+from imageport.dataplane.sparse import SparseFile
 from imageport.errors import Conflict
 from imageport.partial import PartialSource
 from imageport.scratch import require_space, writing_to
-from imageport.sparse import SparseFile
 
 #: Ends the names of files with incoming data; who writes one holds a lock on it.
 HALF_STAGED = ".staging"

@@ -9,9 +9,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from imageport.errors import StoreFailed
-from imageport.importing.definitions import Definition, open_again
+from imageport.importing.definitions import Definition, reopen_store
 from imageport.plugins.binding import BoundStep, StepContexts
-from imageport.plugins.catalogue import Catalogue
+from imageport.plugins.registry import PluginRegistry
 from imageport.values import Location
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ class Stores:
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        registry: PluginRegistry,
         known: Iterable[BoundStep] = (),
         definitions: Mapping[str, Definition | None] = MappingProxyType({}),
     ) -> None:
-        self._catalogue = catalogue
+        self._registry = registry
         self._known = {store.label: store for store in known}
         self._definitions = definitions
 
@@ -49,7 +49,7 @@ class Stores:
         if label in self._known and definition in (None, self._definitions.get(label)):
             return self._known[label]
         if definition is not None:
-            return open_again(label, definition, self._catalogue)
+            return reopen_store(label, definition, self._registry)
         raise StoreFailed(
             f"nobody says how to reach store '{label}' of {location.url}",
             hint="add the store to the site file",

@@ -39,7 +39,7 @@ class Tries:
     def another(self, error: ImageportError, *, begun: bool) -> bool:
         """Say whether to begin again after *error*; *begun* tells whether the method had opened its source."""
         by_method = error.step == self._method.label
-        again = (by_method and self._replicas.pass_over()) or (
+        again = (by_method and self._replicas.skip_current()) or (
             begun
             and self.made < min(self._method.plugin.tries, MOST_TRIES)
             and (

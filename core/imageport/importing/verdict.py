@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from imageport.configuration.site import Site
+from imageport.dataplane.inspection import InspectionPolicy
 from imageport.errors import VerificationFailed
 from imageport.importing.writing import WrittenImage
-from imageport.inspection import InspectionPolicy
 from imageport.values import RESERVED_PREFIX, Image, ImageRecord
 
 log = logging.getLogger("imageport")

@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from imageport.buffers import Chunks
 from imageport.data import ImageData
-from imageport.digests import new_digest
+from imageport.dataplane.buffers import Chunks
+from imageport.dataplane.digests import new_digest
+from imageport.dataplane.inspection import FormatInspection, ImageFormat
 from imageport.errors import Cancelled, StoreFailed
 from imageport.events import ProgressEvent
 from imageport.importing.backlog import Backlog
@@ -20,7 +21,6 @@ from imageport.importing.consumer import Consumer
 from imageport.importing.context_factory import HostContext
 from imageport.importing.fanout import LAST_WAIT, fan_out
 from imageport.importing.report import StoreReport
-from imageport.inspection import FormatInspection, ImageFormat
 from imageport.plugins.binding import BoundStep, StepContexts
 from imageport.values import Image, Location, PendingCopy
 
@@ -81,12 +81,14 @@ def write_everywhere(
     written.places = ctx.limits.max_parallel_stores or len(stores)
     data = image.data if written.places >= len(stores) else ctx.spool(image.data)
     # A file of the caller may change any time: a store must not take other bytes than were checked.
-    twin = data.twin if data.twin is not None and (copies or ctx.is_private(data.twin)) else None
-    for_stores = ctx.offer_file(twin) if twin is not None and not copies else ctx
+    backing_file = data.backing_file
+    if backing_file is not None and not copies and not ctx.is_private(backing_file):
+        backing_file = None
+    for_stores = ctx.offer_file(backing_file) if backing_file is not None and not copies else ctx
     every = [
         Consumer(
             store.label,
-            partial(_write_one, store, image, for_stores, twin),
+            partial(_write_one, store, image, for_stores, backing_file),
             optional=not all_must_succeed,
             too_late=partial(_discard, store.label),
         )
@@ -103,7 +105,7 @@ def write_everywhere(
     on_disk = Backlog.of_file(data.path) if data.path is not None and ctx.is_private(data.path) else None
     chunks = ctx.capped(data.chunks())
     written.size = fan_out(
-        chunks if twin is None else _opened(chunks),
+        chunks if backing_file is None else _opened(chunks),
         everybody,
         size=data.size,
         report=written.report,
@@ -131,7 +133,7 @@ def _opened(chunks: Chunks) -> Chunks:
 
 
 def _write_one(
-    store: BoundStep, image: Image, ctx: StepContexts, twin: Path | None, data: ImageData
+    store: BoundStep, image: Image, ctx: StepContexts, backing_file: Path | None, data: ImageData
 ) -> PendingCopy:
     taken = 0
 
@@ -141,7 +143,7 @@ def _write_one(
             taken += len(piece)
             yield piece
 
-    stream = ImageData(lambda: counted(data.chunks()), size=data.size, twin=twin)
+    stream = ImageData(lambda: counted(data.chunks()), size=data.size, backing_file=backing_file)
     copy = store.store_write(Image(image.record, stream), ctx)
     if not stream.finished or copy.bytes_written != taken:
         _discard(store.label, copy)

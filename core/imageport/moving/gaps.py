@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from imageport.configuration.positions import printable
 from imageport.moving.options import FILE_STORE, OPTIONS
 from imageport.moving.oslo_file import Setting
 from imageport.moving.values import words
+from imageport.text import printable
 
 _KNOWN: Final = {(option.section.casefold(), option.name): option for option in OPTIONS}
 _NAMES: Final = frozenset(option.name for option in OPTIONS)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from imageport.configuration.positions import Problem, printable
 from imageport.configuration.yamlfile import MAX_FILE_SIZE
-from imageport.errors import PipelineInvalid
+from imageport.errors import PipelineInvalid, Problem
+from imageport.text import printable
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from imageport.atomic_file import new_file
 from imageport.errors import Conflict, UsageError
-from imageport.upkeep.new_file import new_file
 
 #: The method whose pipeline is shown when there is room for one.
 _FIRST = ("web-download", "glance-direct", "glance-download", "copy-image")

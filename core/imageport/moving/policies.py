@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from imageport.access.policy import Policy, alternatives
 from imageport.moving.gaps import Gap
 from imageport.moving.oslo_file import Setting
 from imageport.moving.yaml_text import Leaf
-from imageport.rules.policy import Policy, alternatives
 
 #: Rules that Glance itself defines for others to use.
 _BUILT_IN: Final[Mapping[str, str]] = {

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from imageport.configuration.positions import Problem, printable
+from imageport.errors import Problem
 from imageport.moving import values
 from imageport.moving.gaps import Gap
 from imageport.moving.oslo_file import Setting
 from imageport.moving.policies import move_named_rule
 from imageport.moving.settings import Settings
 from imageport.moving.yaml_text import Leaf, Tree
+from imageport.text import printable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from string import Template
 from typing import TypeVar
 
-from imageport.configuration.positions import Problem
+from imageport.errors import Problem
 from imageport.moving.oslo_file import Setting
 from imageport.moving.yaml_text import Leaf, Value
 

@@ -14,7 +14,7 @@ from imageport.moving.gaps import Gap
 from imageport.moving.oslo_file import Setting
 from imageport.moving.settings import Settings
 from imageport.moving.yaml_text import Leaf, LeftOut, Tree, Value
-from imageport.plugins.catalogue import PLUGIN_NAME
+from imageport.plugins.registry import PLUGIN_NAME
 from imageport.values import RESERVED_PREFIX
 
 #: Types of stores, as Glance calls them, that have a plugin here.

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imageport.configuration.positions import printable
 from imageport.configuration.templating import literal
+from imageport.text import printable
 
 if TYPE_CHECKING:
     from imageport.moving.oslo_file import Setting

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from imageport.configuration.configure import PLACES, fits
 from imageport.configuration.placing import Role
-from imageport.plugins.catalogue import InstalledPlugin, hooks_of
+from imageport.plugins.registry import InstalledPlugin, hooks_of
 
 
 def about(installed: InstalledPlugin) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import pluggy
 
-from imageport.buffers import Chunks, Piece
 from imageport.data import ImageData
+from imageport.dataplane.buffers import Chunk, Chunks
 from imageport.errors import ImageportError, PluginBroken, StepCrashed
 from imageport.hookspecs import NAMESPACE, ImportHooks
 from imageport.plugins.hooks import marked_methods
@@ -119,7 +119,7 @@ class BoundStep:
         """Show *event* to an observer; the caller guards it."""
         self.hooks.on_progress(event=event, ctx=ctx.for_step(self.label))
 
-    def guard(self, chunks: Chunks) -> Generator[Piece, None, None]:
+    def guard(self, chunks: Chunks) -> Generator[Chunk, None, None]:
         """Pass on a stream made by this step, naming the step in whatever it raises."""
         try:
             yield from chunks

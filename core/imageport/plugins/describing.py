@@ -9,7 +9,7 @@ import sysconfig
 from typing import Any
 
 from imageport.errors import PluginBroken
-from imageport.plugins.catalogue import InstalledPlugin, hooks_of
+from imageport.plugins.registry import InstalledPlugin, hooks_of
 
 
 def main(descriptor: int) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 from imageport.errors import PluginBroken
-from imageport.plugins.catalogue import InstalledPlugin
+from imageport.plugins.registry import InstalledPlugin
 
 #: Bytes of the largest cache that is read or written.
 MAX_SIZE = 1 << 20

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from types import FunctionType, MappingProxyType
 from typing import Any
 
-from imageport.configuration.positions import did_you_mean
 from imageport.hookspecs import NAMESPACE, ImportHooks
 from imageport.plugin import Plugin
+from imageport.text import did_you_mean
 
 #: The arguments that each hook offers, in the order in which an import calls the hooks.
 HOOKS: Mapping[str, tuple[str, ...]] = MappingProxyType(

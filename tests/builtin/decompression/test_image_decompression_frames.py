@@ -36,7 +36,7 @@ SKIPPABLE = b"\x5a\x2a\x4d\x18\x03\x00\x00\x00abc"
 
 def checked(data: ImageData) -> ImageData:
     """Return *data* with a comparison of its digest that finds it right."""
-    return data.digested("sha256", lambda value: None).watched(lambda chunks: chunks)
+    return data.digested("sha256", lambda value: None).tapped(lambda chunks: chunks)
 
 
 def unpacked(data: ImageData, transform: Transform, **settings: Any) -> bytes:

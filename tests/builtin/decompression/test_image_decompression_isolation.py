@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 
 from imageport import Context, ImageData, LimitExceeded
-from imageport.buffers import CHUNK_SIZE
+from imageport.dataplane.buffers import CHUNK_SIZE
 from imageport_builtin.unpacking.isolation import decode_elsewhere
 from imageport_builtin.unpacking.job import Job
 

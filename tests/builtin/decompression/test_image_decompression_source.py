@@ -195,7 +195,7 @@ def test_a_reader_that_stops_early_leaves_nothing_behind(
     image = transform(tap.image_data)
     assert image is not None
 
-    image.data.drop()
+    image.data.close()
 
     assert tap.closed
     assert list(work_folder.iterdir()) == []

@@ -1,0 +1,155 @@
+"""Find and remove what dead imports have left behind: ``imageport gc``."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Literal, NoReturn
+
+from imageport.catalog import Catalog, TaskRow
+from imageport.configuration.site import Site
+from imageport.http.transport import HttpTransport
+from imageport.importing.context_factory import HostContext
+from imageport.importing.orphan_files import OrphanFiles
+from imageport.importing.recovery import recover_dead_import, remove_copy
+from imageport.importing.staging import Staging, size_on_disk
+from imageport.importing.stores import Stores
+from imageport.plugins.registry import PluginRegistry
+from imageport.values import Caller
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that a dead import left behind, and what became of it.
+
+    ``freed`` counts the bytes of staging that were freed, or would be, and ``age`` the seconds since they were last
+    written; ``error`` says why it is still there.
+    """
+
+    kind: Literal["import", "copy", "staging", "image", "task"]
+    name: str
+    image_id: str | None = None
+    freed: int = 0
+    age: int | None = None
+    error: str | None = None
+
+
+class Housekeeping:
+    """Cleans up after the imports of one site; with *dry_run* it only looks."""
+
+    def __init__(self, site: Site, catalog: Catalog, registry: PluginRegistry, *, dry_run: bool) -> None:
+        self._site = site
+        self._catalog = catalog
+        self._stores = Stores(registry)
+        self._staging = Staging(site.staging.directory)
+        self._left = OrphanFiles(catalog, self._staging)
+        self._dry_run = dry_run
+
+    def findings(self) -> Iterator[Finding]:
+        """Deal with each thing, one after the other, and tell of it."""
+        with maintenance_context(self._site) as ctx:
+            yield from self._dead_imports(ctx)
+            yield from self._copies(ctx)
+            yield from self._leftovers()
+            yield from self._images_without_data()
+            yield from self._expired_tasks()
+
+    def _dead_imports(self, ctx: HostContext) -> Iterator[Finding]:
+        def recover(dead: TaskRow) -> bool:
+            task = self._catalog.take_over(dead)
+            if task is not None:
+                recover_dead_import(task, self._catalog, self._stores, self._staging, ctx)
+            return task is not None
+
+        for dead in self._catalog.dead_imports():
+            finding = Finding(kind="import", name=dead.id, image_id=dead.image_id)
+            yield from self._dealt_with(finding, partial(recover, dead))
+
+    def _copies(self, ctx: HostContext) -> Iterator[Finding]:
+        """Remove copies that their import could not remove, because a store was away for instance."""
+        for copy in self._catalog.hidden_copies():
+            yield from self._dealt_with(
+                Finding(kind="copy", name=copy.location.url, image_id=copy.image_id),
+                partial(remove_copy, copy.task_id, copy.location, self._catalog, self._stores, ctx),
+            )
+
+    def _leftovers(self) -> Iterator[Finding]:
+        for path in self._left.find():
+            try:
+                age = max(0, int(time.time() - path.lstat().st_mtime))
+            except FileNotFoundError:
+                continue
+            finding = Finding(
+                kind="staging",
+                name=str(path),
+                image_id=path.name.partition(".")[0],
+                freed=size_on_disk(path),
+                age=age,
+            )
+            yield from self._dealt_with(finding, partial(self._left.remove, path))
+
+    def _images_without_data(self) -> Iterator[Finding]:
+        """Queue images again whose staged data is lost, by a power failure for instance."""
+        for image_id in self._left.without_data():
+            yield from self._dealt_with(
+                Finding(kind="image", name=image_id, image_id=image_id),
+                partial(self._left.queue_again, image_id),
+            )
+
+    def _dealt_with(self, finding: Finding, remove: Callable[[], bool]) -> Iterator[Finding]:
+        """Call *remove*, unless this only looks. Whatever goes wrong there, the other findings are dealt with.
+
+        When it returns False, somebody else was faster, and there is nothing to tell.
+        """
+        try:
+            if self._dry_run or remove():
+                yield finding
+        except Exception as error:
+            log.debug("could not remove %s", finding.name, exc_info=True)
+            yield replace(finding, freed=0, error=str(error))
+
+    def _expired_tasks(self) -> Iterator[Finding]:
+        now = datetime.now(UTC)
+        expired = self._catalog.expired_tasks(now)
+        for task_id, image_id in expired:
+            yield Finding(kind="task", name=task_id, image_id=image_id)
+        if expired and not self._dry_run:
+            self._catalog.remove_expired_tasks(now)
+
+
+@contextmanager
+def maintenance_context(site: Site) -> Iterator[HostContext]:
+    """Give stores what they need to read and delete copies outside of an import."""
+    stopped = threading.Event()
+
+    def only_imports(*_: object) -> NoReturn:
+        raise RuntimeError("only an import reads replicas and announces copies")
+
+    http = HttpTransport(
+        rules=site.network, limits=site.limits, validate=lambda _url, _page: None, cancelled=stopped
+    )
+    try:
+        yield HostContext(
+            caller=Caller(user="imageport"),
+            image_id="",
+            task_id="",
+            step="",
+            limits=site.limits,
+            http=http,
+            log=log,
+            work_folder=site.staging.directory,
+            emit=lambda _event: None,
+            read_replica=only_imports,
+            announce_location=only_imports,
+            cancelled=stopped,
+        )
+    finally:
+        http.close()

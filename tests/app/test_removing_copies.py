@@ -1,0 +1,161 @@
+"""Copies are removed one by one, each only while it is still the one that has to go."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from tests.catalog.conftest import ELSEWHERE
+
+from imageport import Location, NoConfig, Plugin, hookimpl
+from imageport.app.housekeeping import maintenance_context
+from imageport.catalog import Catalog, Lease, imports, this_process
+from imageport.configuration.site import Site
+from imageport.importing.context_factory import HostContext
+from imageport.importing.recovery import recover_dead_import, remove_copies, remove_copy
+from imageport.importing.staging import Staging
+from imageport.importing.stores import Stores
+from imageport.plugins.binding import BoundStep
+from imageport.plugins.registry import PluginRegistry
+from imageport.values import ImageRecord
+
+SLOW = Location(url="shelf:slow", store="shelf")
+FAST = Location(url="shelf:fast", store="shelf")
+
+
+class Shelf(Plugin[NoConfig]):
+    """Note what is deleted; call ``meanwhile`` in the deletion of the slow copy."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        super().__init__(NoConfig())
+        self.meanwhile = meanwhile
+        self.deleted: list[str] = []
+
+    @hookimpl
+    def store_delete(self, location: Location) -> None:
+        if location.url == SLOW.url:
+            self.meanwhile()
+        self.deleted.append(location.url)
+
+
+def stores_with(shelf: Shelf) -> Stores:
+    return Stores(PluginRegistry.installed(), [BoundStep.bind("shelf", "acme 1.0", shelf, is_store=True)])
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site.model_validate({"staging": {"directory": tmp_path / "staging"}})
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    opened = Catalog(f"sqlite:///{tmp_path}/catalog.db")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def ctx(site: Site) -> Iterator[HostContext]:
+    with maintenance_context(site) as context:
+        yield context
+
+
+@pytest.fixture
+def begin(catalog: Catalog) -> Callable[[float], Lease]:
+    image = catalog.create_image(
+        ImageRecord(id=str(uuid.uuid4()), disk_format="raw", container_format="bare")
+    )
+
+    def begin_import(lease_seconds: float) -> Lease:
+        with patch.object(
+            imports, "this_process", lambda: ELSEWHERE if lease_seconds < 0 else this_process()
+        ):
+            lease = catalog.begin_import(
+                image.id,
+                starts_from={"queued"},
+                request={},
+                owner="alice",
+                targets=["shelf"],
+                lease_seconds=lease_seconds,
+            )
+        catalog.start(lease)
+        return lease
+
+    return begin_import
+
+
+def published_by_the_next(catalog: Catalog, begin: Callable[[float], Lease]) -> None:
+    lease = begin(60)
+    catalog.announce(lease, FAST)
+    catalog.publish(lease, FAST)
+    catalog.finish(lease, fields={"status": "active"}, result={})
+
+
+def test_a_slow_roll_back_leaves_alone_what_the_next_import_published(
+    catalog: Catalog, site: Site, ctx: HostContext, begin: Callable[[float], Lease]
+) -> None:
+    robbed = begin(-1)
+    for location in (SLOW, FAST):
+        catalog.announce(robbed, location)
+
+    def next_import() -> None:
+        shelf.meanwhile = lambda: None
+        task = catalog.dead_import(robbed.image_id)
+        assert task is not None
+        recover_dead_import(task, catalog, stores, Staging(site.staging.directory), ctx)
+        shelf.deleted.clear()
+        published_by_the_next(catalog, begin)
+
+    shelf = Shelf(next_import)
+    stores = stores_with(shelf)
+    assert remove_copies(robbed.task_id, catalog, stores, ctx) == []
+    assert FAST.url not in shelf.deleted
+    assert catalog.get_image(robbed.image_id).locations == (FAST,)
+
+
+def test_gc_leaves_alone_what_an_import_published_while_it_was_at_work(
+    catalog: Catalog, ctx: HostContext, begin: Callable[[float], Lease]
+) -> None:
+    failed = begin(60)
+    for location in (SLOW, FAST):
+        catalog.announce(failed, location)
+    catalog.fail(failed, message="", failed_stores=[], result={})
+    shelf = Shelf(lambda: published_by_the_next(catalog, begin))
+    done = [
+        remove_copy(copy.task_id, copy.location, catalog, stores_with(shelf), ctx)
+        for copy in catalog.hidden_copies()
+    ]
+    assert done == [True, False]
+    assert shelf.deleted == [SLOW.url]
+
+
+def test_whatever_a_store_raises_the_other_copies_are_removed(
+    catalog: Catalog, ctx: HostContext, begin: Callable[[float], Lease]
+) -> None:
+    failed = begin(60)
+    for url in ("json", SLOW.url, FAST.url):
+        definition = {"definition": "no json"} if url == "json" else {}
+        catalog.announce(failed, Location(url=url, store="shelf", metadata=definition))
+    catalog.fail(failed, message="", failed_stores=[], result={})
+    shelf = Shelf(lambda: 1 / 0)
+    assert remove_copies(failed.task_id, catalog, stores_with(shelf), ctx) == ["json", SLOW.url]
+    assert shelf.deleted == [FAST.url]
+    assert [copy.location.url for copy in catalog.hidden_copies()] == ["json", SLOW.url]
+
+
+def test_a_dead_import_takes_from_staging_only_what_was_its_own(
+    catalog: Catalog, site: Site, ctx: HostContext, begin: Callable[[float], Lease]
+) -> None:
+    dead = begin(-1)
+    staging = Staging(site.staging.directory)
+    own, other = (site.staging.directory / f"{dead.image_id}.{task}" for task in (dead.task_id, "other"))
+    for folder in (own, other):
+        folder.mkdir(parents=True)
+    task = catalog.dead_import(dead.image_id)
+    assert task is not None
+    recover_dead_import(task, catalog, stores_with(Shelf(lambda: None)), staging, ctx)
+    assert not own.exists()
+    assert other.exists()
