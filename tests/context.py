@@ -6,7 +6,8 @@ import logging
 from pathlib import Path
 from typing import Any, cast
 
-from imageport import Caller, Context, HttpTransport
+from imageport import Caller, Context
+from imageport.http import HttpTransport
 from imageport.importing.context_factory import HostContext
 from imageport.limits import Limits
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import select
 
-from imageport import CHUNK_SIZE, Chunks, Context
+from imageport import Chunks, Context
+from imageport.dataplane import CHUNK_SIZE
 
 #: Milliseconds between two looks at whether the import was cancelled.
 _PATIENCE = 500

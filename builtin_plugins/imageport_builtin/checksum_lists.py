@@ -10,7 +10,8 @@ from pathlib import PurePosixPath
 from typing import Final
 from urllib.parse import unquote
 
-from imageport import VerificationFailed, printable
+from imageport import VerificationFailed
+from imageport.text import printable
 from imageport_builtin.checksum_digests import UNCLEAR, WEAK, Digest
 from imageport_builtin.checksum_notations import NOTATIONS, Entry, digest_like, read_entries
 

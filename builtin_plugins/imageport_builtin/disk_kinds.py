@@ -9,7 +9,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from imageport import CHUNK_SIZE, ZERO_CHUNK, ByteSize, Chunks, PluginConfig, TransformFailed, format_size
+from imageport import Chunks, PluginConfig, TransformFailed
+from imageport.dataplane import CHUNK_SIZE, ZERO_CHUNK
+from imageport.limits import ByteSize, format_size
 from imageport_builtin.qemu_img import DiskInfo
 from imageport_builtin.unpacking.job import closed_after
 

@@ -8,18 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from imageport import (
-    Chunks,
-    Context,
-    ImageportError,
-    SourceRejected,
-    SourceUnavailable,
-    Url,
-    identify,
-)
+from imageport import Chunks, Context, ImageportError, SourceRejected, SourceUnavailable
+from imageport.dataplane import identify
+from imageport.http import Url
 
 if TYPE_CHECKING:
-    from imageport import Chunk, HttpResponse
+    from imageport.dataplane import Chunk
+    from imageport.http import HttpResponse
 
 #: Bytes at the beginning of a file that show whether it is a web page.
 _PAGE_HEAD: Final = 1 << 10
@@ -129,7 +124,7 @@ class Download:
         yield from pieces
 
     def _pieces(self) -> Chunks:
-        from imageport import parallel_chunks
+        from imageport.http import parallel_chunks
 
         position = 0
         if self._response.start and self._ctx.partial:
@@ -150,7 +145,7 @@ class Download:
         """Open another place that has the rest of a file of the same size."""
         if not (error.retry and position and self.size):
             return False
-        from imageport import Rest
+        from imageport.http import Rest
 
         rest = Rest(position, self.size, None)
         while self._others:

@@ -7,7 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from imageport import LimitExceeded, format_size
+from imageport import LimitExceeded
+from imageport.limits import format_size
 
 #: Below this many bytes of output no ratio is suspicious.
 FREE_OUTPUT = 256 << 20

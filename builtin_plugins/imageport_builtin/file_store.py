@@ -20,11 +20,11 @@ from imageport import (
     PendingCopy,
     Plugin,
     PluginConfig,
-    SparseFile,
     StoreFailed,
-    Written,
     hookimpl,
 )
+from imageport.dataplane import SparseFile
+from imageport.values import Written
 from imageport_builtin.partial_file import (
     PartialFile,
     has_mark,

@@ -16,20 +16,20 @@ from imageport import (
     Plugin,
     Source,
     SourceUnavailable,
-    Url,
     UsageError,
     VerificationFailed,
-    format_size,
     hookimpl,
-    printable,
 )
+from imageport.http import Url
+from imageport.limits import format_size
+from imageport.text import printable
 from imageport_builtin.checksum import verified
 from imageport_builtin.checksum_lists import Expected
 from imageport_builtin.keystone import BaseUrl, Credentials, Session
 from imageport_builtin.remote_image import RemoteImage
 
 if TYPE_CHECKING:
-    from imageport import HttpResponse
+    from imageport.http import HttpResponse
 
 _HINTS = {
     401: "the token is missing, expired or of another cloud: see token, username and auth_url of glance-download",

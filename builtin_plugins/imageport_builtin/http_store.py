@@ -17,7 +17,7 @@ from imageport import (
 )
 
 if TYPE_CHECKING:
-    from imageport import HttpResponse
+    from imageport.http import HttpResponse
 
 
 class HttpStore(Plugin[NoConfig]):

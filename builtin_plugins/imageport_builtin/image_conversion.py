@@ -10,21 +10,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from imageport import (
-    Chunks,
-    Context,
-    FormatInspection,
-    Image,
-    ImageData,
-    ImageFormat,
-    Plugin,
-    VerificationFailed,
-    format_size,
-    hookimpl,
-    inspect_file,
-    inspect_head,
-    nonzero_ranges,
-)
+from imageport import Chunks, Context, Image, ImageData, Plugin, VerificationFailed, hookimpl
+from imageport.dataplane import FormatInspection, ImageFormat, inspect_file, inspect_head, nonzero_ranges
+from imageport.limits import format_size
 from imageport_builtin import qemu_img
 from imageport_builtin.disk_kinds import OutputOptions, whole_sectors
 from imageport_builtin.expansion import ExpansionLimit, bytes_without_holes, space_taken

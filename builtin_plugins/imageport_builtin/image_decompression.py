@@ -7,18 +7,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from imageport import (
-    ByteSize,
-    Chunks,
-    Context,
-    Image,
-    ImageData,
-    LimitExceeded,
-    Plugin,
-    PluginConfig,
-    hookimpl,
-    identify,
-)
+from imageport import Chunks, Context, Image, ImageData, LimitExceeded, Plugin, PluginConfig, hookimpl
+from imageport.dataplane import identify
+from imageport.limits import ByteSize
 from imageport_builtin.limited_process import WRAPPERS
 from imageport_builtin.unpacking.job import Job
 from imageport_builtin.unpacking.meter import Meter

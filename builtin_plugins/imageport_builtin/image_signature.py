@@ -10,16 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
 
-from imageport import (
-    Context,
-    Image,
-    Plugin,
-    PluginConfig,
-    UsageError,
-    VerificationFailed,
-    hookimpl,
-    printable,
-)
+from imageport import Context, Image, Plugin, PluginConfig, UsageError, VerificationFailed, hookimpl
+from imageport.text import printable
 from imageport_builtin.trusted_certificates import CURVES, RSA, trusted_certificate
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from imageport import RESERVED_PREFIX, Context, Image, Plugin, PluginConfig, hookimpl
+from imageport import Context, Image, Plugin, PluginConfig, hookimpl
+from imageport.values import RESERVED_PREFIX
 
 
 def _as_text(value: Any) -> Any:

@@ -7,7 +7,9 @@ from typing import Annotated, Any, NoReturn, Self
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, model_validator
 
-from imageport import Context, PluginConfig, SourceRejected, SourceUnavailable, Url, printable
+from imageport import Context, PluginConfig, SourceRejected, SourceUnavailable
+from imageport.http import Url
+from imageport.text import printable
 
 _TOKEN = re.compile("[\x21-\x7e]+")
 _UNAUTHORIZED, _FORBIDDEN = 401, 403

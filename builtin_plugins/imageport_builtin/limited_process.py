@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from imageport import Context, LimitExceeded, TransformFailed, format_size
+from imageport import Context, LimitExceeded, TransformFailed
+from imageport.limits import format_size
 
 #: Programs of util-linux that set the limits.
 WRAPPERS = ("prlimit", "setpriv")

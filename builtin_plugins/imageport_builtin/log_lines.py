@@ -7,7 +7,9 @@ from datetime import datetime
 
 from pydantic import Field
 
-from imageport import Event, Plugin, PluginConfig, format_size, hookimpl, printable
+from imageport import Event, Plugin, PluginConfig, hookimpl
+from imageport.limits import format_size
+from imageport.text import printable
 
 
 class LogLinesConfig(PluginConfig):

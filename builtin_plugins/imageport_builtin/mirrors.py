@@ -6,11 +6,12 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from imageport import Context, LimitExceeded, SourceRejected, SourceUnavailable, format_size
+from imageport import Context, LimitExceeded, SourceRejected, SourceUnavailable
+from imageport.limits import format_size
 from imageport_builtin.download import Download, Place, add_answers, empty, naming, tell
 
 if TYPE_CHECKING:
-    from imageport import HttpResponse
+    from imageport.http import HttpResponse
 
 
 class Places:

@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from imageport import CHUNK_SIZE, ZERO_CHUNK, Chunk, Chunks, lend_buffer
+from imageport import Chunks
+from imageport.dataplane import CHUNK_SIZE, ZERO_CHUNK, Chunk, lend_buffer
 
 #: Requests on their way at the same time: the other side reads ahead while we are busy.
 _AHEAD = 4

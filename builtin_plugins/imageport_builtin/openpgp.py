@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from imageport import UsageError, VerificationFailed, format_size, printable
+from imageport import UsageError, VerificationFailed
+from imageport.limits import format_size
+from imageport.text import printable
 
 if TYPE_CHECKING:
     from pysequoia import Cert, Sig

@@ -9,14 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
 
-from imageport import (
-    ImageportError,
-    LimitExceeded,
-    TransformFailed,
-    UnsupportedFormat,
-    VerificationFailed,
-    format_size,
-)
+from imageport import ImageportError, LimitExceeded, TransformFailed, UnsupportedFormat, VerificationFailed
+from imageport.limits import format_size
 from imageport_builtin.limited_process import Bounds, Ending
 
 _GET_AGAIN = "get the image again; if every copy is like this, export it again from the original disk"

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imageport import Context, ImageData, TransformFailed, VerificationFailed, format_size
+from imageport import Context, ImageData, TransformFailed, VerificationFailed
+from imageport.limits import format_size
 from imageport_builtin import qemu_export
 from imageport_builtin.limited_process import WRAPPERS, Bounds, run
 from imageport_builtin.qemu_failures import Run, damaged

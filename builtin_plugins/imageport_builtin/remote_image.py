@@ -9,7 +9,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
-from imageport import RESERVED_PREFIX, SourceUnavailable, printable
+from imageport import SourceUnavailable
+from imageport.text import printable
+from imageport.values import RESERVED_PREFIX
 from imageport_builtin.checksum_digests import Digest
 
 #: What every image has; all else are properties. From the schema of the Image API.

@@ -13,16 +13,10 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, Field
 
-from imageport import (
-    ByteSize,
-    Context,
-    LimitExceeded,
-    SourceUnavailable,
-    Url,
-    VerificationFailed,
-    format_size,
-    printable,
-)
+from imageport import Context, LimitExceeded, SourceUnavailable, VerificationFailed
+from imageport.http import Url
+from imageport.limits import ByteSize, format_size
+from imageport.text import printable
 from imageport_builtin.checksum_digests import algorithm_named
 from imageport_builtin.checksum_lists import STEP_OPTIONS, Expected, OptionNames, Wanted, find_digest
 from imageport_builtin.openpgp import Keyring

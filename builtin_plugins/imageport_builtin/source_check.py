@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from imageport import Context, ImageFormat, LimitExceeded, UnsupportedFormat, VerificationFailed, format_size
+from imageport import Context, LimitExceeded, UnsupportedFormat, VerificationFailed
+from imageport.dataplane import ImageFormat
+from imageport.limits import format_size
 from imageport_builtin import qemu_img
 from imageport_builtin.disk_kinds import whole_sectors
 from imageport_builtin.qemu_failures import encrypted

@@ -8,8 +8,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from imageport import Event, NoConfig, Plugin, format_size, hookimpl, printable
+from imageport import Event, NoConfig, Plugin, hookimpl
 from imageport.events import ProgressEvent
+from imageport.limits import format_size
+from imageport.text import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

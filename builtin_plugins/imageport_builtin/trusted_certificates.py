@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from imageport import VerificationFailed, printable
+from imageport import VerificationFailed
+from imageport.text import printable
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate

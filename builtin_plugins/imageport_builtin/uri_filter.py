@@ -9,7 +9,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from imageport import Context, Plugin, PluginConfig, Source, SourceRejected, Url, hookimpl, unwrap_address
+from imageport import Context, Plugin, PluginConfig, Source, SourceRejected, hookimpl
+from imageport.http import Url, unwrap_address
 
 
 def _scheme(text: str) -> str:

@@ -17,11 +17,11 @@ from imageport import (
     PluginConfig,
     Source,
     SourceRejected,
-    Url,
     UsageError,
     VerificationFailed,
     hookimpl,
 )
+from imageport.http import Url
 from imageport_builtin.checksum import DigestText, verified
 from imageport_builtin.checksum_digests import Digest
 from imageport_builtin.checksum_lists import Expected, OptionNames

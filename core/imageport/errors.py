@@ -33,6 +33,31 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
 
+__all__ = [
+    "Cancelled",
+    "Conflict",
+    "ExitCode",
+    "ImageportError",
+    "ImportFailed",
+    "KeyPath",
+    "LimitExceeded",
+    "LockLost",
+    "NotAllowed",
+    "OverQuota",
+    "PipelineInvalid",
+    "PluginBroken",
+    "Problem",
+    "Refused",
+    "SourceRejected",
+    "SourceUnavailable",
+    "StepCrashed",
+    "StoreFailed",
+    "TransformFailed",
+    "UnsupportedFormat",
+    "UsageError",
+    "VerificationFailed",
+]
+
 #: The place of a value in a YAML file: keys of mappings and indexes of lists, from the top.
 KeyPath = tuple[str | int, ...]
 

@@ -8,6 +8,14 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+__all__ = [
+    "ByteSize",
+    "Count",
+    "Limits",
+    "Seconds",
+    "format_size",
+]
+
 _UNITS = {"": 1, "b": 1} | {
     prefix + suffix: 1024 ** (power + 1) if suffix == "ib" else 1000 ** (power + 1)
     for power, prefix in enumerate("kmgtp")

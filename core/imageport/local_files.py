@@ -14,6 +14,10 @@ from typing import Final
 from imageport.errors import SourceRejected
 from imageport.values import Caller
 
+__all__ = [
+    "LocalFiles",
+]
+
 #: Succeeds for who may read the file at the path $1, when that is the very file $2.
 _MAY_READ: Final = 'test -r "$1" && test "$1" -ef "$2"'
 

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from imageport.http.exchange import Rest
     from imageport.http.responses import HttpResponse
 
+__all__ = [
+    "PartialSource",
+]
+
 #: Bytes after which the disk is made to have what was received, in case the whole machine goes down.
 _SYNC_EVERY: Final = 256 << 20
 _FLAGS: Final = os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW

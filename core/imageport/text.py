@@ -6,6 +6,11 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+__all__ = [
+    "did_you_mean",
+    "printable",
+]
+
 
 def printable(text: str) -> str:
     """Return *text* with every character escaped that could move the cursor or forge a line of a message."""

@@ -11,6 +11,20 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 if TYPE_CHECKING:
     from imageport.data import ImageData
 
+__all__ = [
+    "MAX_NAME",
+    "MAX_VALUE",
+    "RESERVED_PREFIX",
+    "Caller",
+    "Image",
+    "ImageRecord",
+    "ImageStatus",
+    "Location",
+    "PendingCopy",
+    "Source",
+    "Written",
+]
+
 #: Statuses of an image, as in Glance.
 ImageStatus = Literal[
     "queued", "saving", "uploading", "importing", "active", "deactivated", "pending_delete", "deleted"

@@ -7,6 +7,7 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 
 import imageport
 from imageport import hookspecs
@@ -29,17 +30,33 @@ def hooks_page() -> Iterator[str]:
 def api_page() -> Iterator[str]:
     """Describe the names that plugins may import."""
     yield "# Names that plugins import"
-    yield prose(imageport)
-    for name in sorted(imageport.__all__, key=str.casefold):
-        member = getattr(imageport, name)
-        yield f"## {name}"
-        if isinstance(member, type) and member.__module__.startswith(NAMESPACE):
-            yield from class_description(member)
-        elif callable(member) and member.__module__.startswith(NAMESPACE):
-            yield fenced("python", signature(name, member))
-            yield prose(member)
-        else:
-            yield constant_description(name)
+    yield (
+        "The contract is in `imageport`; tools are in modules of their own. All other modules and names may change in "
+        "any release."
+    )
+    described: set[str] = set()
+    for module in map(import_module, imageport.PUBLIC_MODULES):
+        yield f"## {module.__name__}"
+        yield prose(module)
+        names = sorted(module.__all__, key=str.casefold)
+        if again := [f"`{name}`" for name in names if name in described]:
+            yield f"Described above: {', '.join(again)}."
+        for name in names:
+            if name not in described:
+                yield f"### {module.__name__}.{name}"
+                yield from name_description(name, getattr(module, name))
+        described.update(names)
+
+
+def name_description(name: str, member: object) -> Iterator[str]:
+    """Describe a class, a function or a constant."""
+    if isinstance(member, type) and member.__module__.startswith(NAMESPACE):
+        yield from class_description(member)
+    elif callable(member) and getattr(member, "__module__", "").startswith(NAMESPACE):
+        yield fenced("python", signature(name, member))
+        yield prose(member)
+    else:
+        yield constant_description(name)
 
 
 def class_description(kind: type) -> Iterator[str]:

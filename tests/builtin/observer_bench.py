@@ -11,7 +11,8 @@ from typing import Any, get_args, get_type_hints
 
 from tests.context import make_host, unused
 
-from imageport import Caller, Context, Event, HttpTransport, ImageRecord
+from imageport import Caller, Context, Event, ImageRecord
+from imageport.http import HttpTransport
 from imageport.http.network import NetworkRules
 from imageport.importing.context_factory import HostContext
 from imageport.limits import Limits

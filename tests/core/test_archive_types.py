@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from imageport import identify
+from imageport.dataplane import identify
 from imageport.dataplane.file_types import HEAD
 
 CONTENT = random.Random(3).randbytes(4000) + bytes(4000)

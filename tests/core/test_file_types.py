@@ -7,14 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from imageport import (
-    FormatInspection,
-    InspectionPolicy,
-    UnsupportedFormat,
-    VerificationFailed,
-    identify,
-    inspect_head,
-)
+from imageport import UnsupportedFormat, VerificationFailed
+from imageport.dataplane import FormatInspection, InspectionPolicy, identify, inspect_head
 
 NOISE = random.Random(11).randbytes(1 << 20)
 DIGEST = "d9a1f5c3" * 8

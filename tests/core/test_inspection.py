@@ -11,13 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imageport import (
-    FormatInspection,
-    ImageFormat,
-    ImageportError,
-    VerificationFailed,
-    inspect_file,
-)
+from imageport import ImageportError, VerificationFailed
+from imageport.dataplane import FormatInspection, ImageFormat, inspect_file
 from imageport.dataplane.buffers import ZERO_CHUNK
 from imageport.dataplane.inspection import needs_file
 

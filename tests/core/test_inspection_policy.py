@@ -4,15 +4,8 @@ import logging
 
 import pytest
 
-from imageport import (
-    Fault,
-    ImageFormat,
-    InspectionPolicy,
-    LimitExceeded,
-    UnsupportedFormat,
-    VerificationFailed,
-    identify,
-)
+from imageport import LimitExceeded, UnsupportedFormat, VerificationFailed
+from imageport.dataplane import Fault, ImageFormat, InspectionPolicy, identify
 
 LZ4 = identify(b"\x04\x22\x4d\x18")
 ODD_BOOT_RECORD = Fault("mbr", "unsafe", "its boot record is odd", "permit it")

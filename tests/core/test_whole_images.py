@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imageport import FormatInspection, ImageFormat, inspect_file
+from imageport.dataplane import FormatInspection, ImageFormat, inspect_file
 from imageport.dataplane.inspection import needs_file
 
 KIB, MIB = 1 << 10, 1 << 20

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 
-from imageport import CHUNK_SIZE, ZERO_CHUNK, Chunk, Chunks, ImageData
+from imageport import Chunks, ImageData
+from imageport.dataplane import CHUNK_SIZE, ZERO_CHUNK, Chunk
 from imageport.dataplane.digests import PassingDigest, new_digest
 
 #: Some become one piece of a stream, and the rest another.

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imageport import CHUNK_SIZE, ZERO_CHUNK, ImageData, write_sparse
+from imageport import ImageData
+from imageport.dataplane import CHUNK_SIZE, ZERO_CHUNK, write_sparse
 
 
 def _stream(*pieces: bytes) -> ImageData:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from functools import partial
 
-from imageport import ImageData, Location, PendingCopy, Written
+from imageport import ImageData, Location, PendingCopy
 from imageport.errors import Cancelled
 from imageport.importing.consumer import Consumer
 from imageport.importing.settling import settle_any
 from imageport.importing.writing import Copy, WrittenImage
+from imageport.values import Written
 
 
 def test_a_copy_that_waits_for_its_turn_when_the_import_is_interrupted_is_discarded() -> None:

@@ -17,7 +17,6 @@ from tests.context import make_context
 from tests.fuzz.case import Outcome
 
 from imageport import (
-    CHUNK_SIZE,
     Chunks,
     Context,
     Image,
@@ -27,6 +26,7 @@ from imageport import (
     LimitExceeded,
     VerificationFailed,
 )
+from imageport.dataplane import CHUNK_SIZE
 from imageport.limits import Limits
 from imageport_builtin.image_decompression import DecompressionConfig, ImageDecompression
 from imageport_builtin.unpacking import decoder_process, isolation, lha_member, seven_zip_member, zip_member

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from imageport import SourceRejected, unwrap_address
+from imageport import SourceRejected
 from imageport.configuration.site import load_site
+from imageport.http import unwrap_address
 from imageport.http.network import NetworkRules
 
 

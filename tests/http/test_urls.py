@@ -4,7 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imageport import SourceRejected, Url
+from imageport import SourceRejected
+from imageport.http import Url
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from imageport import (
     PendingCopy,
     Plugin,
     StoreFailed,
-    Written,
     hookimpl,
 )
 from imageport.catalog import Catalog
@@ -30,7 +29,7 @@ from imageport.importing.report import Report
 from imageport.importing.runner import Importer
 from imageport.plugins.binding import BoundStep
 from imageport.plugins.registry import PluginRegistry
-from imageport.values import Caller, Source
+from imageport.values import Caller, Source, Written
 
 
 class Bytes(Plugin[NoConfig]):

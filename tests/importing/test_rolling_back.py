@@ -23,7 +23,6 @@ from imageport import (
     PendingCopy,
     Plugin,
     StoreFailed,
-    Written,
     hookimpl,
 )
 from imageport.errors import ExitCode
@@ -31,6 +30,7 @@ from imageport.importing.admission import ImportRequest
 from imageport.importing.consumer import Consumer
 from imageport.importing.fanout import fan_out
 from imageport.importing.interruption import Interruption
+from imageport.values import Written
 
 CONTENT = os.urandom(3 << 20)
 ME = Caller(user="tester")

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from tests.importing.desk import Bytes, Desk, Shelf
 
-from imageport import Context, Image, Location, PendingCopy, Written, hookimpl
+from imageport import Context, Image, Location, PendingCopy, hookimpl
 from imageport.dataplane.buffers import CHUNK_SIZE
 from imageport.errors import ExitCode
 from imageport.events import ImageEvent, TaskEvent
 from imageport.importing.report import Report
+from imageport.values import Written
 
 CONTENT = [bytes([number + 1]) * CHUNK_SIZE for number in range(30)]
 WHOLE = b"".join(CONTENT)

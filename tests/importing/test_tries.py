@@ -15,8 +15,8 @@ from imageport import (
     TransformFailed,
     VerificationFailed,
     hookimpl,
-    lend_buffer,
 )
+from imageport.dataplane import lend_buffer
 from imageport.dataplane.buffers import POOL
 from imageport.importing.tries import MOST_TRIES
 

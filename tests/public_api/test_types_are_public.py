@@ -1,25 +1,26 @@
-"""A plugin that reads a public field can name its type."""
+"""A plugin that uses a public class can name the types of its fields, arguments and results."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any, get_args, get_type_hints
 
 import pytest
-from tests.public_api.test_builtins_use_the_public_api import PUBLIC_MODULES
+from tests.public_api.public_names import PUBLIC
 
 import imageport
 
-
-def public() -> dict[str, Any]:
-    """Return every public name that plugins import."""
-    return {
-        name: getattr(module, name)
-        for module in map(import_module, ("imageport", *PUBLIC_MODULES))
-        for name in module.__all__
-    }
+CLASSES = {
+    name: found
+    for name, found in PUBLIC.items()
+    if isinstance(found, type) and found.__module__.startswith("imageport")
+}
+#: Some types are imported for type checkers only: their modules are slow to load.
+KNOWN = {found.__name__: found for found in CLASSES.values()} | {
+    name.rpartition(".")[2]: found for name, found in PUBLIC.items()
+}
 
 
 def classes_in(hint: object) -> Iterator[type]:
@@ -27,24 +28,35 @@ def classes_in(hint: object) -> Iterator[type]:
     if isinstance(hint, type) and hint.__module__.startswith("imageport"):
         yield hint
     for argument in get_args(hint):
-        yield from classes_in(argument) if not isinstance(argument, list) else ()
+        for part in argument if isinstance(argument, list) else (argument,):
+            yield from classes_in(part)
 
 
-DATACLASSES = {name: found for name, found in public().items() if dataclasses.is_dataclass(found)}
+def public_members(kind: type) -> Iterator[Callable[..., Any]]:
+    """Yield the public methods and properties that *kind* defines."""
+    for name, member in vars(kind).items():
+        if name.startswith("_"):
+            continue
+        function = getattr(member, "__func__", getattr(member, "fget", member))
+        if inspect.isfunction(function):
+            yield function
 
 
-@pytest.mark.parametrize("name", sorted(DATACLASSES))
-def test_the_types_of_public_fields_are_public(name: str) -> None:
-    kind = DATACLASSES[name]
-    # The transport and the file of a download are imported for type checkers only: they are slow to load.
-    known = {found.__name__: found for found in public().values() if isinstance(found, type)}
-    hints = get_type_hints(kind, localns=known)
-    for field in dataclasses.fields(kind):
-        if not field.name.startswith("_"):
-            for found in classes_in(hints[field.name]):
-                assert known.get(found.__name__) is found, f"{field.name}: {found}"
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_the_types_of_public_classes_are_public(name: str) -> None:
+    kind = CLASSES[name]
+    fields = {name: hint for name, hint in get_type_hints(kind, localns=KNOWN).items() if name[0] != "_"}
+    hints = [fields] + [get_type_hints(member, localns=KNOWN) for member in public_members(kind)]
+    named = {found.__name__ for each in hints for hint in each.values() for found in classes_in(hint)}
+    assert named <= set(KNOWN)
+
+
+@pytest.mark.parametrize("name", sorted(name for name, found in PUBLIC.items() if inspect.isfunction(found)))
+def test_the_types_of_public_functions_are_public(name: str) -> None:
+    hints = get_type_hints(PUBLIC[name], localns=KNOWN)
+    assert {found.__name__ for hint in hints.values() for found in classes_in(hint)} <= set(KNOWN)
 
 
 def test_events_are_public_in_both_modules() -> None:
     assert imageport.Event is import_module("imageport.events").Event
-    assert set(get_args(imageport.Event)) < set(public().values())
+    assert set(get_args(imageport.Event)) < set(CLASSES.values())

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.command import Finished, RunImageport
 
-from imageport import SourceRejected, Url
+from imageport import SourceRejected
 from imageport.configuration.templating import confidential
+from imageport.http import Url
 from imageport.http.urls import without_credentials
 from imageport.redaction import redact
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-from imageport import CHUNK_SIZE, Chunks, ImageData, LimitExceeded, VerificationFailed
+from imageport import Chunks, ImageData, LimitExceeded, VerificationFailed
+from imageport.dataplane import CHUNK_SIZE
 from imageport_builtin.unpacking.faults import cut_off, damaged, unsupported
 from imageport_builtin.unpacking.job import Job, closed_after
 

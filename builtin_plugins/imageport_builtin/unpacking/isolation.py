@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from typing import IO
 
 from imageport import (
-    CHUNK_SIZE,
     Chunks,
     ImageportError,
     LimitExceeded,
@@ -25,6 +24,7 @@ from imageport import (
     UnsupportedFormat,
     VerificationFailed,
 )
+from imageport.dataplane import CHUNK_SIZE
 from imageport_builtin.cancellable_read import read_patiently
 from imageport_builtin.limited_process import clean_environment, limit_prefix
 from imageport_builtin.unpacking.job import Job

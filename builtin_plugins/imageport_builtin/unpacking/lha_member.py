@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from imageport import CHUNK_SIZE, Chunks, ImageData, UnsupportedFormat
+from imageport import Chunks, ImageData, UnsupportedFormat
+from imageport.dataplane import CHUNK_SIZE
 from imageport_builtin.unpacking.isolation import decode_elsewhere
 from imageport_builtin.unpacking.job import Job, as_file, closed_after
 from imageport_builtin.unpacking.lha_header import LhaEntry, read_entries

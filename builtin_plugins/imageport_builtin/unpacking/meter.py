@@ -5,18 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from imageport import (
-    CHUNK_SIZE,
-    ZERO_CHUNK,
-    Chunk,
-    Chunks,
-    Context,
-    ImageData,
-    LimitExceeded,
-    format_size,
-    nonzero_ranges,
-    rechunked,
-)
+from imageport import Chunks, Context, ImageData, LimitExceeded
+from imageport.dataplane import CHUNK_SIZE, ZERO_CHUNK, Chunk, nonzero_ranges, rechunked
+from imageport.limits import format_size
 from imageport_builtin.expansion import ExpansionLimit
 from imageport_builtin.unpacking.job import closed_after
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imageport import identify
+from imageport.dataplane import identify
 from imageport_builtin.unpacking.lha_header import looks_like_lha
 from imageport_builtin.unpacking.tar_header import looks_like_tar
 

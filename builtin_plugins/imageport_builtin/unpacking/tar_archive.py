@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from imageport import Chunks, LimitExceeded, UnsupportedFormat, VerificationFailed, format_size
+from imageport import Chunks, LimitExceeded, UnsupportedFormat, VerificationFailed
+from imageport.limits import format_size
 from imageport_builtin.unpacking.faults import cut_off, damaged
 from imageport_builtin.unpacking.members import Member
 from imageport_builtin.unpacking.tar_header import (

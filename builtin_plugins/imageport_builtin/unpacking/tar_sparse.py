@@ -10,7 +10,8 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from imageport import CHUNK_SIZE, ZERO_CHUNK, Chunks, LimitExceeded
+from imageport import Chunks, LimitExceeded
+from imageport.dataplane import CHUNK_SIZE, ZERO_CHUNK
 from imageport_builtin.unpacking.tar_header import BLOCK, MOST, Damage, number
 
 #: Entries that the map of one file may have; each takes 16 bytes of memory.

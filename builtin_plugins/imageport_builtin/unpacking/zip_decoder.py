@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from imageport import LimitExceeded, format_size
+from imageport import LimitExceeded
+from imageport.limits import format_size
 from imageport_builtin.unpacking.faults import cut_off, damaged
 from imageport_builtin.unpacking.standard_output import write_out
 

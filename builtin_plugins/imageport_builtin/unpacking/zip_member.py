@@ -14,7 +14,8 @@ from enum import IntEnum
 from itertools import chain
 from typing import BinaryIO, Literal
 
-from imageport import CHUNK_SIZE, Chunks, ImageData, LimitExceeded
+from imageport import Chunks, ImageData, LimitExceeded
+from imageport.dataplane import CHUNK_SIZE
 from imageport_builtin.unpacking.faults import damaged, encrypted, unsupported
 from imageport_builtin.unpacking.frames import (
     Feed,

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from tests.context import make_context
 
-from imageport import Context, Event, Image, ImageData, ImageRecord, InspectionPolicy
+from imageport import Context, Event, Image, ImageData, ImageRecord
+from imageport.dataplane import InspectionPolicy
 from imageport.limits import Limits
 from imageport_builtin.image_conversion import ImageConversion, ImageConversionConfig
 

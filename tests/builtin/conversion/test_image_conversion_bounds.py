@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.bombs import qcow2_bomb
 
-from imageport import CHUNK_SIZE, Cancelled, ImageData, LimitExceeded
+from imageport import Cancelled, ImageData, LimitExceeded
+from imageport.dataplane import CHUNK_SIZE
 from imageport_builtin import expansion, qemu_img
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from imageport import Image, TransformFailed, inspect_file
+from imageport import Image, TransformFailed
+from imageport.dataplane import inspect_file
 from imageport_builtin.image_conversion import ImageConversionConfig
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from tests import context
 
-from imageport import CHUNK_SIZE, Chunks, Context, Image, ImageData, ImageRecord
+from imageport import Chunks, Context, Image, ImageData, ImageRecord
+from imageport.dataplane import CHUNK_SIZE
 from imageport.limits import Limits
 from imageport_builtin.image_decompression import DecompressionConfig, ImageDecompression
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from imageport import CHUNK_SIZE, ZERO_CHUNK, Image, ImageData
+from imageport import Image, ImageData
+from imageport.dataplane import CHUNK_SIZE, ZERO_CHUNK
 
 Pack = Callable[..., bytes]
 Unpack = Callable[..., bytes]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from imageport import Context, Image, NoConfig, Plugin, hookimpl, inspect_file, inspect_head
+from imageport import Context, Image, NoConfig, Plugin, hookimpl
+from imageport.dataplane import inspect_file, inspect_head
 
 #: Enough of an image to find its virtual size in the header, if the header has it at all.
 _HEAD = 64 << 10

@@ -19,11 +19,10 @@ from imageport import (
     Plugin,
     PluginConfig,
     StoreFailed,
-    Written,
     hookimpl,
-    inspect_head,
-    write_sparse,
 )
+from imageport.dataplane import inspect_head, write_sparse
+from imageport.values import Written
 from pydantic import Field
 
 from imageport_named_files.naming import file_name

@@ -10,18 +10,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from imageport import (
-    Chunks,
-    Context,
-    Image,
-    ImageData,
-    Location,
-    PendingCopy,
-    Plugin,
-    StoreFailed,
-    Written,
-    hookimpl,
-)
+from imageport import Chunks, Context, Image, ImageData, Location, PendingCopy, Plugin, StoreFailed, hookimpl
+from imageport.values import Written
 from imageport_builtin.file_store import FileStore, FileStoreConfig
 
 Fault = Literal["begin", "middle", "end", "lie", "publish", "discard", "delete", "read"]

@@ -13,9 +13,9 @@ from imageport import (
     PendingCopy,
     Plugin,
     Source,
-    Written,
     hookimpl,
 )
+from imageport.values import Written
 
 print("acme_hostile prints on import")
 

@@ -9,7 +9,6 @@ from urllib.parse import unquote, urlsplit
 from pydantic import Field
 
 from imageport import (
-    CHUNK_SIZE,
     Context,
     Image,
     ImageData,
@@ -18,9 +17,10 @@ from imageport import (
     Plugin,
     PluginConfig,
     StoreFailed,
-    Written,
     hookimpl,
 )
+from imageport.dataplane import CHUNK_SIZE
+from imageport.values import Written
 
 
 class GzipArchiveConfig(PluginConfig):
