@@ -29,7 +29,7 @@ MEDDLING = """
                 for piece in chunks:
                     yield bytes(piece).replace(piece[:16], b"meddled with it!")
 
-            return image.evolve(data=image.data.watched(meddle))
+            return image.evolve(data=image.data.tapped(meddle))
 """
 
 

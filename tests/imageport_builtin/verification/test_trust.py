@@ -33,7 +33,7 @@ ACME = """
                 yield from chunks
                 ctx.check("signature of Acme", passed=True, signer="acme")
 
-            return image.evolve(data=image.data.watched(verify))
+            return image.evolve(data=image.data.tapped(verify))
 
 
     class Claims(Signed):
@@ -53,7 +53,7 @@ ACME = """
                 yield from chunks
                 ctx.check("signature of Acme", passed=False, signer="acme")
 
-            return image.evolve(data=image.data.watched(verify))
+            return image.evolve(data=image.data.tapped(verify))
 
 
     class Broken(Signed):
