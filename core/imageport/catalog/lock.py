@@ -1,47 +1,29 @@
-"""The lock of an image, and the fence that keeps out an import which lost it.
+"""The lock of an image, and the other properties by which an import marks it.
 
-The lock is the property ``os_glance_import_task``, whose value is the task that holds it. Every time it is
-taken, or a dead import is taken over, the ``fence`` of the image grows. An import writes only while the fence
-is still its own.
+The lock is the property ``os_glance_import_task``, whose value is the task that holds it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from sqlalchemy import Connection, select
 
 from imageport.catalog import images, tasks
 from imageport.catalog.tables import image_properties
-from imageport.errors import Conflict, LockLost, OverQuota, UsageError
+from imageport.errors import Conflict, UsageError
 from imageport.values import ImageRecord
 
 LOCK = "os_glance_import_task"
 #: The stores that an import has still to publish.
 IMPORTING = "os_glance_importing_to_stores"
+#: The stores that lack the image because their part of an import failed.
+FAILED = "os_glance_failed_import"
 #: The host whose staging directory has the data of an image.
 STAGE_HOST = "os_glance_stage_host"
 #: That directory, so that no other machine or site takes the data for lost.
 STAGE_DIRECTORY = "os_glance_stage_directory"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
-    """What an import holds while it writes an image.
-
-    ``fence`` grows with each lock of the image; ``before`` is the record as it was when the lease was taken.
-    A lease that is not renewed within ``seconds`` stays good until somebody takes it over. With a ``refusal``,
-    the import has to end at once: there was no room for it.
-    """
-
-    task_id: str
-    image_id: str
-    fence: int
-    seconds: float
-    before: ImageRecord
-    refusal: OverQuota | None = None
 
 
 def holder(connection: Connection, image_id: str) -> str | None:
@@ -53,24 +35,6 @@ def holder(connection: Connection, image_id: str) -> str | None:
     ).scalar_one_or_none()
 
 
-def require(connection: Connection, image_id: str, fence: int) -> str:
-    """Lock the row of the image for an import with this *fence*; return its task. Raises ``LockLost``."""
-    current = images.lock_row_if_any(connection, image_id)
-    task_id = holder(connection, image_id)
-    if current == fence and task_id is not None:
-        return task_id
-    if current is None:
-        cause = "the image was deleted"
-    elif task_id is None:
-        cause = "the import was given up for dead and rolled back"
-    else:
-        cause = f"task {task_id} took it over"
-    raise LockLost(
-        f"the import does not hold the lock of image {image_id} any more: {cause}",
-        hint="look at 'imageport tasks list'; import again if the image still needs it",
-    )
-
-
 def make_free(connection: Connection, image_id: str, now: datetime) -> None:
     """Make sure that the image can be locked. Raises ``Conflict`` naming who holds the lock."""
     task_id = holder(connection, image_id)
@@ -78,7 +42,7 @@ def make_free(connection: Connection, image_id: str, now: datetime) -> None:
         return
     task = tasks.get_if_any(connection, task_id)
     if task is None or task.finished:
-        # Only a hand in the database can leave such a lock; nobody would ever release it.
+        # Only a change by hand can leave such a lock; no process would ever release it.
         importing = images.get(connection, image_id).status == "importing"
         fields = {"status": "queued"} if importing else {}
         images.write(connection, image_id, now, fields=fields, properties={LOCK: None, IMPORTING: ""})
@@ -102,3 +66,13 @@ def refuse_setting(properties: Mapping[str, str | None]) -> None:
             f"property '{LOCK}' is the lock of the image",
             hint="leave it out; it is set and removed by imports alone",
         )
+
+
+def stores_in(record: ImageRecord, name: str) -> set[str]:
+    """Return the stores in the list called *name*, ``IMPORTING`` or ``FAILED``."""
+    return set(filter(None, record.properties.get(name, "").split(",")))
+
+
+def joined(stores: Iterable[str]) -> str:
+    """Return the text of a list of stores: sorted, so that it does not depend on which was first."""
+    return ",".join(sorted(stores))
