@@ -1,27 +1,26 @@
-"""Every entry that one import uses, with where it was written and what it is called."""
+"""The entries that one import uses, with their labels and the positions where they were written."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from imageport.errors import KeyPath, Problem
+from imageport.plugins.roles import Role
 from imageport.text import did_you_mean
 
 if TYPE_CHECKING:
     from imageport.configuration.site import Site
     from imageport.configuration.yamlfile import YamlFile
 
-Role = Literal["source", "step", "store", "observer"]
-
 
 @dataclass(frozen=True)
-class PlacedEntry:
-    """An expanded entry with its place: the file, the key path, and the folder of its relative paths.
+class ResolvedEntry:
+    """An expanded entry with its file, its key path in that, and the folder of its relative paths.
 
-    ``id`` is the label that was asked for. For a shared store, ``mention`` is where the pipeline names it.
+    ``id`` is the requested label. For a shared store, ``referenced_at`` is the position where the pipeline names it.
     """
 
     use: str
@@ -31,16 +30,16 @@ class PlacedEntry:
     key_path: KeyPath
     folder: Path
     id: str | None
-    mention: tuple[YamlFile, KeyPath]
+    referenced_at: tuple[YamlFile, KeyPath]
 
 
-def placed_entries(
+def resolve_entries(
     file: YamlFile, tree: Mapping[str, Any], site: Site, problems: list[Problem], more_stores: Collection[str]
-) -> list[PlacedEntry]:
+) -> list[ResolvedEntry]:
     """Return the entries of the expanded pipeline *tree*, and those of *site* that it uses.
 
-    Stores of the site whose ids are in *more_stores* come along, unless the pipeline has one of that id. What is
-    wrong with the form of an entry is told by the model of the pipeline; here its sound parts count.
+    Stores of the site whose ids are in *more_stores* are added, unless the pipeline has one of that id. Malformed
+    entries are left out: the model of the pipeline reports them.
     """
     source = tree.get("source")
     return [
@@ -52,12 +51,12 @@ def placed_entries(
     ]
 
 
-def shared_stores(site: Site) -> list[PlacedEntry]:
+def shared_stores(site: Site) -> list[ResolvedEntry]:
     """Return the stores of the site file."""
     return [_shared(site, "store", index, site.file, ("stores", index)) for index in range(len(site.stores))]
 
 
-def shared_observers(site: Site) -> list[PlacedEntry]:
+def shared_observers(site: Site) -> list[ResolvedEntry]:
     """Return the observers of the site file."""
     return [
         _shared(site, "observer", index, site.file, ("observers", index))
@@ -65,19 +64,19 @@ def shared_observers(site: Site) -> list[PlacedEntry]:
     ]
 
 
-def labels_of(placed: Sequence[PlacedEntry], problems: list[Problem]) -> list[str]:
-    """Return a label for each of *placed*: its id, else the plugin's name, with ``-2`` when that is taken."""
+def labels_of(resolved: Sequence[ResolvedEntry], problems: list[Problem]) -> list[str]:
+    """Return a label for each of *resolved*: its id, else the plugin's name, with ``-2`` when that is taken."""
     taken: dict[str, int] = {}
-    for entry in placed:
+    for entry in resolved:
         if entry.id is None:
             continue
-        file, key_path = entry.mention
+        file, key_path = entry.referenced_at
         if entry.id in taken:
             message = f"'{entry.id}' is the id of line {taken[entry.id]} already: give this one another"
             problems.append(file.problem(key_path, message))
         taken.setdefault(entry.id, file.position(key_path)[0])
     labels = []
-    for entry in placed:
+    for entry in resolved:
         label, count = entry.id or entry.use, 1
         while entry.id is None and label in taken:
             count += 1
@@ -92,12 +91,12 @@ def _items(tree: Mapping[str, Any], key: str) -> dict[KeyPath, Any]:
     return {(key, index): item for index, item in enumerate(listed if isinstance(listed, list) else [])}
 
 
-def _entries(file: YamlFile, items: Mapping[KeyPath, Any], role: Role) -> Iterator[PlacedEntry]:
+def _entries(file: YamlFile, items: Mapping[KeyPath, Any], role: Role) -> Iterator[ResolvedEntry]:
     for key_path, item in items.items():
         if not isinstance(item, dict) or not isinstance(item.get("use"), str):
             continue
         options, label = item.get("with"), item.get("id")
-        yield PlacedEntry(
+        yield ResolvedEntry(
             use=item["use"],
             options=options if isinstance(options, dict) else {},
             role=role,
@@ -105,13 +104,13 @@ def _entries(file: YamlFile, items: Mapping[KeyPath, Any], role: Role) -> Iterat
             key_path=key_path,
             folder=Path.cwd(),
             id=label if isinstance(label, str) else None,
-            mention=(file, (*key_path, "id")),
+            referenced_at=(file, (*key_path, "id")),
         )
 
 
 def _stores(
     file: YamlFile, tree: Mapping[str, Any], site: Site, problems: list[Problem], more: Collection[str]
-) -> Iterator[PlacedEntry]:
+) -> Iterator[ResolvedEntry]:
     named = list(_named_stores(file, tree, site, problems))
     taken = {store.id or store.use for store in named}
     for index, store_id in enumerate(site.store_ids()):
@@ -126,7 +125,7 @@ def _stores(
 
 def _named_stores(
     file: YamlFile, tree: Mapping[str, Any], site: Site, problems: list[Problem]
-) -> Iterator[PlacedEntry]:
+) -> Iterator[ResolvedEntry]:
     ids = site.store_ids()
     if not tree.get("stores") and site.default_store is not None:
         yield _shared(site, "store", ids.index(site.default_store), file, ("stores",))
@@ -140,12 +139,12 @@ def _named_stores(
             problems.append(file.problem(key_path, f"{site.file.path} has no store '{item}'{near}"))
 
 
-def _shared(site: Site, role: Role, index: int, file: YamlFile, key_path: KeyPath) -> PlacedEntry:
-    """Place an entry of the site file that *file* mentions at *key_path*."""
+def _shared(site: Site, role: Role, index: int, file: YamlFile, key_path: KeyPath) -> ResolvedEntry:
+    """Return an entry of the site file that *file* references at *key_path*."""
     key, entries = ("stores", site.stores) if role == "store" else ("observers", site.observers)
     entry = entries[index]
     # A shared store is known by its label outside of this import, so it must keep it.
     label = (entry.id or entry.use) if role == "store" else entry.id
-    return PlacedEntry(
+    return ResolvedEntry(
         entry.use, entry.with_, role, site.file, (key, index), site.folder, label, (file, key_path)
     )
