@@ -60,7 +60,7 @@ def test_while_it_is_written_a_copy_has_no_name(store: FileStore, ctx: Context) 
 def test_a_copy_that_another_process_has_removed_cannot_be_published(store: FileStore, ctx: Context) -> None:
     before = _open_files()
     copy = store.store_write(_image(CONTENT), ctx)
-    store.store_delete(copy.location)
+    store.store_delete(copy.location, ctx)
     with pytest.raises(StoreFailed, match="No such file"):
         copy.publish()
     assert list(store.config.directory.iterdir()) == []
@@ -99,12 +99,12 @@ def test_zeros_take_no_space(store: FileStore, ctx: Context) -> None:
 def test_a_copy_is_read_back_and_deleted(store: FileStore, ctx: Context) -> None:
     copy = store.store_write(_image(CONTENT), ctx)
     copy.publish()
-    assert b"".join(store.store_read(copy.location).chunks()) == CONTENT
-    store.store_delete(copy.location)
-    store.store_delete(copy.location)
+    assert b"".join(store.store_read(copy.location, ctx).chunks()) == CONTENT
+    store.store_delete(copy.location, ctx)
+    store.store_delete(copy.location, ctx)
     assert list(store.config.directory.iterdir()) == []
     with pytest.raises(StoreFailed, match="No such file"):
-        store.store_read(copy.location)
+        store.store_read(copy.location, ctx)
 
 
 def test_a_foreign_file_is_never_overwritten(store: FileStore, ctx: Context) -> None:
@@ -128,11 +128,11 @@ def test_a_foreign_file_is_never_deleted(store: FileStore, ctx: Context) -> None
     foreign.write_text("mine")
     with pytest.raises(StoreFailed, match="File exists"):
         copy.publish()
-    store.store_delete(copy.location)
+    store.store_delete(copy.location, ctx)
     assert foreign.read_text() == "mine"
     foreign.unlink()
     foreign.symlink_to("elsewhere")
-    store.store_delete(copy.location)
+    store.store_delete(copy.location, ctx)
     assert foreign.is_symlink()
 
 
@@ -142,7 +142,7 @@ def test_a_file_that_took_the_place_of_a_copy_is_not_deleted(store: FileStore, c
     [path] = store.config.directory.iterdir()
     path.unlink()
     path.write_bytes(CONTENT)
-    store.store_delete(copy.location)
+    store.store_delete(copy.location, ctx)
     assert path.read_bytes() == CONTENT
 
 
@@ -157,7 +157,7 @@ def test_a_copy_is_known_as_such_after_a_change_and_after_a_move_to_another_disk
             path.write_text("a machine ran here")
         else:
             os.removexattr(path, "user.imageport.mark")
-        store.store_delete(copy.location)
+        store.store_delete(copy.location, ctx)
         assert list(store.config.directory.iterdir()) == []
 
 
@@ -165,11 +165,11 @@ def test_deleting_a_copy_leaves_another_one_that_is_being_written(store: FileSto
     failed = store.store_write(_image(CONTENT), ctx)
     failed.discard()
     other = store.store_write(_image(CONTENT), ctx)
-    store.store_delete(failed.location)
+    store.store_delete(failed.location, ctx)
     other.publish()
     [path] = store.config.directory.iterdir()
     assert path.read_bytes() == CONTENT
-    store.store_delete(failed.location)
+    store.store_delete(failed.location, ctx)
     assert path.read_bytes() == CONTENT
 
 
@@ -179,19 +179,19 @@ def test_a_copy_is_announced_with_all_it_takes_to_delete_it(store: FileStore, tm
     copy = store.store_write(_image(CONTENT), watching)
     copy.publish()
     assert announced == [("fast", copy.location)]
-    store.store_delete(copy.location)
+    store.store_delete(copy.location, watching)
     assert list(store.config.directory.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["../secret", ".hidden", "/etc/passwd", "%2e%2e/secret", "a/b"])
-def test_only_files_of_the_directory_are_touched(store: FileStore, name: str) -> None:
+def test_only_files_of_the_directory_are_touched(store: FileStore, ctx: Context, name: str) -> None:
     location = Location(url=f"{store.config.directory.as_uri()}/{name}")
     if name == "/etc/passwd":
         location = Location(url="file:///etc/passwd")
     with pytest.raises(StoreFailed, match="is not in"):
-        store.store_read(location)
+        store.store_read(location, ctx)
     with pytest.raises(StoreFailed, match="is not in"):
-        store.store_delete(location)
+        store.store_delete(location, ctx)
 
 
 def test_the_file_has_the_permissions_of_the_option(tmp_path: Path, ctx: Context) -> None:

@@ -100,9 +100,10 @@ def test_scratch_data_that_was_moved_goes_with_the_copy(scene: Scene) -> None:
 def test_a_moved_file_is_known_to_the_store_when_the_import_dies(scene: Scene) -> None:
     scratch = scene.file()
     store = scene.store("one")
-    copy = store.store_write(_image(scratch), scene.give(scratch))
+    ctx = scene.give(scratch)
+    copy = store.store_write(_image(scratch), ctx)
     assert len(list(store.config.directory.iterdir())) == 1
-    store.store_delete(copy.location)
+    store.store_delete(copy.location, ctx)
     assert list(store.config.directory.iterdir()) == []
 
 
