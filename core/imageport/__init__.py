@@ -71,7 +71,6 @@ PUBLIC_MODULES = (
     "imageport.limits",
     "imageport.local_files",
     "imageport.partial",
-    "imageport.stores",
     "imageport.text",
     "imageport.values",
 )

@@ -64,6 +64,10 @@ def test_the_version_is_told_without_building_a_command(tmp_path: Path) -> None:
     assert commands == {"imageport.cli.app", "imageport.cli.commands", "imageport.cli.session"}
 
 
+def test_commands_are_found_without_the_metadata_of_other_distributions(tmp_path: Path) -> None:
+    assert not {"importlib.metadata", "email", "zipfile"} & _imported(tmp_path, "--help")
+
+
 def test_plugins_are_listed_without_importing_one(tmp_path: Path) -> None:
     module = tmp_path / "modules" / "acme_broken.py"
     metadata = tmp_path / "modules" / "acme_broken-1.0.dist-info"
@@ -86,10 +90,9 @@ def test_images_are_listed_without_anything_of_imports_and_of_other_databases(tm
     imported = _imported(tmp_path, "images", "list")
     assert imported & _HEAVY == {"sqlalchemy"}
     assert imported & {"ruamel.yaml", "alembic", "pluggy", "sqlalchemy.dialects.postgresql"} == set()
-    assert not any(
-        name.startswith(("imageport.importing.", "imageport_builtin", "imageport.plugins.", "imageport.app"))
-        for name in imported
-    )
+    unused = ("imageport.importing.", "imageport_builtin", "imageport.plugins.", "imageport.app")
+    # Commands are entry points.
+    assert {name for name in imported if name.startswith(unused)} == {"imageport.plugins.entry_points"}
 
 
 def test_a_disk_is_imported_without_what_only_other_images_and_databases_need(tmp_path: Path) -> None:

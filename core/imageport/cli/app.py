@@ -84,12 +84,12 @@ def main() -> int:
         return ExitCode.IMPORT_FAILED
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - whatever it is, people get one line instead of a traceback
+    except Exception as error:  # noqa: BLE001 - people get one line about any error instead of a traceback
         from imageport.cli.failure import show_defect, show_traceback
 
         if session.debug:
             show_traceback(error, session.secrets)
-        show_defect(error, session.secrets)
+        show_defect(error, session.command, session.secrets)
         return ExitCode.IMPORT_FAILED
     finally:
         session.close()

@@ -6,12 +6,16 @@ import logging
 import sys
 import traceback
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 import typer
 
 from imageport.errors import ImageportError, PipelineInvalid
 from imageport.redaction import redact
 from imageport.text import printable
+
+if TYPE_CHECKING:
+    from imageport.cli.commands import InstalledCommand
 
 
 def show_error(error: ImageportError, secrets: Collection[str]) -> None:
@@ -27,10 +31,13 @@ def show_error(error: ImageportError, secrets: Collection[str]) -> None:
         typer.echo(f"  hint: {_shown(error.hint, secrets)}", err=True)
 
 
-def show_defect(error: Exception, secrets: Collection[str]) -> None:
-    """Print one line about an error that should not have happened."""
+def show_defect(error: BaseException, command: InstalledCommand | None, secrets: Collection[str]) -> None:
+    """Print one line about an unexpected *error*, which names the distribution of a *command* of another package."""
+    supplier = (
+        f" in command '{command.name}' of {command.distribution}" if command and not command.is_own else ""
+    )
     typer.echo(
-        f"internal error: {type(error).__name__}: {_shown(str(error), secrets)} "
+        f"internal error{printable(supplier)}: {type(error).__name__}: {_shown(str(error), secrets)} "
         "(--debug shows where it happened)",
         err=True,
     )

@@ -25,12 +25,7 @@ from imageport.cli.session import Session
 if TYPE_CHECKING:
     from imageport.values import ImageRecord
 
-app = typer.Typer(
-    help="Show, make, change and delete images.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-)
+app = typer.Typer(help="Show, make, change and delete images.", no_args_is_help=True)
 app.command("stage")(image_data.stage_image)
 app.command("export")(image_data.export_image)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,19 +15,18 @@ if TYPE_CHECKING:
     from imageport.plugins.descriptions import Description
     from imageport.plugins.registry import InstalledPlugin
 
-app = typer.Typer(
-    help="Show installed plugins.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
-)
+app = typer.Typer(help="Show installed plugins.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_plugins(ctx: typer.Context, json: Json = False) -> None:
     """List the installed plugins; a broken one is shown with the reason, a method that the site disables as such."""
+    from imageport.configuration.folders import cache_file
     from imageport.plugins.descriptions import describe
 
     session: Session = ctx.obj
     plugins = list(session.registry)
-    described = describe(plugins, _cache())
+    described = describe(plugins, cache_file("plugins.json", os.environ))
     found = [_summary(plugin, described[plugin.name]) for plugin in plugins]
     for row in found:
         if row["status"] == "ok" and "stage" in row["hooks"] and not session.site.allows_method(row["name"]):
@@ -113,17 +111,6 @@ def _summary(plugin: InstalledPlugin, description: Description) -> dict[str, Any
         "hooks": list(description.hooks),
         "summary": description.summary,
     }
-
-
-def _cache() -> Path | None:
-    """Return the file that keeps the descriptions for this user; a user without a home folder has none."""
-    from imageport.configuration.paths import cache_home
-    from imageport.errors import UsageError
-
-    try:
-        return cache_home(os.environ) / "plugins.json"
-    except UsageError:
-        return None
 
 
 def _disabled(name: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from imageport.access.permissions import Access
     from imageport.catalog import Catalog
+    from imageport.cli.commands import InstalledCommand
     from imageport.configuration.site import Site
     from imageport.plugins.registry import PluginRegistry
     from imageport.values import Caller
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
 class Session:
     """One call of ``imageport``: its global options, and the site, plugins and catalog that they name.
 
-    ``secrets`` is what its files have told so far that neither errors nor log lines may tell.
+    ``secrets`` are those of its files so far, which neither errors nor log lines may show; ``command`` is the command
+    that runs.
     """
 
     def __init__(self) -> None:
         self.config: str | None = None
         self.debug = False
+        self.command: InstalledCommand | None = None
         self.secrets: set[str] = set()
 
     @cached_property

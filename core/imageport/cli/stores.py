@@ -13,12 +13,7 @@ from imageport.cli.session import Session
 if TYPE_CHECKING:
     from imageport.configuration.configure import ConfiguredStep
 
-app = typer.Typer(
-    help="Show the stores that images go to.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-)
+app = typer.Typer(help="Show the stores that images go to.", no_args_is_help=True)
 
 OfPipeline = Annotated[
     str | None,

@@ -16,9 +16,7 @@ from imageport.cli.session import Session
 if TYPE_CHECKING:
     from imageport.catalog import TaskRow
 
-app = typer.Typer(
-    help="Show and cancel imports.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
-)
+app = typer.Typer(help="Show and cancel imports.", no_args_is_help=True)
 
 #: Characters of an id that are shown where there is little room; every command finds the whole one by them.
 _ENOUGH = 8

@@ -1,10 +1,8 @@
-"""Resolve relative paths, and find the folders for files of Imageport itself."""
+"""Resolve the relative paths in options."""
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import unquote, urlsplit
@@ -12,33 +10,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from imageport.errors import UsageError
-
 _URL = re.compile(r"[a-z][a-z0-9+.-]*:/", re.IGNORECASE)
-
-
-def data_home(environ: Mapping[str, str]) -> Path:
-    """Return the folder for catalog, staging and default store (XDG Base Directory Specification).
-
-    Raises ``UsageError`` when the user has no home folder.
-    """
-    return _base_directory(environ, "XDG_DATA_HOME", ".local/share") / "imageport"
-
-
-def config_home(environ: Mapping[str, str]) -> Path:
-    """Return the folder for the user's own site file (XDG Base Directory Specification).
-
-    Raises ``UsageError`` when the user has no home folder.
-    """
-    return _base_directory(environ, "XDG_CONFIG_HOME", ".config") / "imageport"
-
-
-def cache_home(environ: Mapping[str, str]) -> Path:
-    """Return the folder for what can be made again at any time (XDG Base Directory Specification).
-
-    Raises ``UsageError`` when the user has no home folder.
-    """
-    return _base_directory(environ, "XDG_CACHE_HOME", ".cache") / "imageport"
 
 
 def path_of(text: str) -> str:
@@ -96,17 +68,3 @@ def _is_url(text: str, field: FieldInfo) -> bool:
 
 def _is_path(field: FieldInfo) -> bool:
     return Path in (field.annotation, *get_args(field.annotation))
-
-
-def _base_directory(environ: Mapping[str, str], variable: str, below_home: str) -> Path:
-    # The specification says to ignore relative paths.
-    if (given := environ.get(variable, "")).startswith("/"):
-        return Path(given)
-    try:
-        home = Path(environ.get("HOME") or Path.home())
-    except RuntimeError as error:
-        raise UsageError(
-            f"HOME is not set, and user {os.getuid()} has no home folder in /etc/passwd",
-            hint="set HOME, or name a site file with --config that has catalog, staging.directory and stores",
-        ) from error
-    return home / below_home

@@ -25,8 +25,9 @@ from imageport.access.policy import Policy
 from imageport.access.protection import PropertyProtections, Protections
 from imageport.access.quotas import Quotas
 from imageport.configuration.entries import StepEntry
+from imageport.configuration.folders import config_home, data_home
 from imageport.configuration.optionerrors import add_unreported, model_problems
-from imageport.configuration.paths import config_home, data_home, expanded, path_of, resolve_paths
+from imageport.configuration.paths import expanded, path_of, resolve_paths
 from imageport.configuration.templating import Variables, expand_tree, literal
 from imageport.configuration.yamlfile import YamlFile
 from imageport.errors import PipelineInvalid, Problem, UsageError

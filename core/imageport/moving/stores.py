@@ -14,7 +14,7 @@ from imageport.moving.gaps import Gap
 from imageport.moving.oslo_file import Setting
 from imageport.moving.settings import Settings
 from imageport.moving.yaml_text import Leaf, LeftOut, Tree, Value
-from imageport.plugins.registry import PLUGIN_NAME
+from imageport.plugins.entry_points import NAME
 from imageport.values import RESERVED_PREFIX
 
 #: Types of stores, as Glance calls them, that have a plugin here.
@@ -115,7 +115,7 @@ def _obstacle(settings: Settings, store: _GlanceStore) -> tuple[str, str] | None
             f"no store plugin for {store.kind} comes with Imageport",
             "install one and complete the entry that is a comment under stores, or write to a file store",
         )
-    if not PLUGIN_NAME.fullmatch(store.name):
+    if not NAME.fullmatch(store.name):
         return "an id here has letters, digits, '_', '.' and '-', at most 64", "give the store another id"
     if settings.find(store.section, f"{_DIRECTORY}s") and not settings.find(store.section, _DIRECTORY):
         return "a store has one directory", "name a file store for each directory"

@@ -1,4 +1,4 @@
-"""Describes plugins in a process of its own, so that the process that asks imports none of them."""
+"""Describe plugins or commands in a process of its own, so that the process that asks imports none of them."""
 
 from __future__ import annotations
 
@@ -6,25 +6,28 @@ import json
 import os
 import sys
 import sysconfig
+from importlib import import_module
 from typing import Any
 
 from imageport.errors import PluginBroken
 from imageport.plugins.registry import InstalledPlugin, hooks_of
 
 
-def main(descriptor: int) -> None:
-    """Describe the plugins on standard input and end the process.
+def main(descriptor: int, by: str) -> None:
+    """Describe the entry points on standard input with the function that *by* names, and end the process.
 
-    The input is JSON: a list of the fields of each ``InstalledPlugin``. *descriptor* gets a line of JSON for each: the
+    The input is JSON: a list of the fields of each ``EntryPoint``. *descriptor* gets a line of JSON for each: the
     fields of its ``Description``, and the files of the modules that were imported since the line before. Modules of the
     standard library are left out.
     """
+    module, _, function = by.partition(":")
+    describe = getattr(import_module(module), function)
     # A program that a plugin starts must not keep the other end waiting.
     os.set_inheritable(descriptor, False)
     reported: set[str] = set()
     with os.fdopen(descriptor, "w") as answers:
         for fields in json.load(sys.stdin):
-            about = _describe(InstalledPlugin(*fields))
+            about = describe(*fields)
             files = _imported_files() - reported
             reported |= files
             print(json.dumps([about, sorted(files)]), file=answers, flush=True)
@@ -33,7 +36,9 @@ def main(descriptor: int) -> None:
     os._exit(0)
 
 
-def _describe(plugin: InstalledPlugin) -> dict[str, Any]:
+def describe_plugin(*fields: Any) -> dict[str, Any]:
+    """Return the fields of the ``Description`` of a plugin; *fields* are those of its ``InstalledPlugin``."""
+    plugin = InstalledPlugin(*fields)
     try:
         plugin_class = plugin.load()
         return {"hooks": hooks_of(plugin_class), "summary": str(plugin_class.summary()), "broken": False}

@@ -1,28 +1,33 @@
-"""Describe the installed plugins, and whether they can be used, without importing one into this process.
+"""Describe installed plugins or commands, and whether they can be used, without importing one into this process.
 
 Both take an import to find out. A child process makes it, and the answer is kept in a file of the user as long as
 nothing changes that the answer came from: the folders of the module path, which every installation and removal
-changes, and the files of all modules that the child imported, which an author edits. A plugin that cannot be used is
-asked about again each time: its answer may depend on anything.
+changes, and the files of all modules that the child imported, which an author edits. An object that cannot be used is
+examined again each time: the reason may be anything.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 from imageport.errors import PluginBroken
-from imageport.plugins.registry import InstalledPlugin
+from imageport.plugins.entry_points import EntryPoint
+
+#: Seconds that the imports of all objects may take together.
+PATIENCE = 30.0
 
 #: Bytes of the largest cache that is read or written.
 MAX_SIZE = 1 << 20
@@ -32,8 +37,11 @@ _CLOCK_STEP = 20_000_000
 
 _CHILD = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from imageport.plugins.describing import main; main(int(sys.argv[2]))"
+    "from imageport.plugins.describing import main; main(int(sys.argv[2]), sys.argv[3])"
 )
+
+#: Describes plugins, in the child.
+_PLUGINS = "imageport.plugins.describing:describe_plugin"
 
 _Identity = tuple[str, str, str]
 _Stamp = list[int] | None
@@ -41,7 +49,7 @@ _Stamp = list[int] | None
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """The hooks of a plugin and its summary; for one that is *broken*, the reason in its place."""
+    """The hooks of a plugin and its summary; for a *broken* one, the reason in its place."""
 
     hooks: tuple[str, ...]
     summary: str
@@ -56,10 +64,16 @@ class _Answers:
     stamps: dict[str, _Stamp] = field(default_factory=dict)
 
 
-def describe(plugins: Iterable[InstalledPlugin], cache: Path | None) -> dict[str, Description]:
-    """Return the description of each of *plugins* by name; *cache* is the file that may have them, and gets them."""
+def describe(
+    plugins: Iterable[EntryPoint], cache: Path | None, *, by: str = _PLUGINS
+) -> dict[str, Description]:
+    """Return the description of each of *plugins* by name; *cache* is the file that may have them, and gets them.
+
+    *by* names the function, as ``module:function``, that the child process calls with each entry point. It returns the
+    fields of a ``Description``.
+    """
     found: dict[str, Description] = {}
-    asked: dict[_Identity, InstalledPlugin] = {}
+    asked: dict[_Identity, EntryPoint] = {}
     for plugin in plugins:
         try:
             plugin.check()
@@ -71,7 +85,7 @@ def describe(plugins: Iterable[InstalledPlugin], cache: Path | None) -> dict[str
     missing = [plugin for identity, plugin in asked.items() if identity not in answers.known]
     if missing:
         began = time.time_ns() - _CLOCK_STEP
-        made, files = _ask(missing)
+        made, files = _ask(missing, by)
         answers.known |= made
         answers.stamps |= {path: _stamp(path) for path in (*files, *_module_path())}
         # What is changed just now may have been imported before the change.
@@ -80,36 +94,45 @@ def describe(plugins: Iterable[InstalledPlugin], cache: Path | None) -> dict[str
     return found | {plugin.name: answers.known[identity] for identity, plugin in asked.items()}
 
 
-def _ask(plugins: Sequence[InstalledPlugin]) -> tuple[dict[_Identity, Description], list[str]]:
+def _ask(plugins: Sequence[EntryPoint], by: str) -> tuple[dict[_Identity, Description], list[str]]:
     """Return the descriptions of *plugins*, and the files of the modules that were imported for them."""
     made: dict[_Identity, Description] = {}
     files: list[str] = []
     while rest := plugins[len(made) :]:
-        answers, code = _run(rest)
+        answers, code = _run(rest, by)
         for plugin, (about, imported) in zip(rest, answers, strict=False):
             made[_identity(plugin)] = Description(tuple(about["hooks"]), about["summary"], about["broken"])
             files += imported
         if len(answers) < len(rest):
             plugin = rest[len(answers)]
             reason = (
-                f"plugin '{plugin.name}' of {plugin.distribution} cannot be imported: "
-                f"it ended the process with exit code {code}"
+                f"it takes longer than {PATIENCE} s"
+                if code == -signal.SIGKILL
+                else f"it ended the process with exit code {code}"
             )
-            made[_identity(plugin)] = Description((), reason, broken=True)
+            error = plugin.broken(f"cannot be imported: {reason}")
+            made[_identity(plugin)] = Description((), error.message, broken=True)
     return made, files
 
 
-def _run(plugins: Sequence[InstalledPlugin]) -> tuple[list[Any], int]:
+def _run(plugins: Sequence[EntryPoint], by: str) -> tuple[list[Any], int]:
     """Return the answers of a child process about the first of *plugins*, or all, and its exit code."""
     reading, writing = os.pipe()
-    command = [sys.executable, "-P", "-c", _CHILD, json.dumps(_module_path()), str(writing)]
+    command = [sys.executable, "-P", "-c", _CHILD, json.dumps(_module_path()), str(writing), by]
     with os.fdopen(reading) as answers:
         try:
             # What plugins print is not part of the answers.
-            child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=2, pass_fds=[writing], text=True)
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=2,
+                pass_fds=[writing],
+                text=True,
+                start_new_session=True,
+            )
         finally:
             os.close(writing)
-        with child:
+        with child, _killed_after(child, PATIENCE):
             with suppress(BrokenPipeError), cast("TextIO", child.stdin) as questions:
                 json.dump([astuple(plugin) for plugin in plugins], questions)
             # A process that a plugin leaves behind may keep the pipe open.
@@ -118,7 +141,25 @@ def _run(plugins: Sequence[InstalledPlugin]) -> tuple[list[Any], int]:
     return complete, child.returncode
 
 
-def _identity(plugin: InstalledPlugin) -> _Identity:
+@contextmanager
+def _killed_after(child: subprocess.Popen[str], seconds: float) -> Iterator[None]:
+    """Kill *child*, and what it has started, unless the block ends within *seconds*."""
+
+    def kill() -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+
+    timer = threading.Timer(seconds, kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+        child.wait()
+    finally:
+        timer.cancel()
+
+
+def _identity(plugin: EntryPoint) -> _Identity:
     return plugin.name, plugin.value, plugin.distribution
 
 
