@@ -1,4 +1,4 @@
-"""One download of a file: from the place where it was opened, and from another one that goes on with the rest."""
+"""One download of a file, from the mirror where it was opened and from others that send the rest."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 #: Bytes at the beginning of a file that show whether it is a web page.
 _PAGE_HEAD: Final = 1 << 10
-#: Control characters that no text has.
-_NO_TEXT: Final = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+#: Control characters that do not occur in text.
+_CONTROL_CHARACTERS: Final = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 
 @dataclass(frozen=True)
-class Place:
-    """A url, and the headers that are meant for its server alone."""
+class Mirror:
+    """A url, and headers for its server only."""
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -36,17 +36,17 @@ class Place:
 
 
 class Download:
-    """A file that is open at one place; ``size`` is its length or None, ``name`` that under which it is published.
+    """A file that is open at one mirror; ``size`` is its length or None, ``name`` its published name.
 
-    ``complete`` says whether all of it came, ``failure`` why not, ``decoding`` whether a Content-Encoding is undone.
-    *failures* are the answers of the places before.
+    ``complete`` is true after the last byte, ``failure`` has the reason otherwise, ``decoding`` is true while a
+    Content-Encoding is removed. *failures* are the errors of the mirrors before.
     """
 
     def __init__(
         self,
         response: HttpResponse,
-        place: Place,
-        others: Iterable[Place],
+        mirror: Mirror,
+        others: Iterable[Mirror],
         connections: int,
         ctx: Context,
         *,
@@ -56,7 +56,7 @@ class Download:
     ) -> None:
         self.size = response.length
         self.name = response.filename
-        self.place = place
+        self.mirror = mirror
         self.coding = response.coding
         self.decoding = response.is_decoding
         self.complete = False
@@ -68,11 +68,11 @@ class Download:
         self._others = deque(others)
         self._connections = connections
         self._ctx = ctx
-        tell(Url.parse(response.url).shown, None, ctx)
+        report_source(Url.parse(response.url).shown, None, ctx)
         if self.decoding:
             ctx.log.warning(
                 "%s was sent with Content-Encoding: %s, although no coding was asked for; it is decoded",
-                place.shown,
+                mirror.shown,
                 self.coding,
             )
 
@@ -83,7 +83,7 @@ class Download:
 
     @property
     def form(self) -> str:
-        """What has to be known of the form of the bytes when they are not what they should be; empty without coding."""
+        """The form of the bytes, for the message of a failed verification; empty without Content-Encoding."""
         if self.coding is None:
             return ""
         sent = f"the server sent it with Content-Encoding: {self.coding}"
@@ -92,18 +92,18 @@ class Download:
         return f"{sent}, which was {'undone' if self.decoding else 'kept, as the name says'}"
 
     def chunks(self) -> Chunks:
-        """Read to the end. Raises ``SourceUnavailable`` when that is not to be had, empty, or a web page."""
+        """Read to the end. Raises ``SourceUnavailable`` for a body that is incomplete, empty or a web page."""
         try:
             yield from self._checked(self._pieces())
         except ImageportError as error:
-            self.failure = naming(self.place, error)
+            self.failure = message_with_url(self.mirror, error)
             if isinstance(error, SourceUnavailable) and not self._may_go_on:
                 add_answers(error, self._failures)
             raise
         self.complete = True
 
     def _checked(self, pieces: Chunks) -> Chunks:
-        """Look whether *pieces* begin a web page, and pass them on."""
+        """Pass *pieces* on unless they begin a web page."""
         head = b""
         held: list[Chunk] = []
         for piece in pieces:
@@ -112,10 +112,10 @@ class Download:
             if len(head) == _PAGE_HEAD:
                 break
         if not head:
-            raise empty(self.place.shown)
+            raise empty(self.mirror.shown)
         if _is_page(head, self._response):
             raise SourceUnavailable(
-                f"{self.place.shown} is a web page, not an image",
+                f"{self.mirror.shown} is a web page, not an image",
                 hint="open it in a browser: it may be a login, an error, or a page that links to the image",
                 retry=self._may_go_on,
             )
@@ -138,58 +138,58 @@ class Download:
                     yield piece
                 return
             except SourceUnavailable as error:
-                if not self._goes_on(position, error):
+                if not self._open_rest(position, error):
                     raise
 
-    def _goes_on(self, position: int, error: SourceUnavailable) -> bool:
-        """Open another place that has the rest of a file of the same size."""
+    def _open_rest(self, position: int, error: SourceUnavailable) -> bool:
+        """Open another mirror that has the rest of a file of the same size."""
         if not (error.retry and position and self.size):
             return False
         from imageport.http import Rest
 
         rest = Rest(position, self.size, None)
         while self._others:
-            place = self._others.popleft()
+            mirror = self._others.popleft()
             try:
-                response = self._ctx.http.get(place.url, headers=place.headers, rest=rest, once=True)
+                response = self._ctx.http.get(mirror.url, headers=mirror.headers, rest=rest, once=True)
             except (SourceUnavailable, SourceRejected) as other:
-                tell(place.shown, other, self._ctx)
+                report_source(mirror.shown, other, self._ctx)
                 continue
             if response.start == position and response.is_as_published:
-                tell(Url.parse(self._response.url).shown, error, self._ctx)
-                tell(Url.parse(response.url).shown, None, self._ctx)
+                report_source(Url.parse(self._response.url).shown, error, self._ctx)
+                report_source(Url.parse(response.url).shown, None, self._ctx)
                 self._response = response
                 return True
             response.close()
         return False
 
 
-def tell(shown: str, error: SourceUnavailable | SourceRejected | None, ctx: Context) -> None:
-    """Report that the bytes come from *shown*, a url, or with *error* why they do not."""
+def report_source(shown: str, error: SourceUnavailable | SourceRejected | None, ctx: Context) -> None:
+    """Report that the bytes come from the url *shown*, or with *error* that they do not."""
     ctx.source(shown, error=None if error is None else error.message)
     if error is not None:
         ctx.log.warning("%s; the next url is tried", error)
 
 
 def add_answers(error: SourceUnavailable | SourceRejected, failures: Sequence[str]) -> None:
-    """Let *error*, the answer of the last place, name the *failures* of all places before."""
+    """Add the *failures* of all mirrors before to *error*, which is that of the last one."""
     if failures:
         error.message = f"no url has the image: {'; '.join([*failures, error.message])}"
         error.hint = f"check the urls, or name another mirror; about the last one: {error.hint}"
 
 
-def naming(place: Place, error: ImageportError) -> str:
-    """Return the message of *error* with the url of *place*, which many have anyway."""
-    return error.message if place.shown in error.message else f"{place.shown}: {error.message}"
+def message_with_url(mirror: Mirror, error: ImageportError) -> str:
+    """Return the message of *error*, with the url of *mirror* in it."""
+    return error.message if mirror.shown in error.message else f"{mirror.shown}: {error.message}"
 
 
 def _is_page(head: bytes, response: HttpResponse) -> bool:
-    """Return whether *head* begins a web page: the bytes decide, and a label only whether other text is one."""
+    """Return whether *head* begins a web page. The media type decides only for other text."""
     found = identify(head)
     if found is not None and found.name not in ("text", "fragment"):
         return found.name == "html"
     label = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    return label in ("text/html", "application/xhtml+xml") and not _NO_TEXT.search(head)
+    return label in ("text/html", "application/xhtml+xml") and not _CONTROL_CHARACTERS.search(head)
 
 
 def empty(name: str) -> SourceUnavailable:

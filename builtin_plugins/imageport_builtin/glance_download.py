@@ -81,7 +81,7 @@ class GlanceDownload(Plugin[GlanceDownloadConfig]):
     """
 
     stability = "stable"
-    tries = 2
+    max_attempts = 2
 
     def __init__(self, config: GlanceDownloadConfig) -> None:
         super().__init__(config)

@@ -63,7 +63,7 @@ class ImageConversion(Plugin[ImageConversionConfig]):
         if config.output_format == "raw":
             self.writes = "stream"
 
-    def passes(self, head: bytes) -> bool:
+    def leaves_unchanged(self, head: bytes) -> bool:
         """Whether the image is an iso; all others may need qemu-img, which shows at their end only."""
         return inspect_head(head).disk_format == "iso"
 

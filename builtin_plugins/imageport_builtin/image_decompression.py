@@ -11,8 +11,8 @@ from imageport import Chunks, Context, Image, ImageData, LimitExceeded, Plugin, 
 from imageport.dataplane import identify
 from imageport.limits import ByteSize
 from imageport_builtin.limited_process import WRAPPERS
+from imageport_builtin.unpacking.expansion_guard import ExpansionGuard
 from imageport_builtin.unpacking.job import Job
-from imageport_builtin.unpacking.meter import Meter
 from imageport_builtin.unpacking.sniff import HEAD, layer_of
 
 #: Containers that are tar archives themselves, to be stored as such.
@@ -84,7 +84,7 @@ class ImageDecompression(Plugin[DecompressionConfig]):
     binaries = WRAPPERS
     stability = "stable"
 
-    def passes(self, head: bytes) -> bool:
+    def leaves_unchanged(self, head: bytes) -> bool:
         """Whether *head* is that of no archive, or of one that stays packed."""
         layer = layer_of(head)
         return layer is None or layer in self.config.keep
@@ -102,13 +102,13 @@ class ImageDecompression(Plugin[DecompressionConfig]):
 
     def _unpacked(self, data: ImageData, ctx: Context, keep: Collection[str]) -> ImageData:
         published = data
-        meter = Meter(ctx, self.config.max_output, self.config.max_ratio)
+        guard = ExpansionGuard(ctx, self.config.max_output, self.config.max_ratio)
         layers: list[str] = []
         try:
             while (layer := layer_of(head := data.peek(HEAD))) and layer not in keep:
                 self._check_depth(layers, layer)
-                source = data if layers else meter.watch_source(data)
-                data = self._without(layer, source, published, meter, ctx)
+                source = data if layers else guard.watch_source(data)
+                data = self._without(layer, source, published, guard, ctx)
                 layers.append(layer)
             _settle(layer, head, layers, ctx)
         except BaseException:
@@ -119,7 +119,7 @@ class ImageDecompression(Plugin[DecompressionConfig]):
         return data
 
     def _without(
-        self, layer: str, data: ImageData, published: ImageData, meter: Meter, ctx: Context
+        self, layer: str, data: ImageData, published: ImageData, guard: ExpansionGuard, ctx: Context
     ) -> ImageData:
         """Return what is in *data*, an archive of the format *layer*."""
         from imageport_builtin.unpacking.formats import UNPACKERS
@@ -136,7 +136,7 @@ class ImageDecompression(Plugin[DecompressionConfig]):
             )
             return UNPACKERS[layer](data, job)
 
-        return ImageData.from_chunks(lambda: meter.watch_layer(layer, data, unpack))
+        return ImageData.from_chunks(lambda: guard.watch_layer(layer, data, unpack))
 
     def _check_depth(self, layers: list[str], layer: str) -> None:
         if len(layers) == self.config.max_layers:

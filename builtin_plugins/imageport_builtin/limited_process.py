@@ -30,7 +30,7 @@ _TOO_LARGE = re.compile("(writ|resize).*File too large|too large for file format
 
 _PACKAGES = {"qemu-img": _QEMU, "qemu-nbd": _QEMU}
 _TICK = 0.05
-_MOST_COMPLAINTS = 4096
+_MAX_STDERR = 4096
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class Bounds:
 
 
 @dataclass(frozen=True)
-class Ending:
+class ProcessResult:
     """How a program ended: its exit code (minus the signal that killed it) and the start of its standard error."""
 
     code: int
-    complaints: str
+    stderr: str
 
 
 def run(
@@ -57,7 +57,7 @@ def run(
     ctx: Context,
     on_output: Callable[[bytes], None],
     on_tick: Callable[[], None] = lambda: None,
-) -> Ending:
+) -> ProcessResult:
     """Run *command* to its end, passing its standard output on as it comes.
 
     *on_tick* is called several times a second, whether there is output or not. Raises ``LimitExceeded`` when the
@@ -73,10 +73,10 @@ def run(
         on_tick()
 
     with start(command, bounds) as process:
-        complaints = _follow(process, on_output, watch)
+        stderr = _follow(process, on_output, watch)
     # What a short run has done since the last tick.
     on_tick()
-    return judged(command[0], bounds, process.returncode, complaints)
+    return checked_result(command[0], bounds, process.returncode, stderr)
 
 
 @contextmanager
@@ -108,20 +108,20 @@ def start(
             raise
 
 
-def judged(name: str, bounds: Bounds, code: int, complaints: bytes | bytearray | str) -> Ending:
+def checked_result(name: str, bounds: Bounds, code: int, stderr: bytes | bytearray | str) -> ProcessResult:
     """Return how the program *name* has ended; raise ``LimitExceeded`` when one of its *bounds* was the reason."""
-    complaints = complaints if isinstance(complaints, str) else _printable(complaints)
+    stderr = stderr if isinstance(stderr, str) else _printable(stderr)
     if code == -signal.SIGXCPU:
         raise LimitExceeded(
             f"{name} used more than {bounds.cpu_seconds} s of CPU time",
             hint="the image is probably made to exhaust the machine; get it from a source you trust",
         )
-    if code == -signal.SIGXFSZ or _TOO_LARGE.search(complaints):
+    if code == -signal.SIGXFSZ or _TOO_LARGE.search(stderr):
         raise LimitExceeded(
             f"{name} tried to write more than {format_size(bounds.file_size)}",
             hint="raise limits.image_size_cap in the site file if images this large are expected",
         )
-    return Ending(code, complaints)
+    return ProcessResult(code, stderr)
 
 
 def out_of_time(name: str, bounds: Bounds) -> LimitExceeded:
@@ -168,13 +168,13 @@ def _follow(
     process: subprocess.Popen[bytes], on_output: Callable[[bytes], None], watch: Callable[[], None]
 ) -> str:
     """Pass standard output on until the process ends, and return its standard error."""
-    complaints = bytearray()
+    stderr = bytearray()
 
-    def complain(piece: bytes) -> None:
-        complaints.extend(piece[: _MOST_COMPLAINTS - len(complaints)])
+    def keep_stderr(piece: bytes) -> None:
+        stderr.extend(piece[: _MAX_STDERR - len(stderr)])
 
     with selectors.DefaultSelector() as selector:
-        for stream, consume in ((process.stdout, on_output), (process.stderr, complain)):
+        for stream, consume in ((process.stdout, on_output), (process.stderr, keep_stderr)):
             assert stream is not None  # noqa: S101 - for the type checker: both are pipes
             selector.register(stream, selectors.EVENT_READ, consume)
         while selector.get_map():
@@ -190,7 +190,7 @@ def _follow(
         except subprocess.TimeoutExpired:
             watch()
         else:
-            return _printable(complaints)
+            return _printable(stderr)
 
 
 def _limiting(bounds: Bounds) -> list[str]:

@@ -1,4 +1,4 @@
-"""The places where one file can be had: each in its turn, and where that is safe, the next goes on with the rest."""
+"""The mirrors of one file, tried in order; where that is safe, the next one sends the rest."""
 
 from __future__ import annotations
 
@@ -8,72 +8,74 @@ from typing import TYPE_CHECKING
 
 from imageport import Context, LimitExceeded, SourceRejected, SourceUnavailable
 from imageport.limits import format_size
-from imageport_builtin.download import Download, Place, add_answers, empty, naming, tell
+from imageport_builtin.download import Download, Mirror, add_answers, empty, message_with_url, report_source
 
 if TYPE_CHECKING:
     from imageport.http import HttpResponse
 
 
-class Places:
-    """The places that have not failed yet. One that is the only one gets a second chance.
+class Mirrors:
+    """The mirrors that have not failed yet. A single mirror is tried twice.
 
-    What a place sent in a Content-Encoding, and what was then not what it should be, is fetched once more in the other
-    form: as sent instead of decoded, or decoded instead of as sent.
+    A body with a Content-Encoding that fails its verification is fetched once more in the other form: as sent instead
+    of decoded, or decoded instead of as sent.
     """
 
-    def __init__(self, places: Sequence[Place]) -> None:
-        self._alone = len(places) == 1
-        self._left = deque([*places, *places] if self._alone else places)
+    def __init__(self, mirrors: Sequence[Mirror]) -> None:
+        self._alone = len(mirrors) == 1
+        self._left = deque([*mirrors, *mirrors] if self._alone else mirrors)
         self._opened = 0
         self._download: Download | None = None
         self._failures: list[str] = []
 
     @property
-    def tries(self) -> int:
-        """How often ``open`` can be called, the calls so far counted."""
+    def max_attempts(self) -> int:
+        """How often ``open`` can be called, including the calls so far."""
         other_form = self._download is not None and self._download.has_other_form and not self._alone
         return self._opened + len(self._left) + other_form
 
     def open(self, ctx: Context, *, any_rest: bool, connections: int = 1) -> Download:
-        """Open the file at the first place that has it, and fetch it over so many *connections* the first time.
+        """Open the file at the first mirror that has it, over *connections* connections on the first call.
 
-        With *any_rest* the rest of a body that breaks off may come from another place, because the whole is compared
-        with a digest. Raises ``LimitExceeded`` when the file is too large, and what the last place raises: its message
-        has the answer of every place.
+        With *any_rest* the rest of an interrupted body may come from another mirror, because the whole is compared
+        with a digest. Raises ``LimitExceeded`` when the file is too large, and the error of the last mirror, whose
+        message lists the answers of all mirrors.
         """
         last, self._download = self._download, None
         if last is not None and last.complete and last.has_other_form:
             if self._alone:
                 self._left.popleft()
-            response = self._response(last.place, ctx, as_sent=last.decoding)
-            return self._begun(response, last.place, (), 1, ctx, first_form=False)
+            response = self._response(last.mirror, ctx, as_sent=last.decoding)
+            return self._start(response, last.mirror, (), 1, ctx, first_form=False)
         if last is not None:
-            self._failures.append(last.failure or f"{last.place.shown} sent other data than it should")
+            self._failures.append(
+                last.failure or f"{last.mirror.shown} sent data that failed the verification"
+            )
         if (partial := ctx.partial) and not self._opened:
-            # An import that was killed is gone on with at the place where it was.
-            self._left = deque(sorted(self._left, key=lambda place: partial.rest_of(place.url) is None))
+            # Resume a killed import at its mirror.
+            self._left = deque(sorted(self._left, key=lambda mirror: partial.rest_of(mirror.url) is None))
         while True:
-            place = self._left.popleft()
+            mirror = self._left.popleft()
             try:
-                response = self._response(place, ctx)
+                response = self._response(mirror, ctx)
             except (SourceUnavailable, SourceRejected) as error:
                 if self._alone:
                     raise
                 if not self._left:
                     add_answers(error, self._failures)
                     raise
-                self._failures.append(naming(place, error))
-                tell(place.shown, error, ctx)
+                self._failures.append(message_with_url(mirror, error))
+                report_source(mirror.shown, error, ctx)
             else:
-                # Some servers do not stand several connections at once.
+                # Some servers fail with several connections.
                 connections = connections if self._opened == 0 else 1
-                return self._begun(response, place, self._left if any_rest else (), connections, ctx)
+                return self._start(response, mirror, self._left if any_rest else (), connections, ctx)
 
-    def _begun(
+    def _start(
         self,
         response: HttpResponse,
-        place: Place,
-        others: Iterable[Place],
+        mirror: Mirror,
+        others: Iterable[Mirror],
         connections: int,
         ctx: Context,
         *,
@@ -82,7 +84,7 @@ class Places:
         self._opened += 1
         self._download = Download(
             response,
-            place,
+            mirror,
             others,
             connections,
             ctx,
@@ -92,22 +94,22 @@ class Places:
         )
         return self._download
 
-    def _response(self, place: Place, ctx: Context, *, as_sent: bool | None = None) -> HttpResponse:
-        """Open *place*; *as_sent* decides whether a Content-Encoding stays, else the name of the file does."""
-        # Nobody waits for a server in trouble while there are others.
+    def _response(self, mirror: Mirror, ctx: Context, *, as_sent: bool | None = None) -> HttpResponse:
+        """Open *mirror*; *as_sent* decides whether a Content-Encoding is kept; without it, the file name decides."""
+        # Do not retry a failing server while there are others.
         others = bool(self._left) and not self._alone
-        rest = ctx.partial.rest_of(place.url) if ctx.partial and as_sent is None else None
-        response = ctx.http.get(place.url, headers=place.headers, rest=rest, once=others)
+        rest = ctx.partial.rest_of(mirror.url) if ctx.partial and as_sent is None else None
+        response = ctx.http.get(mirror.url, headers=mirror.headers, rest=rest, once=others)
         try:
-            _check_head(response, place.shown, ctx)
+            _check_head(response, mirror.shown, ctx)
             if not (response.is_as_published if as_sent is None else as_sent):
                 if response.start:
                     # The rest of a coded body is not the rest of the file.
                     response.close()
-                    response = ctx.http.get(place.url, headers=place.headers, once=others)
+                    response = ctx.http.get(mirror.url, headers=mirror.headers, once=others)
                 response.decode()
             if ctx.partial:
-                ctx.partial.begin(place.url, response)
+                ctx.partial.begin(mirror.url, response)
         except BaseException:
             response.close()
             raise

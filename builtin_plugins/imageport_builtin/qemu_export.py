@@ -12,13 +12,13 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from imageport import Chunks, Context, ImageportError, TransformFailed
-from imageport_builtin.limited_process import judged, out_of_time, start
+from imageport_builtin.limited_process import checked_result, out_of_time, start
 from imageport_builtin.nbd import NbdError, NbdExport, NbdHangUpError, NbdReadError
 from imageport_builtin.qemu_failures import Run, damaged
 
 #: Seconds after which a wait for the program is interrupted to check deadline and cancellation.
 _TICK = 0.2
-_MOST_COMPLAINTS = 4096
+_MAX_STDERR = 4096
 
 
 def raw_chunks(program: Run, arguments: Sequence[str], ctx: Context, *, size: int) -> Chunks:
@@ -105,10 +105,10 @@ def _failure(program: Run, process: subprocess.Popen[bytes], error: Exception) -
     if code is None:
         # Children would keep its standard error open.
         os.killpg(process.pid, signal.SIGKILL)
-    complaints = process.stderr.read(_MOST_COMPLAINTS) if process.stderr else b""
-    ending = judged(program.program, program.bounds, code or 0, complaints)
-    if code or ending.complaints:
-        return program.failure(ending)
+    stderr = process.stderr.read(_MAX_STDERR) if process.stderr else b""
+    result = checked_result(program.program, program.bounds, code or 0, stderr)
+    if code or result.stderr:
+        return program.failure(result)
     return _broken_protocol(error)
 
 

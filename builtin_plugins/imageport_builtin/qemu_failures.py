@@ -11,7 +11,7 @@ from textwrap import shorten
 
 from imageport import ImageportError, LimitExceeded, TransformFailed, UnsupportedFormat, VerificationFailed
 from imageport.limits import format_size
-from imageport_builtin.limited_process import Bounds, Ending
+from imageport_builtin.limited_process import Bounds, ProcessResult
 
 _GET_AGAIN = "get the image again; if every copy is like this, export it again from the original disk"
 _MOST_SHOWN = 300
@@ -49,39 +49,39 @@ class Run:
     disk_format: str
     bounds: Bounds
 
-    def failure(self, ending: Ending) -> ImageportError:
+    def failure(self, result: ProcessResult) -> ImageportError:
         """Return the error for a run that ended so: its class and hint fit the cause."""
-        said = ending.complaints
-        detail = self._readable(ending)
-        if "No space left on device" in said or "Disk quota exceeded" in said:
+        stderr = result.stderr
+        detail = self._readable(result)
+        if "No space left on device" in stderr or "Disk quota exceeded" in stderr:
             return TransformFailed(
                 f"{self.program} cannot write the image: the disk of the staging directory is full",
                 hint="free space there, or set staging.directory in the site file to a larger disk",
             )
-        if _NO_MEMORY.search(said) or ending.code in _ABORTED:
+        if _NO_MEMORY.search(stderr) or result.code in _ABORTED:
             return self._out_of_memory()
-        if ending.code < 0:
-            return self._killed(ending.code)
-        if _NOT_READABLE.search(said):
+        if result.code < 0:
+            return self._killed(result.code)
+        if _NOT_READABLE.search(stderr):
             return self._failed(detail)
-        if _UNFINISHED_LOG.search(said):
+        if _UNFINISHED_LOG.search(stderr):
             return VerificationFailed(
                 f"the {self.disk_format} image was not closed: changes in its log are not in the disk yet",
                 hint="shut the virtual machine down and export the image again, or repair a copy of it with "
                 "'qemu-img check -r all'",
             )
-        if _CANNOT_OPEN.search(said) and _ENCRYPTED.search(said):
+        if _CANNOT_OPEN.search(stderr) and _ENCRYPTED.search(stderr):
             return encrypted()
-        if _CANNOT_OPEN.search(said) and _UNSUPPORTED.search(said):
+        if _CANNOT_OPEN.search(stderr) and _UNSUPPORTED.search(stderr):
             return UnsupportedFormat(
                 f"the {self.disk_format} image uses something that {self.program} cannot read{detail}",
                 hint="convert it with the program that made it, or install a newer qemu-img",
             )
-        if _CUT_OFF.search(said):
+        if _CUT_OFF.search(stderr):
             return damaged(f"the {self.disk_format} image is damaged or was cut off{detail}")
-        if _CANNOT_OPEN.search(said):
+        if _CANNOT_OPEN.search(stderr):
             return damaged(f"the image is damaged: it cannot be opened as {self.disk_format}{detail}")
-        if _CANNOT_READ.search(said):
+        if _CANNOT_READ.search(stderr):
             return damaged(f"the {self.disk_format} image is damaged: its disk cannot be read{detail}")
         return self._failed(detail)
 
@@ -119,10 +119,10 @@ class Run:
             hint="check the installation of qemu-img and the staging directory",
         )
 
-    def _readable(self, ending: Ending) -> str:
-        """Return what the program said, in brackets, without the names of files, which are ours."""
-        said = self._plain(ending.complaints)
-        return f" ({shorten(said, _MOST_SHOWN)})" if said else f" (exit code {ending.code}, no message)"
+    def _readable(self, result: ProcessResult) -> str:
+        """Return what the program stderr, in brackets, without the names of files, which are ours."""
+        stderr = self._plain(result.stderr)
+        return f" ({shorten(stderr, _MOST_SHOWN)})" if stderr else f" (exit code {result.code}, no message)"
 
     def _plain(self, text: str) -> str:
         name = str(self.path.absolute())

@@ -92,12 +92,12 @@ def check(path: Path, disk_format: str, ctx: Context) -> None:
         return
     program = Run("qemu-img", path, disk_format, _conversion_bounds(ctx))
     command = ["qemu-img", "check", "--output=json", *_source(path, disk_format)]
-    ending = run(command, program.bounds, ctx, lambda _: None)
-    if ending.code in (_SOUND, _SOUND_WITH_LEAKS):
+    result = run(command, program.bounds, ctx, lambda _: None)
+    if result.code in (_SOUND, _SOUND_WITH_LEAKS):
         return
-    if ending.code == _CORRUPT:
+    if result.code == _CORRUPT:
         raise damaged(f"the {disk_format} image is damaged or was cut off: its tables contradict each other")
-    raise program.failure(ending)
+    raise program.failure(result)
 
 
 @dataclass(frozen=True)
@@ -210,9 +210,9 @@ def _run(
     watch: Callable[[], None] = lambda: None,
 ) -> None:
     """Run qemu-img; any word on standard error is a failure, whatever the exit code is."""
-    ending = run([program.program, *arguments], program.bounds, ctx, on_output, watch)
-    if ending.code or ending.complaints:
-        raise program.failure(ending)
+    result = run([program.program, *arguments], program.bounds, ctx, on_output, watch)
+    if result.code or result.stderr:
+        raise program.failure(result)
 
 
 def _parse_info(answer: dict[str, Any], path: Path) -> DiskInfo:

@@ -25,8 +25,8 @@ from imageport.http import Url
 from imageport_builtin.checksum import DigestText, verified
 from imageport_builtin.checksum_digests import Digest
 from imageport_builtin.checksum_lists import Expected, OptionNames
-from imageport_builtin.download import Download, Place
-from imageport_builtin.mirrors import Places
+from imageport_builtin.download import Download, Mirror
+from imageport_builtin.mirrors import Mirrors
 from imageport_builtin.openpgp import Keyring
 from imageport_builtin.signed_lists import (
     LIST_SIZE,
@@ -117,7 +117,7 @@ class WebDownload(Plugin[WebDownloadConfig]):
 
     Resumes broken connections, and refuses empty bodies, web pages and whatever differs from the checksum. What cannot
     be resumed, or has another digest than it should, is fetched once more from the beginning, or from each of the
-    mirrors. With a checksum, a mirror may also go on where another place broke off.
+    mirrors. With a checksum, a mirror may also go on where another mirror broke off.
 
     The image is the file as published: what a server compresses while it sends it (``Content-Encoding: gzip``) is
     unpacked, unless the file has the name of a compressed one; with a checksum, the form that has it is kept. The bytes
@@ -129,7 +129,7 @@ class WebDownload(Plugin[WebDownloadConfig]):
     def __init__(self, config: WebDownloadConfig) -> None:
         super().__init__(config)
         self._keyring = None if config.keyring is None else Keyring.load(config.keyring)
-        self._places: Places | None = None
+        self._mirrors: Mirrors | None = None
 
     @classmethod
     def requires_signature(cls, config: WebDownloadConfig) -> bool:
@@ -158,10 +158,10 @@ class WebDownload(Plugin[WebDownloadConfig]):
         url = source.uri or ""
         expected, signer = self._expected(Url.parse(url), ctx)
         secret = {name: value.get_secret_value() for name, value in self.config.headers.items()}
-        if self._places is None:
-            self._places = Places([Place(url, secret), *map(Place, self.config.mirrors)])
-        download = self._places.open(ctx, any_rest=expected is not None, connections=self.config.connections)
-        self.tries = self._places.tries
+        if self._mirrors is None:
+            self._mirrors = Mirrors([Mirror(url, secret), *map(Mirror, self.config.mirrors)])
+        download = self._mirrors.open(ctx, any_rest=expected is not None, connections=self.config.connections)
+        self.max_attempts = self._mirrors.max_attempts
         data = ImageData.from_chunks(download.chunks, size=download.size)
         if expected is not None:
             data = verified(data, expected, ctx, signer=signer)

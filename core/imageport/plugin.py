@@ -31,8 +31,8 @@ class Plugin(Generic[ConfigT]):
 
     Write ``class Mine(Plugin[MyConfig])`` for a plugin with options, which are then ``self.config``, or
     ``class Mine(Plugin[NoConfig])`` for one without. The class docstring is what ``plugins show`` prints. An instance
-    belongs to one entry of a pipeline and one import; it is made before anything is fetched, so a plugin that lacks a
-    library or a program should say so in ``__init__``::
+    belongs to one entry of a pipeline and one import. It is made before anything is fetched, so a plugin that lacks a
+    library or a program should raise ``UsageError`` in ``__init__``::
 
         def __init__(self, config: MyConfig) -> None:
             super().__init__(config)
@@ -45,12 +45,12 @@ class Plugin(Generic[ConfigT]):
     #: The model of the options; read from the type argument.
     config_model: ClassVar[type[PluginConfig]] = NoConfig
 
-    #: What ``transform`` reads: a ``stream``, always a ``file`` of its own, or ``either``, depending on the bytes.
+    #: What ``transform`` reads: a ``stream``, always a private ``file``, or ``either``, depending on the bytes.
     reads: ClassVar[Literal["stream", "file", "either"]] = "stream"
 
-    #: What ``transform`` makes of the bytes: ``nothing``, for they pass as they are; a ``stream``; a ``file`` in the
-    #: work folder; or a ``disk``, a file of at most the virtual size of the image. ``imageport plan`` tells scratch
-    #: data by this and by ``reads``. Where the options decide, a plugin sets it on itself in ``__init__``.
+    #: What ``transform`` makes of the bytes: ``nothing`` when it leaves them unchanged; a ``stream``; a ``file`` in the
+    #: work folder; or a ``disk``, a file of at most the virtual size of the image. ``imageport plan`` computes the
+    #: scratch space from this and ``reads``. Where the options decide, a plugin sets it on itself in ``__init__``.
     writes: Literal["nothing", "stream", "file", "disk"] = "stream"
 
     #: Names of plugins that must stand above (``runs_after``) or below (``runs_before``) this one when both are used.
@@ -69,9 +69,9 @@ class Plugin(Generic[ConfigT]):
     copies: ClassVar[bool] = False
 
     #: For import methods: how often ``stage`` may be called in one import. It is called again, before anything is
-    #: published, when the bytes have broken off or had another digest than they should (errors with ``retry``), and
-    #: has to bring the same image from its beginning.
-    tries: int = 1
+    #: published, when the stream ended early or had a wrong digest (errors with ``retry``), and has to return the same
+    #: image from its beginning.
+    max_attempts: int = 1
 
     #: ``experimental``, ``stable`` or ``deprecated``.
     stability: ClassVar[Literal["experimental", "stable", "deprecated"]] = "experimental"
@@ -90,17 +90,17 @@ class Plugin(Generic[ConfigT]):
 
     @classmethod
     def requires_signature(cls, config: ConfigT) -> bool:
-        """Whether, with the options *config*, no image passes here that no trusted signer vouches for.
+        """Return whether a plugin with the options *config* refuses every image without a trusted signature.
 
-        A pipeline with ``trust: signed`` has to have such a plugin as its method or among its steps. During an import
-        the plugin says whose signature it was with ``ctx.check(..., signer=...)``.
+        A pipeline with ``trust: signed`` needs such a plugin as its method or among its steps. During an import the
+        plugin reports the signer with ``ctx.check(..., signer=...)``.
         """
         return False
 
-    def passes(self, head: bytes) -> bool:
-        """Say whether bytes that begin with *head* (64 KiB, if there are so many) leave ``transform`` as they are.
+    def leaves_unchanged(self, head: bytes) -> bool:
+        """Return whether ``transform`` leaves bytes unchanged that begin with *head* (at most 64 KiB).
 
-        ``imageport plan`` asks this when the source is a file of this machine. No file may be needed then.
+        ``imageport plan`` calls this when the source is a local file: no file may be needed then.
         """
         return False
 

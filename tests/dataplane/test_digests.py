@@ -11,7 +11,7 @@ from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 
 from imageport import Chunks, ImageData
 from imageport.dataplane import CHUNK_SIZE, ZERO_CHUNK, Chunk
-from imageport.dataplane.digests import PassingDigest, new_digest
+from imageport.dataplane.digests import PassingDigest, new_hasher
 
 #: Some become one piece of a stream, and the rest another.
 PIECES = [bytes([number]) * 400_000 for number in range(23)]
@@ -31,7 +31,7 @@ def no_thread_is_left() -> Iterator[None]:
 
 @pytest.mark.parametrize("name", sorted(hashlib.algorithms_guaranteed - {"shake_128", "shake_256"}))
 def test_a_digest_has_the_value_of_hashlib(name: str) -> None:
-    digest = new_digest(name)
+    digest = new_hasher(name)
     for piece in PIECES:
         digest.update(memoryview(piece))
     assert digest.hexdigest() == digest.hexdigest() == hashlib.new(name, BODY).hexdigest()
@@ -39,7 +39,7 @@ def test_a_digest_has_the_value_of_hashlib(name: str) -> None:
 
 def test_an_unknown_digest_is_refused() -> None:
     with pytest.raises(ValueError, match="md55"):
-        new_digest("md55")
+        new_hasher("md55")
 
 
 def test_the_pieces_pass_as_they_are_and_the_digest_is_theirs() -> None:
@@ -74,9 +74,9 @@ def test_a_digest_is_not_told_before_it_is_known() -> None:
 
 
 def test_a_cryptography_that_lets_no_other_thread_run_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not isinstance(new_digest("md5"), type(hashlib.md5()))
+    assert not isinstance(new_hasher("md5"), type(hashlib.md5()))
     monkeypatch.setattr("cryptography.__version__", "49.0.0")
-    assert isinstance(new_digest("md5"), type(hashlib.md5()))
+    assert isinstance(new_hasher("md5"), type(hashlib.md5()))
 
 
 @pytest.mark.parametrize("error", [UnsupportedAlgorithm("md5"), InternalError("md5", [])])
@@ -87,7 +87,7 @@ def test_what_cryptography_refuses_is_left_to_hashlib(
         raise error
 
     monkeypatch.setattr("cryptography.hazmat.primitives.hashes.Hash", refuse)
-    digest = new_digest("md5")
+    digest = new_hasher("md5")
     digest.update(BODY)
     assert digest.hexdigest() == hashlib.md5(BODY).hexdigest()
 

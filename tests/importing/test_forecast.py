@@ -153,7 +153,7 @@ class _Encrypts(Plugin[NoConfig]):
     reads = "file"
     writes = "file"
 
-    def passes(self, head: bytes) -> bool:
+    def leaves_unchanged(self, head: bytes) -> bool:
         """Fail on images that begin with a zero."""
         return 1 // head[0] > 1
 
@@ -176,7 +176,7 @@ def test_a_step_that_fails_when_it_is_asked_is_named(plan: Make, site: Site, tmp
     image = tmp_path / "disk.raw"
     image.write_bytes(bytes(1 << 20))
     bound = BoundStep.bind("encrypts", "acme 1.0", _Encrypts(NoConfig()))
-    with pytest.raises(StepCrashed, match="ZeroDivisionError in passes") as raised:
+    with pytest.raises(StepCrashed, match="ZeroDivisionError in leaves_unchanged") as raised:
         forecast(replace(plan(image), steps=(bound,)), site)
     assert raised.value.where() == "step 'encrypts' (acme 1.0)"
 

@@ -26,10 +26,10 @@ CONTENT = [b"first piece".ljust(600, b"\0"), b"second piece"]
 class Flaky(Bytes):
     """Break off the first times."""
 
-    def __init__(self, *errors: ImageportError, tries: int) -> None:
+    def __init__(self, *errors: ImageportError, max_attempts: int) -> None:
         super().__init__(*CONTENT)
         self.errors = list(errors)
-        self.tries = tries
+        self.max_attempts = max_attempts
         self.staged = 0
 
     @hookimpl
@@ -46,7 +46,7 @@ def broken(*, retry: bool = True) -> SourceUnavailable:
 @pytest.mark.parametrize("error", [broken(), VerificationFailed("another digest", retry=True)])
 @pytest.mark.parametrize("spool_first", [False, True])
 def test_the_whole_journey_begins_again(desk: Desk, error: ImageportError, spool_first: bool) -> None:
-    method, shelf = Flaky(error, tries=2), Shelf("shelf")
+    method, shelf = Flaky(error, max_attempts=2), Shelf("shelf")
     report = desk.run(method, shelf, spool_first=spool_first)
     assert report.error is None
     assert method.staged == 2
@@ -66,7 +66,7 @@ def test_the_whole_journey_begins_again(desk: Desk, error: ImageportError, spool
     ids=["final", "format", "step", "crash"],
 )
 def test_what_another_try_would_not_change_is_not_tried_again(desk: Desk, error: Exception) -> None:
-    method = Flaky(error, tries=5)  # type: ignore[arg-type]
+    method = Flaky(error, max_attempts=5)  # type: ignore[arg-type]
     report = desk.run(method, Shelf("shelf"))
     assert report.error is not None
     assert "tries" not in report.error.message
@@ -74,13 +74,13 @@ def test_what_another_try_would_not_change_is_not_tried_again(desk: Desk, error:
 
 
 def test_a_method_that_says_nothing_is_asked_once(desk: Desk) -> None:
-    method = Flaky(broken(), tries=Bytes(b"").tries)
+    method = Flaky(broken(), max_attempts=Bytes(b"").max_attempts)
     assert desk.run(method, Shelf("shelf")).error is not None
     assert method.staged == 1
 
 
 def test_there_is_an_end_whatever_the_method_says(desk: Desk) -> None:
-    method, shelf = Flaky(*(broken() for _ in range(1000)), tries=1000), Shelf("shelf")
+    method, shelf = Flaky(*(broken() for _ in range(1000)), max_attempts=1000), Shelf("shelf")
     report = desk.run(method, shelf)
     assert method.staged == MOST_TRIES
     assert report.error is not None
@@ -106,7 +106,7 @@ def test_each_try_frees_the_buffers_of_the_one_before(desk: Desk) -> None:
 
     gc.disable()
     try:
-        desk.run(Pooled(tries=8), Shelf("one"), Shelf("two"))
+        desk.run(Pooled(max_attempts=8), Shelf("one"), Shelf("two"))
     finally:
         gc.enable()
     assert len(in_use) == 8

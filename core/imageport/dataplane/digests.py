@@ -23,7 +23,7 @@ _FASTER: Final = frozenset({"md5", "sha1", "sha224", "sha256", "sha384", "sha512
 _FASTER_SINCE: Final = 50
 
 
-class Digest(Protocol):
+class Hasher(Protocol):
     """Something that takes in bytes; it lets other threads run meanwhile."""
 
     def update(self, piece: Chunk, /) -> None:
@@ -35,12 +35,12 @@ class Digest(Protocol):
         ...
 
 
-def new_digest(name: str) -> Digest:
+def new_hasher(name: str) -> Hasher:
     """Return an empty digest; *name* is one that ``hashlib.new`` knows. Raises ``ValueError`` for others."""
-    return _faster_digest(name) if name in _FASTER else hashlib.new(name, usedforsecurity=False)
+    return _faster_hasher(name) if name in _FASTER else hashlib.new(name, usedforsecurity=False)
 
 
-def _faster_digest(name: str) -> Digest:
+def _faster_hasher(name: str) -> Hasher:
     # Slow to import, and few commands digest.
     import cryptography  # noqa: PLC0415
     from cryptography.exceptions import InternalError, UnsupportedAlgorithm  # noqa: PLC0415
@@ -84,7 +84,7 @@ class PassingDigest:
         """
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - slow to import, as above
 
-        digest = new_digest(self.name)
+        digest = new_hasher(self.name)
         behind: deque[Future[None]] = deque()
         with ThreadPoolExecutor(1, "digest") as thread:
             for given in chunks:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from imageport.configuration.site import Site
-from imageport.dataplane.digests import new_digest
+from imageport.dataplane.digests import new_hasher
 from imageport.errors import ImageportError
 from imageport.importing.plan import Plan
 from imageport.plugins.binding import BoundStep
@@ -126,7 +126,7 @@ def _virtual_size(path: Path) -> int | None:
 def _leaves_alone(step: BoundStep, data: _Data) -> bool:
     if "transform" not in step.answers or step.plugin.writes == "nothing":
         return True
-    return data.head is not None and step.passes(data.head)
+    return data.head is not None and step.leaves_unchanged(data.head)
 
 
 def _bottleneck(digests: Iterable[str]) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def _bottleneck(digests: Iterable[str]) -> dict[str, Any]:
 
 def _rate(name: str) -> float:
     """Return the bytes that the digest takes in a second, measured now."""
-    digest = new_digest(name)
+    digest = new_hasher(name)
     digest.update(_PIECE)
     done = 0
     # Time of the processor: what else the machine does just now will be over.

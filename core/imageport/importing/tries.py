@@ -17,7 +17,7 @@ class Tries:
     """Counts how often the bytes were asked for; ``ctx`` is the context of the next try.
 
     What makes another try worth while is that the bytes broke off, or did not have the digest they should, and that
-    the method can bring them anew: another copy of a stored image, or as often as its ``tries``. What a server
+    the method can bring them anew: another copy of a stored image, or as often as its ``max_attempts``. What a server
     refuses, and an image that is not what it should be, stay what they are.
     """
 
@@ -41,7 +41,7 @@ class Tries:
         by_method = error.step == self._method.label
         again = (by_method and self._replicas.skip_current()) or (
             begun
-            and self.made < min(self._method.plugin.tries, MOST_TRIES)
+            and self.made < min(self._method.plugin.max_attempts, MOST_TRIES)
             and (
                 isinstance(error, VerificationFailed) or (by_method and isinstance(error, SourceUnavailable))
             )

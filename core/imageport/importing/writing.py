@@ -12,7 +12,7 @@ from typing import Any
 
 from imageport.data import ImageData
 from imageport.dataplane.buffers import Chunks
-from imageport.dataplane.digests import new_digest
+from imageport.dataplane.digests import new_hasher
 from imageport.dataplane.inspection import FormatInspection, ImageFormat
 from imageport.errors import Cancelled, StoreFailed
 from imageport.events import ProgressEvent
@@ -190,7 +190,7 @@ def _discard(label: str, copy: PendingCopy) -> None:
 
 
 def _digest(name: str, data: ImageData) -> str:
-    digest = new_digest(name)
+    digest = new_hasher(name)
     for piece in data.chunks():
         digest.update(piece)
     return digest.hexdigest()

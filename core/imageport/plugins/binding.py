@@ -75,7 +75,7 @@ class BoundStep:
         return cls(label, distribution, plugin, is_store, answers, manager.hook)
 
     def validate_source(self, source: Source, image: ImageRecord, ctx: StepContexts) -> None:
-        """Let the step refuse *source*."""
+        """Call ``validate_source``."""
         self._call("validate_source", ctx, source=source, image=image)
 
     def stage(self, source: Source, image: ImageRecord, ctx: StepContexts) -> ImageData:
@@ -93,15 +93,15 @@ class BoundStep:
             raise self.wrong_answer("transform", changed, "an image with the same id")
         return changed
 
-    def passes(self, head: bytes) -> bool:
-        """Say whether bytes that begin with *head* leave the step as they are."""
+    def leaves_unchanged(self, head: bytes) -> bool:
+        """Return whether the step leaves bytes that begin with *head* unchanged."""
         try:
-            return self.plugin.passes(head)
+            return self.plugin.leaves_unchanged(head)
         except (Exception, SystemExit) as error:
-            raise self.blamed(error, "passes") from error
+            raise self.blamed(error, "leaves_unchanged") from error
 
     def store_write(self, image: Image, ctx: StepContexts) -> PendingCopy:
-        """Write the image and return the copy that nobody can see yet."""
+        """Write the image and return the copy, which is not visible yet."""
         copy: PendingCopy = self._call("store_write", ctx, image=image)
         if not all(hasattr(copy, name) for name in ("location", "bytes_written", "publish", "discard")):
             raise self.wrong_answer("store_write", copy, "a pending copy")

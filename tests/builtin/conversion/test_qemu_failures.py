@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imageport import ImageportError, LimitExceeded, TransformFailed, UnsupportedFormat, VerificationFailed
-from imageport_builtin.limited_process import Bounds, Ending
+from imageport_builtin.limited_process import Bounds, ProcessResult
 from imageport_builtin.qemu_failures import Run
 
 IMAGE = Path("/srv/stag,ing/it's an image.spool")
@@ -108,7 +108,7 @@ BOUNDS = Bounds(memory=1 << 30, file_size=1 << 40, cpu_seconds=10, deadline=60)
 def test_each_cause_has_an_error_and_a_hint_of_its_own(
     code: int, words: str, error: type[ImageportError], message: str, hint: str
 ) -> None:
-    failure = Run("qemu-img", IMAGE, "qcow2", BOUNDS).failure(Ending(code, words))
+    failure = Run("qemu-img", IMAGE, "qcow2", BOUNDS).failure(ProcessResult(code, words))
 
     assert type(failure) is error
     assert failure.message == message

@@ -1,4 +1,4 @@
-"""Stop archives that grow beyond reason."""
+"""Limits on the output of archives."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from imageport_builtin.expansion import ExpansionLimit
 from imageport_builtin.unpacking.job import closed_after
 
 
-class Meter:
-    """Counts what the layers of one image take in and give out.
+class ExpansionGuard:
+    """Counts the input and output of the layers of one image, and raises when a limit is reached.
 
     The ratio compares the bytes of the archive with the output that is not zero. Zeros do not count: they
     become holes, and an honest, nearly empty disk shrinks 1,000 to 1 with gzip and 30,000 to 1 with zstd.
