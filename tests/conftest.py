@@ -13,6 +13,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from tests.command import RunImageport
 from tests.http_server import HttpServer
+from tests.plugin_folder import acme, plugin_folder
+
+__all__ = ["acme", "plugin_folder"]
 
 #: Generated inputs are the same in every run, or new ones with "random", and may take as long as the machine needs.
 settings.register_profile("random", deadline=None, suppress_health_check=[HealthCheck.too_slow])

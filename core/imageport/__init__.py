@@ -71,6 +71,7 @@ PUBLIC_MODULES = (
     "imageport.limits",
     "imageport.local_files",
     "imageport.partial",
+    "imageport.stores",
     "imageport.text",
     "imageport.values",
 )

@@ -59,7 +59,7 @@ def begun(catalog: Catalog, image_id: str, demand: Demand | None = None) -> Leas
         brings_formats=True,
         demand=demand,
     )
-    catalog.start(lease)
+    lease.start()
     return lease
 
 
@@ -114,14 +114,14 @@ def test_no_more_bytes_are_reserved_in_stores_than_the_quota_allows_and_the_end_
     quotas = Quotas(image_size_total=70)
 
     def work(catalog: Catalog, number: int) -> Lease:
-        catalog.reserve(leases[number], 20, demand_to_keep(quotas, record(number), 20))
+        leases[number].reserve(20, demand_to_keep(quotas, record(number), 20))
         return leases[number]
 
     first, second, _ = at_once(url, work)
     assert catalog.usage("ada").image_size_total == 60
-    catalog.fail(first, message="", failed_stores=[], result={})
+    first.fail(message="")
     assert catalog.usage("ada").image_size_total == 40
-    catalog.finish(second, fields={"status": "active", "size": 20}, result={})
+    second.finish(fields={"status": "active", "size": 20}, result={})
     assert catalog.usage("ada").image_size_total == 20, "no copy of it is published"
     catalog.close()
 
@@ -132,7 +132,7 @@ def test_the_copies_of_an_image_count_once_while_another_is_reserved(url: str) -
     catalog.create_image(record(0, status="active", size=10, locations=copies))
     assert catalog.usage("ada").image_size_total == 20
     lease = begun(catalog, "image-0")
-    catalog.reserve(lease, 30, demand_to_keep(Quotas(), record(0), 30))
+    lease.reserve(30, demand_to_keep(Quotas(), record(0), 30))
     assert catalog.usage("ada").image_size_total == 30
     assert catalog.usage("ada", besides="image-0").image_size_total == 0
     catalog.close()

@@ -12,7 +12,7 @@ from tests.catalog.conftest import ELSEWHERE
 
 from imageport import Location, NoConfig, Plugin, hookimpl
 from imageport.app.housekeeping import maintenance_context
-from imageport.catalog import Catalog, Lease, imports, this_process
+from imageport.catalog import Catalog, Lease, this_process
 from imageport.configuration.site import Site
 from imageport.importing.context_factory import HostContext
 from imageport.importing.recovery import recover_dead_import, remove_copies, remove_copy
@@ -70,8 +70,8 @@ def begin(catalog: Catalog) -> Callable[[float], Lease]:
     )
 
     def begin_import(lease_seconds: float) -> Lease:
-        with patch.object(
-            imports, "this_process", lambda: ELSEWHERE if lease_seconds < 0 else this_process()
+        with patch(
+            "imageport.catalog.lease.this_process", lambda: ELSEWHERE if lease_seconds < 0 else this_process()
         ):
             lease = catalog.begin_import(
                 image.id,
@@ -81,7 +81,7 @@ def begin(catalog: Catalog) -> Callable[[float], Lease]:
                 targets=["shelf"],
                 lease_seconds=lease_seconds,
             )
-        catalog.start(lease)
+        lease.start()
         return lease
 
     return begin_import
@@ -89,9 +89,9 @@ def begin(catalog: Catalog) -> Callable[[float], Lease]:
 
 def published_by_the_next(catalog: Catalog, begin: Callable[[float], Lease]) -> None:
     lease = begin(60)
-    catalog.announce(lease, FAST)
-    catalog.publish(lease, FAST)
-    catalog.finish(lease, fields={"status": "active"}, result={})
+    lease.announce(FAST)
+    lease.publish(FAST)
+    lease.finish(fields={"status": "active"}, result={})
 
 
 def test_a_slow_roll_back_leaves_alone_what_the_next_import_published(
@@ -99,7 +99,7 @@ def test_a_slow_roll_back_leaves_alone_what_the_next_import_published(
 ) -> None:
     robbed = begin(-1)
     for location in (SLOW, FAST):
-        catalog.announce(robbed, location)
+        robbed.announce(location)
 
     def next_import() -> None:
         shelf.meanwhile = lambda: None
@@ -121,8 +121,8 @@ def test_gc_leaves_alone_what_an_import_published_while_it_was_at_work(
 ) -> None:
     failed = begin(60)
     for location in (SLOW, FAST):
-        catalog.announce(failed, location)
-    catalog.fail(failed, message="", failed_stores=[], result={})
+        failed.announce(location)
+    failed.fail(message="")
     shelf = Shelf(lambda: published_by_the_next(catalog, begin))
     done = [
         remove_copy(copy.task_id, copy.location, catalog, stores_with(shelf), ctx)
@@ -138,8 +138,8 @@ def test_whatever_a_store_raises_the_other_copies_are_removed(
     failed = begin(60)
     for url in ("json", SLOW.url, FAST.url):
         definition = {"definition": "no json"} if url == "json" else {}
-        catalog.announce(failed, Location(url=url, store="shelf", metadata=definition))
-    catalog.fail(failed, message="", failed_stores=[], result={})
+        failed.announce(Location(url=url, store="shelf", metadata=definition))
+    failed.fail(message="")
     shelf = Shelf(lambda: 1 / 0)
     assert remove_copies(failed.task_id, catalog, stores_with(shelf), ctx) == ["json", SLOW.url]
     assert shelf.deleted == [FAST.url]

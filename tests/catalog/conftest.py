@@ -20,7 +20,7 @@ from unittest.mock import patch
 import psycopg
 import pytest
 
-from imageport.catalog import Catalog, Lease, imports, this_process
+from imageport.catalog import Catalog, Lease, this_process
 from imageport.values import ImageRecord
 
 #: A process of another machine.
@@ -134,9 +134,9 @@ def begin(catalog: Catalog) -> Callable[..., Lease]:
             "brings_formats": True,
         }
         holder = ELSEWHERE if changes.get("lease_seconds", 60) < 0 else this_process()
-        with patch.object(imports, "this_process", lambda: holder):
+        with patch("imageport.catalog.lease.this_process", lambda: holder):
             lease = catalog.begin_import(image.id, **(request | changes))
-        catalog.start(lease)
+        lease.start()
         return lease
 
     return begin_import

@@ -20,7 +20,7 @@ def begin(catalog: Catalog, image_id: str) -> Lease:
         lease_seconds=3600,
         brings_formats=True,
     )
-    catalog.start(lease)
+    lease.start()
     return lease
 
 
@@ -34,8 +34,8 @@ def obey(catalog: Catalog, order: str, image_id: str) -> str:
     if order == "publish":
         lease = begin(catalog, image_id)
         for store in ("fast", "archive"):
-            catalog.announce(lease, Location(url=f"file:///{store}/{image_id}", store=store))
-        catalog.publish(lease, Location(url=f"file:///fast/{image_id}", store="fast"))
+            lease.announce(Location(url=f"file:///{store}/{image_id}", store=store))
+        lease.publish(Location(url=f"file:///fast/{image_id}", store="fast"))
         return lease.task_id
     if order == "claim":
         [hidden] = catalog.hidden_copies()

@@ -105,7 +105,7 @@ def test_times_are_aware_and_in_utc(
 ) -> None:
     lease = begin(image)
     started = catalog.get_task(lease.task_id)
-    catalog.fail(lease, message="", failed_stores=[], result={})
+    lease.fail(message="")
     task = catalog.get_task(lease.task_id)
     record = catalog.get_image(image.id)
     times = [task.created_at, task.updated_at, task.expires_at, task.lease_expires_at]

@@ -94,16 +94,15 @@ def test_a_good_end_publishes_sets_the_record_and_frees_the_lock(
 ) -> None:
     lease = begin(image)
     for store in ("archive", "fast"):
-        catalog.announce(lease, at(store))
-        catalog.announce(lease, at(store))
+        lease.announce(at(store))
+        lease.announce(at(store))
     assert catalog.pending_locations(lease.task_id) == [at("archive"), at("fast")]
     assert catalog.get_image(image.id).locations == ()
-    catalog.publish(lease, at("fast"))
+    lease.publish(at("fast"))
     half = catalog.get_image(image.id)
     assert (half.locations, half.properties[IMPORTING]) == ((at("fast"),), "archive")
-    catalog.publish(lease, at("archive"))
-    finished = catalog.finish(
-        lease,
+    lease.publish(at("archive"))
+    finished = lease.finish(
         fields={"status": "active", "size": 7},
         properties={"os_distro": "debian"},
         result={"image_id": image.id},
@@ -116,16 +115,16 @@ def test_a_good_end_publishes_sets_the_record_and_frees_the_lock(
     task = catalog.get_task(lease.task_id)
     assert (task.status, task.result) == ("success", {"image_id": image.id})
     with pytest.raises(LockLost):
-        catalog.renew(lease, lease_seconds=60, progress={})
+        lease.renew({})
 
 
 def test_a_store_that_fails_moves_to_the_failed_list(
     catalog: Catalog, begin: Begin, image: ImageRecord
 ) -> None:
     lease = begin(image)
-    catalog.store_failed(lease, "fast")
-    catalog.publish(lease, at("archive"))
-    finished = catalog.finish(lease, result={})
+    lease.store_failed("fast")
+    lease.publish(at("archive"))
+    finished = lease.finish(result={})
     assert finished.properties == {IMPORTING: "", FAILED: "fast"}
 
 
@@ -134,8 +133,8 @@ def test_a_user_may_change_the_image_while_it_is_imported(
 ) -> None:
     lease = begin(image)
     catalog.update_image(image.id, name="renamed", properties={"team": "blue"})
-    catalog.update_image(image.id, fence=lease.fence, size=7, properties={"os_distro": "debian"})
-    finished = catalog.finish(lease, fields={"status": "active"}, result={})
+    lease.update(size=7, properties={"os_distro": "debian"})
+    finished = lease.finish(fields={"status": "active"}, result={})
     assert (finished.name, finished.size) == ("renamed", 7)
     assert finished.properties == {IMPORTING: "", FAILED: "", "team": "blue", "os_distro": "debian"}
 
@@ -147,9 +146,7 @@ def test_a_bad_end_puts_back_what_the_import_set_and_keeps_what_the_user_set(
         image.id, disk_format="qcow2", min_ram=1, properties={"keep": "1", "change": "1", "drop": "1"}
     )
     lease = begin(image)
-    catalog.update_image(
-        image.id,
-        fence=lease.fence,
+    lease.update(
         properties={"change": "2", "drop": None, "new": "2"},
         disk_format="raw",
         container_format="bare",
@@ -160,9 +157,9 @@ def test_a_bad_end_puts_back_what_the_import_set_and_keeps_what_the_user_set(
         os_hash_value="h",
         tags=("injected",),
     )
-    catalog.update_image(image.id, fence=lease.fence, properties={"newer": "2"})
+    lease.update(properties={"newer": "2"})
     catalog.update_image(image.id, name="renamed", min_ram=5, properties={"team": "blue", "keep": None})
-    failed = catalog.fail(lease, message="step 'unpack': broken", failed_stores=["fast"], result={"a": 1})
+    failed = lease.fail(message="step 'unpack': broken", failed_stores=["fast"])
     assert failed == catalog.get_image(image.id)
     assert failed == image.evolve(
         name="renamed",
@@ -172,14 +169,14 @@ def test_a_bad_end_puts_back_what_the_import_set_and_keeps_what_the_user_set(
         updated_at=failed.updated_at,
     )
     task = catalog.get_task(lease.task_id)
-    assert (task.status, task.message, task.result) == ("failure", "step 'unpack': broken", {"a": 1})
+    assert (task.status, task.message, task.result) == ("failure", "step 'unpack': broken", {})
 
 
 def test_a_staged_image_goes_back_to_queued_without_sizes(
     catalog: Catalog, begin: Begin, image: ImageRecord
 ) -> None:
     catalog.update_image(image.id, status="uploading", size=100)
-    failed = catalog.fail(begin(image), message="", failed_stores=[], result={})
+    failed = begin(image).fail(message="")
     assert (failed.status, failed.size, failed.virtual_size) == ("queued", None, None)
 
 
@@ -189,13 +186,13 @@ def test_a_failed_copy_leaves_the_active_image_alone_and_adds_to_the_failed_list
     catalog.update_image(active.id, properties={FAILED: "earlier,fast"})
     lease = begin(active, starts_from={"active"})
     assert catalog.get_image(active.id).status == "active"
-    catalog.announce(lease, at("fast"))
-    catalog.publish(lease, at("fast"))
-    assert catalog.unpublish(lease)
+    lease.announce(at("fast"))
+    lease.publish(at("fast"))
+    assert lease.unpublish()
     assert catalog.get_image(active.id).locations == (at("old"),)
     assert catalog.pending_locations(lease.task_id) == [at("fast")]
     catalog.forget(lease.task_id, at("fast"))
-    failed = catalog.fail(lease, message="", failed_stores=["fast"], result={})
+    failed = lease.fail(message="", failed_stores=["fast"])
     assert catalog.pending_locations(lease.task_id) == []
     assert failed == active.evolve(
         properties={IMPORTING: "", FAILED: "earlier,fast"}, updated_at=failed.updated_at
@@ -204,21 +201,21 @@ def test_a_failed_copy_leaves_the_active_image_alone_and_adds_to_the_failed_list
 
 def test_a_second_failure_changes_nothing(catalog: Catalog, begin: Begin, image: ImageRecord) -> None:
     lease = begin(image)
-    first = catalog.fail(lease, message="the cause", failed_stores=["fast"], result={})
-    assert catalog.fail(lease, message="noise", failed_stores=["archive"], result={}) == first
+    first = lease.fail(message="the cause", failed_stores=["fast"])
+    assert lease.fail(message="noise", failed_stores=["archive"]) == first
     assert catalog.get_task(lease.task_id).message == "the cause"
     again = begin(image)
-    assert catalog.fail(lease, message="noise", failed_stores=[], result={}).status == "importing"
+    assert lease.fail(message="noise").status == "importing"
     assert catalog.is_locked(image.id)
-    catalog.renew(again, lease_seconds=60, progress={})
+    again.renew({})
 
 
 def test_a_failure_after_success_changes_nothing(catalog: Catalog, begin: Begin, image: ImageRecord) -> None:
     lease = begin(image)
-    catalog.announce(lease, at("fast"))
-    catalog.publish(lease, at("fast"))
-    finished = catalog.finish(lease, fields={"status": "active"}, result={})
-    assert catalog.fail(lease, message="noise", failed_stores=["fast"], result={}) == finished
+    lease.announce(at("fast"))
+    lease.publish(at("fast"))
+    finished = lease.finish(fields={"status": "active"}, result={})
+    assert lease.fail(message="noise", failed_stores=["fast"]) == finished
     assert catalog.get_task(lease.task_id).status == "success"
 
 
@@ -226,9 +223,9 @@ def test_no_copy_of_a_failed_import_stays_visible_or_is_forgotten(
     catalog: Catalog, begin: Begin, image: ImageRecord
 ) -> None:
     lease = begin(image)
-    catalog.announce(lease, at("fast"))
-    catalog.publish(lease, at("fast"))
-    assert catalog.fail(lease, message="", failed_stores=[], result={}).locations == ()
+    lease.announce(at("fast"))
+    lease.publish(at("fast"))
+    assert lease.fail(message="").locations == ()
     assert catalog.pending_locations(lease.task_id) == [at("fast")]
 
 
@@ -236,13 +233,13 @@ def test_a_later_import_takes_over_what_an_earlier_one_left_at_the_same_place(
     catalog: Catalog, begin: Begin, image: ImageRecord
 ) -> None:
     first = begin(image)
-    catalog.announce(first, at("fast"))
-    catalog.fail(first, message="", failed_stores=[], result={})
+    first.announce(at("fast"))
+    first.fail(message="")
     second = begin(image)
-    catalog.announce(second, at("fast"))
+    second.announce(at("fast"))
     assert catalog.pending_locations(first.task_id) == []
     catalog.forget(first.task_id, at("fast"))
-    catalog.publish(second, at("fast"))
+    second.publish(at("fast"))
     assert catalog.get_image(image.id).locations == (at("fast"),)
 
 
@@ -251,15 +248,15 @@ def test_a_copy_cannot_be_announced_where_a_visible_one_is(
 ) -> None:
     lease = begin(active, starts_from={"active"})
     with pytest.raises(Conflict, match="store 'old' holds a copy"):
-        catalog.announce(lease, at("old"))
-    catalog.fail(lease, message="", failed_stores=[], result={})
+        lease.announce(at("old"))
+    lease.fail(message="")
     assert catalog.get_image(active.id).locations == (at("old"),)
 
 
 def test_forgetting_never_removes_a_visible_copy(catalog: Catalog, begin: Begin, image: ImageRecord) -> None:
     lease = begin(image)
-    catalog.announce(lease, at("fast"))
-    catalog.publish(lease, at("fast"))
+    lease.announce(at("fast"))
+    lease.publish(at("fast"))
     catalog.forget(lease.task_id, at("fast"))
     assert catalog.get_image(image.id).locations == (at("fast"),)
 
@@ -269,13 +266,13 @@ def test_an_image_deleted_during_its_import_stays_deleted_and_its_copies_are_kno
 ) -> None:
     lease = begin(image)
     for store in ("fast", "archive"):
-        catalog.announce(lease, at(store))
-    catalog.publish(lease, at("fast"))
+        lease.announce(at(store))
+    lease.publish(at("fast"))
     catalog.delete_image(image.id)
     with pytest.raises(LockLost, match="the image was deleted"):
-        catalog.publish(lease, at("archive"))
+        lease.publish(at("archive"))
     assert catalog.pending_locations(lease.task_id) == [at("fast"), at("archive")]
-    gone = catalog.fail(lease, message="deleted", failed_stores=["archive"], result={})
+    gone = lease.fail(message="deleted", failed_stores=["archive"])
     assert gone == lease.before.evolve(status="deleted")
     assert catalog.list_images() == []
     assert catalog.get_task(lease.task_id).status == "failure"
@@ -289,8 +286,8 @@ def test_an_image_made_again_with_the_same_id_is_closed_to_the_old_import(
     catalog.create_image(image)
     new = begin(image)
     with pytest.raises(LockLost, match=f"task {new.task_id} took it over"):
-        catalog.update_image(image.id, fence=old.fence, name="old")
-    catalog.update_image(image.id, fence=new.fence, name="new")
+        old.update(name="old")
+    new.update(name="new")
 
 
 def test_an_image_in_use_is_not_taken_away_by_a_late_failure(
@@ -298,10 +295,10 @@ def test_an_image_in_use_is_not_taken_away_by_a_late_failure(
 ) -> None:
     fast = Location(url="file:///fast/image", store="fast")
     lease = begin(image)
-    catalog.announce(lease, fast)
-    catalog.update_image(image.id, fence=lease.fence, status="active", size=1)
-    catalog.publish(lease, fast)
-    kept = catalog.fail(lease, message="the disk is on fire", failed_stores=["archive"], result={})
+    lease.announce(fast)
+    lease.update(status="active", size=1)
+    lease.publish(fast)
+    kept = lease.fail(message="the disk is on fire", failed_stores=["archive"])
     assert (kept.status, kept.size, kept.properties[FAILED]) == ("active", 1, "archive")
     assert [location.store for location in kept.locations] == ["fast"]
     task = catalog.get_task(lease.task_id)

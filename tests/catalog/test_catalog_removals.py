@@ -26,8 +26,8 @@ COPY = Location(url="file:///fast/image", store="fast")
 def failed(catalog: Catalog, begin: Begin, image: ImageRecord) -> Lease:
     """Return a failed import that left the bytes of a copy."""
     lease = begin(image)
-    catalog.announce(lease, COPY)
-    catalog.fail(lease, message="", failed_stores=[], result={})
+    lease.announce(COPY)
+    lease.fail(message="")
     return lease
 
 
@@ -37,22 +37,22 @@ def test_nobody_writes_where_a_copy_is_just_being_removed(
     assert catalog.claim_removal(failed.task_id, COPY)
     lease = begin(image)
     with pytest.raises(Conflict, match="is just removing an earlier copy") as caught:
-        catalog.announce(lease, COPY)
+        lease.announce(COPY)
     assert "imageport gc" in caught.value.hint
     catalog.forget(failed.task_id, COPY)
-    catalog.announce(lease, COPY)
+    lease.announce(COPY)
 
 
 def test_a_copy_that_was_taken_over_or_can_be_seen_is_not_removed(
     catalog: Catalog, begin: Begin, image: ImageRecord, failed: Lease
 ) -> None:
     lease = begin(image)
-    catalog.announce(lease, COPY)
+    lease.announce(COPY)
     assert not catalog.claim_removal(failed.task_id, COPY)
-    catalog.publish(lease, COPY)
+    lease.publish(COPY)
     assert not catalog.claim_removal(lease.task_id, COPY)
     assert not catalog.claim_removal(None, COPY)
-    catalog.finish(lease, fields={"status": "active"}, result={})
+    lease.finish(fields={"status": "active"}, result={})
     assert catalog.get_image(image.id).locations == (COPY,)
 
 
@@ -62,7 +62,7 @@ def test_a_removal_that_did_not_succeed_is_found_again(
     assert catalog.claim_removal(failed.task_id, COPY)
     catalog.release_removal(failed.task_id, COPY)
     assert [copy.location for copy in catalog.hidden_copies()] == [COPY]
-    catalog.announce(begin(image), COPY)
+    begin(image).announce(COPY)
 
 
 def test_one_process_alone_removes_a_copy_until_it_dies(
@@ -100,22 +100,22 @@ def test_a_take_over_leaves_alone_what_is_being_removed(
     catalog: Catalog, begin: Begin, image: ImageRecord, other_process: Start
 ) -> None:
     lease = begin(image, lease_seconds=-1)
-    catalog.announce(lease, COPY)
+    lease.announce(COPY)
     assert catalog.claim_removal(lease.task_id, COPY)
     task = catalog.dead_import(image.id)
     assert task is not None
     catalog.recover(task)
     with pytest.raises(Conflict, match="is just removing"):
-        catalog.announce(begin(image), COPY)
+        begin(image).announce(COPY)
 
 
 def test_deleting_an_image_hides_what_an_import_published_meanwhile(
     catalog: Catalog, begin: Begin, image: ImageRecord
 ) -> None:
     lease = begin(image)
-    catalog.announce(lease, COPY)
-    catalog.publish(lease, COPY)
-    catalog.finish(lease, fields={"status": "active"}, result={})
+    lease.announce(COPY)
+    lease.publish(COPY)
+    lease.finish(fields={"status": "active"}, result={})
     [copy] = catalog.delete_image(image.id)
     assert copy.location == COPY
     assert catalog.hidden_copies() == [copy]
@@ -125,7 +125,7 @@ def test_deleting_an_image_leaves_to_a_living_import_what_it_wrote(
     catalog: Catalog, begin: Begin, image: ImageRecord
 ) -> None:
     lease = begin(image)
-    catalog.announce(lease, COPY)
+    lease.announce(COPY)
     assert catalog.delete_image(image.id) == []
     assert catalog.pending_locations(lease.task_id) == [COPY]
 
@@ -133,7 +133,7 @@ def test_deleting_an_image_leaves_to_a_living_import_what_it_wrote(
 def test_requiring_the_lease_prolongs_it(catalog: Catalog, begin: Begin, image: ImageRecord) -> None:
     lease = begin(image, lease_seconds=30)
     before = catalog.get_task(lease.task_id).lease_expires_at
-    catalog.require(lease)
+    lease.require()
     assert catalog.get_task(lease.task_id).lease_expires_at > before
 
 
@@ -141,7 +141,7 @@ def test_the_record_of_a_copy_stays_while_its_writer_may_wake_up(
     catalog: Catalog, begin: Begin, image: ImageRecord
 ) -> None:
     lease = begin(image, lease_seconds=-1)
-    catalog.announce(lease, COPY)
+    lease.announce(COPY)
     task = catalog.dead_import(image.id)
     assert task is not None
     assert catalog.claim_removal(task.id, COPY)
@@ -150,8 +150,8 @@ def test_the_record_of_a_copy_stays_while_its_writer_may_wake_up(
     assert catalog.hidden_copies() == []
     assert catalog.knows(image.id, COPY)
     begun_anew = begin(image)
-    catalog.announce(begun_anew, COPY)
-    catalog.fail(begun_anew, message="", failed_stores=[], result={})
+    begun_anew.announce(COPY)
+    begun_anew.fail(message="")
     assert [copy.task_id for copy in catalog.hidden_copies()] == [begun_anew.task_id]
 
 
@@ -159,7 +159,7 @@ def test_the_record_of_a_copy_goes_with_the_task_of_a_writer_that_is_not_seen(
     catalog: Catalog, begin: Begin, image: ImageRecord
 ) -> None:
     lease = begin(image, lease_seconds=-1)
-    catalog.announce(lease, COPY)
+    lease.announce(COPY)
     task = catalog.dead_import(image.id)
     assert task is not None
     catalog.forget(task.id, COPY)

@@ -22,7 +22,7 @@ def test_tasks_are_listed_newest_first_by_image_and_status(
 ) -> None:
     other = catalog.create_image(ImageRecord(id="other"))
     first = begin(image)
-    catalog.fail(first, message="", failed_stores=[], result={})
+    first.fail(message="")
     second = begin(other)
     third = begin(image)
     assert [task.id for task in catalog.list_tasks()] == [third.task_id, second.task_id, first.task_id]
@@ -55,9 +55,9 @@ def test_the_beginning_of_several_ids_names_them(url: str, catalog: Catalog, beg
 
 
 def test_progress_is_kept_with_each_renewal(catalog: Catalog, begin: Begin, image: ImageRecord) -> None:
-    lease = begin(image)
+    lease = begin(image, lease_seconds=3600)
     before = catalog.get_task(lease.task_id)
-    assert catalog.renew(lease, lease_seconds=3600, progress={"fast": [5, None]}) is False
+    assert lease.renew({"fast": [5, None]}) is False
     after = catalog.get_task(lease.task_id)
     assert after.progress == {"fast": [5, None]}
     assert after.updated_at > before.updated_at
@@ -69,12 +69,12 @@ def test_an_import_hears_that_it_is_to_stop_when_it_renews(
 ) -> None:
     lease = begin(image)
     assert catalog.request_cancel(lease.task_id).cancel_requested
-    assert catalog.renew(lease, lease_seconds=60, progress={}) is True
+    assert lease.renew({}) is True
 
 
 def test_a_task_that_is_over_cannot_be_cancelled(catalog: Catalog, begin: Begin, image: ImageRecord) -> None:
     lease = begin(image)
-    catalog.fail(lease, message="", failed_stores=[], result={})
+    lease.fail(message="")
     with pytest.raises(Conflict, match=f"task {lease.task_id} ended with failure already"):
         catalog.request_cancel(lease.task_id)
     with pytest.raises(UsageError, match="no task nothing"):
@@ -87,7 +87,7 @@ def test_a_finished_task_is_forgotten_after_two_days(
     lease = begin(image)
     now = datetime.now(UTC)
     assert catalog.remove_expired_tasks(now + LATER) == 0
-    catalog.fail(lease, message="", failed_stores=[], result={})
+    lease.fail(message="")
     assert catalog.remove_expired_tasks(now) == 0
     assert catalog.remove_expired_tasks(now + LATER) == 1
     assert catalog.list_tasks() == []
@@ -98,9 +98,9 @@ def test_bytes_that_have_to_go_are_known_after_their_task_is_forgotten(
 ) -> None:
     lease = begin(image)
     copy = Location(url="file:///fast/image", store="fast")
-    catalog.announce(lease, copy)
+    lease.announce(copy)
     assert catalog.hidden_copies() == []
-    catalog.fail(lease, message="", failed_stores=[], result={})
+    lease.fail(message="")
     assert catalog.remove_expired_tasks(datetime.now(UTC) + LATER) == 1
     [hidden] = catalog.hidden_copies()
     assert (hidden.task_id, hidden.image_id, hidden.location) == (lease.task_id, image.id, copy)

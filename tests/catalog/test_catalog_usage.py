@@ -28,7 +28,7 @@ def test_usage_counts_as_the_quotas_say(catalog: Catalog) -> None:
     )
     assert catalog.usage("ada").image_count_uploading == 4
     assert catalog.usage("ada", besides="ada-5").image_size_total == 1000
-    catalog.fail(lease, message="", failed_stores=(), result={})
+    lease.fail(message="")
     assert catalog.usage("ada") == usage
     assert catalog.usage("nobody").image_count_total == 0
     assert catalog.usage(None).image_size_total == 0

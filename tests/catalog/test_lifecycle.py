@@ -74,10 +74,10 @@ def test_a_task_is_pending_until_its_work_begins_and_never_restarts(
         image.id, starts_from={"queued"}, request={}, owner="alice", targets=["fast"], lease_seconds=60
     )
     assert catalog.get_task(lease.task_id).status == "pending"
-    catalog.start(lease)
+    lease.start()
     assert catalog.get_task(lease.task_id).status == "processing"
     with pytest.raises(Conflict, match="is processing and cannot become processing"):
-        catalog.start(lease)
+        lease.start()
 
 
 def _image(status: Any, **changes: Any) -> ImageRecord:

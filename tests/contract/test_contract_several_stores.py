@@ -5,9 +5,9 @@ import hashlib
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
-from tests.builtin.test_image_signature import EC_ID, Signer, certificate_of
 from tests.contract.remote_glance import publish_remote
 from tests.contract.site import Site, step
+from tests.imageport_builtin.test_image_signature import EC_ID, Signer, certificate_of
 
 BODY = bytes(range(256)) * 100
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.builtin.observer_bench import event, host
 from tests.cli.command_line import CommandLine
+from tests.imageport_builtin.observer_bench import event, host
 from tests.importing.desk import Bytes, Desk, Listener, Shelf
 
 from imageport import Context, Event, NoConfig, Plugin, hookimpl

@@ -77,10 +77,10 @@ def first_plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def acme(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def hostile_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Packages that are broken, hostile, or quarrel about a name, installed."""
     packages = sorted(path.parent for path in PACKAGES.glob("*/pyproject.toml"))
-    return packages_outside(tmp_path_factory.mktemp("acme"), *packages)
+    return packages_outside(tmp_path_factory.mktemp("hostile"), *packages)
 
 
 @pytest.fixture

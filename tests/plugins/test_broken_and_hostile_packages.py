@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def beset(desk: Callable[..., Desk], acme: Path, first_plugin: Path) -> Desk:
+def beset(desk: Callable[..., Desk], hostile_packages: Path, first_plugin: Path) -> Desk:
     """A folder where broken and hostile packages are installed beside a good one."""
-    return desk(acme, first_plugin)
+    return desk(hostile_packages, first_plugin)
 
 
 def test_they_do_not_disturb_a_pipeline_that_does_not_use_them(beset: Desk) -> None:

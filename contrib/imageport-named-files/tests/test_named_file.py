@@ -78,7 +78,7 @@ def test_a_folder_that_is_a_file_is_told_with_what_to_do(site: Site) -> None:
     (site.folder / "library").write_text("")
     report = site.run([], [STORE], site.disk())
     assert report["error"]["code"] == "store-failed"
-    assert report["error"]["message"] == f"cannot use {site.folder}/library: File exists"
+    assert report["error"]["message"] == f"cannot use {site.folder}/library/disk.raw: File exists"
     assert "move away" in report["error"]["hint"]
 
 

@@ -13,39 +13,25 @@ import logging
 import socket
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, and_
+from sqlalchemy import and_
 
 from imageport.access.scope import EVERYTHING, Scope
-from imageport.catalog import (
-    endings,
-    images,
-    imports,
-    listing,
-    locations,
-    locks,
-    store_lists,
-    tables,
-    tasks,
-    usage,
-)
+from imageport.catalog import images, lease, listing, locations, lock, rollback, tables, tasks, usage
 from imageport.catalog.engine import Database, current_time
 from imageport.catalog.failures import CommitUnknown
-from imageport.catalog.imports import data_is_staged, require_startable
+from imageport.catalog.lease import Lease, data_is_staged, require_startable
 from imageport.catalog.lifecycle import UNFINISHED, require_image_move
 from imageport.catalog.listing import ImageFilters, Page, SortKey
 from imageport.catalog.locations import HiddenCopy
-from imageport.catalog.locks import Lease
 from imageport.catalog.processes import place_of, this_process
 from imageport.catalog.schema import Schema, Upgrade, backup_command
 from imageport.catalog.tasks import TaskRow
 from imageport.catalog.usage import Demand, Usage
-from imageport.errors import OverQuota
 from imageport.values import ImageRecord, Location
 
 __all__ = [
@@ -103,9 +89,9 @@ class Catalog:
 
         Raises ``Conflict`` when the id is taken, ``OverQuota`` when there is no room for *demand*.
         """
-        locks.refuse_setting(record.properties)
+        lock.refuse_setting(record.properties)
         with self._database.writing() as connection:
-            _require(connection, demand)
+            usage.require(connection, demand)
             images.create(connection, record, current_time(connection))
             return images.get(connection, record.id)
 
@@ -158,23 +144,17 @@ class Catalog:
         self,
         image_id: str,
         *,
-        fence: int | None = None,
         properties: Mapping[str, str | None] = _NOTHING,
         **fields: Any,
     ) -> ImageRecord:
         """Set these fields and properties (None removes one) and leave all others as they are.
 
-        With *fence* it is an import that writes: raises ``LockLost`` unless it still holds the lock. Its
-        properties are put back should it fail. Raises ``UsageError`` for an unknown image or field.
+        An import writes with ``Lease.update``. Raises ``UsageError`` for an unknown image or field.
         """
-        locks.refuse_setting(properties)
-        with self._database.writing(durable=fence is None or "status" in fields) as connection:
-            if fence is None:
-                images.lock_row(connection, image_id)
-                now = current_time(connection)
-                images.write(connection, image_id, now, fields=fields, properties=properties)
-            else:
-                imports.update_fenced(connection, image_id, fence, fields=fields, properties=properties)
+        lock.refuse_setting(properties)
+        with self._database.writing() as connection:
+            images.lock_row(connection, image_id)
+            images.write(connection, image_id, current_time(connection), fields=fields, properties=properties)
             return images.get(connection, image_id)
 
     def delete_image(self, image_id: str) -> list[HiddenCopy]:
@@ -205,7 +185,7 @@ class Catalog:
         with self._database.writing() as connection:
             images.lock_row(connection, image_id)
             now = current_time(connection)
-            locks.make_free(connection, image_id, now)
+            lock.make_free(connection, image_id, now)
             record = images.get(connection, image_id)
             images.require_status(record, ("active",), "removing a copy")
             images.require_unprotected(record)
@@ -233,14 +213,14 @@ class Catalog:
         with self._database.writing() as connection:
             images.lock_row(connection, image_id)
             now = current_time(connection)
-            locks.make_free(connection, image_id, now)
+            lock.make_free(connection, image_id, now)
             before = images.get(connection, image_id)
             images.require_status(before, of, "putting data in staging")
-            _require(connection, demand)
+            usage.require(connection, demand)
             fields = {"status": to, "size": size}
             staged_in = {
-                locks.STAGE_HOST: socket.gethostname() if to == "uploading" else None,
-                locks.STAGE_DIRECTORY: None if staging is None else place_of(staging),
+                lock.STAGE_HOST: socket.gethostname() if to == "uploading" else None,
+                lock.STAGE_DIRECTORY: None if staging is None else place_of(staging),
             }
             images.write(connection, image_id, now, fields=fields, properties=staged_in)
             yield before
@@ -248,7 +228,7 @@ class Catalog:
     def staged_in(self, staging: Path) -> list[str]:
         """Return the ids of the images that are ``uploading`` and staged in this directory of this host."""
         with self._database.reading() as connection:
-            return images.uploading_with(connection, locks.STAGE_DIRECTORY, place_of(staging))
+            return images.uploading_with(connection, lock.STAGE_DIRECTORY, place_of(staging))
 
     @contextmanager
     def holding(self, image_id: str) -> Iterator[ImageRecord | None]:
@@ -271,7 +251,7 @@ class Catalog:
     def is_locked(self, image_id: str) -> bool:
         """Say whether an import holds the lock of the image."""
         with self._database.reading() as connection:
-            return locks.holder(connection, image_id) is not None
+            return lock.holder(connection, image_id) is not None
 
     # ------------------------------------------------------------------------------------------------ imports
 
@@ -296,129 +276,23 @@ class Catalog:
         there is no image. When there is no room for *demand*, the lease has a refusal, and the caller ends the import
         with it.
         """
-        with self._database.writing(durable=False) as connection:
-            lease = imports.begin(
-                connection,
-                image_id,
-                starts_from=starts_from,
-                request=request,
-                owner=owner,
-                targets=targets,
-                lease_seconds=lease_seconds,
-                brings_formats=brings_formats,
-                brings_data=brings_data,
-            )
-            try:
-                _require(connection, demand)
-            except OverQuota as error:
-                # Its task is to say why it failed.
-                return replace(lease, refusal=error)
-            return lease
-
-    def start(self, lease: Lease) -> None:
-        """Say that the work of the import begins: its task is ``processing``. Raises ``LockLost``."""
-        with self._database.writing(durable=False) as connection:
-            imports.start(connection, lease)
-
-    def renew(self, lease: Lease, *, lease_seconds: float, progress: Mapping[str, Any]) -> bool:
-        """Prolong the lease from now on; return whether the import is to stop. Raises ``LockLost``."""
-        with self._database.writing(durable=False) as connection:
-            return imports.renew(connection, lease, lease_seconds=lease_seconds, progress=progress)
-
-    def require(self, lease: Lease) -> None:
-        """Prolong the lease from now on. Raises ``LockLost`` when it is not this import's any more."""
-        with self._database.writing(durable=False) as connection:
-            imports.require(connection, lease)
-
-    def reserve(self, lease: Lease, stored: int, demand: Demand) -> None:
-        """Reserve *stored* bytes in stores for all copies of the image, until the import ends.
-
-        Raises ``OverQuota`` when there is no room for *demand*, and ``LockLost``.
-        """
-        with self._database.writing(durable=False) as connection:
-            locks.require(connection, lease.image_id, lease.fence)
-            usage.require(connection, demand)
-            tasks.write(connection, lease.task_id, current_time(connection), reserved=stored)
-
-    def announce(self, lease: Lease, location: Location) -> None:
-        """Note where a copy is going to be, before its first byte is written.
-
-        Raises ``LockLost``, or ``Conflict`` when a visible copy is there or an earlier one is just being removed.
-        """
-        with self._database.writing() as connection:
-            locks.require(connection, lease.image_id, lease.fence)
-            locations.put(connection, lease.image_id, lease.task_id, location, "pending")
+        return lease.begin(
+            self._database,
+            image_id,
+            starts_from=starts_from,
+            request=request,
+            owner=owner,
+            targets=targets,
+            lease_seconds=lease_seconds,
+            brings_formats=brings_formats,
+            brings_data=brings_data,
+            demand=demand,
+        )
 
     def pending_locations(self, task_id: str) -> list[Location]:
         """Return the copies announced by the import that are neither published nor forgotten."""
         with self._database.reading() as connection:
             return locations.pending(connection, task_id)
-
-    def publish(self, lease: Lease, location: Location) -> None:
-        """Show the copy in the record of the image. Raises ``LockLost``."""
-        with self._database.writing(durable=False) as connection:
-            locks.require(connection, lease.image_id, lease.fence)
-            locations.put(connection, lease.image_id, lease.task_id, location, "active")
-            store_lists.settle_store(connection, lease, location.store, failed=False)
-
-    def unpublish(self, lease: Lease) -> bool:
-        """Hide all copies of this import again, before their bytes are removed; False when that is not possible.
-
-        That is so once this import has made the image active, be it in a transaction whose answer was lost: users have
-        the image. Raises ``LockLost``.
-        """
-        with self._database.writing() as connection:
-            return endings.unpublish(connection, lease)
-
-    def store_failed(self, lease: Lease, store: str) -> None:
-        """Move *store* from the importing list to the failed list. Raises ``LockLost``."""
-        with self._database.writing(durable=False) as connection:
-            locks.require(connection, lease.image_id, lease.fence)
-            store_lists.settle_store(connection, lease, store, failed=True)
-
-    def finish(
-        self,
-        lease: Lease,
-        *,
-        fields: Mapping[str, Any] = _NOTHING,
-        properties: Mapping[str, str | None] = _NOTHING,
-        result: Mapping[str, Any],
-    ) -> ImageRecord:
-        """End the import with success: set fields and properties, release the lock. Raises ``LockLost``."""
-        locks.refuse_setting(properties)
-        with self._database.writing() as connection:
-            endings.finish(connection, lease, fields=fields, properties=properties, result=result)
-            return images.get(connection, lease.image_id)
-
-    def fail(
-        self,
-        lease: Lease,
-        *,
-        message: str,
-        failed_stores: Sequence[str],
-        result: Mapping[str, Any],
-        cause: Mapping[str, str | None] | None = None,
-    ) -> ImageRecord:
-        """End the import with failure: put back what it changed and release the lock.
-
-        A new image becomes queued again; what a user changed meanwhile stays. A second call changes nothing,
-        nor does one after the import was taken over or has ended well. Returns the record as it is then, or
-        the one from before with status ``deleted`` when the image is gone.
-        """
-        with self._database.writing() as connection:
-            endings.fail(
-                connection,
-                lease.image_id,
-                lease.task_id,
-                lease.fence,
-                message=message,
-                failed_stores=failed_stores,
-                result=result,
-                cause=cause,
-                before=lease.before,
-            )
-            found = images.records(connection, [lease.image_id])
-        return found[0] if found else lease.before.evolve(status="deleted")
 
     # ------------------------------------------------------------------------------------- removal of copies
 
@@ -460,9 +334,9 @@ class Catalog:
         image stays locked, and the old process is shut out. None when no dead import holds the lock.
         """
         with self._database.writing() as connection:
-            task_id = locks.holder(connection, image_id)
+            task_id = lock.holder(connection, image_id)
             task = tasks.get_if_any(connection, task_id) if task_id else None
-            return endings.take_over(connection, task) if task else None
+            return rollback.take_over(connection, task) if task else None
 
     def dead_imports(self) -> list[TaskRow]:
         """Return the unfinished tasks whose lease ran out or whose process is gone; changes nothing."""
@@ -474,7 +348,7 @@ class Catalog:
     def take_over(self, task: TaskRow) -> TaskRow | None:
         """Take over one of ``dead_imports``, see ``dead_import``. None when somebody else was faster."""
         with self._database.writing() as connection:
-            return endings.take_over(connection, task)
+            return rollback.take_over(connection, task)
 
     def recover(self, task: TaskRow) -> None:
         """End a dead import like ``fail``; one that lives or that others took over stays as it is.
@@ -483,7 +357,7 @@ class Catalog:
         the task then ends with success, and the stores that were not reached are in the failed list.
         """
         with self._database.writing() as connection:
-            endings.recover(connection, task)
+            rollback.recover(connection, task)
 
     # -------------------------------------------------------------------------------------------------- tasks
 
@@ -543,8 +417,3 @@ class Catalog:
         """Forget tasks that ended long ago (``expires_at`` is before *now*) and return how many."""
         with self._database.writing() as connection:
             return tasks.remove_expired(connection, now)
-
-
-def _require(connection: Connection, demand: Demand | None) -> None:
-    if demand is not None:
-        usage.require(connection, demand)

@@ -69,7 +69,7 @@ version = Table(
 #: Ids compare byte by byte, so that the beginning of one is a range of the index in every locale of PostgreSQL.
 _ID = String(64).with_variant(String(64, collation="C"), "postgresql")
 
-#: ``fence`` counts the locks taken on the image, see ``locks.py``; the rest are fields of ``ImageRecord``.
+#: ``fence`` counts the locks taken on the image, see ``lease.py``; the rest are fields of ``ImageRecord``.
 images = Table(
     "images",
     metadata,

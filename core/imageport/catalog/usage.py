@@ -14,7 +14,7 @@ from typing import Protocol
 from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, or_, select
 
 from imageport.catalog.lifecycle import UNFINISHED
-from imageport.catalog.locks import IMPORTING
+from imageport.catalog.lock import IMPORTING
 from imageport.catalog.tables import VALUE_START, image_locations, image_properties, images, tasks
 
 _UNDER_WAY = ("saving", "uploading", "importing")
@@ -54,8 +54,10 @@ class Demand(Protocol):
         ...
 
 
-def require(connection: Connection, demand: Demand) -> None:
-    """Raise ``OverQuota`` unless there is room for *demand*; until the transaction ends, nobody else takes it."""
+def require(connection: Connection, demand: Demand | None) -> None:
+    """Raise ``OverQuota`` unless there is room for *demand*; until the transaction ends, no other one takes it."""
+    if demand is None:
+        return
     if demand.quotas and connection.dialect.name == "postgresql":
         # Of SQLite, there is one writer at a time.
         connection.execute(select(func.pg_advisory_xact_lock(_LOCK, func.hashtext(demand.owner or ""))))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,20 +11,16 @@ from pydantic import ValidationError
 from imageport.configuration.checks import scratch_problems
 from imageport.configuration.optionerrors import add_unreported, model_problems
 from imageport.configuration.paths import resolve_paths
-from imageport.configuration.placing import PlacedEntry, Role, labels_of, shared_observers, shared_stores
+from imageport.configuration.resolution import ResolvedEntry, labels_of, shared_observers, shared_stores
 from imageport.configuration.yamlfile import YamlFile
 from imageport.errors import KeyPath, PipelineInvalid, Problem, UsageError
 from imageport.plugin import Plugin, PluginConfig
 from imageport.plugins.registry import InstalledPlugin, PluginRegistry, hooks_of
+from imageport.plugins.roles import SECTIONS, Role, fits
 from imageport.redaction import redact_problems
 
 if TYPE_CHECKING:
     from imageport.configuration.site import Site
-
-_STORE_HOOKS = frozenset({"store_write", "store_read"})
-_PASSIVE_HOOKS = frozenset({"validate_source", "on_progress"})
-#: Where in a pipeline each role is written.
-PLACES: Mapping[Role, str] = {"source": "source", "step": "steps", "store": "stores", "observer": "observers"}
 
 
 @dataclass(frozen=True)
@@ -48,10 +43,10 @@ class ConfiguredStep:
 
 
 def configure(
-    placed: PlacedEntry, label: str, registry: PluginRegistry, problems: list[Problem]
+    resolved: ResolvedEntry, label: str, registry: PluginRegistry, problems: list[Problem]
 ) -> ConfiguredStep | None:
-    """Find the plugin of *placed* and check its options; return None after adding to *problems*."""
-    use, file, key_path = placed.use, placed.file, placed.key_path
+    """Find the plugin of *resolved* and check its options; return None after adding to *problems*."""
+    use, file, key_path = resolved.use, resolved.file, resolved.key_path
     try:
         installed = registry.find(use)
         plugin_class = installed.load()
@@ -59,20 +54,22 @@ def configure(
         problems.append(file.problem((*key_path, "use"), f"{error.message}: {error.hint}"))
         return None
     hooks = frozenset(hooks_of(plugin_class))
-    if not fits(hooks, placed.role):
-        problems.append(file.problem((*key_path, "use"), _misplaced(use, hooks, placed.role)))
+    if not fits(hooks, resolved.role):
+        problems.append(file.problem((*key_path, "use"), _misplaced(use, hooks, resolved.role)))
         return None
-    config = _options(placed, plugin_class, problems)
+    config = _options(resolved, plugin_class, problems)
     if config is None:
         return None
-    return ConfiguredStep(label, placed.role, installed, plugin_class, config, key_path, file, placed.folder)
+    return ConfiguredStep(
+        label, resolved.role, installed, plugin_class, config, key_path, file, resolved.folder
+    )
 
 
 def configure_stores(site: Site, registry: PluginRegistry) -> list[ConfiguredStep]:
     """Return the stores of *site*, ready to be opened. Raises ``PipelineInvalid`` with every mistake."""
     problems: list[Problem] = []
-    placed = zip(shared_stores(site), site.store_ids(), strict=True)
-    configured = [configure(entry, label, registry, problems) for entry, label in placed]
+    resolved = zip(shared_stores(site), site.store_ids(), strict=True)
+    configured = [configure(entry, label, registry, problems) for entry, label in resolved]
     stores = [store for store in configured if store is not None]
     problems += scratch_problems(stores, site.staging.directory)
     if problems:
@@ -83,48 +80,32 @@ def configure_stores(site: Site, registry: PluginRegistry) -> list[ConfiguredSte
 def configure_observers(site: Site, registry: PluginRegistry) -> list[ConfiguredStep]:
     """Return the observers of *site*, ready to be made. Raises ``PipelineInvalid`` with every mistake."""
     problems: list[Problem] = []
-    placed = shared_observers(site)
-    labels = labels_of(placed, problems)
+    resolved = shared_observers(site)
+    labels = labels_of(resolved, problems)
     configured = [
-        configure(entry, label, registry, problems) for entry, label in zip(placed, labels, strict=True)
+        configure(entry, label, registry, problems) for entry, label in zip(resolved, labels, strict=True)
     ]
     if problems:
         raise PipelineInvalid(sorted(redact_problems(problems, site.secrets)))
     return [observer for observer in configured if observer is not None]
 
 
-def fits(hooks: frozenset[str], role: Role) -> bool:
-    """Return whether a plugin with *hooks* may play *role*."""
-    match role:
-        case "source":
-            return "stage" in hooks
-        case "store":
-            return bool(hooks & _STORE_HOOKS)
-        case "observer":
-            return "on_progress" in hooks
-        case "step":
-            # Methods and stores may have other hooks beside their own; below steps they would do nothing.
-            return ("transform" in hooks and "stage" not in hooks) or (
-                bool(hooks) and hooks <= _PASSIVE_HOOKS
-            )
-
-
 def _misplaced(use: str, hooks: frozenset[str], role: Role) -> str:
-    places = [place for other, place in PLACES.items() if fits(hooks, other)]
-    advice = f"it belongs under '{places[0]}'" if places else "it has no hook that imports call"
-    return f"plugin '{use}' cannot stand under '{PLACES[role]}': {advice}"
+    sections = [section for other, section in SECTIONS.items() if fits(hooks, other)]
+    advice = f"it belongs under '{sections[0]}'" if sections else "it has no hook that imports call"
+    return f"plugin '{use}' cannot stand under '{SECTIONS[role]}': {advice}"
 
 
 def _options(
-    placed: PlacedEntry, plugin_class: type[Plugin[Any]], problems: list[Problem]
+    resolved: ResolvedEntry, plugin_class: type[Plugin[Any]], problems: list[Problem]
 ) -> PluginConfig | None:
-    file, key_path = placed.file, (*placed.key_path, "with")
+    file, key_path = resolved.file, (*resolved.key_path, "with")
     model = plugin_class.config_model
     try:
-        return model.model_validate(resolve_paths(placed.options, model, placed.folder))
+        return model.model_validate(resolve_paths(resolved.options, model, resolved.folder))
     except ValidationError as error:
         add_unreported(problems, model_problems(file, error, model, key_path))
     except Exception as error:  # noqa: BLE001 - a stranger's validator may raise anything
-        message = f"plugin '{placed.use}' failed to check its options: {type(error).__name__}: {error}"
+        message = f"plugin '{resolved.use}' failed to check its options: {type(error).__name__}: {error}"
         problems.append(file.problem(key_path, message))
     return None

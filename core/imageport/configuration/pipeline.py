@@ -15,12 +15,13 @@ from imageport.configuration import checks
 from imageport.configuration.configure import ConfiguredStep, configure
 from imageport.configuration.entries import Pipeline, SourceEntry, StepEntry
 from imageport.configuration.optionerrors import add_unreported, model_problems
-from imageport.configuration.placing import Role, labels_of, placed_entries
+from imageport.configuration.resolution import labels_of, resolve_entries
 from imageport.configuration.site import Site
 from imageport.configuration.templating import DeferredVariables, Variables, confidential, expand_tree
 from imageport.configuration.yamlfile import YamlFile
 from imageport.errors import PipelineInvalid, Problem
 from imageport.plugins.registry import PluginRegistry
+from imageport.plugins.roles import Role
 from imageport.redaction import redact_problems
 from imageport.text import did_you_mean
 
@@ -91,10 +92,10 @@ def load_pipeline(
     except ValidationError as error:
         add_unreported(problems, model_problems(file, error, Pipeline))
 
-    placed = placed_entries(file, tree, site, problems, more_stores)
-    labels = labels_of(placed, problems)
+    resolved = resolve_entries(file, tree, site, problems, more_stores)
+    labels = labels_of(resolved, problems)
     configured = [
-        configure(entry, label, registry, problems) for entry, label in zip(placed, labels, strict=True)
+        configure(entry, label, registry, problems) for entry, label in zip(resolved, labels, strict=True)
     ]
     roles: dict[Role, list[ConfiguredStep]] = {"source": [], "step": [], "store": [], "observer": []}
     for step in configured:

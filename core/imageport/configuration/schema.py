@@ -8,12 +8,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from imageport.configuration.configure import fits
 from imageport.configuration.entries import Pipeline, SourceEntry, StepEntry
-from imageport.configuration.placing import Role
 from imageport.configuration.site import Site
 from imageport.errors import PluginBroken
 from imageport.plugins.registry import PluginRegistry, hooks_of
+from imageport.plugins.roles import Role, fits
 
 Schema = dict[str, Any]
 

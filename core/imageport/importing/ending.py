@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from imageport.catalog import Catalog, Lease
-from imageport.catalog.locks import IMPORTING
+from imageport.catalog.lock import IMPORTING
 from imageport.configuration.site import Site
 from imageport.errors import ImageportError, ImportFailed, LockLost, UsageError
 from imageport.events import ImageEvent, TaskEvent
@@ -90,7 +90,7 @@ class Ending:
                 hint="this is a defect of Imageport: please report it with the log",
             )
         store = next(store for store in self.plan.stores if store.label == copy.label)
-        self.catalog.require(self.lease)
+        self.lease.require()
         before = self._prepare(copy.label, ctx)
         patience = self.site.limits.store_patience
         error = copy.end_with(pending.publish, patience=patience, check=self._check)
@@ -99,7 +99,7 @@ class Ending:
             raise copy.error from error
         location = kept(pending.location, copy.label, self.plan)
         try:
-            self.catalog.publish(self.lease, location)
+            self.lease.publish(location)
         except LockLost:
             # The image was deleted or taken over, and the copy is visible now. Another import may have written it.
             if not self.catalog.knows(self.lease.image_id, location):
@@ -126,7 +126,7 @@ class Ending:
         if activates:
             changes["status"] = "active"
         if changes:
-            self.catalog.update_image(record.id, fence=self.lease.fence, **changes)
+            self.lease.update(**changes)
         self._active = self._active or activates
         return activates
 
@@ -148,7 +148,7 @@ class Ending:
             "source_digests": self.evidence.source_digests(self.written.digests),
             "stored_digests": self.written.digests,
         }
-        self.record = self.catalog.finish(self.lease, result=result)
+        self.record = self.lease.finish(result=result)
         self.report.status = "success"
         self._attempt("staged data", lambda: self.staging.remove(self.lease.image_id))
         ctx.send(ImageEvent(kind="image.update", record=self.record))
@@ -179,7 +179,7 @@ class Ending:
 
     def _unpublish(self) -> None:
         """Hide the published copies, unless the image became active and the answer of the catalog was lost."""
-        self._active = not self.catalog.unpublish(self.lease)
+        self._active = not self.lease.unpublish()
         if not self._active:
             self.published.clear()
 
@@ -191,7 +191,7 @@ class Ending:
         record = self._prepare(copy.label, ctx)
         ctx.send(ImageEvent(kind="image.upload", store=copy.label, error=str(copy.error), record=record))
         if not self.plan.all_stores_must_succeed:
-            self.catalog.store_failed(self.lease, copy.label)
+            self.lease.store_failed(copy.label)
             ctx.send(ImageEvent(kind="image.update", record=self.current()))
 
     def _delete(self, location: Location, ctx: HostContext) -> None:
@@ -215,9 +215,7 @@ class Ending:
             "store": error.store,
             "hint": redact(error.hint, self.plan.secrets),
         }
-        self.record = self.catalog.fail(
-            self.lease, message=self._message(error), failed_stores=failed, result={}, cause=cause
-        )
+        self.record = self.lease.fail(message=self._message(error), failed_stores=failed, cause=cause)
 
     def _attempt(self, what: str, action: Callable[[], None]) -> None:
         """Do *action*; that it failed is told in the log and the report, where 'imageport gc' is the way on."""
@@ -231,7 +229,7 @@ class Ending:
         """Return why this import may not write any more, whatever else went wrong because of that."""
         try:
             self.current()
-            self.catalog.require(self.lease)
+            self.lease.require()
         except LockLost as error:
             return error
         except Exception:

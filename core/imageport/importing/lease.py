@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Any
 
-from imageport.catalog import Catalog, Lease
+from imageport.catalog import Lease
 from imageport.errors import Cancelled, ImageportError, LimitExceeded, LockLost
 from imageport.importing.interruption import Interruption
 
@@ -27,14 +27,12 @@ class LeaseKeeper:
 
     def __init__(
         self,
-        catalog: Catalog,
         lease: Lease,
         interruption: Interruption,
         progress: dict[str, Any],
         *,
         deadline: float | None = None,
     ) -> None:
-        self._catalog = catalog
         self._lease = lease
         self._interruption = interruption
         self._progress = progress
@@ -81,9 +79,7 @@ class LeaseKeeper:
 
     def _renew(self) -> None:
         try:
-            cancel = self._catalog.renew(
-                self._lease, lease_seconds=LEASE_SECONDS, progress=dict(self._progress)
-            )
+            cancel = self._lease.renew(dict(self._progress))
         except LockLost as error:
             self.reason = error
         except Exception:  # a catalog that is away for a moment must not end an import; the fence protects

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from imageport.catalog import Catalog
-from imageport.catalog.locks import LOCK
+from imageport.catalog.lock import LOCK
 from imageport.errors import Conflict, ImageportError, UsageError
 from imageport.importing.staging import HALF_STAGED, Staging
 from imageport.values import ImageRecord

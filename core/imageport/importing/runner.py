@@ -183,9 +183,8 @@ class _Import:
 
     def _run_locked(self, record: ImageRecord, targets: Sequence[BoundStep], ctx: HostContext) -> None:
         keeper = LeaseKeeper(
-            self.catalog, self.lease, self.interruption, self.progress,
-            deadline=self.site.limits.import_deadline,
-        )  # fmt: skip
+            self.lease, self.interruption, self.progress, deadline=self.site.limits.import_deadline
+        )
         self.ending = ending = Ending(
             site=self.site,
             plan=self.plan,
@@ -228,7 +227,7 @@ class _Import:
         self, record: ImageRecord, targets: Sequence[BoundStep], ctx: HostContext, ending: Ending
     ) -> Image:
         ctx.send(TaskEvent(kind="task.create"))
-        self.catalog.start(self.lease)
+        self.lease.start()
         ctx.send(TaskEvent(kind="task.processing"))
         ctx.send(ImageEvent(kind="image.update", record=ending.current()))
         if self.lease.refusal is not None:
@@ -293,7 +292,7 @@ class _Import:
         stored = (record.size or 0) * (len(record.locations) + copies)
         demand = demand_to_keep(self.site.quotas, record, stored)
         if demand.quotas:
-            self.catalog.reserve(self.lease, stored, demand)
+            self.lease.reserve(stored, demand)
 
     def _judged(self, image: Image, ctx: HostContext) -> ImageRecord:
         self.journey.check_drained()
@@ -337,7 +336,7 @@ class _Import:
                 self.report.source.checks.append(check_dict(event))
 
     def _announce(self, label: str, location: Location) -> None:
-        self.catalog.announce(self.lease, kept(location, label, self.plan))
+        self.lease.announce(kept(location, label, self.plan))
 
 
 def _told(error: BaseException) -> ImageportError:

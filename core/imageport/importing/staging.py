@@ -17,6 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
+from imageport.atomic_file import sync_directory
 from imageport.dataplane.buffers import Chunks
 from imageport.dataplane.sparse import SparseFile
 from imageport.errors import Conflict
@@ -57,7 +58,7 @@ class Incoming:
         """Make this the staged data of the image."""
         self.path = self.path.rename(self._final)
         # The catalog is about to count on the name.
-        _sync(self._final.parent)
+        sync_directory(self._final.parent)
         self.is_kept = True
 
     def leave(self) -> None:
@@ -229,14 +230,6 @@ def _remove_unlocked(path: Path) -> None:
 def _opened_as_is(path: Path) -> BinaryIO:
     """Open a file to lock it, but follow no link, and wait for no writer of a pipe that bears its name."""
     return open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK))
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _is_image_id(name: str) -> bool:

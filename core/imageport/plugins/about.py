@@ -1,4 +1,4 @@
-"""Everything that can be told about a plugin, read from the plugin itself."""
+"""The description of a plugin, read from the plugin itself."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from imageport.configuration.configure import PLACES, fits
-from imageport.configuration.placing import Role
 from imageport.plugins.registry import InstalledPlugin, hooks_of
+from imageport.plugins.roles import SECTIONS, Role, fits
 
 
 def about(installed: InstalledPlugin) -> dict[str, Any]:
@@ -55,7 +54,7 @@ def options_of(model: type[BaseModel]) -> list[dict[str, Any]]:
 
 def _default(option: dict[str, Any]) -> Any:
     default = option.get("default")
-    # A set has no order; what is told of it should not change from run to run.
+    # A set has no order; its description should not change from run to run.
     return sorted(default) if option.get("uniqueItems") and default else default
 
 
@@ -77,12 +76,12 @@ def _type(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
 
 
 def _example(name: str, hooks: frozenset[str], options: list[dict[str, Any]]) -> str:
-    """Return the shortest entry that uses the plugin, at the place in a pipeline where it belongs."""
+    """Return the shortest entry that uses the plugin, in the section of a pipeline where it belongs."""
     roles: tuple[Role, ...] = ("source", "store", "step" if "transform" in hooks else "observer", "step")
-    place = PLACES[next((role for role in roles if fits(hooks, role)), "step")]
+    section = SECTIONS[next((role for role in roles if fits(hooks, role)), "step")]
     required = [f"{option['name']}: {_sample(option['type'])}" for option in options if option["required"]]
-    dash, indent = ("", "  ") if place == "source" else ("- ", "    ")
-    lines = [f"{place}:", f"  {dash}use: {name}"]
+    dash, indent = ("", "  ") if section == "source" else ("- ", "    ")
+    lines = [f"{section}:", f"  {dash}use: {name}"]
     if required:
         lines.append(f"{indent}with: {{{', '.join(required)}}}")
     return "\n".join(lines)

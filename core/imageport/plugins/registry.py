@@ -49,6 +49,8 @@ class InstalledPlugin(EntryPoint):
         model = found.config_model
         if not (isinstance(model, type) and issubclass(model, PluginConfig)):
             raise self.broken("has a config_model that does not derive from imageport.PluginConfig")
+        if missing := getattr(found, "__abstractmethods__", None):
+            raise self.broken(f"lacks methods that its base requires: {', '.join(sorted(missing))}")
         for fact, is_right in _FACTS.items():
             if not is_right(getattr(found, fact)):
                 raise self.broken(

@@ -60,14 +60,14 @@ class TroubledStore(Plugin[TroubledConfig]):
         return Written(copy.location, copy.bytes_written + ("lie" in self.config.faults), publish, discard)
 
     @hookimpl
-    def store_read(self, location: Location) -> ImageData:
+    def store_read(self, location: Location, ctx: Context) -> ImageData:
         self._fail("read")
-        return self.files.store_read(location)
+        return self.files.store_read(location, ctx)
 
     @hookimpl
-    def store_delete(self, location: Location) -> None:
+    def store_delete(self, location: Location, ctx: Context) -> None:
         self._fail("delete")
-        self.files.store_delete(location)
+        self.files.store_delete(location, ctx)
 
     def _fail(self, where: Fault) -> None:
         repaired = self.config.repaired is not None and self.config.repaired.exists()

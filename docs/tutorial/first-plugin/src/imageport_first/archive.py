@@ -8,19 +8,9 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import Field
 
-from imageport import (
-    Context,
-    Image,
-    ImageData,
-    Location,
-    PendingCopy,
-    Plugin,
-    PluginConfig,
-    StoreFailed,
-    hookimpl,
-)
-from imageport.dataplane import CHUNK_SIZE
-from imageport.values import Written
+from imageport import Context, Image, ImageData, Location, PluginConfig
+from imageport.dataplane import CHUNK_SIZE, Chunk
+from imageport.stores import Store, has_time
 
 
 class GzipArchiveConfig(PluginConfig):
@@ -30,62 +20,55 @@ class GzipArchiveConfig(PluginConfig):
     level: int = Field(default=1, ge=0, le=9, description="How hard to pack, from 0 to 9.")
 
 
-class GzipArchive(Plugin[GzipArchiveConfig]):
+class PackedCopy:
+    """A copy being written: a hidden file, which is linked to its name when it is published."""
+
+    def __init__(self, location: Location, level: int) -> None:
+        self.final, self.mark = _path(location), int(location.metadata["mark"])
+        self.hidden = _hidden(location)
+        self.file = gzip.GzipFile(self.hidden, "xb", level)
+
+
+class GzipArchive(Store[GzipArchiveConfig, PackedCopy]):
     """Keep each image as a gzip file, named by its id."""
 
-    @hookimpl
-    def store_write(self, image: Image, ctx: Context) -> PendingCopy:
-        """Pack the image into a hidden file."""
-        final = self.config.directory / f"{image.record.id}.gz"
-        partial = _partial(final)
-        location = Location(url=final.as_uri())
-        ctx.announce(location)
+    failures = (OSError, EOFError)  # gzip reports a file that was cut off as EOFError
+
+    def url(self, image: Image) -> str:
+        return (self.config.directory / f"{image.record.id}.gz").as_uri()
+
+    def open(self, location: Location, image: Image, ctx: Context) -> PackedCopy:
+        self.config.directory.mkdir(parents=True, exist_ok=True)
+        return PackedCopy(location, self.config.level)
+
+    def write(self, copy: PackedCopy, chunk: Chunk) -> None:
+        copy.file.write(chunk)
+
+    def close(self, copy: PackedCopy) -> None:
+        copy.file.close()
+        os.utime(copy.hidden, ns=(copy.mark, copy.mark))
+        with copy.hidden.open("rb") as written:
+            os.fsync(written.fileno())
+
+    def publish(self, copy: PackedCopy) -> None:
         try:
-            total = self._pack(image.data, partial)
-        except BaseException as error:
-            partial.unlink(missing_ok=True)
-            if isinstance(error, OSError):
-                raise StoreFailed(
-                    f"cannot write {partial}: {error.strerror}", hint=f"check {partial.parent}"
-                ) from error
-            raise
-        return Written(location, total, lambda: _publish(partial, final), partial.unlink)
+            os.link(copy.hidden, copy.final)  # fails when the hidden file was removed, or the name is taken
+        finally:
+            copy.hidden.unlink(missing_ok=True)
 
-    def _pack(self, data: ImageData, partial: Path) -> int:
-        """Write *data* to *partial* and return its bytes, counted before packing."""
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        total = 0
-        with partial.open("xb") as file:
-            with gzip.GzipFile(fileobj=file, mode="wb", compresslevel=self.config.level) as packed:
-                for piece in data.chunks():
-                    packed.write(piece)
-                    total += len(piece)
-            os.fsync(file.fileno())
-        return total
+    def discard(self, copy: PackedCopy) -> None:
+        copy.hidden.unlink(missing_ok=True)
+        copy.file.close()
 
-    @hookimpl
-    def store_read(self, location: Location) -> ImageData:
-        """Return the unpacked bytes of a copy."""
+    def read(self, location: Location, ctx: Context) -> ImageData:
         path = _path(location)
-        if not path.is_file():
-            raise StoreFailed(f"{path} is gone", hint="import the image again")
+        path.stat()  # raises FileNotFoundError, which the base reports
         return ImageData.from_chunks(lambda: _unpacked(path))
 
-    @hookimpl
-    def store_delete(self, location: Location) -> None:
-        """Remove the file of a copy, finished or not."""
-        _path(location).unlink(missing_ok=True)
-        _partial(_path(location)).unlink(missing_ok=True)
-
-
-def _publish(partial: Path, final: Path) -> None:
-    try:
-        partial.rename(final)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise StoreFailed(
-            f"cannot publish {final}: {error.strerror}", hint=f"check {final.parent}"
-        ) from error
+    def delete(self, location: Location, ctx: Context) -> None:
+        _hidden(location).unlink(missing_ok=True)
+        if has_time(_path(location), location.metadata["mark"]):
+            _path(location).unlink()
 
 
 def _unpacked(path: Path) -> Iterator[bytes]:
@@ -94,9 +77,10 @@ def _unpacked(path: Path) -> Iterator[bytes]:
             yield piece
 
 
-def _partial(final: Path) -> Path:
-    return final.with_name(f".{final.name}.partial")
-
-
 def _path(location: Location) -> Path:
     return Path(unquote(urlsplit(location.url).path))
+
+
+def _hidden(location: Location) -> Path:
+    path = _path(location)
+    return path.with_name(f".{path.name}.{location.metadata['mark']}.partial")

@@ -1,0 +1,7 @@
+"""Base classes of stores. The author of a store writes what differs; the base keeps the promises of the hooks."""
+
+from imageport.stores.copy_file import CopyFile, has_time
+from imageport.stores.folder import FileMode, FolderStore, FolderStoreConfig
+from imageport.stores.store import Store
+
+__all__ = ["CopyFile", "FileMode", "FolderStore", "FolderStoreConfig", "Store", "has_time"]

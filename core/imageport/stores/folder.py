@@ -1,0 +1,158 @@
+"""The base of stores that keep each image as a file in a folder."""
+
+from __future__ import annotations
+
+import errno
+import os
+from abc import abstractmethod
+from pathlib import Path
+from typing import Annotated, ClassVar, TypeVar
+from urllib.parse import quote, unquote, urlsplit
+
+from pydantic import Field
+
+from imageport.atomic_file import make_directory, sync_directory
+from imageport.context import Context
+from imageport.data import ImageData
+from imageport.dataplane.buffers import Chunk
+from imageport.errors import StoreFailed
+from imageport.plugin import PluginConfig
+from imageport.stores.copy_file import CopyFile, has_mark, hidden_name
+from imageport.stores.store import Store
+from imageport.stores.system_errors import remedy
+from imageport.values import Image, Location
+
+#: The option for the permissions of files.
+FileMode = Annotated[
+    str,
+    Field(
+        pattern="^0?[0-7]{3}$",
+        coerce_numbers_to_str=True,
+        description="Permissions of the files in octal digits, as for chmod.",
+    ),
+]
+
+
+class FolderStoreConfig(PluginConfig):
+    """Options of every store that keeps images in a folder."""
+
+    directory: Path = Field(description="Folder that receives the images; made when missing.")
+    mode: FileMode = "0640"
+
+
+FolderConfigT = TypeVar("FolderConfigT", bound=FolderStoreConfig)
+
+
+class FolderStore(Store[FolderConfigT, CopyFile]):
+    """A store in which each image is a file; its author writes ``file_name``.
+
+    A copy has no name while it is written, and a hidden one, ``.<name>.*.partial``, from its last byte until it is
+    published; on a file system without nameless files (NFS), it has the hidden name from its first byte. Zeros become
+    holes. Scratch data on the same file system is moved into place, and another copy is cloned where the file system
+    can (Btrfs, XFS). File and folder are synced, and a file that is there already is never replaced.
+
+    Each file bears the mark of its attempt: its modification time, and an extended attribute.
+    """
+
+    #: The hint when there is a file of that name already.
+    taken_hint: ClassVar[str] = (
+        "run 'imageport gc', which removes what failed imports left; "
+        "if the file stays, it does not belong to Imageport: move it away"
+    )
+
+    @abstractmethod
+    def file_name(self, image: Image) -> str:
+        """Return the name of the file for *image*: without ``/``, and not hidden."""
+        raise NotImplementedError
+
+    def is_ours(self, path: Path, mark: str) -> bool:
+        """Return whether the file at *path*, if there is one, was written with *mark*; only such files are removed."""
+        return has_mark(path, mark)
+
+    def url(self, image: Image) -> str:
+        """Return the ``file:`` url of the file (RFC 8089)."""
+        name = self.file_name(image)
+        if name != Path(name).name or name.startswith("."):
+            raise ValueError(f"'{name}' cannot be the name of a file in the store")
+        return f"file://{quote(str(self.config.directory / name))}"
+
+    def prepare(self, location: Location) -> None:
+        """Make the folder. Raises ``StoreFailed`` when there is a file of that name."""
+        path = self.path(location)
+        make_directory(self.config.directory)
+        if os.path.lexists(path):
+            raise StoreFailed(f"{path} is already there", hint=self.taken_hint)
+
+    def open(self, location: Location, image: Image, ctx: Context) -> CopyFile:
+        """Take over the file that has the bytes already, if that can be done, else make an empty one."""
+        final, mark, backing_file = self.path(location), location.metadata["mark"], image.data.backing_file
+        if backing_file is not None:
+            try:
+                if backing_file.stat().st_dev == final.parent.stat().st_dev and ctx.take_file(backing_file):
+                    return CopyFile.moved(backing_file, final, mark)
+            except OSError:
+                ctx.log.debug("cannot move %s; copying it", backing_file, exc_info=True)
+        return CopyFile.cloned(backing_file, final, mark)
+
+    def write(self, copy: CopyFile, chunk: Chunk) -> None:
+        """Write the next bytes past the page cache where the file system permits."""
+        copy.write(chunk)
+
+    def close(self, copy: CopyFile) -> None:
+        """Complete the file under its hidden name. Raises ``StoreFailed`` where marks do not last."""
+        copy.close(int(self.config.mode, 8))
+        if not self.is_ours(copy.hidden, copy.mark):
+            raise StoreFailed(
+                f"the file system of {copy.final.parent} does not keep the modification times of files exactly",
+                hint="use a directory on a Linux file system",
+            )
+
+    def publish(self, copy: CopyFile) -> None:
+        """Link the file to its name, which must be free."""
+        copy.publish()
+
+    def discard(self, copy: CopyFile) -> None:
+        """Remove the file for good."""
+        copy.discard()
+
+    def read(self, location: Location, ctx: Context) -> ImageData:
+        """Return the bytes of the file."""
+        return ImageData.from_file(self.path(location))
+
+    def delete(self, location: Location, ctx: Context) -> None:
+        """Remove the file for good, finished or not; another file that took its name stays."""
+        path, mark = self.path(location), location.metadata["mark"]
+        # A file system that was made read-only refuses to remove even what is not there.
+        there = [hidden] if os.path.lexists(hidden := hidden_name(path, mark)) else []
+        if self.is_ours(path, mark):
+            there.append(path)
+        for name in there:
+            name.unlink(missing_ok=True)
+        try:
+            # The copy is forgotten next, and must not be back after a power failure.
+            sync_directory(path.parent)
+        except OSError:
+            if there:
+                raise
+
+    def path(self, location: Location) -> Path:
+        """Return the path behind a location. Raises ``StoreFailed`` unless the file is directly in the folder."""
+        path = Path(unquote(urlsplit(location.url).path))
+        if path.parent != self.config.directory or path.name.startswith("."):
+            raise StoreFailed(
+                f"{location.url} is not in {self.config.directory}",
+                hint="the store's directory was changed after this copy was written; change it back",
+            )
+        return path
+
+    def failure(self, location: Location, error: Exception) -> StoreFailed:
+        """Name the file, and what to do about its folder."""
+        path, directory = self.path(location), self.config.directory
+        if not isinstance(error, OSError):
+            return super().failure(location, error)
+        hint = remedy(error, str(directory))
+        if error.errno == errno.EEXIST and directory.is_dir():
+            hint = self.taken_hint
+        elif error.errno == errno.ENOENT and not directory.is_dir():
+            hint = f"{directory} is not there any more: mount it or put it back, then import again"
+        return StoreFailed(f"cannot use {path}: {error.strerror}", hint=hint)

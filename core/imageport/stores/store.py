@@ -1,0 +1,154 @@
+"""The base of every store that writes: announce, write, count, and publish or discard."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import ClassVar, Generic, TypeVar
+
+from imageport.context import Context
+from imageport.data import ImageData
+from imageport.dataplane.buffers import Chunk, Chunks
+from imageport.errors import ImageportError, StoreFailed
+from imageport.hookspecs import hookimpl
+from imageport.plugin import ConfigT, Plugin
+from imageport.stores.system_errors import remedy
+from imageport.values import Image, Location, PendingCopy, Written
+
+#: A copy while it is written: whatever ``open`` of the store returns.
+CopyT = TypeVar("CopyT")
+
+
+class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
+    """A store whose author writes eight small methods.
+
+    ``url`` and ``prepare`` are called before the copy is announced, then ``open``, ``write`` for each chunk, ``close``,
+    and exactly one of ``publish`` and ``discard``. ``read`` and ``delete`` take the location of a copy. The base
+    implements the hooks: it announces the location before ``open``, counts the bytes, calls ``discard`` after every
+    failure without hiding it, and turns the errors in ``failures`` into :class:`~imageport.StoreFailed`. Errors of the
+    image, which its chunks raise, pass unchanged.
+
+    Each attempt to write an image has a mark of its own, ``location.metadata["mark"]``: decimal digits, the time in
+    nanoseconds. Use it in the hidden name of the copy, and publish from that name: when another process has removed
+    the hidden copy, ``publish`` has to fail. So an import that was given up cannot publish any more.
+    """
+
+    #: The errors by which the library of the store reports a failure of the store.
+    failures: ClassVar[tuple[type[Exception], ...]] = (OSError,)
+
+    @abstractmethod
+    def url(self, image: Image) -> str:
+        """Return where the copy of *image* will be; it holds no secrets."""
+        raise NotImplementedError
+
+    def prepare(self, location: Location) -> None:
+        """Check that the place is free and can be written. Nothing of the copy is made here."""
+
+    @abstractmethod
+    def open(self, location: Location, image: Image, ctx: Context) -> CopyT:
+        """Begin a copy that no reader of the store can see. When this raises, nothing may be left."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def write(self, copy: CopyT, chunk: Chunk) -> None:
+        """Write the next bytes, at most a few MiB."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def close(self, copy: CopyT) -> None:
+        """Complete the copy and make its bytes durable; it stays invisible."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def publish(self, copy: CopyT) -> None:
+        """Make the copy visible at its location for good. When this raises, nothing may be visible or left."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def discard(self, copy: CopyT) -> None:
+        """Remove every trace of the copy, which may be incomplete."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def read(self, location: Location, ctx: Context) -> ImageData:
+        """Return the bytes of a published copy, without reading any yet. Raises when it is not there."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def delete(self, location: Location, ctx: Context) -> None:
+        """Remove the copy for good, published or hidden; leave what has another mark. A missing copy is no error."""
+        raise NotImplementedError
+
+    def failure(self, location: Location, error: Exception) -> StoreFailed:
+        """Return the error that a user reads for one of ``failures``: the place, the reason, and what to do."""
+        reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+        hint = remedy(error, location.url) if isinstance(error, OSError) else ""
+        return StoreFailed(f"cannot use {location.url}: {reason or type(error).__name__}", hint=hint)
+
+    @hookimpl
+    def store_write(self, image: Image, ctx: Context) -> PendingCopy:
+        """Write every byte to a copy that is announced before and invisible afterwards."""
+        location = Location(url=self.url(image), metadata={"mark": _new_mark()})
+        with self._translating(location):
+            self.prepare(location)
+            ctx.announce(location)
+            copy = self.open(location, image, ctx)
+        try:
+            total = 0
+            for chunk in image.data.chunks():
+                with self._translating(location):
+                    self.write(copy, chunk)
+                total += len(chunk)
+            with self._translating(location):
+                self.close(copy)
+        except BaseException:
+            try:
+                self.discard(copy)
+            except Exception:
+                # The first error is the one to report; the deletion by location that follows removes what is left.
+                ctx.log.warning("cannot remove the incomplete copy %s", location.url, exc_info=True)
+            raise
+        return Written(
+            location,
+            total,
+            partial(self._end, location, self.publish, copy),
+            partial(self._end, location, self.discard, copy),
+        )
+
+    @hookimpl
+    def store_read(self, location: Location, ctx: Context) -> ImageData:
+        """Return the bytes of a copy, whose stream raises errors of the store as ``StoreFailed``."""
+        with self._translating(location):
+            data = self.read(location, ctx)
+        return data if data.path is not None else data.tapped(partial(self._translated, location))
+
+    @hookimpl
+    def store_delete(self, location: Location, ctx: Context) -> None:
+        """Remove a copy."""
+        with self._translating(location):
+            self.delete(location, ctx)
+
+    def _end(self, location: Location, end: Callable[[CopyT], None], copy: CopyT) -> None:
+        with self._translating(location):
+            end(copy)
+
+    def _translated(self, location: Location, chunks: Chunks) -> Chunks:
+        with self._translating(location):
+            yield from chunks
+
+    @contextmanager
+    def _translating(self, location: Location) -> Iterator[None]:
+        try:
+            yield
+        except ImageportError:
+            raise
+        except self.failures as error:
+            raise self.failure(location, error) from error
+
+
+def _new_mark() -> str:
+    """Return a mark for one copy: the time in nanoseconds, in whole microseconds as not all disks keep more."""
+    return str(time.time_ns() // 1000 * 1000)
