@@ -123,7 +123,7 @@ ACME = """
     class Imager(Plugin[NoConfig]):
         '''Need a program that everybody knows.'''
 
-        binaries = ("qemu-img",)
+        binaries = {"qemu-img": "qemu-utils"}
 
         @hookimpl
         def transform(self, image): ...

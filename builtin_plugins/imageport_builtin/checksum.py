@@ -88,6 +88,7 @@ class Checksum(Plugin[ChecksumConfig]):
 
     runs_before = frozenset({"image_conversion"})
     writes = "nothing"
+    signature_hint = "name a signed list (url) and a keyring"
     stability = "stable"
 
     def __init__(self, config: ChecksumConfig) -> None:

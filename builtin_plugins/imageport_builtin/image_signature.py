@@ -53,6 +53,7 @@ class ImageSignature(Plugin[ImageSignatureConfig]):
     """
 
     writes = "nothing"
+    signature_hint = "set 'required: true'"
     stability = "stable"
 
     @classmethod

@@ -19,7 +19,7 @@ from imageport import Context, LimitExceeded, TransformFailed
 from imageport.limits import format_size
 
 #: Programs of util-linux that set the limits.
-WRAPPERS = ("prlimit", "setpriv")
+WRAPPERS = {"prlimit": "util-linux", "setpriv": "util-linux"}
 
 _QEMU = "qemu-utils (Debian, Ubuntu) or qemu-img (Fedora)"
 #: Ends a program whose parent ended before it could ask for the signal for that: none would come any more.

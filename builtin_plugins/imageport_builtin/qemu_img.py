@@ -21,7 +21,7 @@ from imageport_builtin.limited_process import WRAPPERS, Bounds, run
 from imageport_builtin.qemu_failures import Run, damaged
 
 #: Programs used here.
-BINARIES = ("qemu-img", "qemu-nbd", *WRAPPERS)
+BINARIES = {"qemu-img": "qemu-utils", "qemu-nbd": "qemu-utils", **WRAPPERS}
 
 #: Names of the drivers of QEMU, by the disk formats of image records.
 DRIVERS = {"raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc", "vhdx": "vhdx"}

@@ -124,6 +124,7 @@ class WebDownload(Plugin[WebDownloadConfig]):
     decide what is a web page, not the label of the server.
     """
 
+    signature_hint = "name a signed list (checksum_url) and a keyring"
     stability = "stable"
 
     def __init__(self, config: WebDownloadConfig) -> None:

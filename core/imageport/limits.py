@@ -103,4 +103,6 @@ class Limits(BaseModel):
         default=14400.0,
         description="Seconds that one conversion may take in all, and of CPU time that unpacking may take.",
     )
-    conversion_memory: ByteSize = Field(default=1 << 30, description="Bytes of address space for qemu-img.")
+    conversion_memory: ByteSize = Field(
+        default=1 << 30, description="Bytes of address space for a program that converts images."
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from inspect import cleandoc
 from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin
 
@@ -57,8 +58,8 @@ class Plugin(Generic[ConfigT]):
     runs_after: ClassVar[frozenset[str]] = frozenset()
     runs_before: ClassVar[frozenset[str]] = frozenset()
 
-    #: Programs that must be on the PATH.
-    binaries: ClassVar[tuple[str, ...]] = ()
+    #: Programs that must be on the PATH; a mapping has the name of the package of each, in Debian and Ubuntu.
+    binaries: ClassVar[Sequence[str] | Mapping[str, str]] = ()
 
     #: For import methods: the statuses of an image from which this method may start.
     starts_from: ClassVar[frozenset[ImageStatus]] = frozenset({"queued"})
@@ -72,6 +73,9 @@ class Plugin(Generic[ConfigT]):
     #: published, when the stream ended early or had a wrong digest (errors with ``retry``), and has to return the same
     #: image from its beginning.
     max_attempts: int = 1
+
+    #: Advice for a pipeline that has to be signed: how this plugin is made to require a signature.
+    signature_hint: ClassVar[str] = ""
 
     #: ``experimental``, ``stable`` or ``deprecated``.
     stability: ClassVar[Literal["experimental", "stable", "deprecated"]] = "experimental"

@@ -348,13 +348,13 @@ def test_a_method_that_is_not_enabled_is_refused(refusal: Refusal) -> None:
     ]
 
 
-def test_a_missing_program_is_told_before_anything_runs(refusal: Refusal) -> None:
+def test_a_missing_program_is_reported_before_anything_runs(refusal: Refusal) -> None:
     assert refusal(HEAD + "steps: [{use: acme-needy}]\n" + STORE) == [
         "3:10: steps.0.use: needs the program 'no-such-program', which is not on the PATH: install its package"
     ]
 
 
-def test_a_well_known_program_comes_with_its_package(
+def test_a_missing_program_is_reported_with_the_package_that_the_plugin_names(
     refusal: Refusal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

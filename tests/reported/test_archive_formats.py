@@ -124,7 +124,7 @@ def test_an_archive_is_refused_where_no_step_unpacks_it(
         bench.imports(archive, *steps),
         5,
         f"the image is {name}",
-        "add the step image_decompression to the pipeline, or declare --disk-format raw to store it as it is",
+        "add a step that unpacks it (see 'imageport plugins list'), or declare --disk-format raw to store it as it is",
     )
     bench.assert_stored(bench.imports(archive, arguments=("--disk-format", "raw")), archive)
 

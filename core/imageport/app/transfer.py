@@ -15,6 +15,7 @@ from typing import BinaryIO
 from imageport.access.quotas import Quotas, demand_to_bring
 from imageport.atomic_file import new_file
 from imageport.catalog import Catalog
+from imageport.configuration.defaults import STAGED_DATA_METHOD
 from imageport.configuration.site import Site
 from imageport.data import ImageData
 from imageport.dataplane.buffers import CHUNK_SIZE, Chunks
@@ -36,15 +37,12 @@ from imageport.values import ImageRecord
 
 log = logging.getLogger(__name__)
 
-#: The import method for staged data.
-_IMPORTS_STAGED = "glance-direct"
-
 
 def require_staging_enabled(site: Site) -> None:
     """Raise ``UsageError`` where the method that imports staged data may not be used."""
-    if not site.allows_method(_IMPORTS_STAGED):
+    if not site.allows_method(STAGED_DATA_METHOD):
         raise UsageError(
-            f"nothing can be staged: the import method {_IMPORTS_STAGED} is not enabled",
+            f"nothing can be staged: the import method {STAGED_DATA_METHOD} is not enabled",
             hint=f"see enabled_methods in {site.file.path}",
         )
 

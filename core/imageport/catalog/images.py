@@ -28,9 +28,9 @@ _AT_ONCE = 500
 
 _WHAT_TO_DO = {
     "queued": "put its data in staging with 'imageport images stage', or use a method that fetches the data",
-    "uploading": "its data is in staging: import it with the method glance-direct",
+    "uploading": "its data is in staging: import it with a pipeline for staged data",
     "importing": "'imageport gc' rolls back imports whose process has died",
-    "active": "import into a new image, or copy this one to further stores with the method copy-image",
+    "active": "import into a new image, or copy this one to further stores with a pipeline for copies",
 }
 
 

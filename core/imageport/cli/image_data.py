@@ -30,7 +30,7 @@ def stage_image(  # noqa: PLR0917 - the options of a command are its parameters
     project: Project = None,
     roles: Roles = None,
 ) -> None:
-    """Put data in staging for a queued image, to be imported later with the method glance-direct."""
+    """Put data in staging for a queued image, to be imported later."""
     from imageport.app.events import telling_context
     from imageport.app.transfer import require_staging_enabled, stage
     from imageport.importing.interruption import Interruption

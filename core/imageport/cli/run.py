@@ -132,6 +132,7 @@ def _plan(
 def _import(session: Session, plan: Plan, request: ImportRequest, *, json: bool, quiet: bool) -> Report:
     from imageport.access.permissions import Access
     from imageport.cli.progress import json_lines, named_observer
+    from imageport.configuration import defaults
     from imageport.importing.interruption import Interruption
     from imageport.importing.runner import Importer
 
@@ -142,7 +143,7 @@ def _import(session: Session, plan: Plan, request: ImportRequest, *, json: bool,
     if json:
         plan = replace(plan, observers=(*plan.observers, json_lines(plan.secrets, sys.stdout, access.shown)))
     elif not quiet:
-        name = "terminal" if sys.stderr.isatty() else "log"
+        name = defaults.TERMINAL_OBSERVER if sys.stderr.isatty() else defaults.OBSERVER
         plan = replace(plan, observers=(*plan.observers, *named_observer(name, session.registry)))
     # What plugins print is no part of the result.
     with Interruption() as interruption, redirect_stdout(sys.stderr):

@@ -1,9 +1,9 @@
-"""Mistakes that show only when the entries of a pipeline are looked at together."""
+"""Checks of a whole pipeline: contradictions between its entries."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from imageport.configuration.configure import ConfiguredStep
     from imageport.configuration.site import Site
     from imageport.configuration.yamlfile import YamlFile
-
-#: Debian packages of programs that plugins are known to need.
-_PACKAGES = (("qemu-img", "qemu-utils"), ("prlimit", "util-linux"), ("rbd", "ceph-common"), ("gpgv", "gpgv"))
 
 
 def source_problems(source: ConfiguredStep, file: YamlFile, site: Site) -> Iterator[Problem]:
@@ -67,16 +64,16 @@ def staging_problems(
 
 
 def trust_problems(
-    demanded: bool, source: ConfiguredStep, steps: Iterable[ConfiguredStep], file: YamlFile, site: Site
+    demanded: bool, source: ConfiguredStep, steps: Sequence[ConfiguredStep], file: YamlFile, site: Site
 ) -> Iterator[Problem]:
-    """Find pipelines that let images in for which nobody vouches, where that is not allowed.
+    """Find pipelines that import unsigned images although signatures are required.
 
-    *demanded* says whether the pipeline itself asks for trust.
+    *demanded* is true when the pipeline itself requires them, not the site file.
     """
     where = file if demanded else site.file
     if source.plugin_class.copies:
         if demanded:
-            message = f"'{source.label}' copies stored bytes, which nobody signs: remove this"
+            message = f"'{source.label}' copies stored bytes, which have no signature: remove this"
             yield where.problem(("trust",), message)
         return
     if demanded or site.trust:
@@ -85,20 +82,22 @@ def trust_problems(
                 if step.plugin_class.requires_signature(step.config):
                     return
             except Exception as error:  # noqa: BLE001 - a stranger's plugin may raise anything
-                message = f"failed to say whether it requires a signature: {type(error).__name__}: {error}"
+                message = f"failed in requires_signature: {type(error).__name__}: {error}"
                 yield step.file.problem((*step.key_path, "use"), message)
-        message = (
-            f"nothing in {file.path} requires a trusted signature: give a keyring to web-download or checksum "
-            "beside the url of a list, or write 'required: true' for image_signature"
-        )
-        yield where.problem(("trust",), message)
+        hints = [
+            f"in '{step.label}', {step.plugin_class.signature_hint}"
+            for step in (source, *steps)
+            if step.plugin_class.signature_hint
+        ]
+        advice = ", or ".join(hints) or "add a step that verifies one"
+        yield where.problem(("trust",), f"nothing in {file.path} requires a trusted signature: {advice}")
 
 
 def store_problems(stores: Sequence[ConfiguredStep], file: YamlFile) -> Iterator[Problem]:
     """Find stores that write to one place, and pipelines whose stores can all only be read."""
     for first, second in combinations(stores, 2):
         same = (first.plugin_class, first.config) == (second.plugin_class, second.config)
-        # Two of one label were told already.
+        # Two of one label are reported already.
         if same and first.label != second.label:
             message = (
                 f"'{second.label}' has the same options as '{first.label}': both would write to one place"
@@ -127,9 +126,10 @@ def _is_shared(folder: Path, scratch: Path) -> bool:
 
 def binary_problems(steps: Iterable[ConfiguredStep]) -> Iterator[Problem]:
     """Find plugins that need a program which is not on the PATH."""
-    packages = dict(_PACKAGES)
     for step in steps:
-        for binary in step.plugin_class.binaries:
+        binaries = step.plugin_class.binaries
+        packages = binaries if isinstance(binaries, Mapping) else {}
+        for binary in binaries:
             if shutil.which(binary) is None:
                 package = f" ({packages[binary]} on Debian and Ubuntu)" if binary in packages else ""
                 message = (

@@ -24,6 +24,7 @@ from pydantic import (
 from imageport.access.policy import Policy
 from imageport.access.protection import PropertyProtections, Protections
 from imageport.access.quotas import Quotas
+from imageport.configuration import defaults
 from imageport.configuration.entries import StepEntry
 from imageport.configuration.folders import config_home, data_home
 from imageport.configuration.optionerrors import add_unreported, model_problems
@@ -324,7 +325,7 @@ def _default_staging(environ: Mapping[str, str]) -> Path:
 
 
 def _default_store(environ: Mapping[str, str]) -> dict[str, Any]:
-    return {"use": "file", "id": "default", "with": {"directory": str(data_home(environ) / "images")}}
+    return {"use": defaults.STORE, "id": "default", "with": {"directory": str(data_home(environ) / "images")}}
 
 
 def _anchored_catalog(url: str, folder: Path) -> str:

@@ -13,7 +13,7 @@ from imageport.errors import LimitExceeded, SourceUnavailable, VerificationFaile
 from imageport.limits import format_size
 
 #: Most bytes of output, zeros not counted, for one byte of input, and the output below which no ratio is suspicious:
-#: the rule of ``image_decompression``.
+#: the rule for archives.
 MAX_RATIO: Final = 1000
 FREE_OUTPUT: Final = 256 << 20
 

@@ -28,7 +28,7 @@ TRANSIENT: Final = frozenset({408, 425, 429, *range(500, 600)})
 
 _HINTS: Final = {
     400: "check the url, and whether that port wants https",
-    401: "the server wants credentials: give web-download a header, or write user:password@ in the url",
+    401: "the server wants credentials: set a header in the options of the method, or write user:password@ in the url",
     403: "the server does not let this address or these credentials in",
     404: "check the url; mirrors remove old images",
     410: "the image was removed; look for a newer one",

@@ -19,7 +19,7 @@ _HOST_AND_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]*))?")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
-_LOCAL = "a file of this machine is imported by its path, with the method glance-direct"
+_LOCAL = "to import a local file, write its path"
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ftp": 21}
 
 

@@ -26,7 +26,7 @@ _FACTS: Mapping[str, Callable[[Any], bool]] = MappingProxyType(
         "writes": lambda value: value in ("nothing", "stream", "file", "disk"),
         "runs_after": lambda value: isinstance(value, (set, frozenset)),
         "runs_before": lambda value: isinstance(value, (set, frozenset)),
-        "binaries": lambda value: isinstance(value, (tuple, list)),
+        "binaries": lambda value: isinstance(value, (tuple, list, Mapping)),
         "starts_from": lambda value: isinstance(value, (set, frozenset)),
         "copies": lambda value: isinstance(value, bool),
     }

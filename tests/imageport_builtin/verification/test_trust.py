@@ -210,7 +210,7 @@ def test_a_copy_cannot_demand_a_signature(published: Imports) -> None:
         "stores: [{use: file, id: three, with: {directory: three}}]\n"
     )
     [(_, line, message)] = problems(published)
-    assert (line, message) == (3, "'copy-image' copies stored bytes, which nobody signs: remove this")
+    assert (line, message) == (3, "'copy-image' copies stored bytes, which have no signature: remove this")
 
 
 # ------------------------------------------------------------------------------------------- plugins of somebody else
@@ -234,7 +234,7 @@ def test_a_plugin_that_promises_a_signature_has_to_show_one(
 
 
 @pytest.mark.usefixtures("acme")
-def test_a_plugin_that_fails_to_say_is_named(published: Imports) -> None:
+def test_a_plugin_that_fails_in_requires_signature_is_named(published: Imports) -> None:
     published.pipeline(steps="{use: acme-broken}", more="trust: signed")
     messages = [message for _, _, message in problems(published)]
-    assert any("failed to say whether it requires a signature: AttributeError" in text for text in messages)
+    assert any("failed in requires_signature: AttributeError" in text for text in messages)

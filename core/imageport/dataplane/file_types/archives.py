@@ -21,9 +21,7 @@ from imageport.dataplane.file_types.signature import (
     starts,
 )
 
-_UNPACK = (
-    "add the step image_decompression to the pipeline, or declare --disk-format raw to store it as it is"
-)
+_UNPACK = "add a step that unpacks it (see 'imageport plugins list'), or declare --disk-format raw to store it as it is"
 
 JOIN_ZIP = "join the parts with 'zip -s 0 NAME.zip --out WHOLE.zip' and import that"
 
