@@ -1,4 +1,4 @@
-"""The contract between Imageport and its plugins: five hooks, and two that complete a store.
+"""The contract between Imageport and its plugins: five hooks, two that complete a store, and one for ``doctor``.
 
 A plugin is a subclass of :class:`imageport.Plugin` with methods marked ``@hookimpl``. A method names only the
 arguments it wants, in any order::
@@ -27,10 +27,12 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from imageport.context import Context
     from imageport.data import ImageData
     from imageport.events import Event
-    from imageport.values import Image, ImageRecord, Location, PendingCopy, Source
+    from imageport.values import Finding, Image, ImageRecord, Location, PendingCopy, Source
 
 NAMESPACE = "imageport"
 
@@ -120,4 +122,16 @@ class ImportHooks:
         of them together; what is not heard by then is lost, and the log says whose. After three failures an
         observer is not called again. ``event.kind`` decides which fields an event has: see ``imageport.events``.
         Example: ``if event.kind == "task.failure": print(event.error)``.
+        """
+
+    # ------------------------------------------------------------------------------------------- outside of imports
+
+    @hookspec(firstresult=True)
+    def diagnose(self) -> Iterable[Finding]:
+        """Yield what the plugin finds out about its options on this machine: :class:`~imageport.values.Finding`.
+
+        Called by ``imageport doctor`` on every store and observer of the site file, outside of any import. It must be
+        cheap and change nothing: no file is written, no connection is opened, and no program runs for long. A call that
+        raises, or takes longer than ten seconds, is reported as a finding itself.
+        Example: ``yield Finding("error", f"{folder} is missing", "mount it")``.
         """

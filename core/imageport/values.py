@@ -16,6 +16,7 @@ __all__ = [
     "MAX_VALUE",
     "RESERVED_PREFIX",
     "Caller",
+    "Finding",
     "Image",
     "ImageRecord",
     "ImageStatus",
@@ -197,3 +198,22 @@ class Written:
     def discard(self) -> None:
         """Remove every trace of the copy."""
         self.on_discard()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a plugin has examined for ``imageport doctor``.
+
+    ``severity`` is ``ok``, ``warning`` for a thing that will soon be a fault, or ``error`` for one that makes imports
+    fail. ``message`` is the state, and ``hint`` the remedy; it is empty when nothing is to be done.
+    """
+
+    severity: Literal["ok", "warning", "error"]
+    message: str
+    hint: str = ""
+
+    def __post_init__(self) -> None:
+        if self.severity not in ("ok", "warning", "error"):
+            raise ValueError(f"a finding cannot have the severity {self.severity!r:.40}")
+        if not (isinstance(self.message, str) and isinstance(self.hint, str)):
+            raise TypeError("message and hint of a finding are texts")

@@ -7,52 +7,40 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from imageport.app.diagnosis import Diagnosis, diagnose
 from imageport.app.housekeeping import Housekeeping
 from imageport.catalog import Catalog
-from imageport.configuration.configure import ConfiguredStep, configure_stores
+from imageport.configuration.configure import configure_observers, configure_stores
 from imageport.configuration.site import Site, load_site
 from imageport.errors import ImageportError, PipelineInvalid, PluginBroken
-from imageport.importing.plan import bind
 from imageport.limits import format_size
 from imageport.plugin import Plugin
 from imageport.plugins.registry import PluginRegistry
-from imageport.redaction import redact
 
 #: Seconds that a program may take to tell its version.
 _PATIENCE = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """One thing that was examined: fit or not, and what to do about it."""
-
-    subject: str
-    ok: bool
-    message: str
-    hint: str = ""
-
-
 def examine(config: str | None) -> Iterator[Diagnosis]:
-    """Look at Python, the site file (*config* names it), plugins, programs, catalog, staging and stores."""
+    """Look at Python, the site file (*config* names it), plugins, programs, staging, stores, observers and catalog."""
     yield Diagnosis(
-        "python", True, f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+        "python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     )
     try:
         site = load_site(config, environ=os.environ, cwd=Path.cwd())
     except PipelineInvalid as error:
         for problem in error.problems:
-            yield Diagnosis("site file", False, str(problem), "correct the file")
+            yield Diagnosis("site file", "error", str(problem), "correct the file")
         yield from _plugins(PluginRegistry.installed())
         return
-    yield Diagnosis("site file", True, f"{site.file.path}")
+    yield Diagnosis("site file", "ok", f"{site.file.path}")
     registry = PluginRegistry.installed(disabled=site.disabled_plugins)
     yield from _plugins(registry)
     yield _staging(site)
-    yield from _stores(site, registry)
+    yield from _configured(site, registry)
     yield from _catalog(site, registry)
 
 
@@ -62,8 +50,8 @@ def _plugins(registry: PluginRegistry) -> Iterator[Diagnosis]:
         try:
             working.append(installed.load())
         except PluginBroken as error:
-            yield Diagnosis(f"plugin {installed.name}", False, error.message, error.hint)
-    yield Diagnosis("plugins", True, f"{len(working)} can be used")
+            yield Diagnosis(f"plugin {installed.name}", "error", error.message, error.hint)
+    yield Diagnosis("plugins", "ok", f"{len(working)} can be used")
     for binary in sorted({binary for plugin_class in working for binary in plugin_class.binaries}):
         yield _program(binary)
 
@@ -71,7 +59,9 @@ def _plugins(registry: PluginRegistry) -> Iterator[Diagnosis]:
 def _program(name: str) -> Diagnosis:
     path = shutil.which(name)
     if path is None:
-        return Diagnosis(f"program {name}", False, "not on the PATH", f"install the package that has {name}")
+        return Diagnosis(
+            f"program {name}", "error", "not on the PATH", f"install the package that has {name}"
+        )
     try:
         told = subprocess.run(
             [path, "--version"],
@@ -82,8 +72,8 @@ def _program(name: str) -> Diagnosis:
             check=True,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        return Diagnosis(f"program {name}", False, f"{path} does not run: {error}", f"install {name} again")
-    return Diagnosis(f"program {name}", True, f"{path}, {told.stdout.partition(chr(10))[0]}")
+        return Diagnosis(f"program {name}", "error", f"{path} does not run: {error}", f"install {name} again")
+    return Diagnosis(f"program {name}", "ok", f"{path}, {told.stdout.partition(chr(10))[0]}")
 
 
 def _staging(site: Site) -> Diagnosis:
@@ -91,64 +81,43 @@ def _staging(site: Site) -> Diagnosis:
     if not _is_writable(directory):
         return Diagnosis(
             "staging",
-            False,
+            "error",
             f"{directory} cannot be written",
             "make it writable, or set staging.directory in the site file",
         )
-    return Diagnosis("staging", True, f"{directory}, {_free(directory)} free")
+    return Diagnosis("staging", "ok", f"{directory}, {_free(directory)} free")
 
 
-def _stores(site: Site, registry: PluginRegistry) -> Iterator[Diagnosis]:
-    try:
-        stores = configure_stores(site, registry)
-    except PipelineInvalid as error:
-        for problem in error.problems:
-            yield Diagnosis("stores", False, str(problem), "correct the site file")
-        return
-    for store in stores:
-        yield _store(store, site)
-
-
-def _store(store: ConfiguredStep, site: Site) -> Diagnosis:
-    subject = f"store {store.label}"
-    try:
-        bind(store)
-    except ImageportError as error:
-        return Diagnosis(
-            subject, False, redact(error.message, site.secrets), redact(error.hint, site.secrets)
-        )
-    # What a store needs is its own affair; a folder of the option 'directory' is what can be looked at from here.
-    directory = getattr(store.config, "directory", None)
-    if not isinstance(directory, Path):
-        return Diagnosis(subject, True, f"{store.installed.name} of {store.installed.distribution}")
-    if not _is_writable(directory):
-        return Diagnosis(
-            subject,
-            False,
-            f"{directory} cannot be written",
-            f"let the user with id {os.geteuid()} write to it",
-        )
-    return Diagnosis(subject, True, f"{directory}, {_free(directory)} free")
+def _configured(site: Site, registry: PluginRegistry) -> Iterator[Diagnosis]:
+    for subject, configure in (("stores", configure_stores), ("observers", configure_observers)):
+        try:
+            entries = configure(site, registry)
+        except PipelineInvalid as error:
+            for problem in error.problems:
+                yield Diagnosis(subject, "error", str(problem), "correct the site file")
+            continue
+        for entry in entries:
+            yield from diagnose(entry, site.secrets)
 
 
 def _catalog(site: Site, registry: PluginRegistry) -> Iterator[Diagnosis]:
     try:
         catalog = Catalog(site.catalog)
     except ImageportError as error:
-        yield Diagnosis("catalog", False, error.message, error.hint)
+        yield Diagnosis("catalog", "error", error.message, error.hint)
         return
     try:
-        yield Diagnosis("catalog", True, f"reachable, images: {catalog.count_images()}")
+        yield Diagnosis("catalog", "ok", f"reachable, images: {catalog.count_images()}")
         left = list(Housekeeping(site, catalog, registry, dry_run=True).findings())
         owed = [finding for finding in left if finding.kind != "task"]
         if owed:
             freed = format_size(sum(finding.freed for finding in owed))
             message = f"left by imports that died: {len(owed)}, with {freed} of staging"
-            yield Diagnosis("leftovers", False, message, "run 'imageport gc'")
+            yield Diagnosis("leftovers", "error", message, "run 'imageport gc'")
         else:
-            yield Diagnosis("leftovers", True, "none")
+            yield Diagnosis("leftovers", "ok", "none")
     except ImageportError as error:
-        yield Diagnosis("catalog", False, error.message, error.hint)
+        yield Diagnosis("catalog", "error", error.message, error.hint)
     finally:
         catalog.close()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
@@ -12,18 +11,21 @@ from imageport.cli.output import print_json, say
 from imageport.cli.session import Session
 
 if TYPE_CHECKING:
-    from imageport.app.doctor import Diagnosis
+    from imageport.app.diagnosis import Diagnosis
+
+#: How the state of each line is shown.
+_MARKS = {"ok": "ok   ", "warning": "WARN ", "error": "WRONG"}
 
 
 def doctor(ctx: typer.Context, json: Json = False) -> None:
-    """Check Python, plugins, programs, site file, catalog, staging, stores and leftovers."""
+    """Check Python, plugins, programs, site file, catalog, staging, stores, observers and leftovers."""
     from imageport.app.doctor import examine
     from imageport.errors import ExitCode
 
     session: Session = ctx.obj
     found = list(examine(session.config))
     if json:
-        print_json([asdict(diagnosis) for diagnosis in found])
+        print_json([diagnosis.as_dict() for diagnosis in found])
     else:
         for diagnosis in found:
             _show(diagnosis)
@@ -32,6 +34,6 @@ def doctor(ctx: typer.Context, json: Json = False) -> None:
 
 
 def _show(diagnosis: Diagnosis) -> None:
-    say(f"{'ok   ' if diagnosis.ok else 'WRONG'}  {diagnosis.subject}: {diagnosis.message}")
+    say(f"{_MARKS[diagnosis.severity]}  {diagnosis.subject}: {diagnosis.message}")
     if diagnosis.hint:
         say(f"       hint: {diagnosis.hint}")

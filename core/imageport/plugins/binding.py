@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import pluggy
@@ -13,7 +14,7 @@ from imageport.dataplane.buffers import Chunk, Chunks
 from imageport.errors import ImageportError, PluginBroken, StepCrashed
 from imageport.hookspecs import NAMESPACE, ImportHooks
 from imageport.plugins.hooks import marked_methods
-from imageport.values import Image
+from imageport.values import Finding, Image
 
 if TYPE_CHECKING:
     from imageport.context import Context
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from imageport.values import ImageRecord, Location, PendingCopy, Source
 
 T = TypeVar("T")
+
+#: Findings of one plugin that are taken; a plugin may yield them without end.
+_MAX_FINDINGS = 100
 
 
 class StepContexts(Protocol):
@@ -118,6 +122,16 @@ class BoundStep:
     def on_progress(self, event: Event, ctx: StepContexts) -> None:
         """Show *event* to an observer; the caller guards it."""
         self.hooks.on_progress(event=event, ctx=ctx.for_step(self.label))
+
+    def diagnose(self) -> list[Finding]:
+        """Return the findings of the plugin about its options on this machine, none when it examines nothing."""
+        if "diagnose" not in self.answers:
+            return []
+        try:
+            found = list(islice(self.hooks.diagnose() or (), _MAX_FINDINGS))
+        except (Exception, SystemExit) as error:
+            raise self.blamed(error, "diagnose") from error
+        return [self._checked(finding, Finding, "diagnose") for finding in found]
 
     def guard(self, chunks: Chunks) -> Generator[Chunk, None, None]:
         """Pass on a stream made by this step, naming the step in whatever it raises."""

@@ -16,7 +16,7 @@ SECTIONS: Mapping[Role, str] = {
 }
 
 _STORE_HOOKS = frozenset({"store_write", "store_read"})
-_PASSIVE_HOOKS = frozenset({"validate_source", "on_progress"})
+_PASSIVE_HOOKS = frozenset({"validate_source", "on_progress", "diagnose"})
 
 
 def fits(hooks: frozenset[str], role: Role) -> bool:
@@ -31,5 +31,5 @@ def fits(hooks: frozenset[str], role: Role) -> bool:
         case "step":
             # Methods and stores may have other hooks beside their own; below steps they would do nothing.
             return ("transform" in hooks and "stage" not in hooks) or (
-                bool(hooks) and hooks <= _PASSIVE_HOOKS
+                bool(hooks - {"diagnose"}) and hooks <= _PASSIVE_HOOKS
             )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from abc import abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, ClassVar, TypeVar
 from urllib.parse import quote, unquote, urlsplit
@@ -16,11 +18,16 @@ from imageport.context import Context
 from imageport.data import ImageData
 from imageport.dataplane.buffers import Chunk
 from imageport.errors import StoreFailed
+from imageport.hookspecs import hookimpl
+from imageport.limits import format_size
 from imageport.plugin import PluginConfig
 from imageport.stores.copy_file import CopyFile, has_mark, hidden_name
 from imageport.stores.store import Store
 from imageport.stores.system_errors import remedy
-from imageport.values import Image, Location
+from imageport.values import Finding, Image, Location
+
+#: Free bytes below which a folder is reported: most images are larger.
+_LITTLE_ROOM = 1 << 30
 
 #: The option for the permissions of files.
 FileMode = Annotated[
@@ -134,6 +141,31 @@ class FolderStore(Store[FolderConfigT, CopyFile]):
         except OSError:
             if there:
                 raise
+
+    @hookimpl
+    def diagnose(self) -> Iterator[Finding]:
+        """Yield whether images can be written to the folder, and how much room there is."""
+        directory = self.config.directory
+        present = next(parent for parent in (directory, *directory.parents) if parent.exists())
+        if not (present.is_dir() and os.access(present, os.W_OK | os.X_OK)):
+            hint = (
+                f"let the user with id {os.geteuid()} write to it"
+                if present.is_dir()
+                else f"move away what stands in the way of {directory}"
+            )
+            yield Finding("error", f"{directory} cannot be written", hint)
+            return
+        free = shutil.disk_usage(present).free
+        message = f"{directory}, {format_size(free)} free"
+        if present == directory:
+            low = free < _LITTLE_ROOM
+            yield (
+                Finding("warning", message, "free space for further images")
+                if low
+                else Finding("ok", message)
+            )
+        else:
+            yield Finding("ok", f"{message}; the first import makes the folder")
 
     def path(self, location: Location) -> Path:
         """Return the path behind a location. Raises ``StoreFailed`` unless the file is directly in the folder."""

@@ -1,4 +1,4 @@
-"""What a user does about an error of the operating system."""
+"""Remedies for errors of the operating system."""
 
 from __future__ import annotations
 
