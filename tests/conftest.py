@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from tests.command import RunImageport
-from tests.http_server import HttpServer
 from tests.plugin_folder import acme, plugin_folder
+
+from imageport.testing.command import RunImageport
+from imageport.testing.http_server import HttpServer
 
 __all__ = ["acme", "plugin_folder"]
 
@@ -58,7 +59,7 @@ def run_imageport(site_folder: Path, tmp_path: Path) -> RunImageport:
 
 @pytest.fixture
 def http_server() -> Iterator[HttpServer]:
-    """Serve what the test publishes; see ``tests/http_server.py``."""
+    """Serve what the test publishes; see ``imageport.testing.http_server``."""
     with HttpServer() as server:
         yield server
 

@@ -7,7 +7,7 @@ import importlib.resources
 import tomllib
 from pathlib import Path
 
-from tests.command import RunImageport, sha512
+from imageport.testing.command import RunImageport, sha512
 
 PROJECT = Path(__file__).parents[1]
 

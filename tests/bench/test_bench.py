@@ -21,7 +21,8 @@ from tests.bench.results import Results
 from tests.bench.rounds import go_round, one
 from tests.bench.table import report
 from tests.bench.yardsticks import COPY, CURL, DIGESTS, SPARSE_WRITE, YARDSTICKS, run_yardstick
-from tests.command import sha512
+
+from imageport.testing.command import sha512
 
 MACHINE = {"processors": "2 x Processor"}
 

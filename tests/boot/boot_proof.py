@@ -13,8 +13,9 @@ import pytest
 from tests.boot.disks import Disk, build_disks
 from tests.boot.machine import booted
 from tests.boot.packages import SYSTEM
-from tests.command import RunImageport
 from tests.reported.bench import RAW, UNPACK, Bench
+
+from imageport.testing.command import RunImageport
 
 NAMES = ("grub", "ipxe", "memtest", "installer")
 

@@ -24,13 +24,13 @@ from tests.catalog.old_catalogs import (
     schema_of_postgresql,
     schema_of_sqlite,
 )
-from tests.command import RunImageport
 
 from imageport.catalog import Catalog, Upgrade, engine, schema, upgrade
 from imageport.catalog.backup import back_up, backups
 from imageport.catalog.migrations import running
 from imageport.catalog.schema import REVISIONS
 from imageport.errors import Conflict, ImageportError, UsageError
+from imageport.testing.command import RunImageport
 from imageport.values import ImageRecord
 
 if TYPE_CHECKING:

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from tests.command import usual_garbage_collection
-
 from imageport.cli.app import main
+from imageport.testing.command import usual_garbage_collection
 
 PIPELINE = """
 name: two-stores

@@ -7,9 +7,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.command import RunImageport
 
 from imageport.catalog import engine
+from imageport.testing.command import RunImageport
 
 READERS = [
     ("images", "list"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from tests.cli.command_line import CommandLine
-from tests.http_server import HttpServer
+
+from imageport.testing.http_server import HttpServer
 
 PIPELINE = """
 name: download

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from tests.catalog.conftest import postgresql, postgresql_socket
 from tests.catalog.conftest import url as catalog_url
-from tests.command import RunImageport
 from tests.contract.scenarios import page
 from tests.contract.site import PACKAGE, Site
-from tests.http_server import HttpServer
+
+from imageport.testing.command import RunImageport
+from imageport.testing.http_server import HttpServer
 
 __all__ = ["catalog_url", "postgresql", "postgresql_socket"]
 

@@ -7,7 +7,8 @@ import json
 from typing import Any
 
 from tests.contract.site import step
-from tests.http_server import Behaviour, HttpServer, content
+
+from imageport.testing.http_server import Behaviour, HttpServer, content
 
 REMOTE_ID = "71c675ab-d94f-49cd-a114-e12490b328d9"
 REMOTE_IMAGE = f"/v2/images/{REMOTE_ID}"

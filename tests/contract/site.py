@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tests.command import IMAGEPORT, Finished, RunImageport
-from tests.http_server import HttpServer
+from imageport.testing.command import IMAGEPORT, Finished, RunImageport
+from imageport.testing.http_server import HttpServer
 
 #: Where pip would have put the store that gets into trouble.
 PACKAGE = Path(__file__).with_name("packages") / "troubled"

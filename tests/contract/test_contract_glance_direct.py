@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from contextlib import closing
 
 import pytest
-from tests.command import IMAGEPORT
 from tests.contract.site import Site
+
+from imageport.testing.command import IMAGEPORT
 
 BODY = b"bytes"
 #: Run a command where a folder is mounted anew, in a namespace of its own.

@@ -14,10 +14,10 @@ import pytest
 from sqlalchemy import Connection, create_engine, delete, update
 from tests.contract.remote_glance import publish_remote
 from tests.contract.site import Outcome, Site, step
-from tests.http_server import Reply, content, status
 
 from imageport.catalog import Catalog
 from imageport.catalog.tables import tasks
+from imageport.testing.http_server import Reply, content, status
 
 BODY = bytes(range(256)) * 100
 OTHER = BODY[::-1]

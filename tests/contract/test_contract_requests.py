@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from tests.contract.site import Outcome, Site, step
-from tests.http_server import Behaviour, HttpServer, content, status
 
 from imageport import Caller, UsageError
 from imageport.importing.admission import ImportRequest
+from imageport.testing.http_server import Behaviour, HttpServer, content, status
 
 BODY = b"disk\0" * 1000
 #: What the record of an image says while nothing has been done to it.

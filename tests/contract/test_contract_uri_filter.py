@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from tests.contract.site import Site, step
 from tests.http.harness import LOOPBACK, make_context, make_transport, names
-from tests.http_server import HttpServer, redirect
 
 from imageport import Source, SourceRejected, SourceUnavailable
+from imageport.testing.http_server import HttpServer, redirect
 from imageport_builtin.uri_filter import UriFilter, UriFilterConfig
 
 BODY = b"disk\0" * 1000

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 from tests.contract.site import Outcome, Site, step
-from tests.http_server import Behaviour, Reply, chunked, content, status, stored
+
+from imageport.testing.http_server import Behaviour, Reply, chunked, content, status, stored
 
 BODY = bytes(range(250)) * 2
 SHA256 = hashlib.sha256(BODY).hexdigest()

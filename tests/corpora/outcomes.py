@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from tests.command import RunImageport
+from imageport.testing.command import RunImageport
 
 _SITE = """\
 catalog: sqlite:///catalog.db

@@ -22,8 +22,9 @@ from tests.bench.flows import (
     copies,
 )
 from tests.bench.inputs import MIB, Inputs
-from tests.command import sha512
 from tests.dataplane.traced import Moved, trace
+
+from imageport.testing.command import sha512
 
 #: Bytes of the disk, and of them those that are not zero.
 SIZE, DATA = 16 * MIB, 8 * MIB

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from tests.context import make_context, unused
 
 from imageport import Cancelled, Context, ImageData, LimitExceeded, TransformFailed
 from imageport.limits import Limits
 from imageport.scratch import space_taken
+from imageport.testing.contexts import make_context, unused
 
 CONTENT = os.urandom(3_000_000)
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 from tests.catalog.conftest import postgresql_socket
-from tests.command import sha512
 from tests.http.test_proxy import tunnel_to
-from tests.http_server import HttpServer
+
+from imageport.testing.command import sha512
+from imageport.testing.http_server import HttpServer
 
 __all__ = ["postgresql_socket"]
 

@@ -8,10 +8,10 @@ import sys
 import tomllib
 from pathlib import Path
 
-from tests.http_server import HttpServer
 from tests.markdown import PIP_WITHOUT_NETWORK, play
 
 from imageport.errors import ExitCode
+from imageport.testing.http_server import HttpServer
 
 PROJECT = Path(__file__).parents[2]
 

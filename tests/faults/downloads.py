@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.command import Finished, RunImageport
 from tests.faults.faulty_server import FaultyServer
+
+from imageport.testing.command import Finished, RunImageport
 
 #: Patience of servers that are to be given up soon, and of those that may take their time.
 HASTY: Mapping[str, Any] = {"connect_timeout": 1, "read_timeout": 0.4, "download_deadline": 20}

@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from tests.command import RunImageport
 from tests.faults.downloads import Downloads
 from tests.faults.faulty_server import Answer, Dripping, FaultyServer, File, Stalled, Status
+
+from imageport.testing.command import RunImageport
 
 BODY = os.urandom(1 << 20)
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from tests.command import RunImageport
 from tests.faults.downloads import Downloads
 from tests.faults.faulty_server import (
     Answer,
@@ -21,6 +20,8 @@ from tests.faults.faulty_server import (
     Status,
     Truncated,
 )
+
+from imageport.testing.command import RunImageport
 
 BODY = os.urandom(3 << 20)
 OTHER = os.urandom(3 << 20)

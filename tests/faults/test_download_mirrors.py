@@ -8,9 +8,10 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from tests.command import RunImageport
 from tests.faults.downloads import Downloads
 from tests.faults.faulty_server import Answer, FaultyServer, File, Page, Stalled, Status, Truncated
+
+from imageport.testing.command import RunImageport
 
 #: More than one piece of the stream is here when it breaks off.
 BODY = os.urandom(6 << 20)

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from tests.command import RunImageport
 from tests.faults.downloads import Downloads
 from tests.faults.faulty_server import (
     Answer,
@@ -19,6 +18,8 @@ from tests.faults.faulty_server import (
     Status,
     Truncated,
 )
+
+from imageport.testing.command import RunImageport
 
 BODY = os.urandom(35 << 20)
 PART = 8 << 20

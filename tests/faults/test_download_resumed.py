@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from subprocess import DEVNULL, PIPE, Popen
 
 import pytest
-from tests.command import IMAGEPORT, RunImageport
 from tests.faults.downloads import Downloads
 from tests.faults.faulty_server import Answer, FaultyServer, File, Stalled, Status, Truncated
+
+from imageport.testing.command import IMAGEPORT, RunImageport
 
 BODY = os.urandom(14 << 20)
 OTHER = os.urandom(14 << 20)

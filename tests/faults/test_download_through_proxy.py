@@ -6,12 +6,13 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from tests.command import RunImageport
 from tests.faults.downloads import Downloads
 from tests.faults.faulty_server import FaultyServer
 from tests.http.test_proxy import tunnel_to
 from tests.http.test_tls import Authority, authority, https_server, issued
-from tests.http_server import HttpServer, stored
+
+from imageport.testing.command import RunImageport
+from imageport.testing.http_server import HttpServer, stored
 
 __all__ = ["authority", "https_server", "issued"]
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.command import RunImageport
 from tests.faults.journeys import journey
+
+from imageport.testing.command import RunImageport
 
 SITE = """\
 catalog: sqlite:///catalog.db

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
-from tests.context import make_context
 from tests.fuzz.case import Outcome
 
 from imageport import (
@@ -28,6 +27,7 @@ from imageport import (
 )
 from imageport.dataplane import CHUNK_SIZE
 from imageport.limits import Limits
+from imageport.testing.contexts import make_context
 from imageport_builtin.image_decompression import DecompressionConfig, ImageDecompression
 from imageport_builtin.unpacking import decoder_process, isolation, lha_member, seven_zip_member, zip_member
 from imageport_builtin.unpacking.job import Job

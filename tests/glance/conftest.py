@@ -8,7 +8,8 @@ from contextlib import ExitStack
 import pytest
 from tests.glance.glance_server import GlanceServer
 from tests.glance.inputs import Inputs
-from tests.http_server import HttpServer
+
+from imageport.testing.http_server import HttpServer
 
 GlanceWith = Callable[[tuple[str, ...]], GlanceServer]
 

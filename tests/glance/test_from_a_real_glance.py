@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.command import Finished, RunImageport, sha512
 from tests.glance.glance_server import GlanceServer
 from tests.glance.inputs import Inputs
 from tests.glance.keystone_server import PASSWORD, PROJECT, USER, KeystoneServer
+
+from imageport.testing.command import Finished, RunImageport, sha512
 
 PROPERTIES = {
     "hw_disk_bus": "scsi", "os_distro": "debian", "os_type": "linux", "trait:CUSTOM_FAST": "required",

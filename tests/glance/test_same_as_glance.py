@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from tests.command import RunImageport
 from tests.glance.cases import CASES, COMPARED, Case
 from tests.glance.conftest import GlanceWith
 from tests.glance.differences import differences_between, known_differences
 from tests.glance.inputs import Inputs
 from tests.glance.through_glance import through_glance
 from tests.glance.through_imageport import through_imageport
-from tests.http_server import HttpServer
+
+from imageport.testing.command import RunImageport
+from imageport.testing.http_server import HttpServer
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)

@@ -7,11 +7,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.command import sha512
 from tests.glance.cases import Case, Outcome
 from tests.glance.glance_server import STORES, TOKENS, GlanceServer
 from tests.glance.inputs import Inputs
-from tests.http_server import HttpServer
+
+from imageport.testing.command import sha512
+from imageport.testing.http_server import HttpServer
 
 #: What every image has beside its properties.
 _BASE = frozenset(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.command import Finished, RunImageport, sha512
 from tests.glance.cases import Case, Outcome
 from tests.glance.glance_server import STORES
 from tests.glance.inputs import Inputs
 from tests.glance.through_glance import broken, outcome
-from tests.http_server import HttpServer
+
+from imageport.testing.command import Finished, RunImageport, sha512
+from imageport.testing.http_server import HttpServer
 
 _SITE = {
     "catalog": "sqlite:///catalog.db",

@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests import context
-
 from imageport import Caller, Context, Event
 from imageport.http.network import NetworkRules
 from imageport.http.transport import HttpTransport
 from imageport.limits import Limits
+from imageport.testing import contexts
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 
@@ -55,9 +54,9 @@ def make_transport(
 def make_context(
     transport: HttpTransport, work_folder: Path, events: list[Event], limits: Limits | None = None
 ) -> Context:
-    """Return the context of an import whose events go to *events*."""
+    """Return the contexts of an import whose events go to *events*."""
 
-    return context.make_context(
+    return contexts.make_context(
         work_folder,
         caller=Caller(user="somebody"),
         image_id="6a0d5f0e-1c9e-4a5b-9a3c-000000000001",

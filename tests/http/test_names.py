@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 from tests.http.harness import make_transport, names
-from tests.http_server import HttpServer, content
 
 from imageport import Cancelled, SourceUnavailable
 from imageport.limits import Limits
+from imageport.testing.http_server import HttpServer, content
 
 HASTY = Limits(connect_timeout=0.3, read_timeout=5)
 TYPING_MISTAKE = (

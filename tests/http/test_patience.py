@@ -7,12 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 from tests.http.harness import make_transport
-from tests.http_server import Behaviour, HttpServer, Reply, content, status, stored
 
 from imageport import Cancelled, SourceUnavailable
 from imageport.dataplane.buffers import CHUNK_SIZE
 from imageport.http import connections
 from imageport.limits import Limits
+from imageport.testing.http_server import Behaviour, HttpServer, Reply, content, status, stored
 
 HASTY = Limits(connect_timeout=1, read_timeout=0.5, download_deadline=10)
 

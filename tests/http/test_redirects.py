@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 from tests.http.harness import make_transport, names
-from tests.http_server import HttpServer, content, redirect, status
 
 from imageport import SourceRejected, SourceUnavailable
+from imageport.testing.http_server import HttpServer, content, redirect, status
 
 BODY = b"image"
 

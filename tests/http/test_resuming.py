@@ -5,7 +5,10 @@ import os
 
 import pytest
 from tests.http.harness import make_transport
-from tests.http_server import (
+
+from imageport import SourceRejected, SourceUnavailable
+from imageport.http.headers import strong_validator
+from imageport.testing.http_server import (
     PUBLISHED,
     Behaviour,
     HttpServer,
@@ -16,9 +19,6 @@ from tests.http_server import (
     status,
     stored,
 )
-
-from imageport import SourceRejected, SourceUnavailable
-from imageport.http.headers import strong_validator
 
 BODY = os.urandom(3_500_000)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from tests.http.harness import make_transport, names
-from tests.http_server import HttpServer, Reply, content, redirect, stored
 
 from imageport import Cancelled, SourceRejected, SourceUnavailable, UsageError
 from imageport.limits import Limits
+from imageport.testing.http_server import HttpServer, Reply, content, redirect, stored
 
 BODY = bytes(range(256)) * 10000
 RESOLVER = names({"mirror.example": ["127.0.0.1"], "other.example": ["127.0.0.1"]})

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from tests.context import make_host, unused
-
 from imageport import Caller, Context, Event, ImageRecord
 from imageport.http import HttpTransport
 from imageport.http.network import NetworkRules
 from imageport.importing.context_factory import HostContext
 from imageport.limits import Limits
+from imageport.testing.contexts import make_host, unused
 
 RECORD = ImageRecord(
     id="3f4a",

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 from tests.http.harness import make_context, make_transport
-from tests.http_server import HttpServer, content
 
 from imageport import (
     Context,
@@ -19,6 +18,7 @@ from imageport import (
     SourceUnavailable,
     VerificationFailed,
 )
+from imageport.testing.http_server import HttpServer, content
 from imageport_builtin.checksum import Checksum, ChecksumConfig
 from imageport_builtin.checksum_lists import find_digest
 

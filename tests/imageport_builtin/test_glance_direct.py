@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from tests.context import make_context
 
 from imageport import Cancelled, Context, ImageData, ImageRecord, NoConfig, Source, SourceUnavailable
 from imageport.dataplane import CHUNK_SIZE
+from imageport.testing.contexts import make_context
 from imageport_builtin.glance_direct import GlanceDirect
 
 CONTENT = os.urandom(2_500_000)

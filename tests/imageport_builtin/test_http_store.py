@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from tests.http.harness import make_context, make_transport
-from tests.http_server import HttpServer, content
 
 from imageport import Context, Location, NoConfig, SourceRejected, StoreFailed
+from imageport.testing.http_server import HttpServer, content
 from imageport_builtin.http_store import HttpStore
 
 BODY = bytes(range(256)) * 8192

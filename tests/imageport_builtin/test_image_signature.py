@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from tests.cli.command_line import CommandLine
-from tests.context import make_context
 
 from imageport import Image, ImageData, ImageRecord, UsageError, VerificationFailed
+from imageport.testing.contexts import make_context
 from imageport_builtin.image_signature import (
     CERTIFICATE,
     HASH_METHOD,

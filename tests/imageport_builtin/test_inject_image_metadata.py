@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.context import make_context, unused
 
 from imageport import Caller, Image, ImageData, ImageRecord
+from imageport.testing.contexts import make_context, unused
 from imageport_builtin.inject_image_metadata import InjectImageMetadata, InjectImageMetadataConfig
 
 Inject = Callable[..., Image | None]

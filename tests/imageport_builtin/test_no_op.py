@@ -4,9 +4,9 @@ import logging
 from pathlib import Path
 
 import pytest
-from tests.context import make_context, unused
 
 from imageport import Image, ImageData, ImageRecord, NoConfig
+from imageport.testing.contexts import make_context, unused
 from imageport_builtin.no_op import NoOp
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 from tests.http.harness import make_context, make_transport
-from tests.http_server import HttpServer, chunked, content, redirect, status, stored
 
 from imageport import (
     Context,
@@ -21,6 +20,7 @@ from imageport import (
     VerificationFailed,
 )
 from imageport.limits import Limits
+from imageport.testing.http_server import HttpServer, chunked, content, redirect, status, stored
 from imageport_builtin.web_download import WebDownload, WebDownloadConfig
 
 BODY = b"x" * 500

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 from tests.cli.command_line import CommandLine
-from tests.http_server import HttpServer
+
+from imageport.testing.http_server import HttpServer
 
 FILES = Path(__file__).parent / "files"
 SECRETS = ("correct-horse", "battery-staple", "secret-password")

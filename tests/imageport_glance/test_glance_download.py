@@ -12,9 +12,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.command import RunImageport
 from tests.http.harness import make_context, make_transport
-from tests.http_server import Behaviour, HttpServer, content, redirect, status
 
 from imageport import (
     Context,
@@ -29,6 +27,8 @@ from imageport import (
     VerificationFailed,
 )
 from imageport.limits import Limits
+from imageport.testing.command import RunImageport
+from imageport.testing.http_server import Behaviour, HttpServer, content, redirect, status
 from imageport_builtin.glance_download import GlanceDownload, GlanceDownloadConfig
 
 ID = "71c675ab-d94f-49cd-a114-e12490b328d9"

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 from tests.cli.command_line import CommandLine
-from tests.http_server import HttpServer, Request, content, status
 from tests.imageport_builtin.observer_bench import RECORD, context, event
 
 from imageport import Event, Location, SourceRejected, SourceUnavailable
+from imageport.testing.http_server import HttpServer, Request, content, status
 from imageport_builtin.notifications import Notifications, NotificationsConfig
 
 

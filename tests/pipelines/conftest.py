@@ -4,7 +4,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.command import sha512
+
+from imageport.testing.command import sha512
 
 
 @pytest.fixture(scope="session")

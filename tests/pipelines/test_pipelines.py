@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.command import Finished, RunImageport, sha512
-from tests.http_server import HttpServer
+
+from imageport.testing.command import Finished, RunImageport, sha512
+from imageport.testing.http_server import HttpServer
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 

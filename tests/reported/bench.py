@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.command import Finished, RunImageport
+from imageport.testing.command import Finished, RunImageport
 
 UNPACK = "image_decompression"
 RAW = {"use": "image_conversion", "with": {"output_format": "raw"}}

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.command import RunImageport
 from tests.reported.bench import RAW, UNPACK, Bench
+
+from imageport.testing.command import RunImageport
 
 DISK = random.Random(7).randbytes(300_000).ljust((1 << 20) - 4, b"\0") + b"END\n"
 APPLE_DOUBLE = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        "

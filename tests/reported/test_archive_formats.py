@@ -10,8 +10,9 @@ from pathlib import Path
 
 import py7zr
 import pytest
-from tests.command import RunImageport
 from tests.reported.bench import RAW, UNPACK, Bench
+
+from imageport.testing.command import RunImageport
 
 DISK = random.Random(7).randbytes(300_000).ljust((1 << 20) - 4, b"\0") + b"END\n"
 

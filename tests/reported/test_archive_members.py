@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from tests import lha_writer as lha
 from tests import tar_writer as tar
-from tests.command import RunImageport
 from tests.reported.bench import UNPACK, Bench
+
+from imageport.testing.command import RunImageport
 
 DISK = random.Random(7).randbytes(300_000).ljust(512 << 10, b"\0") + b"END\n".rjust(512, b"\0")
 PARTS = [(0, 300_032), (len(DISK) - 512, 512)]

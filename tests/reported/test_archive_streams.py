@@ -8,8 +8,9 @@ import struct
 import subprocess
 
 import pytest
-from tests.command import RunImageport
 from tests.reported.bench import RAW, UNPACK, Bench
+
+from imageport.testing.command import RunImageport
 
 DISK = random.Random(7).randbytes(300_000).ljust(512 << 10, b"\0") + b"END\n".rjust(512, b"\0")
 LOST = (

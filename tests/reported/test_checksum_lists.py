@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.command import Finished, RunImageport
-from tests.http_server import HttpServer, content
 from tests.imageport_builtin.verification.gpg import Gpg
 from tests.reported.bench import RAW, UNPACK, Bench
+
+from imageport.testing.command import Finished, RunImageport
+from imageport.testing.http_server import HttpServer, content
 
 DISK = bytes(512) + random.Random(11).randbytes(300_000).ljust(512 << 10, b"\0") + b"END\n".rjust(512, b"\0")
 PACKED = lzma.compress(DISK, preset=0)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from tests.bombs import qcow2_bomb
-from tests.command import Finished, RunImageport
 from tests.reported.bench import RAW, UNPACK, Bench
+
+from imageport.testing.command import Finished, RunImageport
 
 MIB = 1 << 20
 DISK = random.Random(11).randbytes(500_000).ljust(8 * MIB - 300_000, b"\0") + random.Random(12).randbytes(

@@ -10,8 +10,9 @@ import zlib
 from pathlib import Path
 
 import pytest
-from tests.command import RunImageport, sha512
 from tests.reported.bench import RAW, Bench
+
+from imageport.testing.command import RunImageport, sha512
 
 QCOW2 = {"use": "image_conversion", "with": {"output_format": "qcow2"}}
 VDI = {"use": "image_conversion", "with": {"output_format": "vdi"}}

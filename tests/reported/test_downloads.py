@@ -11,9 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.command import RunImageport
-from tests.http_server import Behaviour, HttpServer, Reply, content, redirect, status
 from tests.reported.bench import RAW, Bench
+
+from imageport.testing.command import RunImageport
+from imageport.testing.http_server import Behaviour, HttpServer, Reply, content, redirect, status
 
 CODED = {"Content-Encoding": "gzip"}
 PAGE = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Please log in.</body></html>\n"

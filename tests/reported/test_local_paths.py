@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.command import RunImageport
 from tests.reported.bench import RAW, Bench
 
 from imageport import Caller, SourceRejected
 from imageport.local_files import LocalFiles
+from imageport.testing.command import RunImageport
 
 ACCOUNT = "nobody"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.command import RunImageport
-from tests.http_server import HttpServer
+
+from imageport.testing.command import RunImageport
+from imageport.testing.http_server import HttpServer
 
 PIPELINE = "name: import\nsource: {use: web-download}\n"
 

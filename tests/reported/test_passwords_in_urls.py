@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.command import Finished, RunImageport
 
 from imageport import SourceRejected
 from imageport.configuration.templating import confidential
 from imageport.http import Url
 from imageport.http.urls import without_credentials
 from imageport.redaction import redact
+from imageport.testing.command import Finished, RunImageport
 
 PARTS = ("s3cretA", "s3cretB", "s3cretC")
 HINT = "write %2F for /, %3F for ? and %23 for # in a password, and %40 for @ in a path or query"

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.command import RunImageport
-from tests.http_server import HttpServer
 
 from imageport.catalog import Catalog
 from imageport.importing.staging import Staging
+from imageport.testing.command import RunImageport
+from imageport.testing.http_server import HttpServer
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.command import IMAGEPORT, RunImageport, sha512
+
+from imageport.testing.command import IMAGEPORT, RunImageport, sha512
 
 PIPELINE = "name: p\nsource: {use: glance-direct}\n"
 

@@ -9,13 +9,13 @@ from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel, ValidationError
-from tests.command import RunImageport, sha512
 
 from imageport.configuration.site import Site, load_site
 from imageport.configuration.yamlfile import YamlFile
 from imageport.errors import PipelineInvalid
 from imageport.limits import Limits
 from imageport.plugins.registry import PluginRegistry
+from imageport.testing.command import RunImageport, sha512
 
 EXTREMES = (
     ".inf", "-.inf", ".nan", "1e300", "1e999", "'1e300'", "'1e999'", "'inf'", "'nan'",

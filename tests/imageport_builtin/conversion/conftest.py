@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.context import make_context
 
 from imageport import Context, Event, Image, ImageData, ImageRecord
 from imageport.dataplane import InspectionPolicy
 from imageport.limits import Limits
+from imageport.testing.contexts import make_context
 from imageport_builtin.image_conversion import ImageConversion, ImageConversionConfig
 
 DISK_SIZE = 4 << 20

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import context
 
 from imageport import Chunks, Context, Image, ImageData, ImageRecord
 from imageport.dataplane import CHUNK_SIZE
 from imageport.limits import Limits
+from imageport.testing import contexts
 from imageport_builtin.image_decompression import DecompressionConfig, ImageDecompression
 
 IMAGE_ID = "6f1c6d1e-3f1b-4a2b-9d3e-0c8f4b7a1d11"
@@ -128,7 +128,7 @@ def work_folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def make_context(work_folder: Path) -> Callable[..., Context]:
     def make(**limits: Any) -> Context:
-        return context.make_context(
+        return contexts.make_context(
             work_folder, step="image_decompression", image_id=IMAGE_ID, limits=Limits(**limits)
         )
 
@@ -147,12 +147,12 @@ def transform(ctx: Context) -> Callable[..., Image | None]:
     def run(
         data: ImageData,
         *,
-        context: Context | None = None,
+        contexts: Context | None = None,
         record: dict[str, Any] | None = None,
         **options: Any,
     ) -> Image | None:
         plugin = ImageDecompression(DecompressionConfig.model_validate(options))
-        return plugin.transform(Image(ImageRecord(id=IMAGE_ID, **(record or {})), data), context or ctx)
+        return plugin.transform(Image(ImageRecord(id=IMAGE_ID, **(record or {})), data), contexts or ctx)
 
     return run
 

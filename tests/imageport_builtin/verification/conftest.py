@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.command import RunImageport
-from tests.http_server import HttpServer
 from tests.imageport_builtin.verification.gpg import LONG_AGO, Gpg
 from tests.imageport_builtin.verification.imports import Imports
+
+from imageport.testing.command import RunImageport
+from imageport.testing.http_server import HttpServer
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tests.command import Finished, RunImageport
-from tests.http_server import HttpServer, content
+from imageport.testing.command import Finished, RunImageport
+from imageport.testing.http_server import HttpServer, content
 
 PIPELINE: Final = """\
 name: verified

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.http.harness import make_context, make_transport
-from tests.http_server import HttpServer, content
 from tests.imageport_builtin.verification.gpg import LONG_AGO, Gpg
 
 from imageport import Context, LimitExceeded, SourceUnavailable, UsageError, VerificationFailed
+from imageport.testing.http_server import HttpServer, content
 from imageport_builtin.checksum_digests import Digest
 from imageport_builtin.openpgp import Keyring
 from imageport_builtin.openpgp_documents import signature_packets, take_apart

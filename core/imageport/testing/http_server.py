@@ -1,11 +1,11 @@
-"""A real HTTP server on loopback that answers exactly as a test says, faults included.
+r"""A real HTTP server on loopback that answers exactly as a test says, faults included.
 
 ::
 
     with HttpServer() as server:
         server.publish("/disk.raw", body, etag='"1"')            # a well-behaved file: Range, If-Range, ETag
         server.answer("/flaky", status(500), content(body))      # first request, all later requests
-        server.answer("/odd", lambda reply: reply.write(b"HTTP/1.1 200 OK\\r\\n\\r\\n"))
+        server.answer("/odd", lambda reply: reply.write(b"HTTP/1.1 200 OK\r\n\r\n"))
         server.url("/disk.raw")                                  # http://127.0.0.1:<port>/disk.raw
         server.requests                                          # what was asked, in order
 """
