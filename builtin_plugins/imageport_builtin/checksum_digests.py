@@ -58,7 +58,7 @@ class Digest:
         hexadecimal = re.fullmatch("[0-9a-fA-F]+", value)
         name = BY_LENGTH.get(len(value)) if algorithm is None else algorithm_named(algorithm)
         if algorithm is None and not hexadecimal:
-            raise ValueError(f"'{value}' is no digest: it must be hexadecimal")
+            raise ValueError(f"'{value}' is not a digest: it must be hexadecimal")
         if name is None:
             raise ValueError(
                 f"no algorithm is known for '{algorithm or value}'; write for instance sha256:<digest>"
@@ -67,7 +67,7 @@ class Digest:
         if not (hexadecimal and len(value) == digits):
             value = _from_base64(value, digits) or value
         if not re.fullmatch("[0-9a-fA-F]+", value):
-            raise ValueError(f"'{value}' is no digest: it must be hexadecimal")
+            raise ValueError(f"'{value}' is not a digest: it must be hexadecimal")
         if len(value) != digits:
             raise ValueError(f"a {name} digest has {digits} hexadecimal digits, not {len(value)}")
         return cls(name, value.lower())

@@ -178,7 +178,7 @@ class _Lookup:
         if len(answers[0].value) == 128 and any(entry.problem == UNCLEAR for entry in entries):
             raise VerificationFailed(
                 f"{self.origin} has several digests{subject}, and {UNCLEAR.split(',')[0]} in one of them",
-                hint=f"say which is right with the option {self.options.algorithm} of {self.options.plugin}",
+                hint=f"name the right one with the option {self.options.algorithm} of {self.options.plugin}",
             )
         entry = usable[answers[0]]
         others = {
@@ -233,7 +233,7 @@ class _Lookup:
         entry = entries[0]
         return VerificationFailed(
             f"the digest in line {entry.line} of {self.origin}{subject} cannot be used: {entry.problem}",
-            hint=f"say which it is with {option}"
+            hint=f"name it with {option}"
             if entry.problem == UNCLEAR
             else "ask the publisher for a list of sha256 or sha512, or give such a digest itself",
         )

@@ -103,7 +103,7 @@ def read_entries(text: str, *, origin: str, algorithm: str | None = None) -> lis
         _require_safe(entry, origin)
     if "\0" in text:
         raise VerificationFailed(
-            f"{origin} is no text: it has bytes that are zero",
+            f"{origin} is not text: it has bytes that are zero",
             hint="it may be damaged: fetch it again, or give the digest itself",
         )
     return best or _counted(_read_bare(lines, named), origin)

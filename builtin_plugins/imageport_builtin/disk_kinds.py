@@ -193,7 +193,7 @@ class OutputOptions(PluginConfig):
             if kind.get(name) != value
         ]
         if self.pad_to and info.virtual_size % self.pad_to:
-            found.append(f"its size is no multiple of {format_size(self.pad_to)}")
+            found.append(f"its size is not a multiple of {format_size(self.pad_to)}")
         return found
 
 

@@ -89,7 +89,7 @@ class Download:
         sent = f"the server sent it with Content-Encoding: {self.coding}"
         if not self._first_form:
             return f"{sent}, and neither the bytes as sent nor the decoded ones are right"
-        return f"{sent}, which was {'undone' if self.decoding else 'kept, as the name says'}"
+        return f"{sent}, which was {'undone' if self.decoding else 'kept, as its name requires'}"
 
     def chunks(self) -> Chunks:
         """Read to the end. Raises ``SourceUnavailable`` for a body that is incomplete, empty or a web page."""

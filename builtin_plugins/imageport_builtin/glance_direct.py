@@ -66,7 +66,7 @@ class GlanceDirect(Plugin[NoConfig]):
                 return ImageData.from_chunks(lambda: _special_file(source.uri or "", file, ctx))
             if not stat.S_ISREG(kind):
                 raise SourceUnavailable(
-                    f"{source.uri} is no file", hint="name an image file, or - for standard input"
+                    f"{source.uri} is not a file", hint="name an image file, or - for standard input"
                 )
             with file.open("rb"):
                 return ImageData.from_file(file)
@@ -95,8 +95,8 @@ def _staged(path: Path, image: ImageRecord) -> ImageData:
     data = ImageData.from_file(path)
     if image.size is not None and image.size != data.size:
         raise VerificationFailed(
-            f"{data.size} bytes are staged for image {image.id}, but its record says {image.size}",
-            hint="somebody changed the staged file or the record: stage the image again",
+            f"{data.size} bytes are staged for image {image.id}, but its record has {image.size}",
+            hint="the staged file or the record was changed: stage the image again",
         )
     return data
 

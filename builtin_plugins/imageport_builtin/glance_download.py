@@ -47,7 +47,7 @@ class GlanceDownloadConfig(Credentials):
     glance_region: str | None = Field(
         default=None,
         min_length=1,
-        description="Region whose image service has it, as the catalog of Keystone says.",
+        description="Region of the image service, as in the catalog of Keystone.",
     )
     glance_service_interface: Literal["public", "internal", "admin"] = Field(
         default="public", description="Which of its endpoints to use."
@@ -141,7 +141,7 @@ class GlanceDownload(Plugin[GlanceDownloadConfig]):
             return str(uuid.UUID(given))
         except ValueError:
             raise UsageError(
-                f"'{printable(given)}' is no id of an image",
+                f"'{printable(given)}' is not the id of an image",
                 hint="ids look like 71c675ab-d94f-49cd-a114-e12490b328d9; 'openstack image list' shows them",
             ) from None
 
@@ -176,6 +176,6 @@ def _body(response: HttpResponse, remote: RemoteImage, shown: str) -> Chunks:
 
 def _wrong_size(shown: str, found: str, remote: RemoteImage) -> VerificationFailed:
     return VerificationFailed(
-        f"{shown} delivers {found} bytes, and says that the image has {remote.size}",
+        f"{shown} delivers {found} bytes, but reports that the image has {remote.size}",
         hint="the image is damaged in that Glance, or on the way from there: compare with another of its stores",
     )

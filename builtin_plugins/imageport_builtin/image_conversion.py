@@ -238,7 +238,7 @@ def _check_result(result: ImageFormat, wanted: str, size: int | None, ctx: Conte
     """
     if result.disk_format not in ({"raw", "iso"} if wanted == "raw" else {wanted}):
         raise VerificationFailed(
-            f"the converted image is no proper {wanted}: it looks like {result.name}",
+            f"the converted image is not a proper {wanted}: it looks like {result.name}",
             hint="the disk inside the image is not what it should be; get it from a source you trust",
         )
     ctx.inspection.accept(result, wanted)

@@ -45,13 +45,13 @@ class DecompressionConfig(PluginConfig):
         default=216 << 20,
         ge=1 << 20,
         description="Most bytes a decoder may take for its dictionary or window; for 7z and lha, which are unpacked "
-        "in a process of their own, the most that all of it may take (96 MiB at least).",
+        "in a separate process, the most that all of it may take (96 MiB at least).",
     )
     trailing_bytes: Literal["refuse", "ignore"] = Field(
         default="refuse",
-        description="What to do with bytes that follow the compressed data and are no padding. They may be the rest of "
-        "the image behind a damaged byte; a checksum of the published bytes that matches rules that out, and they are "
-        "ignored with a warning then.",
+        description="What to do with bytes that follow the compressed data and are not padding. They may be the rest "
+        "of the image behind a damaged byte. A matching checksum of the published bytes rules that out: then they are "
+        "ignored with a warning.",
     )
     member: str | None = Field(
         default=None,

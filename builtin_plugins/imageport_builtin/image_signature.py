@@ -33,7 +33,7 @@ class ImageSignatureConfig(PluginConfig):
     """Options of ``image_signature``."""
 
     certificates: Path = Field(
-        description="Folder with the certificates of everybody who is trusted to sign, each in a file UUID.pem or "
+        description="Folder with the certificates of all trusted signers, each in a file UUID.pem or "
         "UUID.crt."
     )
     required: bool = Field(default=False, description="Whether an image without a signature is refused.")
@@ -65,7 +65,7 @@ class ImageSignature(Plugin[ImageSignatureConfig]):
         super().__init__(config)
         if not config.certificates.is_dir():
             raise UsageError(
-                f"{config.certificates} is no folder with certificates",
+                f"{config.certificates} is not a folder with certificates",
                 hint="make it, and put the certificates of trusted signers there",
             )
 

@@ -25,7 +25,7 @@ def _base_url(text: str) -> str:
         raise ValueError(error.message) from None
     if url.scheme not in ("http", "https") or "?" in url.target:
         raise ValueError(
-            f"'{url.shown}' is no base url; write for instance https://cloud.example.org:5000/v3"
+            f"'{url.shown}' is not a base url; write for instance https://cloud.example.org:5000/v3"
         )
     return text.rstrip("/")
 
@@ -127,10 +127,10 @@ class Session:
             if same_region and endpoint.interface == interface:
                 return endpoint.url
         known = sorted({f"{end.region} ({end.interface})" for end in endpoints})
-        told = printable(", ".join(known)[:_LONGEST_LIST])
+        shown = printable(", ".join(known)[:_LONGEST_LIST])
         raise SourceUnavailable(
             f"the catalog of {Url.parse(self._keystone).shown} has no {interface} image service in region '{region}'",
-            hint=f"it has: {told or 'no image service at all'}",
+            hint=f"it has: {shown or 'no image service at all'}",
         )
 
     def _sign_in(self, request: dict[str, Any]) -> None:

@@ -119,14 +119,14 @@ class NbdExport:
     def _shake_hands(self) -> int:
         magic, option_magic, flags = struct.unpack(">8s8sH", self._receive(18))
         if (magic, option_magic) != (_SERVER_MAGIC, _OPTION_MAGIC) or not flags & _FIXED_NEWSTYLE:
-            raise NbdError("this is no server of the fixed newstyle protocol")
+            raise NbdError("the server does not use the fixed newstyle protocol")
         self._connection.sendall(struct.pack(">I", _FIXED_NEWSTYLE | flags & _NO_ZEROES))
         self._ask(_OPTION_STRUCTURED_REPLY, b"")
         # The export without a name, and no further wishes.
         for answer in self._ask(_OPTION_GO, struct.pack(">IH", 0, 0)):
             if len(answer) >= 12 and struct.unpack_from(">H", answer)[0] == _ABOUT_EXPORT:
                 return int(struct.unpack_from(">Q", answer, 2)[0])
-        raise NbdError("the server does not tell the size of its disk")
+        raise NbdError("the server does not report the size of its disk")
 
     def _ask(self, option: int, data: bytes) -> list[bytes]:
         """Send an option and return the answers that come before the acknowledgement."""

@@ -33,7 +33,7 @@ class NotificationsConfig(PluginConfig):
     publisher_id: str = Field(
         default_factory=lambda: f"image.{socket.gethostname()}",
         min_length=1,
-        description="Who says so, in each of them.",
+        description="Publisher id of the notifications.",
     )
     disabled_notifications: frozenset[str] = Field(
         default=frozenset(), description="Types to leave out, such as image.prepare, or task for all task.*."

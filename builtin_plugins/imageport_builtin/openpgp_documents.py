@@ -95,7 +95,7 @@ def _header(data: bytes, start: int) -> tuple[int, int, int]:
     """Return the kind of the packet at *start*, where its body begins, and the length of that."""
     first = data[start]
     if not first & 0x80:
-        raise ValueError("it is no OpenPGP signature")
+        raise ValueError("it is not an OpenPGP signature")
     if not first & 0x40:
         octets = (1, 2, 4, 0)[first & 3]
         if not octets:

@@ -53,7 +53,7 @@ class RemoteImage(BaseModel):
             if status != "active":
                 raise SourceUnavailable(
                     f"{shown} is {printable(status)}, not active",
-                    hint="import it when its Glance has all of it; 'openstack image show' tells the status",
+                    hint="import it when its Glance has all of it; 'openstack image show' prints the status",
                 )
             return cls.model_validate_json(text)
         except ValidationError as error:

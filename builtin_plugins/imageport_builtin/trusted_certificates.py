@@ -45,7 +45,7 @@ def _uuid(text: str) -> str:
         return str(uuid.UUID(text))
     except ValueError:
         raise VerificationFailed(
-            f"the certificate is called '{printable(text)}', which is no uuid",
+            f"the certificate is called '{printable(text)}', which is not a uuid",
             hint="certificates are named by uuids; use that of the signer",
         ) from None
 
@@ -57,7 +57,7 @@ def _load(folder: Path, name: str) -> Certificate:
     path = next((path for path in paths if path.exists()), None)
     if path is None:
         raise VerificationFailed(
-            f"nobody who is trusted to sign has the certificate {name}",
+            f"no trusted signer has the certificate {name}",
             hint=f"if its owner is to be trusted, put it into {folder} as {name}.pem",
         )
     try:

@@ -15,7 +15,7 @@ from imageport.http import Url, unwrap_address
 
 def _scheme(text: str) -> str:
     if not re.fullmatch("[A-Za-z][A-Za-z0-9+.-]*", text):
-        raise ValueError(f"'{text}' is no scheme; write for instance https")
+        raise ValueError(f"'{text}' is not a scheme; write for instance https")
     return text.lower()
 
 
@@ -24,9 +24,9 @@ def _host(text: str) -> str:
     try:
         url = Url.parse(f"http://[{text}]/" if text.count(":") > 1 and text[0] != "[" else f"http://{text}/")
     except SourceRejected as error:
-        raise ValueError(f"'{text}' is no host: {error.message.rpartition(': ')[2]}") from None
+        raise ValueError(f"'{text}' is not a host: {error.message.rpartition(': ')[2]}") from None
     if str(url) != f"http://{url.authority}/" or url.port is not None or url.credentials is not None:
-        raise ValueError(f"'{text}' is no host; write a name or an address and nothing else")
+        raise ValueError(f"'{text}' is not a host; write a name or an address and nothing else")
     return url.host
 
 
@@ -60,7 +60,7 @@ class UriFilterConfig(PluginConfig):
     strict_ports: bool = Field(
         default=False,
         description="Judge a url without a port by the usual port of its scheme; else it passes whatever the "
-        "lists of ports say, as in Glance.",
+        "lists of ports contain, as in Glance.",
     )
 
 

@@ -52,7 +52,7 @@ def _web_url(text: str) -> str:
     except SourceRejected as error:
         raise ValueError(error.message) from None
     if url.scheme not in ("http", "https"):
-        raise ValueError(f"{url.shown} is no http or https url")
+        raise ValueError(f"{url.shown} is not an http or https url")
     return text
 
 

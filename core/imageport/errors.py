@@ -134,7 +134,7 @@ class PipelineInvalid(UsageError):
     """A YAML file has mistakes; ``problems`` lists every one of them."""
 
     code = "pipeline-invalid"
-    advice = "correct the file where the message says; 'imageport validate' checks it without running it"
+    advice = "correct the file at the reported position; 'imageport validate' checks it without running it"
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -174,7 +174,7 @@ class OverQuota(Refused):
 
     code = "over-quota"
     exit_code = ExitCode.CONFLICT
-    advice = "delete what nobody needs, or raise the quota in the site file"
+    advice = "delete what is not needed, or raise the quota in the site file"
 
 
 class SourceUnavailable(ImageportError):

@@ -36,7 +36,7 @@ def parse_size(value: Any) -> Any:
         return value
     found = _SIZE.fullmatch(value)
     if not found or found[2].lower() not in _UNITS:
-        raise ValueError(f"'{value}' is no size; write for instance 512 MiB, 20 GiB or a number of bytes")
+        raise ValueError(f"'{value}' is not a size; write for instance 512 MiB, 20 GiB or a number of bytes")
     # A float would change the last digits of large numbers.
     count = Decimal(found[1]) * _UNITS[found[2].lower()]
     if count > _LARGEST:

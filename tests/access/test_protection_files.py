@@ -89,18 +89,18 @@ def test_a_role_is_no_rule_of_the_same_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "settings", "mistakes"),
     [
-        ("", {}, ["1:1: no [section]: nobody could use any property; write one, such as [.*]"]),
+        ("", {}, ["1:1: no [section]: no caller could use any property; write one, such as [.*]"]),
         ("create = @\n", {}, ["1:1: a line before the first [section]"]),
-        ("[.*]\ncreate\n", {}, ["2:1: this is no line of the form 'create = ROLES'"]),
+        ("[.*]\ncreate\n", {}, ["2:1: this line does not have the form 'create = ROLES'"]),
         ("[a]\n[b]\n[a]\n", {}, ["3:1: there is a section [a] already"]),
         ("[a]\ncreate = @\ncreate = !\n", {}, ["3:1: [a] has 'create' already"]),
         (
             "[a]\ncreate=@\nread=@\nupdate=@\n\n[b(]\ncreate=@\nread=admin, @, !\nupdate=@\nDelete=@\n",
             {},
             [
-                "1:1: [a] lacks 'delete': write 'delete = !' for nobody",
-                "6:1: [b(] is no regular expression: missing ), unterminated subpattern at position 1",
-                "8:1: 'read' has both '@' (everybody) and '!' (nobody)",
+                "1:1: [a] lacks 'delete': write 'delete = !' for no caller",
+                "6:1: [b(] is not a regular expression: missing ), unterminated subpattern at position 1",
+                "8:1: 'read' has both '@' (all callers) and '!' (none)",
             ],
         ),
         (

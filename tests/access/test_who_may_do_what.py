@@ -163,7 +163,7 @@ def test_the_environment_says_who_calls_unless_options_do(cli: CommandLine) -> N
 
 @pytest.mark.parametrize("option", ["--user", "--project", "--role"])
 def test_a_caller_whose_name_is_no_text_is_refused(cli: CommandLine, option: str) -> None:
-    assert "is no text" in cli.inside("images", "create", option, "\udcff", code=2).err
+    assert "is not text" in cli.inside("images", "create", option, "\udcff", code=2).err
 
 
 def test_tasks_are_seen_with_their_images_and_stopped_by_who_started_them(cli: CommandLine) -> None:
@@ -221,7 +221,7 @@ def test_programs_set_no_fields_that_users_may_not_set(tmp_path: Path) -> None:
             change_record(access, record, properties={}, size=5)
         with pytest.raises(NotAllowed, match="checksum of an image is read-only"):
             create_record(access, properties={}, checksum="x")
-        with pytest.raises(UsageError, match=r"'nmae' is no field of an image \(did you mean 'name'\?\)"):
+        with pytest.raises(UsageError, match=r"'nmae' is not a field of an image \(did you mean 'name'\?\)"):
             change_record(access, record, properties={}, nmae="x")
         assert catalog.list_images() == [record]
 
@@ -347,8 +347,8 @@ def test_a_protection_file_with_a_mistake_stops_every_command(cli: CommandLine, 
     (cli.folder / "imageport.yaml").write_text("property_protections: {file: protections.conf}\n")
     told = cli.inside("images", "list", code=2).err.splitlines()
     assert told == [
-        f"{tmp_path}/protections.conf:1:1: [.*] lacks 'delete': write 'delete = !' for nobody",
-        f"{tmp_path}/protections.conf:4:1: 'update' has both '@' (everybody) and '!' (nobody)",
+        f"{tmp_path}/protections.conf:1:1: [.*] lacks 'delete': write 'delete = !' for no caller",
+        f"{tmp_path}/protections.conf:4:1: 'update' has both '@' (all callers) and '!' (none)",
     ]
 
 

@@ -71,7 +71,7 @@ def test_an_update_sets_what_is_named_and_nothing_else(catalog: Catalog) -> None
 
 @pytest.mark.parametrize("field", ["id", "created_at", "locations", "min_rma"])
 def test_only_fields_that_may_be_set_can_be_set(catalog: Catalog, image: ImageRecord, field: str) -> None:
-    with pytest.raises(UsageError, match=f"'{field}' is no field") as caught:
+    with pytest.raises(UsageError, match=f"'{field}' is not a field") as caught:
         catalog.update_image(image.id, name="other", **{field: None})  # type: ignore[arg-type]
     assert "min_ram" in caught.value.hint
     assert catalog.get_image(image.id) == image

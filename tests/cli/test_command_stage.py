@@ -134,7 +134,7 @@ def test_a_staged_file_of_another_size_than_the_record_says_is_not_imported(
     os.truncate(cli.folder / STAGING / image_id, length)
     refused = cli.inside("run", "p.yaml", "--image", "mine", "-q", code=5).err
     assert f"{length} bytes are staged" in refused
-    assert "its record says 3145728" in refused
+    assert "its record has 3145728" in refused
     assert _is_untouched(cli, image_id)
     assert (cli.files("one"), cli.files("two")) == ([], [])
 

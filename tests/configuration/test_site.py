@@ -148,7 +148,7 @@ def test_without_a_list_every_method_is_enabled() -> None:
 
 
 HOW_RULES_ARE_WRITTEN = (
-    "a rule is made of '@' (everybody), '!' (nobody), 'owner', 'role:NAME' and 'visibility:public', "
+    "a rule is made of '@' (all callers), '!' (none), 'owner', 'role:NAME' and 'visibility:public', "
     "joined by 'and' and 'or', without brackets"
 )
 
@@ -175,8 +175,9 @@ quota: {}
     assert refusal(text, tmp_path) == [
         "1:1: catalogue: unknown option (did you mean 'catalog'?)",
         "2:11: staging.directry: unknown option (did you mean 'directory'?)",
-        "3:1: digests: 'sha51' is no digest of fixed length in hashlib (did you mean 'sha512'?)",
-        "4:10: limits.image_size_cap: '10 parsecs' is no size; write for instance 512 MiB, 20 GiB or a number of bytes",
+        "3:1: digests: 'sha51' is not a digest of fixed length in hashlib (did you mean 'sha512'?)",
+        "4:10: limits.image_size_cap: '10 parsecs' is not a size; write for instance 512 MiB, 20 GiB or a "
+        "number of bytes",
         "4:38: limits.read_timeout: must be greater than 0",
         "7:5: stores.1: there is a store 'a' already: give this one another id",
         "8:17: stores.2.id: must start with a letter or digit; then letters, digits, '_', '.', '-', at most 64",

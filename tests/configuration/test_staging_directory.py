@@ -39,9 +39,9 @@ def test_a_file_url_names_the_same_directory_as_its_path(tmp_path: Path, written
 @pytest.mark.parametrize(
     ("written", "told"),
     [
-        ("http://example.org/staging", "is no folder of this machine"),
-        ("rbd:/pool/staging", "is no folder of this machine"),
-        ("file:///staging?x=1", "is no folder of this machine"),
+        ("http://example.org/staging", "is not a folder on this machine"),
+        ("rbd:/pool/staging", "is not a folder on this machine"),
+        ("file:///staging?x=1", "is not a folder on this machine"),
         ("file://staging", "has no absolute path: write three slashes"),
         ("file://other-host/staging", "has no absolute path: write three slashes"),
     ],

@@ -112,10 +112,10 @@ def test_control_characters_in_a_problem_are_escaped() -> None:
         ("a: 1\nb:\n  c: 1\n  c: 2\n", "4:3: b.c: this key is in line 3 already"),
         ("a: !python/object:os.system x\n", "1:4: a: YAML tags (!python/object:os.system) are not supported"),
         ("a: !!set {x, y}\n", "1:4: a: YAML tags (tag:yaml.org,2002:set) are not supported"),
-        ('a: "\\ud800"\n', "1:4: a: half of a surrogate pair is no character"),
-        ("a: !!int x\n", "1:4: a: 'x' is no int"),
-        ("a: !!float ''\n", "1:4: a: '' is no float"),
-        ("a: !!bool x\n", "1:4: a: 'x' is no bool"),
+        ('a: "\\ud800"\n', "1:4: a: half of a surrogate pair is not a character"),
+        ("a: !!int x\n", "1:4: a: 'x' is not of type int"),
+        ("a: !!float ''\n", "1:4: a: '' is not of type float"),
+        ("a: !!bool x\n", "1:4: a: 'x' is not of type bool"),
         ('a: "\\U00110000"\n', "1:1: not valid YAML: chr() arg not in range(0x110000)"),
         (
             "%YAML 1.3\n---\na: 1\n",
@@ -139,7 +139,7 @@ def test_all_mistakes_are_told_at_once_in_order() -> None:
 
 
 def test_a_number_too_long_for_python_is_a_mistake() -> None:
-    assert refusal(f"a: {'9' * 5000}") == f"p.yaml:1:4: a: '{'9' * 40}' is no int"
+    assert refusal(f"a: {'9' * 5000}") == f"p.yaml:1:4: a: '{'9' * 40}' is not of type int"
 
 
 def test_aliases_stand_for_what_they_name() -> None:

@@ -118,7 +118,7 @@ def test_020_a_record_that_does_not_fit_the_staged_file_is_not_imported(site: Si
         database.execute("update images set size = ? where id = ?", (size, image))
     done = site.run(image=image)
     assert "5 bytes are staged" in done.task["message"]
-    assert f"its record says {size}" in done.task["message"]
+    assert f"its record has {size}" in done.task["message"]
     site.assert_rolled_back(done, failed="s1")
 
 

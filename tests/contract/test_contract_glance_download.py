@@ -60,7 +60,7 @@ def test_106_a_remote_image_comes_with_its_formats_and_some_properties(site: Sit
         method = publish_remote(site.server, BODY, size=len(BODY) + difference)
         done = site.run(None, image=before["id"], method=method)
         assert done.error["code"] == "verification-failed"
-        assert f"says that the image has {len(BODY) + difference}" in done.error["message"]
+        assert f"reports that the image has {len(BODY) + difference}" in done.error["message"]
         assert_as_before(site, before, done)
         site.imageport("images", "delete", "--yes", before["id"])
 

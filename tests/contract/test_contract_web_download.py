@@ -72,7 +72,7 @@ def test_025_a_length_that_is_no_number_is_refused(site: Site, length: str) -> N
     url = site.server.answer("/disk", content(BODY, length=length))
     done = site.run(url, image=site.create(), stores=["s1", "s2"])
     assert done.code == 4
-    message = f"answered with 'Content-Length: {length}', which does not say where the body ends"
+    message = f"answered with 'Content-Length: {length}', which does not define where the body ends"
     assert_rolled_back_and_free(site, done, "source-unavailable", message)
 
 

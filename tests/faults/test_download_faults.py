@@ -165,7 +165,7 @@ def test_a_server_that_asks_for_more_time_than_there_is_ends_the_import(
         (File(b""), "is empty"),
         (Status(302, location="/nowhere.raw"), "/nowhere.raw answered 404"),
         (Status(302, location="/disk.raw"), "redirects in a circle"),
-        (Status(302), "redirects without saying where to"),
+        (Status(302), "redirects without a Location"),
     ],
     ids=["page", "empty", "gone", "circle", "nowhere"],
 )

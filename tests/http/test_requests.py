@@ -79,7 +79,7 @@ def test_a_body_whose_end_is_not_clear_is_refused(http_server: HttpServer, field
         reply.write(f"HTTP/1.1 200 OK\r\n{fields}\r\n\r\n".encode() + BODY)
 
     with pytest.raises(
-        SourceUnavailable, match=r"/disk answered with '.*', which does not say where the body"
+        SourceUnavailable, match=r"/disk answered with '.*', which does not define where the body"
     ) as caught:
         make_transport().get(http_server.answer("/disk", odd))
     assert fields.partition(":")[0] in caught.value.message

@@ -265,7 +265,7 @@ def test_128_digits_of_an_unnamed_algorithm_are_refused_until_the_user_names_it(
             f"the digest in line 1 of {origin} for 'disk.raw' cannot be used: "
             "128 hexadecimal digits are sha512 or blake2b, and the list does not name the algorithm"
         )
-        assert error.hint == "say which it is with the option algorithm of the step checksum"
+        assert error.hint == "name it with the option algorithm of the step checksum"
         for algorithm in ("blake2b", "sha512"):
             assert found(f"{BLAKE}  disk.raw\n", origin=origin, algorithm=algorithm) == f"{algorithm}:{BLAKE}"
 
@@ -300,7 +300,7 @@ def test_a_tab_and_an_asterisk_part_digest_and_name_as_coreutils_read_them() -> 
 def test_a_list_with_zeros_is_refused() -> None:
     text = f"SHA256 (d/disk.raw) = {'0' * 64}\nSHA256 (disk.raw) = {'1' * 64}\0\0\n"
 
-    with pytest.raises(VerificationFailed, match="the list is no text: it has bytes that are zero"):
+    with pytest.raises(VerificationFailed, match="the list is not text: it has bytes that are zero"):
         find_digest(text, "disk.raw", origin="the list")
 
 
@@ -469,7 +469,7 @@ def test_hints_name_the_options_of_the_plugin_that_looks_up() -> None:
     for text, filename, hint in (
         (f"{S256}  a\n", "b", "name the file as the list does, with the option acme_name of acme"),
         (f"{S256}  a\n", "a.xz", "in place of acme_url"),
-        (f"{BLAKE}  a\n", "a", "say which it is with the option acme_algorithm of acme"),
+        (f"{BLAKE}  a\n", "a", "name it with the option acme_algorithm of acme"),
     ):
         with pytest.raises(VerificationFailed) as caught:
             find_digest(text, filename, origin="list", options=options)

@@ -195,12 +195,12 @@ def _unread() -> NoReturn:
         (KEY_TYPE, "ECC_SECP384R1", "has a key of another type than ECC_SECP384R1"),
         (SIGNATURE, "no base64!", "img_signature is not base64"),
         (SIGNATURE, "müll", "img_signature is not base64"),
-        (CERTIFICATE, "signer", "'signer', which is no uuid"),
-        (CERTIFICATE, f"../certificates/{RSA_ID}", "which is no uuid"),
+        (CERTIFICATE, "signer", "'signer', which is not a uuid"),
+        (CERTIFICATE, f"../certificates/{RSA_ID}", "which is not a uuid"),
         (
             CERTIFICATE,
             "00000000-0000-4000-8000-000000000000",
-            "nobody who is trusted to sign has the certificate",
+            "no trusted signer has the certificate",
         ),
     ],
 )
@@ -252,7 +252,7 @@ def test_a_broken_certificate_is_told(folder: Path, rsa_signer: Signer) -> None:
 
 
 def test_a_missing_folder_is_told_before_anything_begins(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no folder with certificates"):
+    with pytest.raises(UsageError, match="not a folder with certificates"):
         ImageSignature(ImageSignatureConfig(certificates=tmp_path / "nowhere"))
 
 

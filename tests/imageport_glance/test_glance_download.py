@@ -194,7 +194,9 @@ def test_the_interface_that_was_asked_for_is_used(glance: HttpServer, ctx: Conte
         stage(plugin(glance, glance_service_interface="admin"), ctx)
 
 
-@pytest.mark.parametrize(("given", "message"), [(None, "no remote image"), ("ubuntu", "'ubuntu' is no id")])
+@pytest.mark.parametrize(
+    ("given", "message"), [(None, "no remote image"), ("ubuntu", "'ubuntu' is not the id")]
+)
 def test_an_id_that_is_missing_or_is_none_is_refused_before_anything_is_asked(
     glance: HttpServer, given: str | None, message: str
 ) -> None:
@@ -389,7 +391,7 @@ def test_another_number_of_bytes_than_the_size_fails(
         reply.write(body)
 
     glance.answer(f"{IMAGE}/file", with_length if announced else to_the_end)
-    with pytest.raises(VerificationFailed, match=f"says that the image has {len(BODY)}"):
+    with pytest.raises(VerificationFailed, match=f"reports that the image has {len(BODY)}"):
         read(stage(plugin(glance), ctx))
 
 

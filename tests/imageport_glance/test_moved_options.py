@@ -150,7 +150,7 @@ def test_an_option_with_an_unknown_name_is_listed(moved: Move) -> None:
     ("text", "complaint"),
     [
         ("[DEFAULT]\nimage_size_cap = big", "[DEFAULT] image_size_cap: 'big' is no number"),
-        ("[DEFAULT]\nhashing_algorithm = shake_128", "is no digest of fixed length"),
+        ("[DEFAULT]\nhashing_algorithm = shake_128", "is not a digest of fixed length"),
         ("[DEFAULT]\nnode_staging_uri = swift://x/y", "no file:// url"),
         ("[DEFAULT]\nenabled_backends = os_glance_x:file", "names with os_glance are reserved"),
         ("[import_filtering_opts]\nallowed_ports = [0]", "a port is a number from 1 to 65535"),

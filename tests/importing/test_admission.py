@@ -32,6 +32,6 @@ def test_what_is_no_text_is_refused_before_anything_starts(
     report = desk.run(method, Shelf("one"), request=request)
     assert report.exit_code == ExitCode.USAGE
     assert report.error is not None
-    assert report.error.message == f"{what} {text!a} is no text"
+    assert report.error.message == f"{what} {text!a} is not text"
     assert not method.read
     assert not desk.catalog.list_images()

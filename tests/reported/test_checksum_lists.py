@@ -185,7 +185,7 @@ def test_128_digits_that_may_be_of_two_algorithms_are_refused(bench: Bench, serv
         5,
         f"the digest in line 1 of {url} for 'disk.raw' cannot be used: "
         "128 hexadecimal digits are sha512 or blake2b, and the list does not name the algorithm",
-        "say which it is with the option checksum_algorithm of web-download",
+        "name it with the option checksum_algorithm of web-download",
     )
     done = bench.downloads(server.url("/disk.raw"), checksum_url=url, checksum_algorithm="BLAKE2b")
     bench.assert_stored(done, DISK)

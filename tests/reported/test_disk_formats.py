@@ -215,7 +215,7 @@ def test_a_file_system_without_partition_table_is_raw(
         (
             bytes(range(256)),
             "the image is less than one sector (512 bytes) long",
-            "check the source: this is no disk",
+            "check the source: this is not a disk",
         ),
     ],
     ids=["JSON", "XML", "LFS", "digests", "text", "fragment"],
@@ -485,7 +485,8 @@ def test_a_raw_disk_that_ends_inside_a_sector_is_imported_with_a_warning(
 
     assert done.exit_code == 0, done.report["error"]
     assert [message for message in caplog.messages if "cut off" in message] == [
-        f"the image may be cut off: it has {8 * MIB - 100} bytes, which is no whole number of sectors of 512 bytes"
+        f"the image may be cut off: it has {8 * MIB - 100} bytes, which is not a multiple of the sector size of 512 "
+        "bytes"
     ]
 
 
@@ -521,7 +522,7 @@ OTHER_FILE = (
             "qcow2",
             24,
             struct.pack(">Q", 8 * MIB - 1),
-            "damaged: its header gives a disk of 8388607 bytes, which are no whole sectors",
+            "damaged: the size in its header, 8388607 bytes, is not a multiple of the sector size",
             DAMAGED,
         ),
         (

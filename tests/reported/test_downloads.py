@@ -250,7 +250,7 @@ def test_a_body_that_was_cut_off_never_becomes_active_because_of_its_length(
     bench.assert_refused(
         bench.downloads(url),
         4,
-        f"{url} answered with '{named}', which does not say where the body ends",
+        f"{url} answered with '{named}', which does not define where the body ends",
         "a body that was cut off could not be recognised: use another mirror, or report this to the site",
     )
 

@@ -150,7 +150,7 @@ def decode_frames(codec: Codec, data: ImageData, job: Job) -> Chunks:
         following = _look_ahead(feed, skip_zeros=False)
         while True:
             if not codec.is_sound(following):
-                raise damaged(subject, f"at byte {feed.taken}: it is no header")
+                raise damaged(subject, f"at byte {feed.taken}: it is not a header")
             yield from decode_frame(codec, feed, subject)
             end = feed.taken
             following = _look_ahead(feed, skip_zeros=bool(codec.padding))
@@ -188,13 +188,13 @@ def _explained(
     codec: Codec, subject: str, where: str, error: Exception
 ) -> VerificationFailed | LimitExceeded:
     """Return the error for what a decoder raised; its own words stay in the cause."""
-    said = str(error).lower()
-    if "memory" in said:
+    message = str(error).lower()
+    if "memory" in message:
         return LimitExceeded(
             f"{subject} was compressed with a window too large for the memory allowed here",
             hint="raise decoder_memory of this step, or compress with a smaller window",
         )
-    if (what := codec.unsupported(said)) is not None:
+    if (what := codec.unsupported(message)) is not None:
         return unsupported(subject, what, codec.command)
     return damaged(subject, where)
 
@@ -223,8 +223,8 @@ def xz_codec(memory: int) -> Codec:
         lzma.LZMAError,
         padding=4,
         continues_after_padding=True,
-        unsupported=lambda said: (
-            "a filter or option of a newer xz" if "unsupported options" in said else None
+        unsupported=lambda message: (
+            "a filter or option of a newer xz" if "unsupported options" in message else None
         ),
         command="xz -d",
     )
@@ -258,7 +258,7 @@ def zstd_codec(memory: int) -> Codec:
         (_ZSTD, *_SKIPPABLE),
         new_decoder,
         zstd.ZstdError,
-        unsupported=lambda said: "a dictionary of its own" if "dictionary" in said else None,
+        unsupported=lambda message: "a separate dictionary" if "dictionary" in message else None,
         command="zstd -d -D DICTIONARY",
     )
 

@@ -80,17 +80,17 @@ def decode_elsewhere(archive: str, task: Mapping[str, object], job: Job) -> Chun
 
 def _failure(archive: str, code: int, complaint: IO[bytes]) -> ImageportError:
     complaint.seek(0)
-    said = complaint.read().decode(errors="replace")
+    message = complaint.read().decode(errors="replace")
     if code < 0:
         return VerificationFailed(
             f"{archive}: the archive is damaged: it made the decoder crash with signal {-code}",
             hint="fetch the image again, and compare its checksum with the publisher's; do not trust the archive",
         )
     try:
-        reason = json.loads(said)
+        reason = json.loads(message)
         return _ERRORS.get(reason["code"], TransformFailed)(reason["message"], hint=reason["hint"])
     except (ValueError, KeyError, TypeError):
         return TransformFailed(
-            f"{archive}: the decoder ended with status {code}: {printable(said[-80:])}",
+            f"{archive}: the decoder ended with status {code}: {printable(message[-80:])}",
             hint="install Imageport again: part of it or of its dependencies is missing",
         )

@@ -107,11 +107,11 @@ class Access:
         for name in fields:
             if name in READ_ONLY:
                 raise NotAllowed(
-                    f"{name} of an image is read-only", hint="an import finds it out, nobody sets it by hand"
+                    f"{name} of an image is read-only", hint="imports set it; it cannot be set by hand"
                 )
             if name not in FIELDS:
                 raise UsageError(
-                    f"'{name}' is no field of an image{did_you_mean(name, FIELDS)}",
+                    f"'{name}' is not a field of an image{did_you_mean(name, FIELDS)}",
                     hint=f"these can be set: {', '.join(sorted(FIELDS))}",
                 )
         visibility = fields.get("visibility")

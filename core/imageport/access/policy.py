@@ -15,7 +15,7 @@ _TERM = re.compile(r"@|!|owner|role:[\w.-]+|visibility:(public|community|shared|
 _LINK = re.compile("and|or")
 
 _HOW_TO_WRITE = (
-    "a rule is made of '@' (everybody), '!' (nobody), 'owner', 'role:NAME' and 'visibility:public', "
+    "a rule is made of '@' (all callers), '!' (none), 'owner', 'role:NAME' and 'visibility:public', "
     "joined by 'and' and 'or', without brackets"
 )
 
@@ -85,7 +85,7 @@ class Policy(BaseModel):
     )
     get_image: Rule = Field(
         default="role:admin or owner or visibility:public or visibility:community",
-        description="See an image. To everybody else it does not exist, whatever the other rules say.",
+        description="See an image. For all other callers it does not exist, whatever the other rules are.",
     )
     modify_image: Rule = Field(
         default=_OWN,

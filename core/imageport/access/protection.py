@@ -112,14 +112,14 @@ class _Reader:
             self._add(error.lineno, "a line before the first [section]")
         except configparser.ParsingError as error:
             for line, _ in error.errors:
-                self._add(line, "this is no line of the form 'create = ROLES'")
+                self._add(line, "this line does not have the form 'create = ROLES'")
         except configparser.DuplicateSectionError as error:
             self._add(error.lineno or 1, f"there is a section [{error.section}] already")
         except configparser.DuplicateOptionError as error:
             self._add(error.lineno or 1, f"[{error.section}] has '{error.option}' already")
         else:
             if not parser.sections():
-                self._add(1, "no [section]: nobody could use any property; write one, such as [.*]")
+                self._add(1, "no [section]: no caller could use any property; write one, such as [.*]")
             for name in parser.sections():
                 yield from self._section(name, parser[name])
 
@@ -137,11 +137,11 @@ class _Reader:
             if operation in options:
                 permissions[operation] = self._permission(options[operation].strip(), line, operation)
             else:
-                self._add(line, f"[{name}] lacks '{operation}': write '{operation} = !' for nobody")
+                self._add(line, f"[{name}] lacks '{operation}': write '{operation} = !' for no caller")
         try:
             names = re.compile(name)
         except re.error as error:
-            self._add(line, f"[{name}] is no regular expression: {error}")
+            self._add(line, f"[{name}] is not a regular expression: {error}")
         else:
             yield _Section(names, permissions)
 
@@ -154,7 +154,7 @@ class _Reader:
                 near = did_you_mean(text, known) or f" (there are: {', '.join(known) or 'none'})"
                 self._add(line, f"property_protections.rules has no rule '{text}'{near}")
         elif {"@", "!"} <= _roles(text):
-            self._add(line, f"'{operation}' has both '@' (everybody) and '!' (nobody)")
+            self._add(line, f"'{operation}' has both '@' (all callers) and '!' (none)")
         return text
 
     def _line_of(self, name: str, section_line: int = 0) -> int:

@@ -57,8 +57,9 @@ class Demand:
             if used[name] + more > limit:
                 unit = "bytes" if name in {"image_size_total", "image_stage_total"} else "images"
                 adding = f"wanted {more} more, " if more else ""
+                owner = self.owner or "an empty owner"
                 raise OverQuota(
-                    f"{self.owner or 'nobody'} is over quota {name}: {unit} used {used[name]}, {adding}limit {limit}",
+                    f"{owner} is over quota {name}: {unit} used {used[name]}, {adding}limit {limit}",
                     hint=f"{_REMEDIES[name]}, or raise quotas.{name} in the site file",
                 )
 
@@ -97,8 +98,8 @@ def require_few_copies(limits: Limits, record: ImageRecord, copies: int) -> None
 
 
 _REMEDIES = {
-    "image_count_total": "delete images that nobody needs",
-    "image_size_total": "delete images or copies that nobody needs",
+    "image_count_total": "delete images that are not needed",
+    "image_size_total": "delete images or copies that are not needed",
     "image_stage_total": "wait until other imports are over, or import or delete what is staged",
     "image_count_uploading": "wait until other imports are over, or import or delete what is staged",
 }

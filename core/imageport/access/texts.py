@@ -30,7 +30,7 @@ def require_text(what: str, given: str | None, *, most: int = MAX_NAME) -> None:
             f"{what} '{given[:40]}...' has {len(given)} characters", hint=f"give at most {most} characters"
         )
     if _NO_TEXT.search(given):
-        raise UsageError(f"{what} {given!a} is no text", hint="write it in UTF-8, without null characters")
+        raise UsageError(f"{what} {given!a} is not text", hint="write it in UTF-8, without null characters")
 
 
 def require_property_texts(properties: Mapping[str, str | None]) -> None:

@@ -240,7 +240,7 @@ def write(
     for name in fields:
         if name not in SETTABLE:
             raise UsageError(
-                f"'{name}' is no field of an image that can be set{did_you_mean(name, SETTABLE)}",
+                f"'{name}' is not a field of an image that can be set{did_you_mean(name, SETTABLE)}",
                 hint=f"these can: {', '.join(sorted(SETTABLE))}",
             )
     values = dict(fields)

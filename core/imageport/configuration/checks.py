@@ -115,7 +115,7 @@ def scratch_problems(stores: Iterable[ConfiguredStep], staging: Path) -> Iterato
             if isinstance(value, Path) and _is_shared(value.resolve(), scratch):
                 message = (
                     f"{value} and the staging directory {staging} are not apart: "
-                    "give images and scratch data folders of their own"
+                    "put images and scratch data into separate folders"
                 )
                 yield store.file.problem((*store.key_path, "with", name), message)
 

@@ -90,7 +90,7 @@ class Pipeline(BaseModel):
         "Left out, it is the default store.",
     )
     observers: Annotated[list[StepEntry], _OrNothing] = Field(
-        default_factory=list, description="Who is told how the import goes."
+        default_factory=list, description="Observers, which receive the events of the import."
     )
     all_stores_must_succeed: StrictBool = Field(
         default=True, description="Whether one failing store fails the import."

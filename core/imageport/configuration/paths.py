@@ -23,7 +23,7 @@ def path_of(text: str) -> str:
     url = urlsplit(text)
     if url.scheme != "file" or url.query or url.fragment:
         raise ValueError(
-            f"'{text}' is no folder of this machine: write a path, or file:// and an absolute path"
+            f"'{text}' is not a folder on this machine: write a path, or file:// and an absolute path"
         )
     if url.netloc not in ("", "localhost") or not url.path.startswith("/"):
         raise ValueError(

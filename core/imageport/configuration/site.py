@@ -92,11 +92,12 @@ class Site(BaseModel):
         description="Store of pipelines that name none; a single store is the default by itself.",
     )
     observers: list[StepEntry] = Field(
-        default_factory=list, description="Who is told how every import of this machine goes."
+        default_factory=list,
+        description="Observers, which receive the events of every import on this machine.",
     )
     policy: Policy = Field(
         default_factory=Policy,
-        description="Who may do what. A rule is made of '@' (everybody), '!' (nobody), 'role:NAME', 'owner' (the image "
+        description="Who may do what. A rule is made of '@' (all callers), '!' (none), 'role:NAME', 'owner' (the image "
         "belongs to the caller's project, or to the user without one) and 'visibility:public' (or community, shared, "
         "private), joined by 'and' and 'or'; 'and' binds tighter.",
     )
@@ -147,7 +148,7 @@ class Site(BaseModel):
         for name in names:
             if name not in known or hashlib.new(name, usedforsecurity=False).digest_size == 0:
                 raise ValueError(
-                    f"'{name}' is no digest of fixed length in hashlib{did_you_mean(name, known)}"
+                    f"'{name}' is not a digest of fixed length in hashlib{did_you_mean(name, known)}"
                 )
         if len(set(names)) < len(names):
             raise ValueError("a digest is listed twice")

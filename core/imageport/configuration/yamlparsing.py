@@ -130,7 +130,7 @@ class _Reader:
     def _text(self, node: ScalarNode, key_path: KeyPath) -> str:
         text: str = node.value
         if _SURROGATE.search(text):
-            self.problems.append(self._problem(node, key_path, "half of a surrogate pair is no character"))
+            self.problems.append(self._problem(node, key_path, "half of a surrogate pair is not a character"))
         if "\0" in text:
             self.problems.append(self._problem(node, key_path, "a null character is not allowed"))
         return text
@@ -140,7 +140,7 @@ class _Reader:
             value = self._constructor.construct_object(node)
         except Exception:  # noqa: BLE001 - the library trips over what a tag promised in many ways
             kind = str(node.tag).removeprefix(_TAG)
-            self.problems.append(self._problem(node, key_path, f"'{node.value:.40}' is no {kind}"))
+            self.problems.append(self._problem(node, key_path, f"'{node.value:.40}' is not of type {kind}"))
             return None
         if isinstance(value, (int, float)) and not -_LARGEST_NUMBER <= value <= _LARGEST_NUMBER:
             self.problems.append(

@@ -118,7 +118,7 @@ def file_chunks(path: Path, start: int = 0) -> Chunks:
         after = os.fstat(file.fileno())
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
         raise SourceUnavailable(
-            f"{path} was written to while it was read", hint="import it when nobody writes to it"
+            f"{path} was written to while it was read", hint="import it when no process writes to it"
         )
 
 

@@ -136,7 +136,7 @@ class Client:
         location = exchange.answer.headers.get("Location")
         if not location:
             raise SourceUnavailable(
-                f"{page.shown} redirects without saying where to",
+                f"{page.shown} redirects without a Location",
                 hint="report this to the site, or use another",
             )
         with _naming(page):

@@ -195,7 +195,7 @@ def unrequested_part(url: Url, exchange: Exchange) -> SourceUnavailable:
 def unclear_end(url: Url, fields: str) -> SourceUnavailable:
     """Return the error for an answer whose header *fields* do not say clearly where its body ends."""
     return SourceUnavailable(
-        f"{url.shown} answered with '{printable(fields)}', which does not say where the body ends",
+        f"{url.shown} answered with '{printable(fields)}', which does not define where the body ends",
         hint="a body that was cut off could not be recognised: use another mirror, or report this to the site",
     )
 

@@ -64,7 +64,9 @@ class Url:
         split = _HOST_AND_PORT.fullmatch(place)
         if not split or "@" in userinfo or not userinfo.isascii():
             _refuse(
-                text, "its host and port cannot be told apart", "write host:port, or [address]:port for IPv6"
+                text,
+                "its host and port cannot be distinguished",
+                "write host:port, or [address]:port for IPv6",
             )
         if not split[1]:
             hint = _LOCAL if scheme.lower() == "file" else "write the name of the server after the scheme"
@@ -138,7 +140,7 @@ def normal_host(host: str) -> str:
     if ":" in host:
         address = as_address(host.removeprefix("[").removesuffix("]").partition("%")[0])
         if address is None:
-            _refuse(host, "it is no IPv6 address")
+            _refuse(host, "it is not an IPv6 address")
         return str(address)
     try:
         name = host.lower() if host.isascii() else host.casefold().encode("idna").decode("ascii").lower()
@@ -146,7 +148,7 @@ def normal_host(host: str) -> str:
         _refuse(host, "it cannot be written as an ASCII name", "write the xn-- form of the name")
     labels = name.removesuffix(".").split(".")
     if len(name) > 254 or not all(_LABEL.fullmatch(label) for label in labels):
-        _refuse(host, "it is no host name")
+        _refuse(host, "it is not a host name")
     if _NUMBER_LABEL.fullmatch(labels[-1]) and as_address(name) is None:
         _refuse(host, "it is a number that programs read differently", "write addresses as 192.0.2.1")
     return ".".join(labels)

@@ -93,7 +93,7 @@ def _binary(count: int) -> str:
 def digest(value: str) -> str:
     """Return the name of a digest of fixed length that hashlib knows."""
     if value not in hashlib.algorithms_available or hashlib.new(value).digest_size == 0:
-        raise ValueError(f"'{value:.40}' is no digest of fixed length in hashlib")
+        raise ValueError(f"'{value:.40}' is not a digest of fixed length in hashlib")
     return value
 
 

@@ -176,6 +176,6 @@ def _values(group: str, text: str) -> dict[str, str]:
         elif section == group and line and not line.startswith(("#", ";")):
             name, equals, value = line.partition("=")
             if not equals:
-                raise ValueError(f"{line!r} is no entry point")
+                raise ValueError(f"{line!r} is not an entry point")
             found.setdefault(name.strip(), value.strip())
     return found

@@ -310,7 +310,7 @@ def replace_qemu_nbd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Replace
         ("echo broken >&2; exit 1", TransformFailed, r"qemu-nbd failed \(broken\)"),
         ("kill -KILL $$", TransformFailed, "qemu-nbd was killed by SIGKILL"),
         ("kill -XCPU $$", LimitExceeded, "CPU time"),
-        (ANSWER_NONSENSE.format(greeting="00"), TransformFailed, "no server of the fixed newstyle"),
+        (ANSWER_NONSENSE.format(greeting="00"), TransformFailed, "does not use the fixed newstyle"),
         (
             ANSWER_NONSENSE.format(greeting=(b"NBDMAGICIHAVEOPT\0\3").hex()),
             TransformFailed,

@@ -152,7 +152,10 @@ REFUSED: dict[str, tuple[Documents, str]] = {
         "was made with MD5, which can be forged",
     ),
     "no signature where one should be": (lambda gpg: (LIST, b""), "there is no signature in it"),
-    "a web page where a signature should be": (lambda gpg: (LIST, b"<html>"), "it is no OpenPGP signature"),
+    "a web page where a signature should be": (
+        lambda gpg: (LIST, b"<html>"),
+        "it is not an OpenPGP signature",
+    ),
     "a certificate where a signature should be": (
         lambda gpg: (LIST, gpg.certificates("publisher", armor=False)),
         "something else in it than signatures",

@@ -79,7 +79,7 @@ DOCUMENTS: tuple[Signature, ...] = (
     _document(
         "fragment",
         "less than one sector (512 bytes) long",
-        "check the source: this is no disk",
+        "check the source: this is not a disk",
         lambda head: len(head) < _SECTOR,
     ),
 )

@@ -160,7 +160,9 @@ class FormatDetection:
         """Return what makes it likely that a disk was cut off, which is raw or an ISO."""
         doubts = []
         if self.size % _SECTOR:
-            doubts.append(f"it has {self.size} bytes, which is no whole number of sectors of {_SECTOR} bytes")
+            doubts.append(
+                f"it has {self.size} bytes, which is not a multiple of the sector size of {_SECTOR} bytes"
+            )
         if is_partitioned and (reached := reach(self._head.ljust(_SECTOR, b"\0"))) > self.size:
             doubts.append(f"its partition table is for a disk of {reached} bytes, and it has {self.size}")
         return tuple(doubts)

@@ -91,7 +91,10 @@ class Qcow2Layout(Layout):
         self._version, self._bits, self._cluster = version, bits, 1 << bits
         require(encryption in (0, _AES, _LUKS), f"its header gives encryption method {encryption}")
         self._encryption = encryption
-        require(size % _SECTOR == 0, f"its header gives a disk of {size} bytes, which are no whole sectors")
+        require(
+            size % _SECTOR == 0,
+            f"the size in its header, {size} bytes, is not a multiple of the sector size",
+        )
         self._needs_aligned(offset, 8 * entries, "L1 table")
         self._needs_aligned(counts, count_clusters << bits, "refcount table")
         require(counts and count_clusters, "it has no refcount table")
@@ -151,7 +154,9 @@ class Qcow2Layout(Layout):
         require(has_keys or self._encryption != _LUKS, "it is encrypted with LUKS, and has no keys")
 
     def _needs_aligned(self, offset: int, length: int, what: str) -> None:
-        require(offset % self._cluster == 0, f"its {what} is at byte {offset}, which is no cluster boundary")
+        require(
+            offset % self._cluster == 0, f"its {what} is at byte {offset}, which is not a cluster boundary"
+        )
         self.end = max(self.end, offset + length)
 
     def _follow(self, features: int, count_order: int) -> None:
@@ -292,7 +297,7 @@ class Qcow2Layout(Layout):
             cluster = next(number for number, balance in enumerate(self._balance) if balance < 0)
             require(
                 cluster << self._bits >= size,
-                f"cluster {cluster} is used more often than its reference count says",
+                f"cluster {cluster} is used more often than its reference count allows",
             )
 
     def _is_last_compressed_whole(self) -> bool:
