@@ -26,7 +26,7 @@ def test_every_plugin_of_the_project_file_is_installed_and_works(run_imageport: 
 
 
 def test_both_packages_say_that_they_have_types() -> None:
-    for package in ("imageport", "imageport_builtin"):
+    for package in ("imageport", "imageport_builtin", "imageport_glance"):
         assert importlib.resources.files(package).joinpath("py.typed").is_file()
 
 

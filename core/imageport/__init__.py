@@ -64,6 +64,9 @@ __all__ = [
 #: The public modules: ``__all__`` of each lists its public names. All other modules may change in any release.
 PUBLIC_MODULES = (
     "imageport",
+    "imageport.access",
+    "imageport.commands",
+    "imageport.configuration",
     "imageport.dataplane",
     "imageport.errors",
     "imageport.events",

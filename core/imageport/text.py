@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 __all__ = [
+    "NAME",
     "did_you_mean",
     "printable",
 ]
+
+#: Names of plugins, commands, steps and stores: a name becomes a label, an id and part of file names.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 def printable(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from imageport.moving.options import OPTIONS, Option
+from imageport_glance.from_glance.options import OPTIONS, Option
 from reference_pages.writing import table
 
 _WORDS = (

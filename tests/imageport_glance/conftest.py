@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.cli.command_line import CommandLine
 
-from imageport.moving.from_glance import Moved, move
+from imageport_glance.from_glance.conversion import ConvertedSite, convert
 
 FILES = Path(__file__).parent / "files"
 
@@ -25,14 +25,14 @@ def kolla() -> list[Path]:
 
 
 @pytest.fixture
-def moved(tmp_path: Path) -> Callable[..., Moved]:
+def converted(tmp_path: Path) -> Callable[..., ConvertedSite]:
     """Return a function that moves over from the configuration it is given."""
 
-    def moved_from(*texts: str) -> Moved:
+    def converted_from(*texts: str) -> ConvertedSite:
         paths = []
         for number, text in enumerate(texts):
             paths.append(tmp_path / f"glance-{number}.conf")
             paths[-1].write_text(text)
-        return move([str(path) for path in paths])
+        return convert([str(path) for path in paths])
 
-    return moved_from
+    return converted_from

@@ -29,7 +29,7 @@ from imageport import (
 from imageport.limits import Limits
 from imageport.testing.command import RunImageport
 from imageport.testing.http_server import Behaviour, HttpServer, content, redirect, status
-from imageport_builtin.glance_download import GlanceDownload, GlanceDownloadConfig
+from imageport_glance.glance_download import GlanceDownload, GlanceDownloadConfig
 
 ID = "71c675ab-d94f-49cd-a114-e12490b328d9"
 IMAGE = f"/v2/images/{ID}"

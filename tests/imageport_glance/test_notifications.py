@@ -14,7 +14,7 @@ from tests.imageport_builtin.observer_bench import RECORD, context, event
 
 from imageport import Event, Location, SourceRejected, SourceUnavailable
 from imageport.testing.http_server import HttpServer, Request, content, status
-from imageport_builtin.notifications import Notifications, NotificationsConfig
+from imageport_glance.notifications import Notifications, NotificationsConfig
 
 
 @pytest.fixture

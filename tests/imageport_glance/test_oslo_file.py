@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from imageport.errors import PipelineInvalid
-from imageport.moving import values
-from imageport.moving.oslo_file import parse, read_text
-from imageport.moving.settings import Settings
+from imageport_glance.from_glance import values
+from imageport_glance.from_glance.oslo_file import parse, read_text
+from imageport_glance.from_glance.settings import Settings
 
 
 def found(text: str) -> dict[str, str]:

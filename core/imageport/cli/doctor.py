@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from imageport.cli.options import Json
-from imageport.cli.output import print_json, say
+from imageport.cli.output import print_json, print_line
 from imageport.cli.session import Session
 
 if TYPE_CHECKING:
@@ -34,6 +34,6 @@ def doctor(ctx: typer.Context, json: Json = False) -> None:
 
 
 def _show(diagnosis: Diagnosis) -> None:
-    say(f"{_MARKS[diagnosis.severity]}  {diagnosis.subject}: {diagnosis.message}")
+    print_line(f"{_MARKS[diagnosis.severity]}  {diagnosis.subject}: {diagnosis.message}")
     if diagnosis.hint:
-        say(f"       hint: {diagnosis.hint}")
+        print_line(f"       hint: {diagnosis.hint}")

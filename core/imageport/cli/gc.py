@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imageport.cli.options import Json
-from imageport.cli.output import print_json, say
+from imageport.cli.output import print_json, print_line
 from imageport.cli.session import Session
 
 if TYPE_CHECKING:
@@ -51,16 +51,16 @@ def gc(
     for finding in housekeeping.findings():
         findings.append(finding)
         if not json:
-            say(_line(finding, dry_run=dry_run))
+            print_line(_line(finding, dry_run=dry_run))
     freed = sum(finding.freed for finding in findings)
     if json:
         print_json(
             {"dry_run": dry_run, "findings": [asdict(finding) for finding in findings], "bytes_freed": freed}
         )
     elif findings:
-        say(f"{format_size(freed)} of staging {'would be' if dry_run else 'were'} freed")
+        print_line(f"{format_size(freed)} of staging {'would be' if dry_run else 'were'} freed")
     else:
-        say("nothing to clean up")
+        print_line("nothing to clean up")
     if any(finding.error for finding in findings):
         raise typer.Exit(ExitCode.STORE_FAILED)
 

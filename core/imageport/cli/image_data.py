@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imageport.cli.options import ImageName, Project, Roles, User
-from imageport.cli.output import say
+from imageport.cli.output import print_line
 from imageport.cli.session import Session
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def stage_image(  # noqa: PLR0917 - the options of a command are its parameters
             quotas=session.site.quotas,
             interruption=interruption,
         )
-    say(f"staged {format_size(count)} ({count} bytes) for image {record.id}")
+    print_line(f"staged {format_size(count)} ({count} bytes) for image {record.id}")
 
 
 def export_image(  # noqa: PLR0917 - the options of a command are its parameters
@@ -95,7 +95,7 @@ def export_image(  # noqa: PLR0917 - the options of a command are its parameters
             return
         with Interruption() as interruption:
             export(record, location.store, data, Path(file), interruption=interruption, overwrite=force)
-    say(f"exported image {record.id} from store {location.store} to {file}, size and digests verified")
+    print_line(f"exported image {record.id} from store {location.store} to {file}, size and digests verified")
 
 
 def _copy(record: ImageRecord, store: str | None) -> Location:

@@ -15,8 +15,8 @@ from imageport.cli.output import (
     pairs,
     print_fields,
     print_json,
+    print_line,
     print_table,
-    say,
     short_time,
     with_next,
 )
@@ -280,8 +280,10 @@ def delete_image(  # noqa: PLR0917 - the options of a command are its parameters
         else:
             removed = delete_copy(access, record, store, stores, context)
     for url in removed:
-        say(f"removed {readable_location(url)}")
-    say(f"deleted image {record.id}" if store is None else f"image {record.id} has no copy in {store} now")
+        print_line(f"removed {readable_location(url)}")
+    print_line(
+        f"deleted image {record.id}" if store is None else f"image {record.id} has no copy in {store} now"
+    )
 
 
 def _given(**fields: Any) -> dict[str, Any]:

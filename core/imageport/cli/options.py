@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+#: Option ``--json`` of a command that prints one result.
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 PipelineFile = Annotated[str, typer.Argument(metavar="PIPELINE", help="Pipeline file (YAML).")]
@@ -18,16 +19,19 @@ SourceUri = Annotated[
     ),
 ]
 
+#: Option ``--set`` for variables of a pipeline: ``pairs("--set", settings)`` reads its values.
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Value of a variable of the pipeline; may be repeated."),
 ]
 
+#: Option ``--user``, the name of the caller.
 User = Annotated[
     str | None,
     typer.Option("--user", envvar="IMAGEPORT_USER", help="Who does this. Default: the login name."),
 ]
 
+#: Option ``--project`` of the caller.
 Project = Annotated[
     str | None,
     typer.Option(
@@ -37,6 +41,7 @@ Project = Annotated[
     ),
 ]
 
+#: Option ``--role``, the roles of the caller.
 Roles = Annotated[
     list[str] | None,
     typer.Option(
@@ -50,6 +55,7 @@ Roles = Annotated[
 #: Rows of a list that are shown when nothing else is asked for.
 DEFAULT_LIMIT = 100
 
+#: Option ``--limit`` of a list.
 Limit = Annotated[int, typer.Option("--limit", min=0, metavar="N", help="Show at most so many; 0 shows all.")]
 
 ImageName = Annotated[

@@ -26,7 +26,7 @@ class _HasId(Protocol):
 Row = TypeVar("Row", bound=_HasId)
 
 
-def say(text: str = "") -> None:
+def print_line(text: str = "") -> None:
     """Print one line on standard output."""
     typer.echo(printable(text))
 
@@ -56,7 +56,7 @@ def print_fields(fields: Mapping[str, object]) -> None:
     for name, value in shown.items():
         items = value if isinstance(value, list) else [value]
         for number, item in enumerate(items):
-            say(f"{'' if number else name:{width}}  {item}")
+            print_line(f"{'' if number else name:{width}}  {item}")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, cut: bool = False) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from imageport.cli.options import Json, PipelineFile, Settings, SourceUri
-from imageport.cli.output import option_text, pairs, print_fields, print_json, say
+from imageport.cli.output import option_text, pairs, print_fields, print_json, print_line
 from imageport.cli.session import Session
 
 if TYPE_CHECKING:
@@ -72,23 +72,23 @@ def _describe(step: ConfiguredStep) -> dict[str, Any]:
 
 
 def _show(plan: dict[str, Any], limits: Limits) -> None:
-    say(f"pipeline {plan['pipeline']}")
-    say(f"source: {plan['source'] or '(none given)'}")
+    print_line(f"pipeline {plan['pipeline']}")
+    print_line(f"source: {plan['source'] or '(none given)'}")
     _show_steps([plan["method"]])
-    say("steps, in this order:" if plan["steps"] else "steps: none")
+    print_line("steps, in this order:" if plan["steps"] else "steps: none")
     _show_steps(plan["steps"])
     together = "all of them or none" if plan["all_stores_must_succeed"] else "those that succeed"
-    say(f"stores, written side by side, {together}:")
+    print_line(f"stores, written side by side, {together}:")
     _show_steps(plan["stores"])
     if plan["observers"]:
-        say("observers:")
+        print_line("observers:")
         _show_steps(plan["observers"])
-    say(f"staging: {plan['staging']}, because {plan['staging_reason']}")
+    print_line(f"staging: {plan['staging']}, because {plan['staging_reason']}")
     _show_scratch(plan["scratch"])
     _show_bottleneck(plan["bottleneck"])
-    say("deadlines:")
+    print_line("deadlines:")
     _show_deadlines(plan["deadlines"], "  ")
-    say("limits:")
+    print_line("limits:")
     print_fields({f"  {name}": value for name, value in _readable(limits)})
 
 
@@ -96,29 +96,29 @@ def _show_scratch(scratch: dict[str, Any]) -> None:
     from imageport.limits import format_size
 
     if not scratch["needs"]:
-        say("scratch data: none")
+        print_line("scratch data: none")
         return
-    say(f"scratch data, in {scratch['directory']}:")
+    print_line(f"scratch data, in {scratch['directory']}:")
     for need in scratch["needs"]:
         whose = "" if need["step"] is None else f"{need['step']}: "
         size = "" if need["size"] is None else f", {format_size(need['size'])}"
-        say(f"  {whose}{need['what']}{size}{'' if need['certain'] else ' (if the data needs it)'}")
+        print_line(f"  {whose}{need['what']}{size}{'' if need['certain'] else ' (if the data needs it)'}")
     free = (
         "nobody tells how much is free"
         if scratch["free"] is None
         else f"{format_size(scratch['free'])} are free"
     )
     if scratch["fits"] is None:
-        say(f"  {free}")
+        print_line(f"  {free}")
     else:
         fits = "it fits" if scratch["fits"] else "IT MAY NOT FIT (zeros take no space)"
-        say(f"  at most {format_size(scratch['at_most'])} in all, and {free}: {fits}")
+        print_line(f"  at most {format_size(scratch['at_most'])} in all, and {free}: {fits}")
 
 
 def _show_bottleneck(bottleneck: dict[str, Any]) -> None:
     from imageport.limits import format_size
 
-    say(
+    print_line(
         "expected bottleneck: the digests, as measured just now, unless the source, a step or a store is slower"
     )
     digests, processors = bottleneck["digests"], bottleneck["processors"]
@@ -135,18 +135,20 @@ def _show_deadlines(tree: dict[str, Any], indent: str) -> None:
     for name, value in tree.items():
         words = name.replace("_", " ")
         if isinstance(value, dict):
-            say(f"{indent}{words}:")
+            print_line(f"{indent}{words}:")
             _show_deadlines(value, indent + "  ")
         elif value is None:
-            say(f"{indent}{words}: no deadline")
+            print_line(f"{indent}{words}: no deadline")
         else:
-            say(f"{indent}{words}: {f'{format_size(value)}/s' if name == 'minimum_rate' else f'{value:g} s'}")
+            print_line(
+                f"{indent}{words}: {f'{format_size(value)}/s' if name == 'minimum_rate' else f'{value:g} s'}"
+            )
 
 
 def _show_steps(steps: list[dict[str, Any]]) -> None:
     for step in steps:
         plugin = "" if step["plugin"] == step["label"] else f"{step['plugin']} of "
-        say(f"  {step['label']}  ({plugin}{step['distribution']})")
+        print_line(f"  {step['label']}  ({plugin}{step['distribution']})")
         print_fields({f"      {name}": option_text(value) for name, value in step["options"].items()})
 
 

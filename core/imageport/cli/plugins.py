@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imageport.cli.options import Json
-from imageport.cli.output import option_text, print_fields, print_json, print_table, say
+from imageport.cli.output import option_text, print_fields, print_json, print_line, print_table
 from imageport.cli.session import Session
 
 if TYPE_CHECKING:
@@ -56,14 +56,14 @@ def show_plugin(
     if json:
         print_json(described)
         return
-    say(f"{described['name']}: {_prose(described['summary'])}")
+    print_line(f"{described['name']}: {_prose(described['summary'])}")
     if described["details"]:
-        say()
+        print_line()
         for line in _prose(described["details"]).splitlines():
-            say(line)
-    say()
+            print_line(line)
+    print_line()
     print_fields({name: option_text(described[name]) for name in _FACTS})
-    say()
+    print_line()
     if described["options"]:
         print_table(
             ("OPTION", "TYPE", "DEFAULT", "DESCRIPTION"),
@@ -78,10 +78,10 @@ def show_plugin(
             ),
         )
     else:
-        say("no options")
-    say()
+        print_line("no options")
+    print_line()
     for line in described["example"].splitlines():
-        say(line)
+        print_line(line)
 
 
 _FACTS = (

@@ -44,7 +44,7 @@ def json_lines(
     return BoundStep.bind("json", "imageport", _Lines(secrets, file, shown))
 
 
-def print_line(value: dict[str, Any], secrets: Collection[str], file: TextIO) -> None:
+def print_json_line(value: dict[str, Any], secrets: Collection[str], file: TextIO) -> None:
     """Print *value* to *file* as one line of JSON, without *secrets*."""
     typer.echo(json.dumps(redact_tree(value, secrets), default=str), file=file)
 
@@ -66,4 +66,4 @@ class _Lines(Plugin[NoConfig]):
             return
         if isinstance(event, ImageEvent):
             event = replace(event, record=self._shown(event.record))
-        print_line(event.as_dict(), self._secrets, self._file)
+        print_json_line(event.as_dict(), self._secrets, self._file)

@@ -154,11 +154,11 @@ def _import(session: Session, plan: Plan, request: ImportRequest, *, json: bool,
 
 
 def _show(report: Report, secrets: Collection[str], image: str | None, *, json: bool) -> None:
-    from imageport.cli.progress import print_line
+    from imageport.cli.progress import print_json_line
     from imageport.cli.summary import show_failure, show_success
 
     if json:
-        print_line(report.as_dict(), secrets, sys.stdout)
+        print_json_line(report.as_dict(), secrets, sys.stdout)
     elif report.image is not None and report.error is None:
         show_success(report, report.image)
     elif report.error is not None:

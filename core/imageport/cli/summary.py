@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 import typer
 
 from imageport.cli.failure import show_error
-from imageport.cli.output import print_fields, say
+from imageport.cli.output import print_fields, print_line
 from imageport.errors import ImageportError
 from imageport.importing.report import Report, StoreReport
 from imageport.limits import format_size
@@ -21,9 +21,9 @@ def show_success(report: Report, image: ImageRecord) -> None:
     """Print what was imported, what it is, and where the copies are."""
     written = {label: store for label, store in report.stores.items() if store.status != "skipped"}
     if not written:
-        say(f"nothing to do: every store holds image {image.id} already")
+        print_line(f"nothing to do: every store holds image {image.id} already")
         return
-    say(f"imported {image.name or image.id}")
+    print_line(f"imported {image.name or image.id}")
     print_fields(
         {
             "  image": image.id,

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imageport.cli.options import DEFAULT_LIMIT, Json, Limit, Project, Roles, User
-from imageport.cli.output import page_of, print_fields, print_json, print_table, say, short_time, with_next
+from imageport.cli.output import (
+    page_of,
+    print_fields,
+    print_json,
+    print_line,
+    print_table,
+    short_time,
+    with_next,
+)
 from imageport.cli.session import Session
 
 if TYPE_CHECKING:
@@ -118,7 +126,7 @@ def cancel_task(
     found = access.find_task(task)
     access.require_cancelling(found)
     session.catalog.request_cancel(found.id)
-    say(f"task {found.id} is asked to stop; it rolls back within seconds")
+    print_line(f"task {found.id} is asked to stop; it rolls back within seconds")
 
 
 def _lines(values: Mapping[str, Any]) -> Iterator[str]:

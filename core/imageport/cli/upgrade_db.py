@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from imageport.cli.output import say
+from imageport.cli.output import print_line
 from imageport.cli.session import Session
 
 
@@ -17,10 +17,10 @@ def upgrade_db(ctx: typer.Context) -> None:
     from imageport.catalog import upgrade
 
     session: Session = ctx.obj
-    done = upgrade(session.site.catalog, lambda command: say(f"to make a backup: {command}"))
+    done = upgrade(session.site.catalog, lambda command: print_line(f"to make a backup: {command}"))
     if done is None:
-        say("the catalog is up to date")
+        print_line("the catalog is up to date")
         return
-    say(f"upgraded the catalog from revision {done.before} to {done.after}")
+    print_line(f"upgraded the catalog from revision {done.before} to {done.after}")
     if done.backup is not None:
-        say(f"a copy of it as it was: {done.backup}")
+        print_line(f"a copy of it as it was: {done.backup}")

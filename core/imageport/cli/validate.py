@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imageport.cli.options import Json
-from imageport.cli.output import print_json, say
+from imageport.cli.output import print_json, print_line
 from imageport.cli.session import Session
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ def validate(
     else:
         for path, problems in found.items():
             for problem in problems:
-                say(str(problem))
+                print_line(str(problem))
             if not problems:
-                say(f"{path}: ok")
+                print_line(f"{path}: ok")
     if any(found.values()):
         raise typer.Exit(ExitCode.USAGE)
 

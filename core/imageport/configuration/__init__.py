@@ -1,1 +1,21 @@
-"""Pipelines and the site file: read, expanded and checked, with every mistake told by its position."""
+"""Pipelines and the site file: read, expanded and checked, with every mistake reported by its position.
+
+Public is what programs need that read or write YAML files of their own in the same way.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imageport.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from imageport.configuration.templating import literal
+    from imageport.configuration.yamlfile import MAX_FILE_SIZE, YamlFile
+
+__all__ = ["MAX_FILE_SIZE", "YamlFile", "literal"]
+
+if not TYPE_CHECKING:  # with it, type checkers would not find misspelt names
+    __getattr__ = lazy_names(
+        __name__, {"templating": ("literal",), "yamlfile": ("MAX_FILE_SIZE", "YamlFile")}
+    )

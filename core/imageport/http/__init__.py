@@ -11,20 +11,30 @@ from imageport.lazy import lazy_names
 
 if TYPE_CHECKING:
     from imageport.http.exchange import Rest
-    from imageport.http.network import IPAddress, unwrap_address
+    from imageport.http.network import IPAddress, IPNetwork, is_public, unwrap_address
     from imageport.http.parallel import parallel_chunks
     from imageport.http.responses import HttpResponse
     from imageport.http.transport import HttpTransport
     from imageport.http.urls import Url
 
-__all__ = ["HttpResponse", "HttpTransport", "IPAddress", "Rest", "Url", "parallel_chunks", "unwrap_address"]
+__all__ = [
+    "HttpResponse",
+    "HttpTransport",
+    "IPAddress",
+    "IPNetwork",
+    "Rest",
+    "Url",
+    "is_public",
+    "parallel_chunks",
+    "unwrap_address",
+]
 
 if not TYPE_CHECKING:  # with it, type checkers would not find misspelt names
     __getattr__ = lazy_names(
         __name__,
         {
             "exchange": ("Rest",),
-            "network": ("IPAddress", "unwrap_address"),
+            "network": ("IPAddress", "IPNetwork", "is_public", "unwrap_address"),
             "parallel": ("parallel_chunks",),
             "responses": ("HttpResponse",),
             "transport": ("HttpTransport",),

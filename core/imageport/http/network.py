@@ -14,6 +14,7 @@ from imageport.http.urls import Url
 
 #: An address of either family.
 IPAddress = IPv4Address | IPv6Address
+#: A network of IP version 4 or 6, as an option.
 IPNetwork = IPv4Network | IPv6Network
 
 #: Where machines get secrets of their own, such as the credentials of their role. Only an entry for the single address
@@ -145,6 +146,11 @@ def unwrap_address(address: IPAddress) -> tuple[IPAddress, ...]:
         if address.teredo:
             return address.teredo
     return (address,)
+
+
+def is_public(address: IPAddress) -> bool:
+    """Return whether every machine may connect to *address*; for all others the site file has to allow it."""
+    return not any(map(_special_kind, unwrap_address(address)))
 
 
 def _is_metadata(address: IPAddress) -> bool:

@@ -19,9 +19,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from imageport.errors import PluginBroken
-
-#: Names of plugins and commands: a name becomes a label, a store id and part of file names.
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+from imageport.text import NAME
 
 #: Bytes of the largest file of metadata that is read.
 MAX_SIZE = 1 << 20

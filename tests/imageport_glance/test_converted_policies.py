@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from imageport.moving.policies import move_rule
+from imageport_glance.from_glance.policies import convert_rule
 
 RULES = {"context_is_admin": "role:admin", "default": "", "mine": "project_id:%(project_id)s"}
 
@@ -26,7 +26,7 @@ RULES = {"context_is_admin": "role:admin", "default": "", "mine": "project_id:%(
     ],
 )  # fmt: skip
 def test_a_rule_is_said_without_brackets(text: str, meant: str) -> None:
-    assert move_rule(text, RULES) == meant
+    assert convert_rule(text, RULES) == meant
 
 
 @pytest.mark.parametrize(
@@ -46,13 +46,13 @@ def test_a_rule_is_said_without_brackets(text: str, meant: str) -> None:
 )
 def test_a_rule_that_cannot_be_said_is_told(text: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=r".") as raised:
-        move_rule(text, RULES)
+        convert_rule(text, RULES)
     assert complaint in str(raised.value)
 
 
 def test_rules_that_refer_to_each_other_end() -> None:
     with pytest.raises(ValueError, match="nested too deeply"):
-        move_rule("rule:a", {"a": "rule:b", "b": "rule:a"})
+        convert_rule("rule:a", {"a": "rule:b", "b": "rule:a"})
 
 
 def test_rules_that_multiply_are_refused_at_once() -> None:
@@ -62,4 +62,4 @@ def test_rules_that_multiply_are_refused_at_once() -> None:
             f"(rule:r{number - 1} or role:n{number}) and (rule:r{number - 1} or role:m{number})"
         )
     with pytest.raises(ValueError, match="more than 32 alternatives"):
-        move_rule("rule:r3", rules)
+        convert_rule("rule:r3", rules)

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from imageport import Context, Event, Plugin, PluginConfig, hookimpl
 from imageport.events import ImageEvent, ReportEvent, TaskEvent
 from imageport_builtin.jsonl import append_line
-from imageport_builtin.notification_payloads import failure_payload, image_payload, task_payload
+from imageport_glance.notification_payloads import failure_payload, image_payload, task_payload
 
 
 class NotificationsConfig(PluginConfig):

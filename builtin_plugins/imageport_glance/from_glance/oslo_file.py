@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from imageport.configuration.yamlfile import MAX_FILE_SIZE
+from imageport.configuration import MAX_FILE_SIZE
 from imageport.errors import PipelineInvalid, Problem
 from imageport.text import printable
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imageport.errors import Problem
-from imageport.moving import values
-from imageport.moving.gaps import Gap
-from imageport.moving.oslo_file import Setting
-from imageport.moving.policies import move_named_rule
-from imageport.moving.settings import Settings
-from imageport.moving.yaml_text import Leaf, Tree
 from imageport.text import printable
+from imageport_glance.from_glance import values
+from imageport_glance.from_glance.gaps import Gap
+from imageport_glance.from_glance.oslo_file import Setting
+from imageport_glance.from_glance.policies import convert_named_rule
+from imageport_glance.from_glance.settings import Settings
+from imageport_glance.from_glance.yaml_text import Leaf, Tree
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class Protections:
     settings: tuple[Setting, ...]
 
 
-def move_protections(
+def convert_protections(
     settings: Settings, given: Protections | None, policy: Mapping[str, Setting], gaps: list[Gap]
 ) -> dict[str, Tree]:
     """Return what stands under ``property_protections``; nothing when there is no such file."""
@@ -64,7 +64,7 @@ def _rules(names: Iterable[str], policy: Mapping[str, Setting], gaps: list[Gap])
     found: dict[str, Leaf] = {}
     for name in dict.fromkeys(names):
         try:
-            if rule := move_named_rule(name, policy):
+            if rule := convert_named_rule(name, policy):
                 found[name] = rule
         except ValueError as error:
             instead = f"write property_protections.rules.{name} by hand"

@@ -14,12 +14,12 @@ from imageport.configuration.site import Site
 from imageport.configuration.templating import Variables, expand_tree
 from imageport.configuration.yamlfile import YamlFile
 from imageport.errors import PipelineInvalid
-from imageport.moving.from_glance import SITE_FILE, Moved
-from imageport.moving.options import FILE_STORE, OPTIONS, Option
-from imageport.moving.yaml_text import Leaf, yaml_lines
 from imageport.plugins.registry import PluginRegistry
+from imageport_glance.from_glance.conversion import SITE_FILE, ConvertedSite
+from imageport_glance.from_glance.options import FILE_STORE, OPTIONS, Option
+from imageport_glance.from_glance.yaml_text import Leaf, yaml_lines
 
-Move = Callable[..., Moved]
+Convert = Callable[..., ConvertedSite]
 
 #: The options that the import contract names.
 CONTRACT = """
@@ -84,8 +84,8 @@ def alone(option: Option) -> str:
 
 
 @pytest.mark.parametrize("option", [option for option in OPTIONS if option.place], ids=name_of)
-def test_an_option_arrives_where_the_table_says(option: Option, moved: Move) -> None:
-    result = moved(EVERYTHING_ON, alone(option))
+def test_an_option_arrives_where_the_table_says(option: Option, converted: Convert) -> None:
+    result = converted(EVERYTHING_ON, alone(option))
     places = [
         (file, key)
         for file, key, setting in result.carried
@@ -96,8 +96,8 @@ def test_an_option_arrives_where_the_table_says(option: Option, moved: Move) -> 
 
 
 @pytest.mark.parametrize("option", [option for option in OPTIONS if not option.place], ids=name_of)
-def test_an_option_without_equivalent_is_listed_with_the_reason(option: Option, moved: Move) -> None:
-    result = moved(EVERYTHING_ON, alone(option))
+def test_an_option_without_equivalent_is_listed_with_the_reason(option: Option, converted: Convert) -> None:
+    result = converted(EVERYTHING_ON, alone(option))
     (gap,) = [gap for gap in result.gaps if option.name in {setting.name for setting in gap.settings}]
     assert (gap.reason, gap.instead) == (option.note, option.instead)
     assert option.note in result.files[SITE_FILE]
@@ -129,20 +129,22 @@ def _model(annotation: Any) -> Any:
     return next((kind for kind in (annotation, *get_args(annotation)) if hasattr(kind, "model_fields")), None)
 
 
-def test_what_is_set_to_the_default_is_not_listed(moved: Move) -> None:
+def test_what_is_set_to_the_default_is_not_listed(converted: Convert) -> None:
     assert (
-        moved("[DEFAULT]\ndelayed_delete = False\nhttp_retries = 3\n[task]\ntask_executor = taskflow\n").gaps
+        converted(
+            "[DEFAULT]\ndelayed_delete = False\nhttp_retries = 3\n[task]\ntask_executor = taskflow\n"
+        ).gaps
         == ()
     )
 
 
-def test_an_option_that_glance_does_not_use_is_listed(moved: Move) -> None:
-    (gap,) = moved("[image_conversion]\noutput_format = qcow2\n").gaps
+def test_an_option_that_glance_does_not_use_is_listed(converted: Convert) -> None:
+    (gap,) = converted("[image_conversion]\noutput_format = qcow2\n").gaps
     assert (gap.reason, gap.instead) == ("with what else is set, Glance does not use it either", "")
 
 
-def test_an_option_with_an_unknown_name_is_listed(moved: Move) -> None:
-    (gap,) = moved("[DEFAULT]\ndelayed_delete = False\nimage_size_cat = 5\n").gaps
+def test_an_option_with_an_unknown_name_is_listed(converted: Convert) -> None:
+    (gap,) = converted("[DEFAULT]\ndelayed_delete = False\nimage_size_cat = 5\n").gaps
     assert "has this name" in gap.reason
 
 
@@ -160,22 +162,22 @@ def test_an_option_with_an_unknown_name_is_listed(moved: Move) -> None:
     ids=["number", "digest", "staging", "reserved", "port", "switch", "mode"],
 )
 def test_a_value_that_glance_would_refuse_is_told_with_its_line(
-    text: str, complaint: str, moved: Move
+    text: str, complaint: str, converted: Convert
 ) -> None:
     with pytest.raises(PipelineInvalid) as raised:
-        moved(text)
+        converted(text)
     assert "glance-0.conf:2:1: " in str(raised.value)
     assert complaint in str(raised.value)
 
 
-def test_all_wrong_values_are_told_at_once(moved: Move) -> None:
+def test_all_wrong_values_are_told_at_once(converted: Convert) -> None:
     with pytest.raises(PipelineInvalid) as raised:
-        moved("[DEFAULT]\nimage_size_cap = big\nhashing_algorithm = crc\n")
+        converted("[DEFAULT]\nimage_size_cap = big\nhashing_algorithm = crc\n")
     assert [problem.line for problem in raised.value.problems] == [2, 3]
 
 
-def test_a_store_without_plugin_becomes_a_comment(moved: Move) -> None:
-    result = moved(
+def test_a_store_without_plugin_becomes_a_comment(converted: Convert) -> None:
+    result = converted(
         "[DEFAULT]\nenabled_backends = ceph:rbd\n[glance_store]\ndefault_backend = ceph\n[ceph]\nrbd_store_pool = x\n"
     )
     site = result.files[SITE_FILE]
@@ -184,77 +186,79 @@ def test_a_store_without_plugin_becomes_a_comment(moved: Move) -> None:
     assert [gap.what for gap in result.gaps] == ["ceph:rbd", "ceph"]
 
 
-def test_backend_defaults_hold_for_every_store(moved: Move) -> None:
+def test_backend_defaults_hold_for_every_store(converted: Convert) -> None:
     text = "[DEFAULT]\nenabled_backends = a:file\n[backend_defaults]\nfilesystem_store_datadir = /srv/a\n"
-    assert "directory: /srv/a  # glance-0.conf [backend_defaults]" in moved(text).files[SITE_FILE]
+    assert "directory: /srv/a  # glance-0.conf [backend_defaults]" in converted(text).files[SITE_FILE]
 
 
-def test_a_site_without_any_store_that_can_be_written_gets_one(moved: Move) -> None:
-    site = moved("[DEFAULT]\nenabled_backends = local:http\n").files[SITE_FILE]
+def test_a_site_without_any_store_that_can_be_written_gets_one(converted: Convert) -> None:
+    site = converted("[DEFAULT]\nenabled_backends = local:http\n").files[SITE_FILE]
     assert "id: local-file  # stands in" in site
     assert "default_store: local-file" in site
 
 
-def test_one_store_under_two_names_is_written_once(moved: Move) -> None:
-    assert moved("[glance_store]\nstores = file, filesystem\n").files[SITE_FILE].count("id: file") == 1
+def test_one_store_under_two_names_is_written_once(converted: Convert) -> None:
+    assert converted("[glance_store]\nstores = file, filesystem\n").files[SITE_FILE].count("id: file") == 1
 
 
-def test_a_store_whose_name_cannot_be_an_id_is_listed(moved: Move) -> None:
-    gaps = moved("[DEFAULT]\nenabled_backends = a b:file\n").gaps
+def test_a_store_whose_name_cannot_be_an_id_is_listed(converted: Convert) -> None:
+    gaps = converted("[DEFAULT]\nenabled_backends = a b:file\n").gaps
     assert [gap.what for gap in gaps] == ["a b:file"]
 
 
-def test_a_store_with_several_directories_is_listed(moved: Move) -> None:
+def test_a_store_with_several_directories_is_listed(converted: Convert) -> None:
     text = "[DEFAULT]\nenabled_backends = a:file\n[a]\nfilesystem_store_datadirs = /srv/a:1\n"
-    assert [gap.reason for gap in moved(text).gaps] == ["a store has one directory"]
+    assert [gap.reason for gap in converted(text).gaps] == ["a store has one directory"]
 
 
-def test_staging_is_a_folder_beside_the_files_of_glance(moved: Move) -> None:
+def test_staging_is_a_folder_beside_the_files_of_glance(converted: Convert) -> None:
     """What is live for a Glance that still runs would be a leftover for us."""
-    site = moved("[DEFAULT]\nnode_staging_uri = file:///srv/staging/\n").files[SITE_FILE]
+    site = converted("[DEFAULT]\nnode_staging_uri = file:///srv/staging/\n").files[SITE_FILE]
     assert "directory: /srv/staging/imageport  # glance-0.conf [DEFAULT] node_staging_uri" in site
 
 
-def test_decompression_moves_above_conversion(moved: Move) -> None:
+def test_decompression_moves_above_conversion(converted: Convert) -> None:
     text = "[image_import_opts]\nimage_import_plugins = [image_conversion, no_op, image_decompression]\n"
-    pipeline = moved(text).files["pipelines/glance-direct.yaml"]
+    pipeline = converted(text).files["pipelines/glance-direct.yaml"]
     places = [pipeline.index(f"use: {name}") for name in ("image_decompression", "image_conversion", "no_op")]
     assert places == sorted(places)
     assert "moved up" in pipeline
 
 
-def test_a_plugin_of_somebody_else_is_listed(moved: Move) -> None:
-    (gap,) = moved("[image_import_opts]\nimage_import_plugins = [acme_scan]\n").gaps
+def test_a_plugin_of_somebody_else_is_listed(converted: Convert) -> None:
+    (gap,) = converted("[image_import_opts]\nimage_import_plugins = [acme_scan]\n").gaps
     assert gap.what == "acme_scan"
 
 
-def test_quotes_around_injected_properties_are_dropped_and_explained(moved: Move) -> None:
+def test_quotes_around_injected_properties_are_dropped_and_explained(converted: Convert) -> None:
     text = (
         "[image_import_opts]\nimage_import_plugins = [inject_image_metadata]\n[inject_metadata_properties]\n"
     )
-    pipeline = moved(text + 'inject = "p1":"v1","p2":"v2"\n').files["pipelines/glance-direct.yaml"]
+    pipeline = converted(text + 'inject = "p1":"v1","p2":"v2"\n').files["pipelines/glance-direct.yaml"]
     assert (
         'p1: v1  # glance-0.conf [inject_metadata_properties] inject; Glance sets the property p1" to "v1"'
         in pipeline
     )
 
 
-def test_only_private_hosts_open_a_network(moved: Move) -> None:
+def test_only_private_hosts_open_a_network(converted: Convert) -> None:
     text = "[import_filtering_opts]\nallowed_hosts = [a.example.org, 8.8.8.8, 10.1.2.3, fe80::7%eth0]\n"
-    assert 'allow_networks: ["10.1.2.3/32", "fe80::7/128"]' in moved(text).files[SITE_FILE]
+    assert 'allow_networks: ["10.1.2.3/32", "fe80::7/128"]' in converted(text).files[SITE_FILE]
 
 
-def test_notifications_that_glance_does_not_send_are_not_sent_here(moved: Move) -> None:
-    result = moved("[DEFAULT]\ndisabled_notifications = image\n")
+def test_notifications_that_glance_does_not_send_are_not_sent_here(converted: Convert) -> None:
+    result = converted("[DEFAULT]\ndisabled_notifications = image\n")
     assert "observers" not in result.files[SITE_FILE]
     assert "no notifications are sent" in result.gaps[0].reason
 
 
-def test_the_rules_that_a_protection_file_names_come_along(moved: Move) -> None:
+def test_the_rules_that_a_protection_file_names_come_along(converted: Convert) -> None:
     files = Path(__file__).parent / "files"
     conf = "[DEFAULT]\nproperty_protection_rule_format = policies\n"
     policy = (files / "policy.yaml").read_text()
-    site = moved(conf, policy, (files / "property-protections-policies.conf").read_text()).files[SITE_FILE]
+    site = converted(conf, policy, (files / "property-protections-policies.conf").read_text()).files[
+        SITE_FILE
+    ]
     assert 'default: "@"  # Glance\'s default' in site
     assert (
         'context_is_admin: "role:admin or role:image_admin"  # glance-1.conf [policy] context_is_admin'

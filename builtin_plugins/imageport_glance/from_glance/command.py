@@ -1,4 +1,4 @@
-"""``imageport from-glance``: move over from Glance."""
+"""``imageport from-glance``: print the site file and the pipelines that a configuration of Glance stands for."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from imageport.cli.options import Json
-from imageport.cli.output import print_json, say
+from imageport.commands import Json, print_json, print_line
 
 
 def from_glance(
@@ -33,27 +32,27 @@ def from_glance(
     Each value names the option it came from; a list tells what was not carried over, and why. With --output all
     pipelines are written, one for each import method.
     """
-    from imageport.moving.from_glance import SITE_FILE, move
-    from imageport.moving.gaps import gap_lines
-    from imageport.moving.output import main_pipeline, write_files
+    from imageport_glance.from_glance.conversion import SITE_FILE, convert
+    from imageport_glance.from_glance.gaps import gap_lines
+    from imageport_glance.from_glance.output import main_pipeline, write_files
 
-    moved = move(files)
+    converted = convert(files)
     if output is not None:
-        write_files(Path(output), moved.files)
+        write_files(Path(output), converted.files)
     if json:
-        print_json(moved.as_dict())
+        print_json(converted.as_dict())
     elif output is not None:
-        for name in moved.files:
-            say(f"wrote {Path(output) / name}")
-        for line in gap_lines(moved.gaps):
-            say(line.removeprefix("#").removeprefix(" "))
+        for name in converted.files:
+            print_line(f"wrote {Path(output) / name}")
+        for line in gap_lines(converted.gaps):
+            print_line(line.removeprefix("#").removeprefix(" "))
     else:
-        _print(f"# ---- {SITE_FILE}", moved.files[SITE_FILE])
-        pipeline = main_pipeline(moved.files)
+        _print(f"# ---- {SITE_FILE}", converted.files[SITE_FILE])
+        pipeline = main_pipeline(converted.files)
         if pipeline is not None:
-            _print("---\n# ---- pipeline.yaml", moved.files[pipeline])
+            _print("---\n# ---- pipeline.yaml", converted.files[pipeline])
 
 
 def _print(head: str, text: str) -> None:
     for line in f"{head}\n{text}".splitlines():
-        say(line)
+        print_line(line)

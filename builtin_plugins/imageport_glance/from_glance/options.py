@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from imageport.moving import values
-from imageport.moving.yaml_text import Value
+from imageport_glance.from_glance import values
+from imageport_glance.from_glance.yaml_text import Value
 
 #: Stands for the sections of file stores, which have names of the operator's choice.
 FILE_STORE: Final = "(a file store)"

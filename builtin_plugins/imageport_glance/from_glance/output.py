@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from imageport.atomic_file import new_file
 from imageport.errors import Conflict, UsageError
 
 #: The method whose pipeline is shown when there is room for one.
@@ -31,12 +30,9 @@ def write_files(folder: Path, files: Mapping[str, str]) -> None:
         for name, text in files.items():
             target = folder / name
             _make_folder(target.parent, written)
-            with (
-                new_file(target, overwrite=False) as descriptor,
-                os.fdopen(os.dup(descriptor), "w", encoding="utf-8") as file,
-            ):
+            with target.open("x", encoding="utf-8") as file:
+                written.append(target)
                 file.write(text)
-            written.append(target)
     except BaseException as error:
         for path in reversed(written):
             with suppress(OSError):

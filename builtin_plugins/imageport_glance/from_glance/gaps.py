@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from imageport.moving.options import FILE_STORE, OPTIONS
-from imageport.moving.oslo_file import Setting
-from imageport.moving.values import words
 from imageport.text import printable
+from imageport_glance.from_glance.options import FILE_STORE, OPTIONS
+from imageport_glance.from_glance.oslo_file import Setting
+from imageport_glance.from_glance.values import words
 
 _KNOWN: Final = {(option.section.casefold(), option.name): option for option in OPTIONS}
 _NAMES: Final = frozenset(option.name for option in OPTIONS)

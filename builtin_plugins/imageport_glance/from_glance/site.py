@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from imageport.errors import SourceRejected
-from imageport.http.network import IPNetwork, NetworkRules
-from imageport.moving import values
-from imageport.moving.gaps import Gap
-from imageport.moving.options import OPTIONS
-from imageport.moving.oslo_file import Setting
-from imageport.moving.policies import move_policy
-from imageport.moving.protections import Protections, move_protections
-from imageport.moving.settings import Settings
-from imageport.moving.stores import MovedStores, move_staging, move_stores
-from imageport.moving.yaml_text import Leaf, Tree
+from imageport.http import IPNetwork, is_public
+from imageport_glance.from_glance import values
+from imageport_glance.from_glance.gaps import Gap
+from imageport_glance.from_glance.options import OPTIONS
+from imageport_glance.from_glance.oslo_file import Setting
+from imageport_glance.from_glance.policies import convert_policy
+from imageport_glance.from_glance.protections import Protections, convert_protections
+from imageport_glance.from_glance.settings import Settings
+from imageport_glance.from_glance.stores import ConvertedStores, convert_staging, convert_stores
+from imageport_glance.from_glance.yaml_text import Leaf, Tree
 
 #: What Glance enables when ``enabled_import_methods`` is not set; here every installed method would be.
 GLANCE_METHODS = ("glance-direct", "web-download", "copy-image")
@@ -25,24 +24,24 @@ _METHODS = frozenset({*GLANCE_METHODS, "glance-download"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MovedSite:
+class SiteFile:
     """The site file, the methods that are enabled, the stores, and what could not be carried over."""
 
     tree: Tree
     methods: Leaf
-    stores: MovedStores
+    stores: ConvertedStores
     gaps: list[Gap]
 
 
-def move_site(
+def convert_site(
     settings: Settings, policy: Mapping[str, Setting], protections: Protections | None
-) -> MovedSite:
+) -> SiteFile:
     """Return the site file for *settings*, the rules *policy* and the file of property *protections*."""
     gaps: list[Gap] = []
-    stores = move_stores(settings)
+    stores = convert_stores(settings)
     methods = _methods(settings, gaps)
-    staging = move_staging(settings)
-    rules = move_policy(policy)
+    staging = convert_staging(settings)
+    rules = convert_policy(policy)
     tree: dict[str, Any] = {
         "staging": {"directory": staging} if staging else {},
         "enabled_methods": methods,
@@ -53,7 +52,7 @@ def move_site(
         "default_store": stores.default,
         "observers": list(_observers(settings, gaps)),
         "policy": rules.rules,
-        "property_protections": move_protections(settings, protections, policy, gaps),
+        "property_protections": convert_protections(settings, protections, policy, gaps),
         "quotas": _quotas(settings),
     }
     for option in OPTIONS:
@@ -62,7 +61,7 @@ def move_site(
             if leaf is not None:
                 _put(tree, option.site, leaf)
     tree = {key: part for key, part in tree.items() if part}
-    return MovedSite(tree=tree, methods=methods, stores=stores, gaps=[*stores.gaps, *gaps, *rules.gaps])
+    return SiteFile(tree=tree, methods=methods, stores=stores, gaps=[*stores.gaps, *gaps, *rules.gaps])
 
 
 def _put(tree: MutableMapping[str, Any], key: str, leaf: Leaf) -> None:
@@ -97,12 +96,9 @@ def _network(settings: Settings) -> dict[str, Tree]:
 def _private_network(host: str) -> IPNetwork | None:
     try:
         address = ip_address(host.partition("%")[0])
-        NetworkRules().check(host, address)
     except ValueError:
         return None
-    except SourceRejected:
-        return ip_network(address)
-    return None
+    return None if is_public(address) else ip_network(address)
 
 
 def _digests(settings: Settings) -> Leaf | None:

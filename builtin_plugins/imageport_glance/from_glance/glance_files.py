@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from imageport.configuration.yamlfile import YamlFile
+from imageport.configuration import YamlFile
 from imageport.errors import PipelineInvalid, Problem
-from imageport.moving.gaps import concerns_glance
-from imageport.moving.oslo_file import Setting, parse, read_text
-from imageport.moving.protections import Protections
 from imageport.text import printable
+from imageport_glance.from_glance.gaps import concerns_glance
+from imageport_glance.from_glance.oslo_file import Setting, parse, read_text
+from imageport_glance.from_glance.protections import Protections
 
 _OPERATIONS = frozenset({"create", "read", "update", "delete"})
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
-from imageport.moving import values
-from imageport.moving.gaps import Gap
-from imageport.moving.options import OPTIONS
-from imageport.moving.settings import Settings
-from imageport.moving.yaml_text import Leaf, Tree
+from imageport_glance.from_glance import values
+from imageport_glance.from_glance.gaps import Gap
+from imageport_glance.from_glance.options import OPTIONS
+from imageport_glance.from_glance.settings import Settings
+from imageport_glance.from_glance.yaml_text import Leaf, Tree
 
 #: The plugins of Glance, which have the same names here.
 _PLUGINS: Final = frozenset({"no_op", "inject_image_metadata", "image_decompression", "image_conversion"})
@@ -28,7 +28,7 @@ _LOGIN: Final[Mapping[str, str]] = {
 }
 
 
-def move_pipelines(settings: Settings, methods: Leaf, gaps: list[Gap]) -> dict[str, Tree]:
+def convert_pipelines(settings: Settings, methods: Leaf, gaps: list[Gap]) -> dict[str, Tree]:
     """Return a pipeline for each of *methods*, by its name."""
     steps = list(_steps(settings, gaps))
     names = methods.value if isinstance(methods.value, (list, tuple)) else []

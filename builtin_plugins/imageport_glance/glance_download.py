@@ -25,8 +25,8 @@ from imageport.limits import format_size
 from imageport.text import printable
 from imageport_builtin.checksum import verified
 from imageport_builtin.checksum_lists import Expected
-from imageport_builtin.keystone import BaseUrl, Credentials, Session
 from imageport_builtin.remote_image import RemoteImage
+from imageport_glance.keystone import BaseUrl, Credentials, Session
 
 if TYPE_CHECKING:
     from imageport.http import HttpResponse

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imageport.configuration.templating import literal
+from imageport.configuration import literal
 from imageport.text import printable
 
 if TYPE_CHECKING:
-    from imageport.moving.oslo_file import Setting
+    from imageport_glance.from_glance.oslo_file import Setting
 
 Scalar = str | int | bool
 Value = Scalar | Sequence[str] | Sequence[int]

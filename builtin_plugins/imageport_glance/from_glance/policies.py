@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from imageport.access.policy import Policy, alternatives
-from imageport.moving.gaps import Gap
-from imageport.moving.oslo_file import Setting
-from imageport.moving.yaml_text import Leaf
+from imageport.access import Policy, alternatives
+from imageport_glance.from_glance.gaps import Gap
+from imageport_glance.from_glance.oslo_file import Setting
+from imageport_glance.from_glance.yaml_text import Leaf
 
 #: Rules that Glance itself defines for others to use.
 _BUILT_IN: Final[Mapping[str, str]] = {
@@ -32,38 +32,38 @@ _Alternatives = list[tuple[str, ...]]
 
 
 @dataclass(kw_only=True)
-class MovedPolicy:
+class ConvertedPolicy:
     """The entries under ``policy``, and the rules that have none."""
 
     rules: dict[str, Leaf] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
 
 
-def move_policy(settings: Mapping[str, Setting]) -> MovedPolicy:
+def convert_policy(settings: Mapping[str, Setting]) -> ConvertedPolicy:
     """Return *settings*, the rules of a policy file by name, as far as they can be said here."""
     texts = {**_BUILT_IN, **{name: setting.text for name, setting in settings.items()}}
-    moved = MovedPolicy()
+    converted = ConvertedPolicy()
     for name, setting in settings.items():
         if name in _BUILT_IN:
             continue
         if name not in Policy.model_fields:
             if not _is_used(name, texts):
                 reason = "no command here asks this rule"
-                moved.gaps.append(Gap(settings=(setting,), reason=reason, instead=""))
+                converted.gaps.append(Gap(settings=(setting,), reason=reason, instead=""))
             continue
         try:
-            moved.rules[name] = Leaf(move_rule(setting.text, texts), (setting,))
+            converted.rules[name] = Leaf(convert_rule(setting.text, texts), (setting,))
         except ValueError as error:
             gap = Gap(
                 settings=(setting,),
                 reason=str(error),
                 instead=f"write policy.{name} by hand; until then its default holds",
             )
-            moved.gaps.append(gap)
-    return moved
+            converted.gaps.append(gap)
+    return converted
 
 
-def move_named_rule(name: str, settings: Mapping[str, Setting]) -> Leaf | None:
+def convert_named_rule(name: str, settings: Mapping[str, Setting]) -> Leaf | None:
     """Return the rule called *name*, which a file of property protections uses, or None when there is none.
 
     Raises ``ValueError`` when it cannot be said here.
@@ -71,11 +71,11 @@ def move_named_rule(name: str, settings: Mapping[str, Setting]) -> Leaf | None:
     texts = {**_BUILT_IN, **{name: setting.text for name, setting in settings.items()}}
     if name not in texts:
         return None
-    rule = move_rule(texts[name], texts)
+    rule = convert_rule(texts[name], texts)
     return Leaf(rule, (settings[name],)) if name in settings else Leaf(rule, remark="Glance's default")
 
 
-def move_rule(text: str, rules: Mapping[str, str]) -> str:
+def convert_rule(text: str, rules: Mapping[str, str]) -> str:
     """Return a rule of oslo.policy with *rules* to refer to. Raises ``ValueError`` when it cannot be said here."""
     found = _Reader(rules).read(text, 0)
     rule = " or ".join(" and ".join(terms) for terms in found)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from imageport.errors import PipelineInvalid
-from imageport.moving.gaps import Gap, gap_lines, gaps_of
-from imageport.moving.glance_files import read_files
-from imageport.moving.oslo_file import Setting
-from imageport.moving.pipelines import move_pipelines
-from imageport.moving.settings import Settings
-from imageport.moving.site import move_site
-from imageport.moving.yaml_text import Tree, leaves, yaml_lines
+from imageport_glance.from_glance.gaps import Gap, gap_lines, gaps_of
+from imageport_glance.from_glance.glance_files import read_files
+from imageport_glance.from_glance.oslo_file import Setting
+from imageport_glance.from_glance.pipelines import convert_pipelines
+from imageport_glance.from_glance.settings import Settings
+from imageport_glance.from_glance.site import convert_site
+from imageport_glance.from_glance.yaml_text import Tree, leaves, yaml_lines
 
 SITE_FILE = "imageport.yaml"
 
@@ -33,7 +33,7 @@ _RUN: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moved:
+class ConvertedSite:
     """The files by their names, what each value in them came from, and what has no equivalent."""
 
     files: Mapping[str, str]
@@ -59,13 +59,13 @@ class Moved:
         }
 
 
-def move(paths: Iterable[str]) -> Moved:
+def convert(paths: Iterable[str]) -> ConvertedSite:
     """Return what the files of Glance at *paths* mean here. Raises ``PipelineInvalid`` with every mistake in them."""
     found = read_files(paths)
     settings = Settings(found.settings)
-    site = move_site(settings, found.policy, found.protections)
+    site = convert_site(settings, found.policy, found.protections)
     gaps = list(site.gaps)
-    pipelines = move_pipelines(settings, site.methods, gaps)
+    pipelines = convert_pipelines(settings, site.methods, gaps)
     if settings.problems:
         raise PipelineInvalid(sorted(set(settings.problems)))
     trees: dict[str, Tree] = {SITE_FILE: site.tree}
@@ -80,7 +80,7 @@ def move(paths: Iterable[str]) -> Moved:
     explained |= {setting for gap in gaps for setting in gap.settings}
     gaps += gaps_of([setting for setting in settings if setting not in explained], site.stores.sections)
     files = {name: _text(name, tree, gaps) for name, tree in trees.items()}
-    return Moved(files=files, carried=carried, gaps=tuple(gaps))
+    return ConvertedSite(files=files, carried=carried, gaps=tuple(gaps))
 
 
 def _text(name: str, tree: Tree, gaps: Iterable[Gap]) -> str:

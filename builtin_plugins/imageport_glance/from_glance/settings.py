@@ -8,8 +8,8 @@ from string import Template
 from typing import TypeVar
 
 from imageport.errors import Problem
-from imageport.moving.oslo_file import Setting
-from imageport.moving.yaml_text import Leaf, Value
+from imageport_glance.from_glance.oslo_file import Setting
+from imageport_glance.from_glance.yaml_text import Leaf, Value
 
 #: Characters of one value with its variables filled in.
 MAX_VALUE = 64 << 10

@@ -9,13 +9,13 @@ from pathlib import PurePosixPath
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from imageport.moving import values
-from imageport.moving.gaps import Gap
-from imageport.moving.oslo_file import Setting
-from imageport.moving.settings import Settings
-from imageport.moving.yaml_text import Leaf, LeftOut, Tree, Value
-from imageport.plugins.entry_points import NAME
+from imageport.text import NAME
 from imageport.values import RESERVED_PREFIX
+from imageport_glance.from_glance import values
+from imageport_glance.from_glance.gaps import Gap
+from imageport_glance.from_glance.oslo_file import Setting
+from imageport_glance.from_glance.settings import Settings
+from imageport_glance.from_glance.yaml_text import Leaf, LeftOut, Tree, Value
 
 #: Types of stores, as Glance calls them, that have a plugin here.
 _PLUGINS: Final[Mapping[str, str]] = {"file": "file", "filesystem": "file", "http": "http", "https": "http"}
@@ -27,7 +27,7 @@ _OWN_FOLDER = "imageport"
 
 
 @dataclass(kw_only=True)
-class MovedStores:
+class ConvertedStores:
     """The entries under ``stores``, the default store, and what could not be carried over.
 
     ``writable`` are ids, ``sections`` theirs in small letters, and ``explained`` the settings behind ``gaps``.
@@ -51,31 +51,31 @@ class _GlanceStore:
     origin: Leaf
 
 
-def move_stores(settings: Settings) -> MovedStores:
+def convert_stores(settings: Settings) -> ConvertedStores:
     """Return the stores of ``enabled_backends``, or of ``[glance_store]`` where that is not set."""
-    moved = MovedStores()
+    converted = ConvertedStores()
     backends = settings.read("DEFAULT", "enabled_backends", values.pairs)
     if backends is not None:
         for name, kind in backends[0].items():
             if name.startswith(RESERVED_PREFIX):
                 problem = f"{name}: names with {RESERVED_PREFIX} are reserved"
                 settings.problems.append(backends[1].problem(problem))
-            _add_store(moved, settings, _GlanceStore(name, kind, name, Leaf("", (backends[1],))))
+            _add_store(converted, settings, _GlanceStore(name, kind, name, Leaf("", (backends[1],))))
         wanted = settings.leaf("glance_store", "default_backend", values.text)
     else:
         kinds = settings.read("glance_store", "stores", values.words)
         origin = Leaf("", (kinds[1],)) if kinds else Leaf("", remark="Glance's default")
         names = {_PLUGINS.get(kind, kind): kind for kind in (kinds[0] if kinds else ["file", "http"])}
         for name, kind in names.items():
-            _add_store(moved, settings, _GlanceStore(name, kind, "glance_store", origin))
+            _add_store(converted, settings, _GlanceStore(name, kind, "glance_store", origin))
         wanted = settings.leaf("glance_store", "default_store", lambda kind: _PLUGINS.get(kind, kind))
-    if not moved.writable:
-        _add_stand_in(moved, backends[0] if backends else {})
-    _choose_default(moved, wanted)
-    return moved
+    if not converted.writable:
+        _add_stand_in(converted, backends[0] if backends else {})
+    _choose_default(converted, wanted)
+    return converted
 
 
-def move_staging(settings: Settings) -> Leaf | None:
+def convert_staging(settings: Settings) -> Leaf | None:
     """Return the staging directory, a folder of its own in that of Glance, or None when Glance's is not set."""
     if settings.find("DEFAULT", "enabled_backends"):
         place = settings.leaf("os_glance_staging_store", _DIRECTORY, values.text)
@@ -87,7 +87,7 @@ def move_staging(settings: Settings) -> Leaf | None:
     return Leaf(str(directory), place.settings, "Glance may still use the rest of that folder")
 
 
-def _add_store(moved: MovedStores, settings: Settings, store: _GlanceStore) -> None:
+def _add_store(converted: ConvertedStores, settings: Settings, store: _GlanceStore) -> None:
     origin = store.origin
     plugin = _PLUGINS.get(store.kind, store.kind)
     entry: dict[str, Tree] = {
@@ -95,17 +95,19 @@ def _add_store(moved: MovedStores, settings: Settings, store: _GlanceStore) -> N
         "id": Leaf(store.name, origin.settings, origin.remark),
     }
     if obstacle := _obstacle(settings, store):
-        moved.entries.append(LeftOut(entry))
+        converted.entries.append(LeftOut(entry))
         what, (reason, instead) = f"{store.name}:{store.kind}", obstacle
         several = tuple(settings.every(store.section, f"{_DIRECTORY}s")[-1:])
-        moved.gaps.append(Gap(settings=origin.settings + several, what=what, reason=reason, instead=instead))
-        moved.explained.update(origin.settings, settings.section(store.name))
+        converted.gaps.append(
+            Gap(settings=origin.settings + several, what=what, reason=reason, instead=instead)
+        )
+        converted.explained.update(origin.settings, settings.section(store.name))
         return
-    moved.sections.add(store.section.casefold())
+    converted.sections.add(store.section.casefold())
     if plugin == "file":
-        moved.writable.append(store.name)
+        converted.writable.append(store.name)
         entry["with"] = _file_options(settings, store.section)
-    moved.entries.append(entry)
+    converted.entries.append(entry)
 
 
 def _obstacle(settings: Settings, store: _GlanceStore) -> tuple[str, str] | None:
@@ -142,23 +144,23 @@ def _mode(value: str) -> str:
     return f"{digits:0>4}" if digits else ""
 
 
-def _add_stand_in(moved: MovedStores, taken: Mapping[str, str]) -> None:
+def _add_stand_in(converted: ConvertedStores, taken: Mapping[str, str]) -> None:
     """Add a file store, without which nothing could be imported."""
     name = "local"
     while name in taken:
         name += "-file"
     remark = "stands in, because no store of Glance's can be written here"
     entry = {key: Leaf(value, remark=remark) for key, value in (("use", "file"), ("id", name))}
-    moved.entries.append({**entry, "with": {"directory": Leaf("images", remark=remark)}})
-    moved.writable.append(name)
+    converted.entries.append({**entry, "with": {"directory": Leaf("images", remark=remark)}})
+    converted.writable.append(name)
 
 
-def _choose_default(moved: MovedStores, wanted: Leaf | None) -> None:
-    if wanted is not None and wanted.value in moved.writable:
-        moved.default = wanted
+def _choose_default(converted: ConvertedStores, wanted: Leaf | None) -> None:
+    if wanted is not None and wanted.value in converted.writable:
+        converted.default = wanted
         return
-    first = moved.writable[0]
-    moved.default = Leaf(first, remark="the first store that can be written")
+    first = converted.writable[0]
+    converted.default = Leaf(first, remark="the first store that can be written")
     if wanted is not None:
         reason = f"that store cannot be written here, so {first} is the default store"
         gap = Gap(
@@ -167,8 +169,8 @@ def _choose_default(moved: MovedStores, wanted: Leaf | None) -> None:
             reason=reason,
             instead="change default_store when it can be",
         )
-        moved.gaps.append(gap)
-        moved.explained.update(wanted.settings)
+        converted.gaps.append(gap)
+        converted.explained.update(wanted.settings)
 
 
 def _path_of(uri: str) -> str:

@@ -1,0 +1,1 @@
+"""Import from Glance, move over from it, and notify as it does."""

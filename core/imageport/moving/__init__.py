@@ -1,1 +1,0 @@
-"""Moving over from Glance: what its configuration files say, as a site file and pipelines."""
