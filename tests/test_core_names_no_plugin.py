@@ -39,7 +39,6 @@ EXCEPTIONS = {
     "configuration/defaults.py": "a site without configuration uses some plugin; all defaults are in this file",
     "dataplane/file_types/": "hints name the program that converts a format before the import; the core runs none",
     "dataplane/inspection/": "hints name the program that repairs or converts an image before the import",
-    "moving/": "converts pipelines of Glance to those of Imageport, which name plugins",
 }
 
 
