@@ -19,10 +19,10 @@ class ImageData:
     """The bytes of an image, in order.
 
     A stream is opened when it is first read or peeked at, and can be read once. A file (``path`` is set) can be read
-    as often as wanted. ``size`` is the exact number of bytes, or None when only the end will tell. ``backing_file`` is
-    a file that holds the same bytes, if there is one: a store may clone it where the file system can, or move it when
-    ``ctx.take_file`` permits, but reads the stream to its end all the same. ``name`` is the name of the file at the
-    source, set by a method: the default for the name of the image.
+    as often as wanted. ``size`` is the exact number of bytes, or None when it is not known before the end.
+    ``backing_file`` is a file that holds the same bytes, if there is one: a store may clone it where the file system
+    can, or move it when ``ctx.take_file`` permits, but reads the stream to its end all the same. ``name`` is the name
+    of the file at the source, set by a method: the default for the name of the image.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class ImageData:
 
     @classmethod
     def from_chunks(cls, open_chunks: Callable[[], Chunks], *, size: int | None = None) -> ImageData:
-        """Wrap a function that starts the stream; nothing is read before somebody asks for bytes."""
+        """Wrap a function that starts the stream; nothing is read before the first bytes are requested."""
         return cls(open_chunks, size=size)
 
     @classmethod
@@ -167,7 +167,7 @@ class ImageData:
         return io.BufferedReader(_ChunkReader(self.chunks()), CHUNK_SIZE)
 
     def close(self) -> None:
-        """Let go of a stream that nobody will read to its end: connections and files behind it are closed."""
+        """Close a stream that will not be read to its end, with the connections and files behind it."""
         if self.path is None and not self._taken and self._chunks is not None:
             for _ in self.chunks():
                 break

@@ -11,7 +11,7 @@
     │   ├── SourceRejected      exit 3   the url, redirect or input is not permitted
     │   ├── Conflict            exit 7   wrong status, image locked, copy already there
     │   └── OverQuota           exit 7   the owner has, or would have, more than allowed
-    ├── SourceUnavailable       exit 4   the source could not be read; ``retry`` says if another try may help
+    ├── SourceUnavailable       exit 4   the source could not be read; ``retry`` is true if another try may help
     └── ImportFailed            exit 1   the import ran and is rolled back
         ├── TransformFailed     exit 1   a step could not do its work on this image
         ├── LimitExceeded       exit 1   a cap on bytes, ratio, members or time was reached
@@ -22,7 +22,7 @@
         ├── LockLost            exit 7   another import took over; this one must not touch the record
         └── Cancelled           exit 130 by signal or by ``tasks cancel``
 
-Every error says what happened (``message``) and what to do about it (``hint``). The step, the store and the
+Every error has a ``message`` about the cause and a ``hint`` about the next action. The step, the store and the
 distribution that supplied the plugin are filled in by the caller of the hook, so plugins need not know their labels.
 """
 
@@ -223,7 +223,7 @@ class LimitExceeded(ImportFailed):
 
 
 class StepCrashed(ImportFailed):
-    """A plugin raised an error of its own; the cause is chained."""
+    """A plugin raised an error outside of this tree; the cause is chained."""
 
     code = "step-crashed"
 

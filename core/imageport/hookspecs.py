@@ -12,9 +12,9 @@ arguments it wants, in any order::
         def transform(self, image: Image) -> Image:
             return image.evolve(name=(image.record.name or "").upper())
 
-A marked method that is no hook, an argument that its hook does not have, and a method that is named like a hook and
-not marked make the plugin broken: ``imageport plugins list`` says so. Marked ``@hookimpl(optionalhook=True)``, a hook
-may be one that only other versions of Imageport have.
+A marked method that is not a hook, an argument that its hook does not have, and a method that is named like a hook and
+not marked make the plugin broken: ``imageport plugins list`` reports that. Marked ``@hookimpl(optionalhook=True)``, a
+hook may be one that only other versions of Imageport have.
 
 Hooks may be called from different threads, never the same hook twice at the same time on one step. Raise the errors of
 :mod:`imageport.errors`: their class decides what happens next. Anything else is reported as a crash of the step.
@@ -71,11 +71,11 @@ class ImportHooks:
     def transform(self, image: Image, ctx: Context) -> Image | None:
         """Return a new image, or None to leave *image* as it is.
 
-        Called on the step under ``source:`` when it has this hook, for what the source says of the image, and then on
-        each entry of ``steps:``, top to bottom. To change bytes, wrap the stream with
-        :meth:`ImageData.through`, or ask for a file with ``ctx.spool(image.data)`` and write the result to
-        ``ctx.work_file(...)``. Raises :class:`~imageport.TransformFailed` (cannot do it) or
-        :class:`~imageport.VerificationFailed` (the image is not what it should be).
+        Called on the step under ``source:`` when it has this hook, for what the source knows about the image, and then
+        on each entry of ``steps:``, top to bottom. To change bytes, wrap the stream with :meth:`ImageData.through`, or
+        ask for a file with ``ctx.spool(image.data)`` and write the result to ``ctx.work_file(...)``. Raises
+        :class:`~imageport.TransformFailed` (cannot do it) or :class:`~imageport.VerificationFailed` (the image is not
+        what it should be).
 
         Of the record, a step may change ``name``, ``disk_format``, ``container_format``, ``virtual_size``,
         ``min_disk``, ``min_ram``, ``tags`` and ``properties``, but for properties whose names begin with
@@ -88,9 +88,9 @@ class ImportHooks:
 
     @hookspec(firstresult=True)
     def store_write(self, image: Image, ctx: Context) -> PendingCopy:
-        """Write every byte of ``image.data`` and return a copy that nobody can see before ``publish()``.
+        """Write every byte of ``image.data`` and return a copy that is not visible before ``publish()``.
 
-        Called once for each target store, each in a thread of its own, all reading the same pass over the data. Call
+        Called once for each target store, each in a separate thread, all reading the same pass over the data. Call
         ``ctx.announce(location)`` before the first byte is written, so that the copy can be removed with
         ``store_delete`` should the process die. An exception, from the data or from here, must leave nothing behind.
         Raises :class:`~imageport.StoreFailed`.
@@ -105,7 +105,7 @@ class ImportHooks:
 
     @hookspec(firstresult=True)
     def store_delete(self, location: Location, ctx: Context) -> None:
-        """Remove the copy at *location*, published or half written; that it is gone already is no error.
+        """Remove the copy at *location*, published or half written; a missing copy is not an error.
 
         Raises :class:`~imageport.StoreFailed` when the copy is still there afterwards.
         """
@@ -117,9 +117,9 @@ class ImportHooks:
         """Take note of *event*. Whatever is raised here is logged and never stops the import.
 
         Called for every event on every observer, and on every step that has this hook, in the order in which things
-        happened, one call at a time, in a thread of its own: nobody waits for an observer while the import runs. One
+        happened, one call at a time, in a separate thread: the import does not wait for an observer. One
         that is far behind misses events ``progress``, and no others. The end of an import waits ten seconds for all
-        of them together; what is not heard by then is lost, and the log says whose. After three failures an
+        of them together; what is not delivered by then is lost, and the log names the observer. After three failures an
         observer is not called again. ``event.kind`` decides which fields an event has: see ``imageport.events``.
         Example: ``if event.kind == "task.failure": print(event.error)``.
         """

@@ -35,7 +35,7 @@ class _Note:
     """What has to be known of a download to go on with it.
 
     ``source`` is a digest of the url, which may hold secrets. ``synced`` bytes are certainly on the disk. What the
-    system was given beyond that is there as long as it has not been started again: ``boot`` tells.
+    system was given beyond that is there as long as the machine was not restarted, which ``boot`` shows.
     """
 
     source: str
@@ -137,7 +137,7 @@ class PartialSource:
         """Give what is here to another import, which has its scratch data in *folder*. Raises ``OSError``."""
         with suppress(FileNotFoundError):
             self.path.rename(folder / self.path.name)
-            # The note last: without it, nobody uses the file.
+            # The note last: without it, the file is not used.
             self._note_path.rename(folder / self._note_path.name)
 
     def _received(self, note: _Note) -> int:

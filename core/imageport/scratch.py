@@ -1,4 +1,4 @@
-"""Room for scratch data: looked for before bytes are written, and told of when it has run out."""
+"""Space for scratch data: checked before bytes are written, and reported when it runs out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def space_taken(path: Path) -> int:
 
 
 def free_space(folder: Path) -> int | None:
-    """Return the bytes that scratch data may take on the disk of *folder* now, or None when that is not told.
+    """Return the bytes that scratch data may take on the disk of *folder* now, or None when that is unknown.
 
     Nothing is reserved: what others write at the same time may still fill the disk.
     """
@@ -33,7 +33,7 @@ def free_space(folder: Path) -> int | None:
         disk = os.statvfs(folder)
     size = disk.f_blocks * disk.f_frsize
     if not size:
-        return None  # some network file systems do not tell
+        return None  # some network file systems do not report it
     return max(0, disk.f_bavail * disk.f_frsize - min(_RESERVE, size // 100))
 
 
@@ -50,7 +50,7 @@ def require_space(folder: Path, needed: int) -> None:
 
 @contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
-    """Tell of a full disk as ``LimitExceeded``, of other errors of the operating system as ``ImportFailed``."""
+    """Raise ``LimitExceeded`` for a full disk, ``ImportFailed`` for other errors of the operating system."""
     try:
         yield
     except OSError as error:

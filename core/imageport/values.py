@@ -49,7 +49,7 @@ def _no_properties() -> Mapping[str, str]:
 class Caller:
     """Who asks for something. What they make belongs to ``owner``: their project, or they themselves without one.
 
-    ``is_remote`` is true for callers of a service, who have no files of their own on this machine.
+    ``is_remote`` is true for callers of a service, who have no files on this machine.
     """
 
     user: str
@@ -158,7 +158,7 @@ class Image:
 
 
 class PendingCopy(Protocol):
-    """A copy that a store has written but that nobody can see yet.
+    """A copy that a store has written and that is not visible yet.
 
     Exactly one of ``publish`` and ``discard`` is called, from any thread.
     """

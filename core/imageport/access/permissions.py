@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from imageport.catalog import Catalog, TaskRow
     from imageport.configuration.site import Site
 
-#: Fields of an image that follow from its data, or that nobody changes.
+#: Fields of an image that follow from its data, or that never change.
 READ_ONLY = frozenset(
     {
         "checksum", "created_at", "deleted", "deleted_at", "direct_url", "file", "id", "location", "locations",
@@ -25,14 +25,14 @@ READ_ONLY = frozenset(
     }
 )  # fmt: skip
 
-#: Fields that have an option of their own, so that a property of this name would only mislead.
+#: Fields that have a separate option; a property of this name would only mislead.
 FIELDS = frozenset(
     {
         "container_format", "disk_format", "min_disk", "min_ram", "name", "protected", "tags", "visibility",
     }
 )  # fmt: skip
 
-#: Reserved properties that say which machine does something, which is no affair of users.
+#: Reserved properties that name the machine of a task. Users do not see them.
 HIDDEN = frozenset({"os_glance_stage_host", "os_glance_stage_directory", "os_glance_hash_op_host"})
 
 _NO_PROPERTIES: Mapping[str, str] = MappingProxyType({})
@@ -52,7 +52,8 @@ ImageRule = Literal[
 class Access:
     """The catalog of *site* as *caller* may use it.
 
-    What a caller may not see is as if it were not there, down to the message. So nobody can find out what others have.
+    Images that a caller may not see are reported as missing, with the same message, so that their existence stays
+    secret.
     """
 
     def __init__(self, site: Site, catalog: Catalog, caller: Caller) -> None:

@@ -1,4 +1,4 @@
-"""Rules that say who may do what, such as ``role:admin or owner and role:member``."""
+"""Access rules such as ``role:admin or owner and role:member``."""
 
 from __future__ import annotations
 

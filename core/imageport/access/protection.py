@@ -72,7 +72,7 @@ class Protections:
     def scope(self, operation: Operation, name: str, caller: Caller) -> Scope:
         """Return the images with whose property *name* the *caller* may do this; the first section that fits decides.
 
-        Reserved properties can be read by everybody, here as everywhere, and written by nobody.
+        Reserved properties can be read by all callers and written by none.
         """
         if name.startswith(RESERVED_PREFIX):
             return EVERYTHING if operation == "read" else NOTHING
@@ -86,7 +86,7 @@ class Protections:
             return scope_of(self._rules[permission], caller)
         roles = _roles(permission)
         mine = {role.casefold() for role in caller.roles}
-        # Somebody may call a role '!', too.
+        # A role may be called '!', too.
         return EVERYTHING if "!" not in roles and ("@" in roles or not roles.isdisjoint(mine)) else NOTHING
 
 

@@ -1,6 +1,6 @@
 """Pipelines and the site file: read, expanded and checked, with every mistake reported by its position.
 
-Public is what programs need that read or write YAML files of their own in the same way.
+The public names serve programs that read or write other YAML files in the same way.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class ConfiguredStep:
     """One entry whose plugin exists and whose options are valid; the plugin is not instantiated yet.
 
-    ``label`` names it in this import; ``key_path`` and ``file`` say where it was written, and ``folder`` to which
+    ``label`` names it in this import; ``key_path`` and ``file`` are its position, and ``folder`` is the one to which
     folder its relative paths belong. The texts in ``file`` still hold references to the environment and to files,
     and no other variables.
     """

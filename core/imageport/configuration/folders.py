@@ -34,7 +34,7 @@ def cache_file(name: str, environ: Mapping[str, str]) -> Path | None:
 
 
 def _base_directory(environ: Mapping[str, str], variable: str, below_home: str) -> Path:
-    # The specification says to ignore relative paths.
+    # The specification requires to ignore relative paths.
     if (given := environ.get(variable, "")).startswith("/"):
         return Path(given)
     try:

@@ -66,9 +66,9 @@ def model_problems(
 
 
 def add_unreported(problems: list[Problem], found: Iterable[Problem]) -> None:
-    """Add *found* to *problems*, but for those of values that were told to be wrong already."""
-    told = {(problem.file, problem.line, problem.column) for problem in problems}
-    problems += [problem for problem in found if (problem.file, problem.line, problem.column) not in told]
+    """Add *found* to *problems*, except for values with a reported problem."""
+    reported = {(problem.file, problem.line, problem.column) for problem in problems}
+    problems += [problem for problem in found if (problem.file, problem.line, problem.column) not in reported]
 
 
 def _key_path(file: YamlFile, path: KeyPath, detail: ErrorDetails) -> KeyPath:
@@ -106,7 +106,7 @@ def _message(detail: ErrorDetails, model: type[BaseModel]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Say 0 rather than 0.0."""
+    """Write 0 rather than 0.0."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

@@ -35,9 +35,9 @@ def path_of(text: str) -> str:
 def resolve_paths(options: Any, model: type[BaseModel], folder: Path) -> Any:
     """Return *options* of *model* with the paths among them made absolute: in the home for ``~``, else in *folder*.
 
-    This comes before the model, whose validators may look for the paths. What is no mapping stays for the model to
-    refuse, and so does a url where an option may be a ``str`` as well as a ``Path``. Raises ``ValueError`` when a home
-    folder is not known.
+    This comes before the model, whose validators may look for the paths. Other values than mappings are left for the
+    model to refuse, and so does a url where an option may be a ``str`` as well as a ``Path``. Raises ``ValueError``
+    when a home folder is not known.
     """
     if not isinstance(options, dict):
         return options

@@ -1,4 +1,4 @@
-"""A pipeline file, read and checked as a whole: every mistake is told at once, by its position."""
+"""A pipeline file, read and checked as a whole: all mistakes are reported at once, with their positions."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ class Site(BaseModel):
 
     @property
     def protections(self) -> Protections:
-        """What callers may do with properties, as the file of ``property_protections`` says."""
+        """The rules of the file that ``property_protections`` names."""
         return self._protections
 
     @property

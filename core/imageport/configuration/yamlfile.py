@@ -1,4 +1,4 @@
-"""YAML files that know where every key stands, and mistakes told by position."""
+"""YAML files with the position of every key, for messages about mistakes."""
 
 from __future__ import annotations
 

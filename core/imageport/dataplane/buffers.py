@@ -1,4 +1,4 @@
-"""Large buffers that are filled once and read by everybody, and used again when the last reader has let go."""
+"""Large buffers that are filled once, shared by all readers, and reused after the last one."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from collections.abc import Iterator
 #: Bytes in one piece of a stream; only the last piece may be shorter.
 CHUNK_SIZE = 4 << 20
 
-#: Pieces of a stream that are known to be zero are this very object, so that nobody has to look at them again.
+#: Pieces of a stream that are known to be zero are this very object, so that they need not be examined again.
 ZERO_CHUNK = bytes(CHUNK_SIZE)
 
-#: One part of the bytes of an image: ``bytes``, or a read-only view of a buffer, to which nobody writes as long as the
+#: One part of the bytes of an image: ``bytes``, or a read-only view of a buffer, which does not change as long as the
 #: view is there.
 Chunk = bytes | memoryview
 
@@ -26,7 +26,7 @@ class BufferPool:
     """Page-aligned buffers of ``CHUNK_SIZE`` bytes.
 
     No memory is copied or cleared on the way from the source to digests and stores: each gets a view of the same
-    buffer. Whoever keeps a view keeps its bytes; nobody has to give anything back. Beyond *spare* unused buffers,
+    buffer. A view keeps its bytes; nothing has to be returned. Beyond *spare* unused buffers,
     memory goes back to the system.
     """
 
@@ -56,10 +56,10 @@ POOL = BufferPool()
 
 
 def lend_buffer() -> memoryview:
-    """Return a writable view of ``CHUNK_SIZE`` bytes, aligned and shared by nobody, whose content is undefined.
+    """Return a writable view of ``CHUNK_SIZE`` bytes, aligned and not shared, whose content is undefined.
 
     For plugins that read into memory: pass on ``view[:count].toreadonly()``, and take another one for the next piece.
-    The memory is used again when nobody has a view of it any more.
+    The memory is reused after its last view is gone.
     """
     return POOL.lend()
 

@@ -47,7 +47,7 @@ def _faster_hasher(name: str) -> Hasher:
     from cryptography.hazmat.primitives import hashes  # noqa: PLC0415
 
     if int(cryptography.__version__.partition(".")[0]) >= _FASTER_SINCE:
-        # A system that is set up for FIPS knows no md5, unless it is told that nobody relies on it.
+        # A system that is set up for FIPS has md5 only for uses without security.
         with suppress(InternalError, UnsupportedAlgorithm):
             return _OfCryptography(hashes.Hash(getattr(hashes, name.upper())()))
     return hashlib.new(name, usedforsecurity=False)
@@ -77,9 +77,9 @@ class PassingDigest:
         return self._value
 
     def beside(self, chunks: Chunks) -> Chunks:
-        """Pass *chunks* on and compute the digest in a thread of its own, which is gone when this generator ends.
+        """Pass *chunks* on and compute the digest in a separate thread, which ends with this generator.
 
-        One digest takes longer than anything else that is done with the bytes. Everybody below gets the very pieces
+        One digest takes longer than anything else that is done with the bytes. All readers below get the very pieces
         that are digested: a view of part of a buffer, which its source might fill again too early, becomes ``bytes``.
         """
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - slow to import, as above

@@ -13,7 +13,7 @@ from imageport.errors import SourceUnavailable
 #: Zeros are skipped in multiples of this many bytes.
 SPARSE_BLOCK = 64 << 10
 _ZERO_BLOCK = bytes(SPARSE_BLOCK)
-#: Bytes that tell most blocks that are not zero from those that are.
+#: Bytes that are enough to see of most blocks that they are not zero.
 _GLIMPSE = 64
 #: What O_DIRECT wants positions, lengths and addresses to be multiples of.
 _ALIGNMENT = 4096
@@ -101,7 +101,7 @@ class SparseFile:
 
 
 def _set_direct(descriptor: int, *, wanted: bool) -> bool:
-    """Turn O_DIRECT on or off, and say whether it is on."""
+    """Turn O_DIRECT on or off, and return whether it is on."""
     flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_DIRECT if wanted else flags & ~os.O_DIRECT)
@@ -222,7 +222,7 @@ def nonzero_ranges(piece: Chunk) -> list[tuple[int, int]]:
 
 
 def is_zero(block: memoryview) -> bool:
-    """Say whether *block*, of at most ``SPARSE_BLOCK`` bytes, holds zeros only."""
+    """Return whether *block*, of at most ``SPARSE_BLOCK`` bytes, holds zeros only."""
     # Comparing views goes byte by byte; comparing bytes is one memcmp.
     if block[:_GLIMPSE].tobytes().strip(b"\0"):
         return False

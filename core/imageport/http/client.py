@@ -120,7 +120,7 @@ class Client:
                 return self._opened(url, exchange, sent, watch, rest=rest, page=page, asked=first)
             exchange.close()
             page, url = url, self._redirected(url, exchange)
-            # Once another site had a say in where to go, what was meant for the first is not sent any more.
+            # After a redirect by another site, headers for the first one are not sent any more.
             at_home = at_home and url.origin == first.origin
             if str(url) in seen:
                 raise SourceUnavailable(

@@ -21,8 +21,8 @@ _GZIP_MAGIC: Final = b"\x1f\x8b"
 _GZIP_WINDOW: Final = 31
 #: Bytes that the decoder gets at once. It copies what is left after each member, and members can have 20 bytes.
 _SLICE: Final = 16 << 10
-#: What servers write there although it is no coding: nothing, a charset, an encoding of mails, or how the file came to
-#: the server.
+#: What servers write there although it is not a coding: nothing, a charset, an encoding of mails, or how the file came
+#: to the server.
 _NO_CODINGS: Final = frozenset(
     {
         "",
@@ -54,7 +54,7 @@ _HINT: Final = "use another mirror, or ask the site to send image files without 
 def coding_of(headers: Mapping[str, str]) -> str | None:
     """Return the content coding of a body in lower case, several joined by commas; None for a body without one.
 
-    A name that is no coding, such as ``utf-8``, ``none`` or ``aws-chunked``, counts for nothing.
+    Names that are not codings, such as ``utf-8``, ``none`` or ``aws-chunked``, are ignored.
     """
     listed = (
         coding.strip().lower().removeprefix("x-") for coding in headers.get("Content-Encoding", "").split(",")
@@ -78,7 +78,7 @@ def require_known(coding: str, shown: str) -> None:
 
 
 def decoded(chunks: Chunks, shown: str) -> Chunks:
-    """Undo the coding gzip of *chunks*, which come from the url *shown*; bytes that are no gzip data pass as they are.
+    """Undo the coding gzip of *chunks*, which come from the url *shown*; other bytes than gzip data pass unchanged.
 
     Raises ``VerificationFailed`` when the data is damaged, ends early or goes on with anything but zeros, and
     ``LimitExceeded`` when it expands beyond ``MAX_RATIO``.

@@ -69,7 +69,7 @@ class Watch:
         return watch
 
     def stop(self) -> None:
-        """Let whoever waits here, in another thread, wait no more."""
+        """Wake the threads that wait here."""
         self._stopped.set()
 
     def check(self) -> None:
@@ -105,7 +105,7 @@ class Watch:
     def receive(self, read: Callable[[], int]) -> int:
         """Call *read*, which gives up after ``SLICE`` seconds, until it returns; keep account of the rate.
 
-        Raises ``TimeoutError`` when the server says nothing for ``read_timeout`` seconds, and at the moment ``until``
+        Raises ``TimeoutError`` when the server sends nothing for ``read_timeout`` seconds, and at the moment ``until``
         ``BlockingIOError``, which means "nothing yet" to the layers above.
         """
         started = time.monotonic()
@@ -142,7 +142,7 @@ class Watch:
 
 
 class WatchedSocket(socket.socket):
-    """A TCP socket whose reads end when its watch says so."""
+    """A TCP socket whose reads its watch can end."""
 
     watch: Watch
 
@@ -152,7 +152,7 @@ class WatchedSocket(socket.socket):
 
 
 class WatchedTlsSocket(ssl.SSLSocket):
-    """A TLS socket whose reads end when its watch says so."""
+    """A TLS socket whose reads its watch can end."""
 
     watch: Watch
     suppress_ragged_eofs: bool

@@ -176,7 +176,7 @@ def refused(url: Url, exchange: Exchange, *, page: str | None = None) -> SourceU
 
 
 def _hint_of(status: int) -> str:
-    """Return what to do about a *status* without a hint of its own: only some troubles pass."""
+    """Return the hint for a *status* that has no specific one: only some failures are temporary."""
     if status in TRANSIENT:
         return _TRY_LATER
     return _OTHER_CLIENT if 400 <= status < 500 else _NO_FILE
@@ -193,7 +193,7 @@ def unrequested_part(url: Url, exchange: Exchange) -> SourceUnavailable:
 
 
 def unclear_end(url: Url, fields: str) -> SourceUnavailable:
-    """Return the error for an answer whose header *fields* do not say clearly where its body ends."""
+    """Return the error for an answer whose header *fields* do not define where its body ends."""
     return SourceUnavailable(
         f"{url.shown} answered with '{printable(fields)}', which does not define where the body ends",
         hint="a body that was cut off could not be recognised: use another mirror, or report this to the site",

@@ -19,7 +19,7 @@ _LENGTH: Final = re.compile("0*[0-9]{1,18}", re.ASCII)
 def announced_length(headers: HTTPMessage) -> int | None:
     """Return the length of the body, or None when its end is marked otherwise (RFC 9112, 6.3).
 
-    Raises ``ValueError``, which names the fields, when they do not say clearly where the body ends: to guess would take
+    Raises ``ValueError``, which names the fields, when they do not define where the body ends: to guess would take
     a body that was cut off for a whole one.
     """
     encodings = [value.strip().lower() for value in headers.get_all("Transfer-Encoding", ())]
@@ -43,7 +43,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return min(float(text), _FOREVER)
     try:
         then = parsedate_to_datetime(text)
-        # By the clock of the server, as far as it tells: that of this machine may be wrong.
+        # By the clock of the server, if it sends the time: that of this machine may be wrong.
         now = parsedate_to_datetime(headers["Date"]) if "Date" in headers else datetime.now(UTC)
         return max(0.0, (then - now).total_seconds())
     except (ValueError, TypeError):

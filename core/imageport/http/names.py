@@ -71,7 +71,7 @@ class Names:
             return self._answers.setdefault(host, question.addresses())
 
     def _wait(self, question: _Question) -> None:
-        # That an import was cancelled may be reported to somebody whose name is not resolved yet.
+        # A cancelled import may be reported to a host whose name is not resolved yet.
         was_cancelled = self._cancelled.is_set()
         give_up = time.monotonic() + self._patience
         while not question.answered.wait(SLICE):
@@ -86,7 +86,7 @@ class Names:
 
 
 class _Question:
-    """One name that the resolver is asked for, in a thread of its own."""
+    """One name that is resolved in a separate thread."""
 
     def __init__(self, name: str, resolver: Callable[[str], Sequence[str]]) -> None:
         self.name = name

@@ -17,7 +17,7 @@ IPAddress = IPv4Address | IPv6Address
 #: A network of IP version 4 or 6, as an option.
 IPNetwork = IPv4Network | IPv6Network
 
-#: Where machines get secrets of their own, such as the credentials of their role. Only an entry for the single address
+#: Where machines get their secrets, such as the credentials of their role. Only an entry for the single address
 #: opens one of these, never a wider network. After the documentation of the providers and the sources of cloud-init.
 _METADATA: Final[Mapping[str, str]] = {
     "169.254.0.0/16": "link-local (RFC 3927): 169.254.169.254 of AWS, Azure, Google, Oracle, OpenStack and others, "
@@ -35,7 +35,7 @@ _METADATA: Final[Mapping[str, str]] = {
 }
 _METADATA_NETWORKS: Final[tuple[IPNetwork, ...]] = tuple(map(ip_network, _METADATA))
 
-#: Networks that are no part of the public internet, the narrowest first, after the IANA special-purpose address
+#: Networks that are not part of the public internet, the narrowest first, after the IANA special-purpose address
 #: registries (RFC 6890).
 _SPECIAL: Final[tuple[tuple[IPNetwork, str], ...]] = tuple(
     (ip_network(network), kind)

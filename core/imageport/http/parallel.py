@@ -24,7 +24,7 @@ PART: Final = 2 * CHUNK_SIZE
 def parallel_chunks(response: HttpResponse, connections: int) -> Chunks:
     """Iterate over the body of *response* in order, with its parts fetched over so many connections at the same time.
 
-    All parts are of the same body at the same url, as its validator says. Where the server cannot tell, or refuses a
+    All parts are of the same body at the same url, by its validator. Where the server has none, or refuses a
     part, the rest comes over one connection. Raises what ``HttpResponse.chunks`` raises.
     """
     end = response.length

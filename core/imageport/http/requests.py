@@ -1,4 +1,4 @@
-"""One request after the other: each to a url that was checked, over a connection of its own or through the proxy."""
+"""Requests to checked urls, over one connection each or through the proxy."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Requests:
         """Have *url* checked, connect, send the request and read the head of the answer.
 
         *redirected_from* is the page that led there, if one did. Raises ``SourceRejected``, and ``SourceUnavailable``
-        when there is no answer or it does not say where its body ends.
+        when there is no answer or it does not define where its body ends.
         """
         self._validate(str(url), redirected_from)
         if url.scheme not in ("http", "https"):

@@ -26,7 +26,7 @@ RESUMES: Final = 3
 
 
 class HttpResponse:
-    """An open answer. Close it, or use it in a ``with`` statement; ``closed`` tells whether that was done.
+    """An open answer. Close it, or use it in a ``with`` statement; ``closed`` is true afterwards.
 
     ``url`` is the address after all redirects, without credentials. ``headers`` ignores case. ``coding`` is the
     Content-Encoding of the body, which servers send although ``identity`` was asked for, or None. The body is passed on
@@ -38,7 +38,7 @@ class HttpResponse:
 
     ``start`` is the position of the first byte that comes, 0 unless the *rest* of a body was asked for and the server
     has it; ``length`` is the size of the whole body as announced, or None when the server does not announce it.
-    ``validator`` is what tells this body from later ones, or None.
+    ``validator`` distinguishes this body from later ones; it may be None.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class HttpResponse:
 
     @property
     def has_ranges(self) -> bool:
-        """Whether the server says that it sends parts of this very body."""
+        """True when the server offers parts of this very body."""
         return self.validator is not None and self.headers.get("Accept-Ranges", "").lower() == "bytes"
 
     def until(self, stop: int) -> HttpResponse:
@@ -222,7 +222,7 @@ class HttpResponse:
                 self._ask(None)
                 continue
             try:
-                # What says how long chunks are is no place to stop at.
+                # Do not stop within the size of a chunk.
                 self._watch.until = math.inf if self._exchange.answer.chunked else until
                 count = self._exchange.read_into(buffer)
             except TooSlow as error:

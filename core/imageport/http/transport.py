@@ -53,8 +53,8 @@ class HttpTransport:
         """Open *url*, following redirects, and return the answer with its body unread.
 
         Passing trouble (no connection, 5xx, 429) is tried again a few times, unless this is to be tried *once*; a
-        server that says when to come back is not asked before. With *rest* only that part is asked for; ``start`` of
-        the answer tells whether the server has it, or sends everything because it has another body by now. Raises
+        server that sends Retry-After is not asked before. With *rest* only that part is requested; ``start`` of
+        the answer is 0 when the server sends everything, because it has another body by now. Raises
         ``SourceRejected`` when a url, redirect or address is not permitted, ``SourceUnavailable`` when there is no
         answer with a body.
         """

@@ -49,10 +49,10 @@ class _Manager(pluggy.PluginManager):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BoundStep:
-    """A plugin instance under its label, with a hook manager of its own.
+    """A plugin instance under its label, with a separate hook manager.
 
     A manager for each step keeps order out of pluggy: the runner's lists are the order. Every error that leaves a
-    hook carries the label and the distribution; what is no ``ImageportError`` becomes ``StepCrashed``.
+    hook carries the label and the distribution; other errors than ``ImageportError`` become ``StepCrashed``.
     """
 
     label: str

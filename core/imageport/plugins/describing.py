@@ -1,4 +1,4 @@
-"""Describe plugins or commands in a process of its own, so that the process that asks imports none of them."""
+"""Describe plugins or commands in a separate process, so that the calling process imports none of them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def describe_plugin(*fields: Any) -> dict[str, Any]:
         return {"hooks": hooks_of(plugin_class), "summary": str(plugin_class.summary()), "broken": False}
     except PluginBroken as error:
         reason = error.message
-    except Exception as error:  # noqa: BLE001 - a plugin may have a summary() of its own, which may raise anything
+    except Exception as error:  # noqa: BLE001 - summary() of a plugin may raise anything
         reason = f"plugin '{plugin.name}' of {plugin.distribution} cannot be described: {type(error).__name__}: {error}"
     return {"hooks": (), "summary": reason, "broken": True}
 

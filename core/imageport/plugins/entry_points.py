@@ -48,7 +48,7 @@ class EntryPoint:
     conflicts: tuple[str, ...] = ()
 
     def check(self) -> None:
-        """Raise ``PluginBroken`` when several distributions announce the name, or it is no name."""
+        """Raise ``PluginBroken`` when several distributions announce the name, or it is not valid."""
         if self.conflicts:
             suppliers = " and ".join((self.distribution, *self.conflicts))
             raise PluginBroken(

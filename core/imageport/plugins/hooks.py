@@ -74,7 +74,7 @@ def _methods(plugin_class: type[Plugin[Any]]) -> Iterator[_Method]:
     """Yield the methods that are marked as hooks, and those that only have the name of one."""
     found = {name: value for kind in reversed(plugin_class.__mro__) for name, value in vars(kind).items()}
     for name, value in found.items():
-        # As in pluggy, properties and other objects are no hooks, and the mark may be inside or outside of these two.
+        # As in pluggy, properties and other objects are not hooks, and the mark may be inside or outside of these two.
         function = value.__func__ if isinstance(value, (staticmethod, classmethod)) else value
         if not isinstance(function, FunctionType):
             continue

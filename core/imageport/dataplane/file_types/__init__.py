@@ -1,4 +1,4 @@
-"""Recognise files that are no disks: archives, documents, and disk formats that cannot be imported.
+"""Recognise files that are not disks: archives, documents, and disk formats that cannot be imported.
 
 Only the first bytes decide, never a name. A file that is not recognised here may be a disk.
 """

@@ -23,7 +23,7 @@ def _document(name: str, description: str, hint: str, matches: Callable[[bytes],
 
 
 def _is_openpgp_signature(head: bytes) -> bool:
-    """Say whether *head* is a binary OpenPGP signature (RFC 9580, sections 4.2 and 5.2), which is small."""
+    """Return whether *head* is a binary OpenPGP signature (RFC 9580, sections 4.2 and 5.2), which is small."""
     if len(head) > _LARGEST_SIGNATURE or len(head) < _SMALLEST_SIGNATURE:
         return False
     lengths = {0x88: 2, 0x89: 3, 0xC2: 2 if head[1] < 192 else 3}

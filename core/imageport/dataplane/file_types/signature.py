@@ -18,11 +18,11 @@ _SHORTEST = 17
 
 @dataclass(frozen=True, slots=True)
 class FileType:
-    """A type of file that is no disk which can be imported as it is.
+    """A type of file that cannot be imported as a disk.
 
-    ``description`` completes the sentence "the image is ...", for instance "an lz4 archive". ``hint`` says what to
-    do instead. ``may_be_raw`` says whether a user who declares the disk format raw gets these bytes stored: false
-    for formats that a hypervisor probes and that can name other files. ``is_damaged`` says that the type could be
+    ``description`` completes the sentence "the image is ...", for instance "an lz4 archive". ``hint`` names what to
+    do instead. ``may_be_raw`` is true when the bytes are stored if a user declares the disk format raw: false
+    for formats that a hypervisor probes and that can name other files. ``is_damaged`` means that the type could be
     imported if the file was whole.
     """
 
@@ -38,7 +38,7 @@ class FileType:
 class Signature:
     """A type of file and the test of its first bytes.
 
-    A test needs enough of them that no disk passes it by chance: four bytes that are no machine code, or a header that
+    A test needs enough of them that no disk passes it by chance: four bytes that are not machine code, or a header that
     is checked as a whole.
     """
 
@@ -54,14 +54,14 @@ def starts(*magics: bytes, at: int = 0) -> Callable[[bytes], bool]:
 def nearly(*magics: bytes, at: int = 0) -> Callable[[bytes], bool]:
     """Return the test for files that have one of *magics* at the byte *at*, of which one byte may be damaged.
 
-    A damaged file of another type is no disk. A disk that has such bytes by chance is known by its boot record.
+    A damaged file of another type is not a disk. A disk that has such bytes by chance is known by its boot record.
     """
     exact = starts(*magics, at=at)
     return lambda head: exact(head) or is_damaged(head, *magics, at=at)
 
 
 def is_damaged(head: bytes, *magics: bytes, at: int = 0) -> bool:
-    """Say whether *head* has no boot record, and one of *magics* at the byte *at* but for one wrong byte."""
+    """Return whether *head* has no boot record, and one of *magics* at the byte *at* but for one wrong byte."""
     if len(head) <= _SHORTEST or head[510:512] == BOOT_RECORD:
         return False
     return any(sum(map(int.__eq__, head[at : at + len(magic)], magic)) == len(magic) - 1 for magic in magics)

@@ -37,7 +37,7 @@ _VERSION_LINE = re.compile(rb"version=[123]\r?")
 
 
 def is_text(head: bytes) -> bool:
-    """Say whether *head*, the first bytes of a file, is nothing but text, in any common encoding.
+    """Return whether *head*, the first bytes of a file, is text, in any common encoding.
 
     Bytes of 8-bit encodings count as text only beside some that are blank: a disk may be filled with one of them.
     """
@@ -61,24 +61,24 @@ def plain(head: bytes) -> bytes:
 
 
 def is_json(head: bytes) -> bool:
-    """Say whether *head* begins as a JSON document does."""
+    """Return whether *head* begins as a JSON document does."""
     return re.match(
         rb'\s*(?:\{\s*(?:"|\})|\[\s*(?:["\[{\]\d-]|true|false|null))', plain(head)
     ) is not None and is_text(head)
 
 
 def is_xml(head: bytes) -> bool:
-    """Say whether *head* begins as an XML document does."""
+    """Return whether *head* begins as an XML document does."""
     return _XML.match(plain(head)) is not None and is_text(head)
 
 
 def is_ovf(head: bytes) -> bool:
-    """Say whether *head* begins an OVF descriptor (DSP0243)."""
+    """Return whether *head* begins an OVF descriptor (DSP0243)."""
     return is_xml(head) and re.search(rb"<(?:\w+:)?Envelope[\s>]", plain(head)) is not None
 
 
 def is_digest_list(head: bytes) -> bool:
-    """Say whether *head* begins with a digest of a file; comments may come first."""
+    """Return whether *head* begins with a digest of a file; comments may come first."""
     if not is_text(head):
         return False
     lines = [line for line in plain(head).split(b"\n") if not _COMMENT.fullmatch(line)]
@@ -86,7 +86,7 @@ def is_digest_list(head: bytes) -> bool:
 
 
 def is_vmdk_descriptor(head: bytes) -> bool:
-    """Say whether QEMU, or a program of VMware, takes a file that begins with *head* for a VMDK descriptor.
+    """Return whether QEMU, or a program of VMware, takes a file that begins with *head* for a VMDK descriptor.
 
     QEMU looks for a version behind comments; others look for a type.
     """
@@ -118,7 +118,7 @@ def _is_wide_text(head: bytes, encoding: str) -> bool:
         if len(head) - error.start > 2 * unit:
             return False
         text = head[: error.start].decode(encoding)
-    # What is no text is some rare ideographs in one of these encodings; text has blanks.
+    # Other data may decode to rare ideographs in one of these encodings; text has blanks.
     return _has_text_only(text) and sum(map(str.isspace, text)) * 100 > len(text)
 
 

@@ -22,7 +22,7 @@ _SECTOR_SIZES = (512, 1024, 2048, 4096)
 
 
 def is_file_system(sector: bytes) -> bool:
-    """Say whether a disk that begins with *sector* is one file system, without a partition table.
+    """Return whether a disk that begins with *sector* is one file system, without a partition table.
 
     The boot sectors of NTFS, exFAT, ReFS, BitLocker and FAT end as a boot record does, with code for partitions.
     """
@@ -62,7 +62,7 @@ def oddity(sector: bytes) -> str | None:
 
 
 def reach(head: bytes) -> int:
-    """Return how many bytes the partition table in *head*, the first 64 KiB of a disk, says that the disk has.
+    """Return how many bytes the partition table in *head*, the first 64 KiB of a disk, gives for the disk.
 
     That is where the last partition ends, or the copy of a GPT; 0 when there is no table.
     """

@@ -37,7 +37,7 @@ _LARGEST_SIZE = (1 << 63) - 1
 _QCOW2_KNOWN_FEATURES = 5
 #: Types of image that have but the changes to another: undo and differencing.
 _VDI_DIFFERENCING = (3, 4)
-#: The metadata item that says where the parent is (MS-VHDX 2.6.2.6).
+#: The metadata item for the location of the parent (MS-VHDX 2.6.2.6).
 _VHDX_PARENT_LOCATOR = uuid.UUID("a8d35f2d-b30b-454d-abf7-d3d84834ab0c").bytes_le
 
 
@@ -183,7 +183,7 @@ class FormatDetection:
             return None
 
     def _is_extent(self, inspector: Any) -> bool:
-        """Say whether a VMDK has a header but no descriptor: it is one file of several."""
+        """Return whether a VMDK has a header but no descriptor: it is one file of several."""
         if self._head[28:36] == bytes(8):
             return True
         text = inspector.region("descriptor")
@@ -207,7 +207,7 @@ class FormatDetection:
             return [faulty.fault(name, "parent")]
         try:
             inspector.safety_check()
-        except Exception as error:  # noqa: BLE001 - whatever a check stumbles over is no sign of safety
+        except Exception as error:  # noqa: BLE001 - a check that fails does not show safety
             failures: dict[str, Exception] = getattr(error, "failures", {"header": error})
             return [faulty.fault(name, check) for check in failures]
         return []
@@ -230,7 +230,7 @@ def _wants_more(inspector: Any) -> bool:
 
 
 def _is_differencing(inspector: Any) -> bool:
-    """Say whether the image has but the changes to a parent, for formats in which oslo.utils does not look."""
+    """Return whether the image has but the changes to a parent, for formats in which oslo.utils does not look."""
     match inspector.NAME:
         case "vhd":
             return int.from_bytes(inspector.region("header").data[60:64], "big") == DIFFERENCING

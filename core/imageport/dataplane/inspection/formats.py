@@ -33,7 +33,7 @@ class ImageFormat:
     ``name`` is raw, qcow2, vmdk, vdi, vhd, vhdx, iso, gpt, luks or qed. ``virtual_size`` is the size of the
     disk in bytes as its header gives it (raw and gpt: the number of bytes), None when it cannot be known.
     ``faults`` are the reasons to refuse the image; a good image has none. ``file_type`` is set when the image has
-    none of these formats and is a file of a known type that is no disk. ``is_hybrid`` is set for an ISO that begins
+    none of these formats and is a file of a known type that is not a disk. ``is_hybrid`` is set for an ISO that begins
     with a boot record, so that it is a disk as well. ``doubts`` are signs, and no proof, that the image was cut off.
     """
 

@@ -40,8 +40,9 @@ class InspectionPolicy:
         found. A check that the site permits to fail, and a sign that the image was cut off, give one warning for each
         import.
 
-        Raises ``UnsupportedFormat`` for a file of a known type that is no disk, ``VerificationFailed`` when the image
-        is damaged, unsafe or not of the recorded format, ``LimitExceeded`` when its disk is larger than images may be.
+        Raises ``UnsupportedFormat`` for a file of a known type that is not a disk, ``VerificationFailed`` when the
+        image is damaged, unsafe or not of the recorded format, ``LimitExceeded`` when its disk is larger than images
+        may be.
         """
         self.require_disk(found.file_type)
         self._require_sound(found)
@@ -67,7 +68,7 @@ class InspectionPolicy:
         )
 
     def require_disk(self, file_type: FileType | None, subject: str = "the image") -> None:
-        """Raise ``UnsupportedFormat`` when *subject* is a file of a known type that is no disk.
+        """Raise ``UnsupportedFormat`` when *subject* is a file of a known type that is not a disk.
 
         Raises ``VerificationFailed`` when it would be a disk of a known format without the damage at its start.
         It is stored as it is where the user declared that, or a step permits it.

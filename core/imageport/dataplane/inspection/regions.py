@@ -94,7 +94,7 @@ class StreamRegions:
                 return
 
     def _accept(self, region: _Region) -> bool:
-        """Note the region, or take it now; say whether it is dealt with."""
+        """Queue the region, or take it now; return whether it is done."""
         if region.offset < self._position:
             region.data += self._head[max(0, region.offset) : max(0, region.offset + region.length)]
             if region.missing and (region.offset < 0 or len(self._head) < self._position):

@@ -106,7 +106,7 @@ def inspect_head(head: bytes) -> ImageFormat:
 
 
 def needs_file(head: bytes) -> bool:
-    """Say whether an image that begins with *head*, its first 64 KiB, can only be inspected as a file."""
+    """Return whether an image that begins with *head*, its first 64 KiB, can only be inspected as a file."""
     layout = layout_of(head)
     return layout is not None and layout.to_keep(head) is None
 

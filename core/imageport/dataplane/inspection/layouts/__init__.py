@@ -1,4 +1,4 @@
-"""Follow the tables of an image to all of its data, and compare what they say with the length of the file."""
+"""Follow the tables of an image to all of its data, and compare them with the length of the file."""
 
 from __future__ import annotations
 

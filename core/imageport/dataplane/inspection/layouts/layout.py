@@ -48,7 +48,7 @@ class Layout(ABC):
 
     @classmethod
     def first_table_end(cls, head: bytes) -> int:
-        """Return where the table ends that leads to all others, 0 when *head* does not say.
+        """Return where the table ends that leads to all others, 0 when *head* does not contain that.
 
         Up to there a stream is kept, so that the tables in it are found. Raises ``struct.error`` for a head that is
         too short.
@@ -91,7 +91,7 @@ class Layout(ABC):
         return self._faults
 
     def _want(self, offset: int, length: int, take: Callable[[bytes], None], *, needed: bool = True) -> None:
-        """Ask for a region; one that is *needed* has to be there, or else nothing is said about it."""
+        """Ask for a region; only one that is *needed* has to be there."""
         if needed:
             self.end = max(self.end, offset + length)
         self._regions.want(offset, length, self._taking(take, needed=needed))

@@ -12,7 +12,7 @@ _ACTIVE = 0x00AC71F3
 
 
 class LuksLayout(Layout):
-    """Compares where the keys and the payload are; nothing tells how long the payload is."""
+    """Compares where the keys and the payload are; the length of the payload is not stored."""
 
     NAME = "luks"
     MAGIC = b"LUKS\xba\xbe"

@@ -44,7 +44,7 @@ class Qcow2Layout(Layout):
 
     The count of a cluster and the references to it are added up in one number, whatever order they come in: less than
     0 at the end is a cluster that is used more often than it is counted. References of snapshots are not followed, so
-    more than 0 says nothing.
+    more than 0 has no meaning.
     """
 
     NAME = "qcow2"

@@ -30,7 +30,7 @@ class Footer:
 
     @classmethod
     def of(cls, sector: bytes) -> Footer:
-        """Return what the footer in *sector* says."""
+        """Return the fields of the footer in *sector*."""
         fields = _FOOTER.unpack_from(sector)
         data_offset, creator, size, geometry, kind, checksum = (fields[n] for n in (3, 5, 9, 10, 11, 12))
         cylinders, heads, sectors = struct.unpack(">HBB", geometry)
@@ -45,7 +45,7 @@ class Footer:
 
 
 def is_footer(sector: bytes) -> bool:
-    """Say whether *sector* is a footer, whatever is in it."""
+    """Return whether *sector* is a footer, valid or not."""
     return len(sector) == SECTOR and sector.startswith(b"conectix")
 
 
