@@ -1,1 +1,1 @@
-"""The plugins that come with Imageport. They use its public names only, like anybody's."""
+"""The plugins that come with Imageport. They use its public names only, as all plugins do."""

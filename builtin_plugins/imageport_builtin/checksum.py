@@ -81,7 +81,7 @@ class Checksum(Plugin[ChecksumConfig]):
     in UTF-8 or UTF-16. A list is in one notation; a file name with control characters makes it refused. Of several
     algorithms, the strongest counts that the list uses for other files as well.
 
-    Signed lists are clear-signed, such as ``CHECKSUM`` of Fedora, or have a signature in a file of its own, such as
+    Signed lists are clear-signed, such as ``CHECKSUM`` of Fedora, or have a signature in a separate file, such as
     ``SHA256SUMS.gpg`` of Ubuntu. Text outside the signed block does not count, nor do digests with md5 or sha1,
     signatures made with such, and certificates that are expired or revoked.
     """

@@ -88,7 +88,7 @@ def algorithm_named(spelling: str) -> str | None:
     name = spelling.lower().replace("sha2-", "sha").replace("sha512t", "sha512-").replace("/", "_")
     name = _SHORT.get(name.replace("-", ""), name)
     for candidate in (name, name.replace("-", "_"), name.replace("-", "").replace("_", "")):
-        # The digests of the shake algorithms have no length of their own.
+        # The digests of the shake algorithms have no fixed length.
         if candidate in hashlib.algorithms_available and not candidate.startswith("shake"):
             return candidate if digits_of(candidate) else None
     return None
@@ -109,7 +109,7 @@ def algorithm_of(digits: int, named: Iterable[str | None]) -> str:
 
     *named* are the algorithms that its surroundings name, the nearest first. One that does not fit the length counts
     for nothing if it is of the family of ``BY_LENGTH``, in which the length decides. Raises ``ValueError`` when the
-    algorithm is not supported, or when the length alone does not tell: 128 digits are sha512 or blake2b.
+    algorithm is not supported, or when the length is ambiguous: 128 digits are sha512 or blake2b.
     """
     for word in filter(None, named):
         for spelling in (word, f"{word}-{digits * 4}"):

@@ -38,7 +38,7 @@ _MOST_COMPARED: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class OptionNames:
-    """What the options of a plugin are called that say which digest is meant, for hints."""
+    """The names of the options of a plugin that select a digest, for hints."""
 
     plugin: str
     url: str
@@ -80,7 +80,7 @@ class Wanted:
 
     ``filename`` is the name of the file, or the end of its path; without one, the list must be about one file.
     ``path`` is the whole path of the file on its server, and ``beside`` that from the folder of the list, if the file
-    is below that folder: they tell files of one name in several folders apart. Only digests of ``algorithm`` count, if
+    is below that folder: they distinguish files of one name in several folders. Only digests of ``algorithm`` count, if
     it is set, and, for ``signed`` lists, none that can be forged.
     """
 

@@ -62,7 +62,7 @@ Lines = Sequence[tuple[int, str]]
 class Entry:
     """What a list has in the line number *line*: a digest of the file *name*, or of a file without a name.
 
-    ``problem`` is why the digest cannot be used, and then ``digest`` is None. ``escaped`` says that the line marks
+    ``problem`` is why the digest cannot be used, and then ``digest`` is None. ``escaped`` means that the line marks
     escapes in its name, as GNU tools do, where a backslash is never a separator of a path.
     """
 
@@ -87,7 +87,7 @@ class Notation:
 def read_entries(text: str, *, origin: str, algorithm: str | None = None) -> list[Entry]:
     """Return the entries of the checksum list *text*, found at *origin*; none when it is written in no known notation.
 
-    *algorithm* is that of digests of which the list does not tell it. Raises ``VerificationFailed`` when the text
+    *algorithm* is that of digests for which the list does not name one. Raises ``VerificationFailed`` when the text
     has zeros or a name has characters by which it can pass for something else, and ``LimitExceeded`` when the list is
     too long.
     """

@@ -67,11 +67,11 @@ def _sized(data: ImageData, store: str | None, image: ImageRecord) -> ImageData:
     if data.size is not None and image.size not in (None, data.size):
         place = "staging" if store is None else f"store {store}"
         raise VerificationFailed(
-            f"the copy in {place} is damaged: it has {data.size} bytes, the record says {image.size} bytes",
+            f"the copy in {place} is damaged: it has {data.size} bytes, the record has {image.size} bytes",
             hint=""
             if store is None
             else f"if another store holds the image, remove this copy with "
             f"'imageport images delete {image.id} --store {store} --role admin' and copy again",
         )
-    # As a stream, for what goes wrong while it is read is told as ours, and another copy is read.
+    # As a stream: errors while it is read are reported as errors of this method, and another copy is read.
     return data.tapped(lambda chunks: chunks)

@@ -57,7 +57,7 @@ def _version_as_text(value: Any) -> Any:
 
 
 class OutputOptions(PluginConfig):
-    """Options that say what the converted image is like."""
+    """Options for the kind of the converted image."""
 
     output_format: Literal["raw", "qcow2", "vmdk", "vdi", "vhd", "vhdx"] = Field(
         default="raw",

@@ -34,7 +34,7 @@ class ExpansionLimit:
 
 
 def bytes_without_holes(path: Path) -> int:
-    """Return the bytes of the file at *path* that are no holes; all of them where the file system knows no holes."""
+    """Return the bytes of the file at *path* that are not holes; all of them where the file system has no holes."""
     with path.open("rb") as file:
         end = os.fstat(file.fileno()).st_size
         total = position = 0

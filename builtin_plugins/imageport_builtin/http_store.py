@@ -1,4 +1,4 @@
-"""A read-only store whose copies are published by somebody else's web server."""
+"""A read-only store whose copies are published by a web server."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from imageport_builtin.expansion import ExpansionLimit, bytes_without_holes, spa
 from imageport_builtin.source_check import check_source
 from imageport_builtin.unpacking.job import closed_after
 
-#: Enough of an image to tell its format, unless that shows at its end only.
+#: Bytes that are enough to detect the format of an image, unless that shows at its end only.
 _HEAD = 64 << 10
 
 

@@ -69,8 +69,8 @@ class ImageDecompression(Plugin[DecompressionConfig]):
     """Unpack gzip, xz, lzma, bzip2, zstd, zip, 7z, lha and tar, also inside each other.
 
     The first bytes decide, never a name or a declared format. An archive must hold exactly one file, or ``member``
-    chooses one; files that macOS adds do not count. Of an appliance (``.ova``) the only disk is taken. What is no
-    archive passes unchanged, and so do everything in the container format ``compressed`` and the tar archive that an
+    chooses one; files that macOS adds do not count. Of an appliance (``.ova``) the only disk is taken. Other
+    bytes pass unchanged, and so do everything in the container format ``compressed`` and the tar archive that an
     ``ova`` or ``docker`` container is. Archives that cannot be unpacked, such as lz4 and rar, are refused. gzip, xz,
     lzma, bzip2, zstd and tar are unpacked as bytes pass; zip, 7z and lha are put into the work folder first. The
     archive is always read to its end.

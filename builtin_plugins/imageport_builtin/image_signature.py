@@ -110,7 +110,7 @@ class ImageSignature(Plugin[ImageSignatureConfig]):
 
 @dataclass(frozen=True)
 class _Signature:
-    """A signature with properties that fit each other, and the certificate that it is said to be by."""
+    """A signature with properties that fit each other, and the certificate that they name."""
 
     value: bytes
     hash_method: str

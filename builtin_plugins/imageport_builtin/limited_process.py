@@ -95,7 +95,7 @@ def start(
         cwd=folder,
         # One arena: each further one reserves address space, which is what the memory limit counts.
         env={**clean_environment(), "MALLOC_ARENA_MAX": "1"},
-        # A group of its own, so that Ctrl-C reaches us alone and we decide.
+        # A separate process group, so that Ctrl-C reaches this process only.
         start_new_session=True,
     )
     with process:

@@ -21,9 +21,9 @@ class LogLinesConfig(PluginConfig):
 
 
 class LogLines(Plugin[LogLinesConfig]):
-    """Write a line with a time stamp to standard error for each thing worth telling.
+    """Write a line with a time stamp to standard error for each important event.
 
-    For logs and pipes, where a moving display would be noise. Progress of a step or store is told at most once in
+    For logs and pipes, where a moving display would be noise. Progress of a step or store is written at most once in
     ``interval`` seconds.
     """
 

@@ -1,6 +1,6 @@
 """Read a disk that another program exports over the Network Block Device protocol.
 
-A client of the fixed newstyle handshake and of structured replies, which tell holes from data
+A client of the fixed newstyle handshake and of structured replies, which distinguish holes from data
 (https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md).
 """
 

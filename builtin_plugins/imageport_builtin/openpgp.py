@@ -98,7 +98,7 @@ class Keyring:
         return certificate.fingerprint.upper()
 
     def _trusted(self, signature: Sig, origin: str) -> Cert:
-        """Return the certificate that *signature* says it is by, if both can be trusted today."""
+        """Return the certificate that *signature* names, if both are valid today."""
         from pysequoia.packet import HashAlgorithm
 
         if signature.hash_algorithm in (HashAlgorithm.MD5, HashAlgorithm.SHA1, HashAlgorithm.RipeMD):
@@ -171,7 +171,7 @@ def _keys_of(certificate: Cert) -> list[str]:
 def _named(certificate: Cert) -> str:
     try:
         owner = next((f" of {printable(str(user))}" for user in certificate.user_ids), "")
-    except Exception:  # noqa: BLE001 - the library tells no users of a certificate that does not hold
+    except Exception:  # noqa: BLE001 - the library lists no users of an invalid certificate
         owner = ""
     return f"the certificate {certificate.fingerprint.upper()}{owner}"
 

@@ -1,7 +1,7 @@
 """Documents of OpenPGP (RFC 9580): clear-signed text, ASCII armor and packets.
 
 These few lines are taken apart here, and strictly, so that what is verified is what is used: a reader that skips text
-before, between or after signed blocks is how lists with a good signature say what nobody has signed.
+before, between or after signed blocks would let a list with a good signature contain unsigned text.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MOST_SIGNATURES: Final = 16
 
 
 def is_clear_signed(document: bytes) -> bool:
-    """Tell whether *document* is one that has its signature in it, and not only by its first line."""
+    """Return whether *document* contains its signature, and not only the first line of that form."""
     return any(line.rstrip() == _MESSAGE for line in document.split(b"\n"))
 
 
@@ -73,7 +73,7 @@ def _binary(document: bytes) -> bytes:
         raise ValueError("it is not one armored signature")
     body = lines[lines.index(b"") + 1 : -1]
     if body and body[-1].startswith(b"="):
-        body.pop()  # a checksum of the armor, which says nothing of the signature
+        body.pop()  # a checksum of the armor, which is not part of the signature
     return base64.b64decode(b"".join(body), validate=True)
 
 

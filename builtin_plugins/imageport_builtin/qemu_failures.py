@@ -1,4 +1,4 @@
-"""Tell the causes of a failed qemu-img or qemu-nbd apart, and return the error of each."""
+"""Find the cause of a failed qemu-img or qemu-nbd, and return its error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imageport_builtin.limited_process import Bounds, ProcessResult
 _GET_AGAIN = "get the image again; if every copy is like this, export it again from the original disk"
 _MOST_SHOWN = 300
 
-#: What QEMU says when it is out of memory; its allocator aborts.
+#: Messages of QEMU when it is out of memory; its allocator aborts.
 _NO_MEMORY = re.compile(
     "Cannot allocate memory|failed to allocate|failed to map segment|cannot map zero-fill pages"
 )

@@ -72,7 +72,7 @@ AlgorithmName = Annotated[
     ),
 ]
 ListSize = Annotated[ByteSize, Field(gt=0, le=16 << 20, description="Largest list that is read.")]
-#: The largest list, unless an option says something else.
+#: The largest list, unless an option sets another size.
 LIST_SIZE: Final = 1 << 20
 
 

@@ -59,7 +59,7 @@ class Terminal(Plugin[NoConfig]):
     """Show a lane for each step and store, and one for the digests, on standard error.
 
     With bytes, rate and time left of each, and what is slowest just now: the source, a step, a digest or a store.
-    Does nothing where standard error is no terminal.
+    Does nothing where standard error is not a terminal.
     """
 
     stability = "stable"
@@ -101,7 +101,7 @@ class Terminal(Plugin[NoConfig]):
             self._is_written = True
             self._slowest = self._in_words(event.waits)
         elif not self._is_written and event.lane != "staging":
-            # A step that sends progress of its own works on a file, while no other step runs.
+            # A step that sends progress works on a file, while no other step runs.
             self._slowest = self._in_words(event.waits or event.lane)
 
     def _in_words(self, waits: str | None) -> str:

@@ -60,7 +60,7 @@ WebUrl = Annotated[str, AfterValidator(_web_url)]
 
 
 class WebDownloadConfig(PluginConfig):
-    """What to expect of the file, and what to tell the server."""
+    """Expected properties of the file, and header fields for the server."""
 
     checksum: DigestText | None = Field(
         default=None, description="Digest of the file as published, for instance sha512:<hexadecimal>."
@@ -186,7 +186,7 @@ class WebDownload(Plugin[WebDownloadConfig]):
 
 
 def _naming_the_form(chunks: Chunks, download: Download) -> Chunks:
-    """Pass *chunks* on, and let the error for a wrong digest say in which form they came."""
+    """Pass *chunks* on, and add their form to the error for a wrong digest."""
     try:
         yield from chunks
     except VerificationFailed as error:

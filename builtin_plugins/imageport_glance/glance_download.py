@@ -76,8 +76,8 @@ class GlanceDownloadConfig(Credentials):
 class GlanceDownload(Plugin[GlanceDownloadConfig]):
     """Fetch an active image from another Glance, with its formats and some of its properties.
 
-    The source is the id of the remote image. What is received must have the size and the digest that the other Glance
-    tells. The token goes to the image service alone, and to no server that it redirects to.
+    The source is the id of the remote image. The received data must have the size and the digest that the other Glance
+    reports. The token goes to the image service alone, and to no server that it redirects to.
     """
 
     stability = "stable"
@@ -89,7 +89,7 @@ class GlanceDownload(Plugin[GlanceDownloadConfig]):
 
     @hookimpl
     def validate_source(self, source: Source) -> None:
-        """Refuse what is no id of an image."""
+        """Refuse other text than the id of an image."""
         if source.method == "glance-download":
             self._image_id(source)
 
@@ -119,7 +119,7 @@ class GlanceDownload(Plugin[GlanceDownloadConfig]):
 
     @hookimpl
     def transform(self, image: Image) -> Image | None:
-        """Describe the image as the other Glance does; what it says replaces what was said here."""
+        """Describe the image as the other Glance does; its fields replace those given here."""
         if self._remote is None:
             return None
         record = image.record

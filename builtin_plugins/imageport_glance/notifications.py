@@ -55,9 +55,9 @@ class Notifications(Plugin[NotificationsConfig]):
     webhook gets the same as a CloudEvent, whose type is ``org.openstack.glance.image.upload`` and so on, with the id
     of the image as subject, the publisher as source, the payload as data, and the extension attribute ``priority``.
 
-    An image that a store could not take is told as ``image.upload`` with the priority ERROR and a payload of image_id,
-    backend, step and reason; ``task.failure`` has these beside the fields of the task. Everything else is INFO.
-    Locations are never told.
+    An image that a store could not take is reported as ``image.upload`` with the priority ERROR and a payload of
+    image_id, backend, step and reason; ``task.failure`` has these beside the fields of the task. Everything else is
+    INFO. Locations are never sent.
     """
 
     stability = "stable"

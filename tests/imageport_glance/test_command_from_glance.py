@@ -160,8 +160,8 @@ def test_a_folder_that_cannot_be_made_is_told(cli: CommandLine, kolla: list[Path
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("[composite:glance-api]\nuse = egg:Paste", "x:1:1: this is no configuration of Glance"),
-        ('{"revision": 1}', "x:1:1: this is no configuration of Glance"),
+        ("[composite:glance-api]\nuse = egg:Paste", "x:1:1: this is not a configuration of Glance"),
+        ('{"revision": 1}', "x:1:1: this is not a configuration of Glance"),
         ("Hello.", "x:1:1: must be a mapping"),
         ("[DEFAULT]\n  debug = true", "x:2:1: this line continues nothing"),
     ],

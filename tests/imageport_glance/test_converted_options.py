@@ -151,13 +151,13 @@ def test_an_option_with_an_unknown_name_is_listed(converted: Convert) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("[DEFAULT]\nimage_size_cap = big", "[DEFAULT] image_size_cap: 'big' is no number"),
+        ("[DEFAULT]\nimage_size_cap = big", "[DEFAULT] image_size_cap: 'big' is not a number"),
         ("[DEFAULT]\nhashing_algorithm = shake_128", "is not a digest of fixed length"),
-        ("[DEFAULT]\nnode_staging_uri = swift://x/y", "no file:// url"),
+        ("[DEFAULT]\nnode_staging_uri = swift://x/y", "not a file:// url"),
         ("[DEFAULT]\nenabled_backends = os_glance_x:file", "names with os_glance are reserved"),
         ("[import_filtering_opts]\nallowed_ports = [0]", "a port is a number from 1 to 65535"),
         ("[image_format]\nrequire_image_format_match = maybe", "neither true nor false"),
-        ("[glance_store]\nfilesystem_store_file_perm = 999", "no file mode in octal digits"),
+        ("[glance_store]\nfilesystem_store_file_perm = 999", "not a file mode in octal digits"),
     ],
     ids=["number", "digest", "staging", "reserved", "port", "switch", "mode"],
 )

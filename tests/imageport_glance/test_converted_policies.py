@@ -32,9 +32,9 @@ def test_a_rule_is_said_without_brackets(text: str, meant: str) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("not role:admin", "'not' cannot be said"),
-        ("http://example.org/policy", "cannot be said"),
-        ("project_id:%(member_id)s", "cannot be said"),
+        ("not role:admin", "'not' cannot be expressed"),
+        ("http://example.org/policy", "cannot be expressed"),
+        ("project_id:%(member_id)s", "cannot be expressed"),
         ("rule:nobody_knows", "there is no rule 'nobody_knows'"),
         ("role:a or", "not complete"),
         ("(role:a", "a bracket is not closed"),

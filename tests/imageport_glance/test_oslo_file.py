@@ -158,7 +158,7 @@ def test_a_value_of_a_pair_may_hold_colons() -> None:
 
 @pytest.mark.parametrize("text", ["a", ":b", "a:1,b", '"":x', "n" * 256 + ":1"])
 def test_what_is_no_pair_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no name:value"):
+    with pytest.raises(ValueError, match="is not name:value"):
         values.pairs(text)
 
 

@@ -31,7 +31,7 @@ def is_manifest(name: str) -> bool:
 
 
 class Appliance:
-    """What the *description* and the manifest of an appliance say of its disks.
+    """The disks of an appliance by its *description* and its manifest.
 
     ``disks`` are their names, empty when the description has none that can be read.
     """

@@ -1,4 +1,4 @@
-"""Run a decoder of 7z, LHA or zip in a process of its own, which writes one member to standard output.
+"""Run a decoder of 7z, LHA or zip in a separate process, which writes one member to standard output.
 
 Started by ``isolation`` with three arguments: the decoder, the memory for a dictionary in bytes, and the task in
 JSON. A failure is reported in JSON on standard error.
@@ -26,7 +26,7 @@ _DECODERS: Mapping[str, Callable[..., None]] = {"7z": decode_seven_zip, "lha": d
 
 
 def main() -> int:
-    """Do what the arguments say and return the exit status."""
+    """Decode as the arguments require and return the exit status."""
     archive, memory, task = sys.argv[1:]
     _confine(max(int(memory), _LEAST_MEMORY))
     try:

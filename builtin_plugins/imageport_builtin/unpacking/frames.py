@@ -131,7 +131,7 @@ def decode_frame(codec: Codec, feed: Feed, subject: str) -> Chunks:
 
 
 def decode_member(codec: Codec, feed: Feed, subject: str) -> Chunks:
-    """Decode the frames of a member of an archive, which has checks of its own of what comes out."""
+    """Decode the frames of a member of an archive, which verifies the output itself."""
     yield from decode_frame(codec, feed, subject)
     while (following := _look_ahead(feed, skip_zeros=False)) and codec.goes_on(following):
         yield from decode_frame(codec, feed, subject)

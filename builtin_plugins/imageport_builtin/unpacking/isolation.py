@@ -1,4 +1,4 @@
-"""Run the decoders of 7z and LHA, and of Deflate64 and PPMd in zip, in a process of their own.
+"""Run the decoders of 7z and LHA, and of Deflate64 and PPMd in zip, in a separate process.
 
 Their libraries were not written for hostile input: lzhlib checks few of its indices, and py7zr takes the
 memory an archive asks for. Over there a crash is an error message, memory and processor time have limits, and

@@ -15,7 +15,7 @@ from imageport_builtin.unpacking.standard_output import write_out
 def decode_lha(path: str, decoder: str, entry: dict[str, Any]) -> None:
     """Write the member of the archive at *path* that *entry*, a ``LhaEntry``, describes to standard output.
 
-    *decoder* is the method that lzhlib is told. Raises ``VerificationFailed`` for a wrong length or CRC, and
+    *decoder* is the method for lzhlib. Raises ``VerificationFailed`` for a wrong length or CRC, and
     anything that lzhlib raises for damaged data.
     """
     from lhafile.lhafile import lzhlib

@@ -100,7 +100,7 @@ def read_entries(file: BinaryIO) -> Iterator[LhaEntry]:
 
 
 def _is_level_2(head: bytes) -> bool:
-    """Tell a level 2 header, whose length may have a low byte of zero, from the end of the archive."""
+    """Distinguish a level 2 header, whose length may have a low byte of zero, from the end of the archive."""
     return len(head) > _COMMON and head[20] == 2 and _METHOD.match(head, 2) is not None
 
 

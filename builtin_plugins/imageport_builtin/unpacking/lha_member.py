@@ -13,7 +13,7 @@ from imageport_builtin.unpacking.job import Job, as_file, closed_after
 from imageport_builtin.unpacking.lha_header import LhaEntry, read_entries
 from imageport_builtin.unpacking.members import Member, only_image, printable
 
-#: What lzhlib is told for each method. Stored members are alike, and -lh4- is -lh5- with a smaller dictionary.
+#: The name that lzhlib has for each method. Stored members are alike, and -lh4- is -lh5- with a smaller dictionary.
 _DECODERS = {
     **dict.fromkeys(("-lh0-", "-lz4-", "-pm0-"), "-lh0-"),
     **dict.fromkeys(("-lh4-", "-lh5-"), "-lh5-"),

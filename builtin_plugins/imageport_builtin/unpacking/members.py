@@ -11,7 +11,7 @@ from typing import Generic, Literal, TypeVar
 
 from imageport import LimitExceeded, VerificationFailed
 
-#: More members than this are no archive of an image.
+#: Archives of an image have at most this many members.
 MOST_MEMBERS = 10_000
 
 _SHOWN = 20
@@ -48,7 +48,7 @@ class Choice(Generic[HandleT]):
     """Chooses the one image in an *archive* from members that come one after the other.
 
     The image is the only file, the only one that fits *pattern*, or else the only one that does so without regard to
-    the case of letters. In an appliance, ``is_disk`` says which files count where there is no pattern. What macOS adds
+    the case of letters. In an appliance without a pattern, ``is_disk`` selects the files. What macOS adds
     to archives (``._NAME``, ``__MACOSX/``, ``.DS_Store``) counts only where the pattern is its very name.
     """
 
@@ -157,7 +157,7 @@ def only_image(archive: str, members: Iterable[Member[HandleT]], pattern: str | 
 
 
 def is_disk(name: str) -> bool:
-    """Return whether a file called *name* in an appliance is a disk, as far as its name tells."""
+    """Return whether a file called *name* in an appliance is a disk, by its name."""
     return name.lower().endswith(_DISKS)
 
 

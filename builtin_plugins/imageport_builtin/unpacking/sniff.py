@@ -13,7 +13,7 @@ _UNPACKED = frozenset({"gzip", "xz", "lzma", "bzip2", "zstd", "zip", "7z", "lha"
 
 
 def layer_of(head: bytes) -> str | None:
-    """Return the name of the format that *head* begins, or None when it is no archive that can be unpacked.
+    """Return the name of the format that *head* begins, or None when it is not an archive that can be unpacked.
 
     A zip without entries has no local header and therefore is none.
     """

@@ -51,7 +51,7 @@ class _Place:
 
 @dataclass(slots=True)
 class _Further:
-    """Headers before that of a member, which say more about it."""
+    """Headers before that of a member, which extend it."""
 
     long_name: bytes | None = None
     records: Records | None = None
@@ -62,7 +62,7 @@ class TarArchive:
     """The members of the tar archive in a stream.
 
     Iteration yields each member; its handle is the size it unpacks to. Until the next one is asked for, ``contents``
-    yields its bytes. A member whose contents are not read is skipped. After the last one, ``has_end`` says whether the
+    yields its bytes. A member whose contents are not read is skipped. After the last one, ``has_end`` is true if the
     blocks that end an archive were there; nothing else distinguishes an archive that was cut off between two members.
     All methods raise ``VerificationFailed`` for an archive that is damaged or cut off elsewhere, ``UnsupportedFormat``
     for extensions that cannot be read, and ``LimitExceeded``.
@@ -190,7 +190,7 @@ class TarArchive:
         return old_gnu_map(block, lambda: self._header_bytes(BLOCK))
 
     def _body(self, header: Header) -> bytes:
-        """Return what is stored behind a header that says more about the next one."""
+        """Return the data of a header that extends the next one."""
         body = self._header_bytes(header.size)
         self._stream.skip(-header.size % BLOCK)
         return body
@@ -220,7 +220,7 @@ class TarArchive:
 
     @contextmanager
     def _blaming(self, start: int) -> Iterator[None]:
-        """Say which header is damaged."""
+        """Name the damaged header."""
         try:
             yield
         except Damage as error:

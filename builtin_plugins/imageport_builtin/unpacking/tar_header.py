@@ -55,7 +55,7 @@ class Header:
 def looks_like_tar(head: bytes) -> bool:
     """Return whether *head* begins with a header block, even if some bytes of it are damaged.
 
-    The letters "ustar" are no sign: v7 archives have none, and boot code may have them.
+    The letters "ustar" are not required: v7 archives have none, and boot code may have them.
     """
     block = head[:BLOCK]
     if len(block) < BLOCK:

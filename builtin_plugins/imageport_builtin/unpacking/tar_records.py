@@ -36,7 +36,7 @@ class Records:
 
 
 def parse_records(text: bytes) -> Records:
-    """Return what the records *text* say about the file that follows.
+    """Return the fields of the records *text*, which describe the file that follows.
 
     Raises ``Damage``, ``UnsupportedFormat``, and ``LimitExceeded`` for the map of a sparse file.
     """

@@ -1,4 +1,4 @@
-"""Compare what a zip says twice: the header in front of a member and the list of members, and that list and its end.
+"""Compare what a zip stores twice: the header before a member and the list of members, and that list and its end.
 
 Source: PKWARE APPNOTE 6.3.10, sections 4.3, 4.4 and 4.5.3. Some programs believe the one, some the other; where they
 differ, an image would depend on the program that unpacks it.
@@ -33,7 +33,7 @@ _LONGEST_COMMENT = 65_535
 _STREAMED = 0x8
 #: Flags in which the headers may differ: how well deflate compressed, and the encoding of names.
 _HARMLESS = 0x806
-#: The header is empty, for it would tell what is encrypted.
+#: The header is empty because the names are encrypted.
 _MASKED = 0x2000
 _ENCRYPTED = 0x1
 
@@ -44,7 +44,7 @@ _ZIP64 = 1
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The last record of a zip: where it ends, how many bytes follow, and what it says about the list of members."""
+    """The last record of a zip: where it ends, how many bytes follow, and its fields about the list of members."""
 
     position: int
     trailing: int
@@ -121,7 +121,7 @@ def check_list(
 
 
 def _large_end(directory: bytes, position: int) -> tuple[int, int, int]:
-    """Return the number of members, the place of their list, and that of this record, as it and its locator say."""
+    """Return the number of members, the place of their list, and that of this record, from it and its locator."""
     length, *parts, count_here, count, list_start = struct.unpack_from("<4xQ4xIIQQ8xQ", directory, position)
     locator = position + 12 + int(length)
     if any(parts) or count_here != count or not directory.startswith(_LOCATOR, locator):
@@ -131,7 +131,7 @@ def _large_end(directory: bytes, position: int) -> tuple[int, int, int]:
 
 
 def read_end(descriptor: int) -> End:
-    """Return what the end of the file *descriptor* says.
+    """Return the end record of the file *descriptor*.
 
     Raises ``VerificationFailed`` when it is missing or contradicts itself, ``UnsupportedFormat`` when there are other
     parts.

@@ -29,7 +29,7 @@ def from_glance(
 ) -> None:
     """Print the site file and a pipeline that mean what a configuration of Glance means.
 
-    Each value names the option it came from; a list tells what was not carried over, and why. With --output all
+    Each value names the option it came from; a list names what was not carried over, and why. With --output all
     pipelines are written, one for each import method.
     """
     from imageport_glance.from_glance.conversion import SITE_FILE, convert

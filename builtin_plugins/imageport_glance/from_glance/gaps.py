@@ -30,8 +30,8 @@ class Gap:
     what: str = ""
 
 
-_SERVICE = "there is no HTTP service, and nobody logs in to it"
-_CALLER = "say who imports with --user, --project and --role"
+_SERVICE = "there is no HTTP service to log in to"
+_CALLER = "name the caller with --user, --project and --role"
 _NOTHING = ""
 
 #: Sections, and options of the section DEFAULT, that do not concern imports. Values are never shown: some are secret.
@@ -57,7 +57,7 @@ _ELSEWHERE: Final = tuple(
         (r"DEFAULT\.(bind_.*|workers|backlog|tcp_keepidle|max_header_line|http_keepalive|client_socket_timeout"
          r"|cert_file|key_file|ca_file|use_forwarded_for|secure_proxy_ssl_header|api_limit_max|limit_param_default"
          r"|max_request_id_length|allow_anonymous_access|show_.*|owner_is_tenant|admin_role)", _SERVICE, _NOTHING),
-        (r"DEFAULT\.(image_cache_.*|scrub_.*|cinder_catalog_info)", "this is no part of importing images", _NOTHING),
+        (r"DEFAULT\.(image_cache_.*|scrub_.*|cinder_catalog_info)", "this is not part of importing images", _NOTHING),
         (r"[^.]*\.(https?_proxy_information|https_ca_certificates_file|https_insecure)",
          "there is one way to the network for all", "write proxy and ca_bundle under network in the site file"),
         (r"glance_store\.(rbd|rados|swift|s3|cinder|vmware|rootwrap)_.*",

@@ -1,4 +1,4 @@
-"""Tell files of Glance apart: the configuration, the property protections, the policy."""
+"""Recognise files of Glance: the configuration, the property protections, the policy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class GlanceFiles:
 
 
 def read_files(paths: Iterable[str]) -> GlanceFiles:
-    """Read the files at *paths*, in any order, and tell them apart by what is in them.
+    """Read the files at *paths*, in any order, and recognise them by their content.
 
     Raises ``PipelineInvalid`` with the mistakes of all files, and for a file that is none of Glance's.
     """
@@ -77,7 +77,7 @@ def _policy(path: str) -> dict[str, Setting]:
 
 def _unknown(path: str) -> PipelineInvalid:
     message = (
-        "this is no configuration of Glance: give glance-api.conf, glance-image-import.conf, a file of property "
+        "this is not a configuration of Glance: give glance-api.conf, glance-image-import.conf, a file of property "
         "protections, or policy.yaml"
     )
     return PipelineInvalid([Problem(printable(path), 1, 1, "", message)])

@@ -18,8 +18,8 @@ class Option:
     """One option of Glance.
 
     ``site`` is its key in the site file; ``plugin`` and ``key`` name an option of a step or method instead. Without
-    either nothing corresponds: ``note`` says why, and ``instead`` what to do, if anything. With ``parse`` the value is
-    carried over as it is; the others need more than that.
+    either nothing corresponds: ``note`` has the reason, and ``instead`` the alternative, if there is one. With
+    ``parse`` the value is carried over as it is; the others need more than that.
     """
 
     section: str
@@ -99,8 +99,8 @@ OPTIONS: Final = (
     _nowhere("DEFAULT", "public_endpoint", "", _NO_SERVICE, _NOTHING),
     _nowhere("DEFAULT", "delayed_delete", "false", "data is removed at once",
              "protect images with 'images set --protected'"),
-    _nowhere("DEFAULT", "http_retries", "3", "belongs to adding a location, which is no import", _NOTHING),
-    _nowhere("DEFAULT", "do_secure_hash", "true", "belongs to adding a location, which is no import", _NOTHING),
+    _nowhere("DEFAULT", "http_retries", "3", "belongs to adding a location, which is not an import", _NOTHING),
+    _nowhere("DEFAULT", "do_secure_hash", "true", "belongs to adding a location, which is not an import", _NOTHING),
     _site("glance_store", "default_backend", "", "default_store"),
     _site("glance_store", "default_store", "file", "default_store", "where enabled_backends is not set"),
     _site("glance_store", "stores", "[file, http]", "stores", "where enabled_backends is not set"),
@@ -113,7 +113,7 @@ OPTIONS: Final = (
     _plugin(FILE_STORE, "filesystem_store_file_perm", "0", "file.mode", "of the store"),
     _nowhere(FILE_STORE, "filesystem_store_datadirs", "", "a store has one directory",
              "name a file store for each directory"),
-    _nowhere(FILE_STORE, "store_description", "", "stores have ids only", "say it in a comment of the site file"),
+    _nowhere(FILE_STORE, "store_description", "", "stores have ids only", "write a comment in the site file"),
     _nowhere(FILE_STORE, "filesystem_store_chunk_size", "65536", "pieces have one size that suits the whole way",
              _NOTHING),
     _nowhere(FILE_STORE, "filesystem_thin_provisioning", "false", "zeros are left out as holes, always", _NOTHING),

@@ -13,7 +13,7 @@ from imageport_glance.from_glance.yaml_text import Leaf, Tree
 
 #: The plugins of Glance, which have the same names here.
 _PLUGINS: Final = frozenset({"no_op", "inject_image_metadata", "image_decompression", "image_conversion"})
-#: Methods that fetch urls, and what to say about the filter.
+#: Methods that fetch urls, and the notes about the filter.
 _DOWNLOADS: Final[Mapping[str, str]] = {
     "web-download": "Glance judges every url",
     "glance-download": "also judges the urls of Keystone and of the other Glance: allow their ports",
@@ -91,7 +91,7 @@ def _options(settings: Settings, plugin: str) -> dict[str, Tree]:
 
 
 def _injected(settings: Settings) -> Tree:
-    """Return the properties as they were meant; Glance keeps quotes that somebody wrote (its bug 2028895)."""
+    """Return the properties as they were meant; Glance keeps quotes around them (its bug 2028895)."""
     found = settings.read("inject_metadata_properties", "inject", values.pairs)
     pairs, setting = found or ({}, None)
     injected: dict[str, Tree] = {}

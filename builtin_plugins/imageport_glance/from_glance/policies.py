@@ -40,7 +40,7 @@ class ConvertedPolicy:
 
 
 def convert_policy(settings: Mapping[str, Setting]) -> ConvertedPolicy:
-    """Return *settings*, the rules of a policy file by name, as far as they can be said here."""
+    """Return *settings*, the rules of a policy file by name, as far as they can be expressed here."""
     texts = {**_BUILT_IN, **{name: setting.text for name, setting in settings.items()}}
     converted = ConvertedPolicy()
     for name, setting in settings.items():
@@ -66,7 +66,7 @@ def convert_policy(settings: Mapping[str, Setting]) -> ConvertedPolicy:
 def convert_named_rule(name: str, settings: Mapping[str, Setting]) -> Leaf | None:
     """Return the rule called *name*, which a file of property protections uses, or None when there is none.
 
-    Raises ``ValueError`` when it cannot be said here.
+    Raises ``ValueError`` when it cannot be expressed here.
     """
     texts = {**_BUILT_IN, **{name: setting.text for name, setting in settings.items()}}
     if name not in texts:
@@ -76,7 +76,7 @@ def convert_named_rule(name: str, settings: Mapping[str, Setting]) -> Leaf | Non
 
 
 def convert_rule(text: str, rules: Mapping[str, str]) -> str:
-    """Return a rule of oslo.policy with *rules* to refer to. Raises ``ValueError`` when it cannot be said here."""
+    """Return a rule of oslo.policy with *rules* to refer to. Raises ``ValueError`` when it cannot be expressed here."""
     found = _Reader(rules).read(text, 0)
     rule = " or ".join(" and ".join(terms) for terms in found)
     alternatives(rule)
@@ -132,7 +132,7 @@ class _Reader:
         for pattern, term in _TERMS:
             if check := pattern.fullmatch(word):
                 return [(check.expand(term),)]
-        raise ValueError(f"'{word}' cannot be said in the rules of a site file")
+        raise ValueError(f"'{word}' cannot be expressed in the rules of a site file")
 
     def _rule(self, name: str, depth: int) -> _Alternatives:
         if name not in self._rules:

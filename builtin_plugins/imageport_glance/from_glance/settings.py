@@ -26,7 +26,7 @@ class _Reference(Template):
 
 
 class Settings:
-    """What the files say.
+    """The settings in the files.
 
     ``problems`` collects values that are not what their options need, and ``referenced`` the settings that others use.
     """

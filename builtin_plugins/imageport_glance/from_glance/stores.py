@@ -76,7 +76,7 @@ def convert_stores(settings: Settings) -> ConvertedStores:
 
 
 def convert_staging(settings: Settings) -> Leaf | None:
-    """Return the staging directory, a folder of its own in that of Glance, or None when Glance's is not set."""
+    """Return the staging directory, a separate folder in that of Glance, or None when Glance's is not set."""
     if settings.find("DEFAULT", "enabled_backends"):
         place = settings.leaf("os_glance_staging_store", _DIRECTORY, values.text)
     else:
@@ -139,7 +139,7 @@ def _file_options(settings: Settings, section: str) -> dict[str, Tree]:
 def _mode(value: str) -> str:
     """Return permissions as octal digits; nothing for 0, with which Glance leaves them to the umask."""
     if not re.fullmatch("0*[0-7]{0,3}", value.strip()):
-        raise ValueError(f"'{value:.40}' is no file mode in octal digits")
+        raise ValueError(f"'{value:.40}' is not a file mode in octal digits")
     digits = value.strip().lstrip("0")
     return f"{digits:0>4}" if digits else ""
 
@@ -176,5 +176,5 @@ def _choose_default(converted: ConvertedStores, wanted: Leaf | None) -> None:
 def _path_of(uri: str) -> str:
     parts = urlsplit(uri)
     if parts.scheme != "file" or parts.netloc or not parts.path.startswith("/"):
-        raise ValueError(f"'{uri:.200}' is no file:// url with an absolute path")
+        raise ValueError(f"'{uri:.200}' is not a file:// url with an absolute path")
     return unquote(parts.path)

@@ -36,7 +36,7 @@ def pairs(value: str) -> dict[str, str]:
         name, colon, content = pair.partition(":")
         if not colon or not name.strip(" \"'") or len(name) > _LONGEST_NAME:
             raise ValueError(
-                f"'{pair.strip():.40}' is no name:value with a name of at most {_LONGEST_NAME} characters"
+                f"'{pair.strip():.40}' is not name:value with a name of at most {_LONGEST_NAME} characters"
             )
         found[name.strip()] = content.strip()
     return found
@@ -53,12 +53,12 @@ def switch(value: str) -> bool:
 def number(value: str) -> int:
     """Return the natural number that is written."""
     if not re.fullmatch(r"\s*[0-9]{1,18}\s*", value):
-        raise ValueError(f"'{value:.40}' is no number")
+        raise ValueError(f"'{value:.40}' is not a number")
     return int(value)
 
 
 def limit(value: str) -> int:
-    """Return a number that, in Glance, means no limit when it is negative; here it is then one that nobody reaches."""
+    """Return a number that, in Glance, means no limit when it is negative; here it is then one that is out of reach."""
     return _NO_LIMIT if value.strip().startswith("-") else number(value)
 
 
@@ -79,7 +79,7 @@ def quota(value: str) -> str:
     """Return a quota such as ``10GB`` in the same way; Glance counts in powers of 1024."""
     found = _QUOTA.fullmatch(value.strip())
     if not found:
-        raise ValueError(f"'{value:.40}' is no quota; Glance wants for instance 10GB")
+        raise ValueError(f"'{value:.40}' is not a quota; write for instance 10GB")
     return _binary(int(found[1]) << 10 * " KMGT".index(found[2] or " "))
 
 

@@ -1,4 +1,4 @@
-"""YAML that says behind every value which option of Glance it came from."""
+"""YAML with a comment behind every value that names its option of Glance."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A value, the settings it came from, and what else there is to say about it.
+    """A value, the settings it came from, and further notes.
 
     Braces in it are braces, unless it ``has_variables``.
     """
@@ -67,7 +67,7 @@ def yaml_lines(tree: Tree) -> Iterator[str]:
 
 
 def leaves(tree: Tree, path: str = "") -> Iterator[tuple[str, Leaf]]:
-    """Return every value of *tree* that is no comment, with the keys that lead to it."""
+    """Return every value of *tree* except comments, with the keys that lead to it."""
     match tree:
         case Leaf():
             yield path, tree

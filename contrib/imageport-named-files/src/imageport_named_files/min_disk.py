@@ -1,4 +1,4 @@
-"""The step that says how large a disk the image needs."""
+"""The step that sets how large a disk the image needs."""
 
 from __future__ import annotations
 

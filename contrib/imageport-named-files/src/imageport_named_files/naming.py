@@ -1,4 +1,4 @@
-"""File names that people can read, made of image names that anybody could have chosen."""
+"""File names that people can read, made of untrusted image names."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class NamedFileStore(FolderStore[NamedFileConfig]):
     For image folders of libvirt and Proxmox, and whatever else people browse. The suffix is the disk format. A file
     that is there already is never replaced; until a copy is published it is a hidden file.
 
-    People work in such folders. So the store marks its files with a modification time of its own and reads and
+    People work in such folders. So the store marks its files with a special modification time and reads and
     deletes only files that still have it: a file that another program changed or put there is left alone.
     """
 
