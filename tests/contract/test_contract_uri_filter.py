@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from tests.contract.site import Site, step
-from tests.http.harness import LOOPBACK, make_context, make_transport, names
 
 from imageport import Source, SourceRejected, SourceUnavailable
+from imageport.testing.contexts import LOOPBACK, make_context, make_transport, names
 from imageport.testing.http_server import HttpServer, redirect
 from imageport_builtin.uri_filter import UriFilter, UriFilterConfig
 
@@ -28,7 +28,7 @@ NAMES = {
 
 def verdict(url: str | None, *, allow: Sequence[str] = LOOPBACK, **lists: Any) -> str:
     """Return what the filter with these *lists* says of *url*, where the site allows the networks *allow*."""
-    context = make_context(make_transport(allow=allow, resolver=names(NAMES)), Path(), [])
+    context = make_context(Path(), http=make_transport(allow=allow, resolver=names(NAMES)))
     source = Source(method="web-download", uri=url)
     try:
         UriFilter(UriFilterConfig(**lists)).validate_source(source=source, ctx=context)
@@ -203,7 +203,7 @@ def test_039_the_address_that_was_checked_is_connected_to(http_server: HttpServe
     url = http_server.publish("/disk", BODY).replace("127.0.0.1", "evil.example")
     filtering = UriFilter(UriFilterConfig(allowed_ports=[http_server.port]))
     filtering.validate_source(
-        source=Source(method="web-download", uri=url), ctx=make_context(transport, Path(), [])
+        source=Source(method="web-download", uri=url), ctx=make_context(Path(), http=transport)
     )
     for _ in range(2):
         with transport.get(url) as response:

@@ -9,10 +9,10 @@ import zlib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.http.harness import make_transport
 
 from imageport import LimitExceeded, SourceUnavailable, VerificationFailed
 from imageport.http import coding
+from imageport.testing.contexts import make_transport
 from imageport.testing.http_server import HttpServer, chunked, content, stored
 
 TEXT = b"0123456789abcdef *disk.raw\n" * 40

@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterator, Sequence
 
 import pytest
-from tests.http.harness import make_transport, names
 
 from imageport import Cancelled, SourceUnavailable
 from imageport.limits import Limits
+from imageport.testing.contexts import make_transport, names
 from imageport.testing.http_server import HttpServer, content
 
 HASTY = Limits(connect_timeout=0.3, read_timeout=5)

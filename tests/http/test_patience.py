@@ -6,12 +6,12 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from tests.http.harness import make_transport
 
 from imageport import Cancelled, SourceUnavailable
 from imageport.dataplane.buffers import CHUNK_SIZE
 from imageport.http import connections
 from imageport.limits import Limits
+from imageport.testing.contexts import make_transport
 from imageport.testing.http_server import Behaviour, HttpServer, Reply, content, status, stored
 
 HASTY = Limits(connect_timeout=1, read_timeout=0.5, download_deadline=10)

@@ -5,10 +5,10 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from tests.http.harness import make_transport, names
 from tests.http.test_tls import Authority, authority, https_server, issued
 
 from imageport import SourceRejected, SourceUnavailable
+from imageport.testing.contexts import make_transport, names
 from imageport.testing.http_server import Behaviour, HttpServer, Reply, content, status
 
 __all__ = ["authority", "https_server", "issued"]

@@ -3,9 +3,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.http.harness import make_transport, names
 
 from imageport import SourceRejected, SourceUnavailable
+from imageport.testing.contexts import make_transport, names
 from imageport.testing.http_server import HttpServer, content, redirect, status
 
 BODY = b"image"

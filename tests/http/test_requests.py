@@ -7,13 +7,13 @@ import threading
 from collections.abc import Sequence
 
 import pytest
-from tests.http.harness import make_transport, names
 
 from imageport import SourceRejected, SourceUnavailable
 from imageport.dataplane.buffers import CHUNK_SIZE
 from imageport.errors import ImageportError
 from imageport.http import connections
 from imageport.http.names import system_resolver
+from imageport.testing.contexts import make_transport, names
 from imageport.testing.http_server import HttpServer, Reply, chunked, content, status
 
 BODY = bytes(range(256)) * 40_000

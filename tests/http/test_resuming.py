@@ -4,10 +4,10 @@ import hashlib
 import os
 
 import pytest
-from tests.http.harness import make_transport
 
 from imageport import SourceRejected, SourceUnavailable
 from imageport.http.headers import strong_validator
+from imageport.testing.contexts import make_transport
 from imageport.testing.http_server import (
     PUBLISHED,
     Behaviour,

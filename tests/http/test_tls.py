@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from tests.http.harness import make_transport, names
 
 from imageport import Cancelled, SourceRejected, SourceUnavailable, UsageError
 from imageport.limits import Limits
+from imageport.testing.contexts import make_transport, names
 from imageport.testing.http_server import HttpServer, Reply, content, redirect, stored
 
 BODY = bytes(range(256)) * 10000

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.http.harness import make_context, make_transport
 
 from imageport import (
     Context,
@@ -18,6 +17,7 @@ from imageport import (
     SourceUnavailable,
     VerificationFailed,
 )
+from imageport.testing.contexts import make_context, make_transport
 from imageport.testing.http_server import HttpServer, content
 from imageport_builtin.checksum import Checksum, ChecksumConfig
 from imageport_builtin.checksum_lists import find_digest
@@ -143,7 +143,7 @@ def events() -> list[Any]:
 
 @pytest.fixture
 def ctx(tmp_path: Path, events: list[Any]) -> Context:
-    return make_context(make_transport(), tmp_path, events)
+    return make_context(tmp_path, http=make_transport(), emit=events.append)
 
 
 def transform(data: ImageData, ctx: Context, **options: Any) -> Image:

@@ -4,9 +4,9 @@ import gzip
 from pathlib import Path
 
 import pytest
-from tests.http.harness import make_context, make_transport
 
 from imageport import Context, Location, NoConfig, SourceRejected, StoreFailed
+from imageport.testing.contexts import make_context, make_transport
 from imageport.testing.http_server import HttpServer, content
 from imageport_builtin.http_store import HttpStore
 
@@ -15,7 +15,7 @@ BODY = bytes(range(256)) * 8192
 
 @pytest.fixture
 def ctx(tmp_path: Path) -> Context:
-    return make_context(make_transport(), tmp_path, [])
+    return make_context(tmp_path, http=make_transport())
 
 
 def test_a_copy_is_read_from_its_url(http_server: HttpServer, ctx: Context) -> None:
@@ -48,7 +48,7 @@ def test_a_truncated_copy_is_a_failure_of_the_store(http_server: HttpServer, ctx
 
 
 def test_the_address_of_a_copy_is_judged_like_any_other(tmp_path: Path) -> None:
-    strict = make_context(make_transport(allow=()), tmp_path, [])
+    strict = make_context(tmp_path, http=make_transport(allow=()))
     with pytest.raises(SourceRejected):
         HttpStore(NoConfig()).store_read(Location(url="http://127.0.0.1/copy"), strict)
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.http.harness import LOOPBACK, make_context, make_transport, names
 
 from imageport import Source, SourceRejected
+from imageport.testing.contexts import LOOPBACK, make_context, make_transport, names
 from imageport_builtin.uri_filter import UriFilter, UriFilterConfig
 
 NAMES = {
@@ -27,7 +27,7 @@ def verdict(
 ) -> str:
     """Return what the filter with these lists says of *url*."""
     transport = make_transport(allow=allow, resolver=names(NAMES))
-    context = make_context(transport, Path(), [])
+    context = make_context(Path(), http=transport)
     filtering = UriFilter(UriFilterConfig(**lists))
     try:
         filtering.validate_source(source=Source(method=method, uri=url), ctx=context)
@@ -102,7 +102,7 @@ def test_capitals_in_an_allow_list_match() -> None:
 
 @pytest.mark.parametrize("uri", ["/srv/images/disk.raw", "disk.raw", "-", "C:\\disk", None])
 def test_paths_of_other_methods_are_not_judged(uri: str | None) -> None:
-    context = make_context(make_transport(), Path(), [])
+    context = make_context(Path(), http=make_transport())
     source = Source(method="glance-direct", uri=uri)
     UriFilter(UriFilterConfig()).validate_source(source=source, ctx=context)
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.http.harness import make_context, make_transport
 
 from imageport import (
     Context,
@@ -20,6 +19,7 @@ from imageport import (
     VerificationFailed,
 )
 from imageport.limits import Limits
+from imageport.testing.contexts import make_context, make_transport
 from imageport.testing.http_server import HttpServer, chunked, content, redirect, status, stored
 from imageport_builtin.web_download import WebDownload, WebDownloadConfig
 
@@ -35,7 +35,7 @@ def events() -> list[Any]:
 @pytest.fixture
 def ctx(tmp_path: Path, events: list[Any]) -> Iterator[Context]:
     transport = make_transport()
-    yield make_context(transport, tmp_path, events)
+    yield make_context(tmp_path, http=transport, emit=events.append)
     transport.close()
 
 
@@ -107,7 +107,7 @@ def test_a_length_above_the_cap_is_refused_before_anything_is_read(
 ) -> None:
     """Scenario 26."""
     transport = make_transport()
-    small = make_context(transport, tmp_path, [], Limits(image_size_cap=499))
+    small = make_context(tmp_path, http=transport, limits=Limits(image_size_cap=499))
     with pytest.raises(LimitExceeded, match="has 500 B, more than 499 B"):
         stage(http_server.answer("/disk", content(BODY)), small)
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.http.harness import make_context, make_transport
 
 from imageport import (
     Context,
@@ -28,6 +27,7 @@ from imageport import (
 )
 from imageport.limits import Limits
 from imageport.testing.command import RunImageport
+from imageport.testing.contexts import make_context, make_transport
 from imageport.testing.http_server import Behaviour, HttpServer, content, redirect, status
 from imageport_glance.glance_download import GlanceDownload, GlanceDownloadConfig
 
@@ -117,7 +117,7 @@ def events() -> list[Any]:
 @pytest.fixture
 def ctx(tmp_path: Path, events: list[Any]) -> Iterator[Context]:
     transport = make_transport()
-    yield make_context(transport, tmp_path, events)
+    yield make_context(tmp_path, http=transport, emit=events.append)
     transport.close()
 
 
@@ -427,7 +427,7 @@ def test_without_any_digest_a_warning_says_so(
 
 
 def test_an_image_above_the_cap_is_not_downloaded(glance: HttpServer, tmp_path: Path) -> None:
-    small = make_context(make_transport(), tmp_path, [], Limits(image_size_cap=len(BODY) - 1))
+    small = make_context(tmp_path, http=make_transport(), limits=Limits(image_size_cap=len(BODY) - 1))
     with pytest.raises(LimitExceeded, match=f"has {len(BODY) / 1024:.1f} KiB, more than"):
         stage(plugin(glance), small)
     assert f"{IMAGE}/file" not in glance.paths()
@@ -463,7 +463,7 @@ def test_every_address_is_judged_before_it_is_asked(glance: HttpServer, tmp_path
             raise SourceRejected("not this one")
 
     with pytest.raises(SourceRejected, match="not this one"):
-        stage(plugin(glance), make_context(make_transport(validate=judge), tmp_path, []))
+        stage(plugin(glance), make_context(tmp_path, http=make_transport(validate=judge)))
     assert judged == [SIGNED_IN, IMAGE, f"{IMAGE}/file"]
     assert glance.paths() == [SIGNED_IN, IMAGE]
 

@@ -126,7 +126,7 @@ def work_folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def make_context(work_folder: Path) -> Callable[..., Context]:
+def limited_context(work_folder: Path) -> Callable[..., Context]:
     def make(**limits: Any) -> Context:
         return contexts.make_context(
             work_folder, step="image_decompression", image_id=IMAGE_ID, limits=Limits(**limits)
@@ -136,8 +136,8 @@ def make_context(work_folder: Path) -> Callable[..., Context]:
 
 
 @pytest.fixture
-def ctx(make_context: Callable[..., Context]) -> Context:
-    return make_context()
+def ctx(limited_context: Callable[..., Context]) -> Context:
+    return limited_context()
 
 
 @pytest.fixture

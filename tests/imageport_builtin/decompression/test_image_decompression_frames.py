@@ -278,12 +278,12 @@ def test_frames_without_content_can_be_cancelled(
 
 @pytest.mark.parametrize("kind", ["gzip", "zstd"])
 def test_frames_without_content_meet_the_deadline_before_they_end(
-    kind: str, make_tap: Any, make_context: Callable[..., Context], transform: Transform
+    kind: str, make_tap: Any, limited_context: Callable[..., Context], transform: Transform
 ) -> None:
     tap = make_tap(empty_frames(kind), piece=64 << 10)
 
     with pytest.raises(LimitExceeded, match="more than 1e-06 s of CPU time") as caught:
-        transform(tap.image_data, context=make_context(conversion_deadline=1e-6))
+        transform(tap.image_data, context=limited_context(conversion_deadline=1e-6))
 
     assert "conversion_deadline" in caught.value.hint
     assert tap.taken < len(tap.data)

@@ -69,11 +69,11 @@ def test_damaged_archives_raise_nothing_else(
     changes: list[tuple[float, int]],
     keep: float,
     pack_once: Pack,
-    make_context: Callable[..., Context],
+    limited_context: Callable[..., Context],
     transform: Callable[..., object],
     small: bytes,
 ) -> None:
-    context = make_context(image_size_cap="64 MiB")
+    context = limited_context(image_size_cap="64 MiB")
     options = ["--sparse", "--format=pax"] if kind == "sparse tar" else []
     packed = bytearray(pack_once(kind.removeprefix("sparse "), *options))
     for place, value in changes:

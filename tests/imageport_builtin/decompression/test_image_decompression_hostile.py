@@ -452,10 +452,10 @@ def test_output_stops_at_the_cap(kind: str, pack: Pack, unpack: Unpack) -> None:
 
 
 def test_output_stops_at_the_cap_of_the_site(
-    pack: Pack, unpack: Unpack, make_context: Callable[..., Context]
+    pack: Pack, unpack: Unpack, limited_context: Callable[..., Context]
 ) -> None:
     with pytest.raises(LimitExceeded) as caught:
-        unpack(pack("gzip", bytes(8 << 20)), context=make_context(image_size_cap="1 MiB"))
+        unpack(pack("gzip", bytes(8 << 20)), context=limited_context(image_size_cap="1 MiB"))
 
     assert "image_size_cap" in caught.value.hint
 
@@ -483,9 +483,9 @@ def test_an_empty_disk_is_no_bomb(pack: Pack, transform: Callable[..., Image | N
 
 @pytest.mark.parametrize("kind", ["gzip", "zstd", "zip", "tar"])
 def test_unpacking_takes_no_more_time_of_the_processor_than_permitted(
-    kind: str, pack: Pack, unpack: Unpack, make_context: Callable[..., Context]
+    kind: str, pack: Pack, unpack: Unpack, limited_context: Callable[..., Context]
 ) -> None:
-    context = make_context(conversion_deadline=1e-6)
+    context = limited_context(conversion_deadline=1e-6)
     with pytest.raises(LimitExceeded, match=f"unpacking the {kind} archive took more than 1e-06 s") as caught:
         unpack(pack(kind, bytes(8 << 20)), context=context)
 

@@ -64,11 +64,11 @@ def test_the_decoder_has_limits(decoder: Path) -> None:
 
 
 def test_a_decoder_that_computes_for_too_long_is_told_as_such(
-    make_context: Callable[..., Context], pack: Pack, tmp_path: Path
+    limited_context: Callable[..., Context], pack: Pack, tmp_path: Path
 ) -> None:
     path = tmp_path / "packed.7z"
     path.write_bytes(pack("7z", bytes(700 << 20), "-mx=1"))
-    context = make_context(conversion_deadline=0.1)
+    context = limited_context(conversion_deadline=0.1)
     job = Job(context, ImageData.from_file(path), None, 256 << 20, False, True, context.check_cancelled)
     with pytest.raises(LimitExceeded, match="more than 1 s of CPU time") as caught:
         for _ in decode_elsewhere("7z", {"path": str(path), "member": None}, job):

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.http.harness import make_context, make_transport
 from tests.imageport_builtin.verification.gpg import LONG_AGO, Gpg
 
 from imageport import Context, LimitExceeded, SourceUnavailable, UsageError, VerificationFailed
+from imageport.testing.contexts import make_context, make_transport
 from imageport.testing.http_server import HttpServer, content
 from imageport_builtin.checksum_digests import Digest
 from imageport_builtin.openpgp import Keyring
@@ -33,7 +33,7 @@ def events() -> list[Any]:
 
 @pytest.fixture
 def ctx(tmp_path: Path, events: list[Any]) -> Context:
-    return make_context(make_transport(), tmp_path, events)
+    return make_context(tmp_path, http=make_transport(), emit=events.append)
 
 
 @pytest.fixture
