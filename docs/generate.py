@@ -1,6 +1,6 @@
 """Writes the reference pages from the code: ``python docs/generate.py``; with ``--check`` it only compares.
 
-What a page says stands in the code: docstrings, descriptions of options, help texts. What has none is an error.
+The text of a page comes from the code: docstrings, descriptions of options, help texts. What has none is an error.
 """
 
 from __future__ import annotations

@@ -108,5 +108,5 @@ def parameters_table(path: str, parameters: Iterable[Any]) -> str:
 
 
 def is_argument(param: Any) -> bool:
-    """Return whether a parameter of a command is told by its place."""
+    """Return whether a parameter of a command is given by its position."""
     return not str(param.opts[0]).startswith("-")

@@ -31,7 +31,7 @@ def api_page() -> Iterator[str]:
     """Describe the names that plugins may import."""
     yield "# Names that plugins import"
     yield (
-        "The contract is in `imageport`; tools are in modules of their own. All other modules and names may change in "
+        "The contract is in `imageport`; tools are in separate modules. All other modules and names may change in "
         "any release."
     )
     described: set[str] = set()

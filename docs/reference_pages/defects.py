@@ -17,8 +17,8 @@ def defects_page() -> Iterator[str]:
     """List the defects with what happens here instead."""
     yield "# Known defects of Glance"
     yield (
-        "What is known to go wrong in image imports of OpenStack Glance: observed in its code of July 2026, told in "
-        "its advisories, or fixed in the past. Of what was published nothing can be reproduced here; the tests in the "
+        "Known defects of image imports in OpenStack Glance: observed in its code of July 2026, reported in its "
+        "advisories, or fixed in the past. None of the published ones can be reproduced here; the tests in the "
         "last column try."
     )
     for title, defects in YAML(typ="safe").load(FILE).items():

@@ -67,7 +67,7 @@ def model_table(model: type[BaseModel]) -> str:
     options = options_of(model)
     for option in options:
         field = model.model_fields.get(option["name"])
-        # A default that is made anew each time does not show in a schema; that of a list is worth telling.
+        # A default that is made anew each time does not show in a schema; that of a list is shown.
         if field is not None and isinstance(made := field.get_default(call_default_factory=True), list):
             option["default"] = made or None
     return options_table(options, model.__name__)

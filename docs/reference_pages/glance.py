@@ -55,7 +55,7 @@ _FIELDS = (
 _DIFFERENT = """\
 * The image is read once and written to all stores at the same time. Nothing is visible before every check has passed.
 * A failed import leaves nothing behind: no bytes, no lock, no changed formats. The image is `queued`, or `active` when
-  it was copied, and the task tells cause, step and store.
+  it was copied, and the task has the cause, the step and the store.
 * Whatever cannot work is refused before anything moves: an unknown plugin, steps in the wrong order, a store that does
   not exist or cannot be written.
 * Private addresses, also behind names and redirects, are refused unless `network.allow_networks` has them.
@@ -76,7 +76,7 @@ _MISSING = """\
 
 
 def glance_page() -> Iterator[str]:
-    """Tell where everything of Glance is here."""
+    """Describe where everything of Glance is here."""
     yield "# For Glance operators"
     yield (
         "Where the options, calls and words of OpenStack Glance are here, as far as they concern the import of images. "
@@ -86,7 +86,7 @@ def glance_page() -> Iterator[str]:
     yield table(("in Glance", "here"), _WORDS)
     yield "## Calls"
     yield table(("call", "command"), _CALLS)
-    yield "What the body of the import call says:"
+    yield "The body of the import call:"
     yield table(("field", "here"), _FIELDS)
     yield "## Options"
     yield (

@@ -15,9 +15,13 @@ def plugin_index_page(plugins: Sequence[InstalledPlugin]) -> Iterator[str]:
     yield "# Plugins that come with Imageport"
     rows = []
     for plugin in plugins:
-        told = about(plugin)
+        description = about(plugin)
         rows.append(
-            (f"[`{plugin.name}`]({plugin.name}.md)", ", ".join(told["hooks"]), markdown(told["summary"]))
+            (
+                f"[`{plugin.name}`]({plugin.name}.md)",
+                ", ".join(description["hooks"]),
+                markdown(description["summary"]),
+            )
         )
     yield table(("plugin", "hooks", "what it does"), rows)
     yield "`imageport plugins list` shows these and every other plugin that is installed."
@@ -25,24 +29,26 @@ def plugin_index_page(plugins: Sequence[InstalledPlugin]) -> Iterator[str]:
 
 def plugin_page(plugin: InstalledPlugin, example: str) -> Iterator[str]:
     """Describe one plugin."""
-    told = about(plugin)
+    description = about(plugin)
     yield f"# {plugin.name}"
-    yield markdown(required(told["summary"], f"plugin {plugin.name} has no docstring"))
-    yield markdown(told["details"])
+    yield markdown(required(description["summary"], f"plugin {plugin.name} has no docstring"))
+    yield markdown(description["details"])
     yield "## Example"
     yield fenced("yaml", example)
     yield "## Options"
-    yield options_table(told["options"], f"plugin {plugin.name}") if told["options"] else "None."
+    yield (
+        options_table(description["options"], f"plugin {plugin.name}") if description["options"] else "None."
+    )
     yield "## Facts"
     facts = {
-        "hooks": told["hooks"],
-        "reads": [told["reads"]] if told["reads"] else [],
-        "stands below": told["runs_after"],
-        "stands above": told["runs_before"],
-        "starts from images that are": told["starts_from"],
-        "copies the stored bytes": ["yes"] if told["copies"] else [],
-        "needs the programs": told["binaries"],
-        "stability": [told["stability"]],
+        "hooks": description["hooks"],
+        "reads": [description["reads"]] if description["reads"] else [],
+        "stands below": description["runs_after"],
+        "stands above": description["runs_before"],
+        "starts from images that are": description["starts_from"],
+        "copies the stored bytes": ["yes"] if description["copies"] else [],
+        "needs the programs": description["binaries"],
+        "stability": [description["stability"]],
     }
     yield table(
         ("fact", ""),

@@ -44,12 +44,12 @@ REPORT_FIELDS: Mapping[str, Mapping[str, str]] = {
     },
     "SourceReport": {
         "uri": "Where the image came from; of a url, without credentials and query.",
-        "url": "Address that the bytes came from, after redirects and failures; null for what is no download.",
+        "url": "Address that the bytes came from, after redirects and failures; null without a download.",
         "failed": "Places or tries that did not do, each with `url` and `error`, in the order in which they failed.",
         "resumed": "Bytes taken over from an import that was killed.",
         "bytes_read": "Bytes as published, before unpacking.",
         "digests": "Digests of the bytes as the source offered them, by name, as far as they are known.",
-        "checks": "Verifications that were made, each with `name` and `verdict` (`passed` or `failed`); some tell the "
+        "checks": "Verifications that were made, each with `name` and `verdict` (`passed` or `failed`); some have the "
         "`digest` of the bytes and the trusted `signer` who vouches for them.",
     },
 }
@@ -72,17 +72,17 @@ def report_page() -> Iterator[str]:
     )
     for kind in (report.Report, report.StoreReport, report.SourceReport, report.StageReport):
         names = {field.name for field in dataclasses.fields(kind)}
-        told = REPORT_FIELDS[kind.__name__]
-        if names != set(told):
+        fields = REPORT_FIELDS[kind.__name__]
+        if names != set(fields):
             raise SystemExit(
-                f"the fields of {kind.__name__} and their descriptions differ: {names ^ set(told)}"
+                f"the fields of {kind.__name__} and their descriptions differ: {names ^ set(fields)}"
             )
         yield f"## {kind.__name__}"
         yield prose(kind)
         types = get_type_hints(kind)
         yield table(
             ("field", "type", "meaning"),
-            [(f"`{name}`", plain_type(types[name]), told[name]) for name in told],
+            [(f"`{name}`", plain_type(types[name]), fields[name]) for name in fields],
         )
     yield "## The error"
     if set(ERROR_FIELDS) != set(report.error_dict(errors.ImageportError("x"))):

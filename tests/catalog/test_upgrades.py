@@ -229,7 +229,7 @@ def test_tables_of_an_unknown_shape_are_refused_as_they_are(
     execute(old, *statements)
     with pytest.raises(UsageError, match=differs) as caught:
         upgrade(old, no_advice)
-    assert "is no catalog of Imageport" in caught.value.message
+    assert "is not a catalog of Imageport" in caught.value.message
     assert "space" not in caught.value.hint
     assert "restore a backup" in caught.value.hint
 
@@ -238,7 +238,7 @@ def test_a_file_of_another_program_is_left_alone(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "bookmarks.db")) as connection:
         connection.execute("CREATE TABLE bookmarks (url TEXT)")
     before = (tmp_path / "bookmarks.db").read_bytes()
-    with pytest.raises(UsageError, match="is no catalog of Imageport: it has other tables"):
+    with pytest.raises(UsageError, match="is not a catalog of Imageport: it has other tables"):
         Catalog(f"sqlite:///{tmp_path}/bookmarks.db")
     assert schema_of_sqlite(tmp_path / "bookmarks.db") == {
         ("bookmarks", "bookmarks", "CREATE TABLE bookmarks (url TEXT)")

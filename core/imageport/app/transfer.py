@@ -216,7 +216,7 @@ def _require_size(found: int, size: int) -> None:
 
 def _wrong_size(found: str, size: int) -> SourceRejected:
     return SourceRejected(
-        f"the data has {found} bytes; --size says {size}",
+        f"the data has {found} bytes; --size is {size}",
         hint="give all of the data and its exact size in bytes, or leave --size out",
     )
 

@@ -129,7 +129,7 @@ class Schema:
                 if names
             )
         return UsageError(
-            f"the database {self._shown} is no catalog of Imageport: {differs}",
+            f"the database {self._shown} is not a catalog of Imageport: {differs}",
             hint="name another database under 'catalog:' in the site file, or restore a backup of this one",
         )
 
