@@ -20,7 +20,7 @@ class ExpansionLimit:
 
     max_ratio: int
 
-    def check(self, what: str, *, output: int, source: int) -> None:
+    def require(self, what: str, *, output: int, source: int) -> None:
         """Raise ``LimitExceeded`` when *output* bytes that are not zero are too much for *source* bytes.
 
         *what* is the start of the message, such as "the gzip archive unpacks".

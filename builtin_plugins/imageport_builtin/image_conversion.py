@@ -190,7 +190,7 @@ class ImageConversion(Plugin[ImageConversionConfig]):
     def _expansion_of(self, found: ImageFormat, source: Path) -> Callable[[int], None]:
         """Return a function that raises ``LimitExceeded`` when so many bytes are too many for *source*."""
         limit, size = ExpansionLimit(self.config.max_ratio), bytes_without_holes(source)
-        return lambda output: limit.check(
+        return lambda output: limit.require(
             f"the disk in the {found.name} image expands", output=output, source=size
         )
 

@@ -124,7 +124,7 @@ class ImageDecompression(Plugin[DecompressionConfig]):
         """Return what is in *data*, an archive of the format *layer*."""
         from imageport_builtin.unpacking.formats import UNPACKERS
 
-        def unpack(data: ImageData, check: Callable[[], None]) -> Chunks:
+        def unpack(data: ImageData, require_time: Callable[[], None]) -> Chunks:
             job = Job(
                 ctx=ctx,
                 published=published,
@@ -132,7 +132,7 @@ class ImageDecompression(Plugin[DecompressionConfig]):
                 memory=self.config.decoder_memory,
                 ignore_trailing=self.config.trailing_bytes == "ignore",
                 verify_manifest=self.config.verify_manifest,
-                check=check,
+                require_time=require_time,
             )
             return UNPACKERS[layer](data, job)
 

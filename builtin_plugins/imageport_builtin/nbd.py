@@ -87,14 +87,14 @@ class _Request:
 
 
 class NbdExport:
-    """The disk at the other end of *connection*, which has a timeout; *check* is called before each wait for bytes.
+    """The disk at the other end of *connection*, which has a timeout; *require_time* is called before each wait.
 
-    ``size`` is in bytes. Raises ``NbdError``, ``OSError``, and whatever *check* raises.
+    ``size`` is in bytes. Raises ``NbdError``, ``OSError``, and whatever *require_time* raises.
     """
 
-    def __init__(self, connection: socket.socket, check: Callable[[], None]) -> None:
+    def __init__(self, connection: socket.socket, require_time: Callable[[], None]) -> None:
         self._connection = connection
-        self._check = check
+        self._require_time = require_time
         self._wanted: dict[int, _Request] = {}
         self.size = self._shake_hands()
 
@@ -174,7 +174,7 @@ class NbdExport:
     def _receive_into(self, target: memoryview) -> None:
         while target:
             # Bytes may come one by one.
-            self._check()
+            self._require_time()
             try:
                 count = self._connection.recv_into(target)
             except TimeoutError:

@@ -30,7 +30,7 @@ def raw_chunks(program: Run, arguments: Sequence[str], ctx: Context, *, size: in
     bounds = program.bounds
     give_up = time.monotonic() + bounds.deadline
 
-    def check() -> None:
+    def require_time() -> None:
         ctx.check_cancelled()
         if time.monotonic() > give_up:
             raise out_of_time(program.program, bounds)
@@ -41,8 +41,8 @@ def raw_chunks(program: Run, arguments: Sequence[str], ctx: Context, *, size: in
     command = [program.program, "--read-only", "--cache", _cache_mode(program.path), "--socket", address]
     with start([*command, *arguments], bounds, folder=ctx.work_folder) as process:
         try:
-            with closing(_connect(ctx.work_folder, name, process, check)) as connection:
-                export = NbdExport(connection, check)
+            with closing(_connect(ctx.work_folder, name, process, require_time)) as connection:
+                export = NbdExport(connection, require_time)
                 if export.size != size:
                     raise damaged(
                         f"qemu-nbd exports a disk of {export.size} bytes from the image, "
@@ -74,15 +74,15 @@ def _cache_mode(source: Path) -> str:
 
 
 def _connect(
-    folder: Path, name: str, process: subprocess.Popen[bytes], check: Callable[[], None]
+    folder: Path, name: str, process: subprocess.Popen[bytes], require_time: Callable[[], None]
 ) -> socket.socket:
-    """Connect to the program once it listens. Raises ``NbdHangUpError`` when it has ended, and what *check* raises."""
+    """Connect to the program once it listens. Raises ``NbdHangUpError`` when it has ended."""
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(_TICK)
     descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
     try:
         while process.poll() is None:
-            check()
+            require_time()
             try:
                 connection.connect(f"/proc/self/fd/{descriptor}/{name}")
             except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):

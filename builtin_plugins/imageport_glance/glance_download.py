@@ -26,7 +26,7 @@ from imageport.text import printable
 from imageport_builtin.checksum import verified
 from imageport_builtin.checksum_lists import Expected
 from imageport_builtin.remote_image import RemoteImage
-from imageport_glance.keystone import BaseUrl, Credentials, Session
+from imageport_glance.keystone import BaseUrl, Credentials, KeystoneSession
 
 if TYPE_CHECKING:
     from imageport.http import HttpResponse
@@ -96,7 +96,7 @@ class GlanceDownload(Plugin[GlanceDownloadConfig]):
     @hookimpl
     def stage(self, source: Source, ctx: Context) -> ImageData:
         """Ask for the metadata, compare what can be compared, and open the data; its bytes are read later."""
-        session = Session(self.config, ctx)
+        session = KeystoneSession(self.config, ctx)
         url = f"{self._endpoint(session)}/v2/images/{self._image_id(source)}"
         shown = Url.parse(url).shown
         with _opened(url, session, ctx) as response:
@@ -145,7 +145,7 @@ class GlanceDownload(Plugin[GlanceDownloadConfig]):
                 hint="ids look like 71c675ab-d94f-49cd-a114-e12490b328d9; 'openstack image list' shows them",
             ) from None
 
-    def _endpoint(self, session: Session) -> str:
+    def _endpoint(self, session: KeystoneSession) -> str:
         config = self.config
         found = config.endpoint or session.image_endpoint(
             config.glance_region or "", config.glance_service_interface
@@ -154,7 +154,7 @@ class GlanceDownload(Plugin[GlanceDownloadConfig]):
         return found.rstrip("/").removesuffix("/v2")
 
 
-def _opened(url: str, session: Session, ctx: Context) -> HttpResponse:
+def _opened(url: str, session: KeystoneSession, ctx: Context) -> HttpResponse:
     try:
         return ctx.http.get(url, headers=session.headers)
     except SourceUnavailable as error:

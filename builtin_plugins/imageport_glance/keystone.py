@@ -98,7 +98,7 @@ class _SignedIn(_Answer):
     token: _Catalog
 
 
-class Session:
+class KeystoneSession:
     """A token, if there are credentials, and the catalog that came with it."""
 
     def __init__(self, credentials: Credentials, ctx: Context) -> None:

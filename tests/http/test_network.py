@@ -51,7 +51,7 @@ from imageport.http.network import NetworkRules
 )
 def test_special_addresses_are_refused(address: str, kind: str) -> None:
     with pytest.raises(SourceRejected, match=kind) as caught:
-        NetworkRules().check("name.example", ip_address(address))
+        NetworkRules().require_permitted("name.example", ip_address(address))
     assert "network: {allow_networks: [" in caught.value.hint
 
 
@@ -68,7 +68,7 @@ def test_special_addresses_are_refused(address: str, kind: str) -> None:
     ],
 )
 def test_public_addresses_pass(address: str) -> None:
-    NetworkRules().check("name.example", ip_address(address))
+    NetworkRules().require_permitted("name.example", ip_address(address))
 
 
 def test_the_hint_is_the_line_to_add_to_the_site_file(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_the_hint_is_the_line_to_add_to_the_site_file(tmp_path: Path) -> None:
     ):
         site = load_site(explicit, environ=home, cwd=tmp_path)
         with pytest.raises(SourceRejected, match=r"^127\.0\.0\.1 is a loopback address$") as caught:
-            site.network.check("127.0.0.1", ip_address("127.0.0.1"))
+            site.network.require_permitted("127.0.0.1", ip_address("127.0.0.1"))
         assert caught.value.hint == f"if images may come from there, add to {place}: {entry}"
 
 
@@ -113,27 +113,27 @@ def test_a_wide_network_never_opens_a_metadata_address_and_its_own_entry_does(ad
     for networks in (wide, widest, [*wide, *widest]):
         rules = NetworkRules.model_validate({"allow_networks": networks})
         with pytest.raises(SourceRejected) as caught:
-            rules.check("name.example", metadata)
+            rules.require_permitted("name.example", metadata)
         entry = f"network: {{allow_networks: [{address}/{metadata.max_prefixlen}]}}"
         assert f"{entry}; a wider network does not open this address" in caught.value.hint
-    NetworkRules.model_validate({"allow_networks": [address]}).check("name.example", metadata)
+    NetworkRules.model_validate({"allow_networks": [address]}).require_permitted("name.example", metadata)
 
 
 @pytest.mark.parametrize("form", ["::ffff:{}", "64:ff9b::{}", "64:ff9b:1::{}", "::ffff:0:{}"])
 def test_no_ipv6_form_of_a_metadata_address_is_opened_by_a_wide_network(form: str) -> None:
     rules = NetworkRules.model_validate({"allow_networks": ["::/0", "0.0.0.0/0"]})
     with pytest.raises(SourceRejected, match="metadata"):
-        rules.check("name.example", ip_address(form.format("169.254.169.254")))
-    rules.check("name.example", ip_address(form.format("10.0.0.1")))
+        rules.require_permitted("name.example", ip_address(form.format("169.254.169.254")))
+    rules.require_permitted("name.example", ip_address(form.format("10.0.0.1")))
 
 
 def test_listed_networks_pass_and_their_neighbours_do_not() -> None:
     rules = NetworkRules.model_validate({"allow_networks": ["10.1.0.0/16", "fd00::/8"]})
     for allowed in ("10.1.2.3", "::ffff:10.1.2.3", "64:ff9b::10.1.2.3", "fd12::1"):
-        rules.check("name.example", ip_address(allowed))
+        rules.require_permitted("name.example", ip_address(allowed))
     for refused in ("10.2.0.1", "127.0.0.1", "fe80::1"):
         with pytest.raises(SourceRejected):
-            rules.check("name.example", ip_address(refused))
+            rules.require_permitted("name.example", ip_address(refused))
 
 
 def test_a_teredo_address_stands_for_server_and_client() -> None:

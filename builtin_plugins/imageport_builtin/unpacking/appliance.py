@@ -64,7 +64,7 @@ class Appliance:
             yield piece
         self._found = {algorithm: digest.hexdigest() for algorithm, digest in digests.items()}
 
-    def check(self, ctx: Context) -> None:
+    def verify(self, ctx: Context) -> None:
         """Compare the digests of what passed with the manifest.
 
         Raises ``VerificationFailed`` on a difference; a manifest that lacks the member, or no manifest, is none.

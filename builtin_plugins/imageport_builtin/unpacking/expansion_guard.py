@@ -51,14 +51,14 @@ class ExpansionGuard:
         clock = _Clock(layer, self._ctx)
         total = 0
         substance = 0
-        with closed_after(unpack(clock.watch(data), clock.check)) as chunks:
+        with closed_after(unpack(clock.watch(data), clock.require_time)) as chunks:
             pieces = rechunked(chunks)
             while (piece := clock.time(pieces)) is not None:
                 total += len(piece)
                 self._check_total(layer, total)
                 solid = sum(stop - start for start, stop in nonzero_ranges(piece))
                 substance += solid
-                self._expansion.check(
+                self._expansion.require(
                     f"the {layer} archive unpacks",
                     output=substance,
                     source=max(self._taken, self._file_size),
@@ -91,7 +91,7 @@ class _Clock:
         """Return the next one of *pieces*, None after the last."""
         self._started = time.thread_time()
         piece = next(pieces, None)
-        self.check()
+        self.require_time()
         self._spent += time.thread_time() - self._started
         return piece
 
@@ -99,7 +99,7 @@ class _Clock:
         """Return *data* so that the time is looked at for each piece, however little becomes of it."""
         return ImageData(lambda: self._checked(data.chunks()), size=data.size, path=data.path)
 
-    def check(self) -> None:
+    def require_time(self) -> None:
         self._ctx.check_cancelled()
         deadline = self._ctx.limits.conversion_deadline
         if self._spent + time.thread_time() - self._started > deadline:
@@ -111,5 +111,5 @@ class _Clock:
     def _checked(self, chunks: Chunks) -> Chunks:
         with closed_after(chunks):
             for piece in chunks:
-                self.check()
+                self.require_time()
                 yield piece

@@ -77,9 +77,9 @@ class Codec:
 class Feed:
     """Compressed bytes on their way to the decoders; ``taken`` counts what was given out."""
 
-    def __init__(self, chunks: Chunks, check: Callable[[], None]) -> None:
+    def __init__(self, chunks: Chunks, require_time: Callable[[], None]) -> None:
         self._chunks = chunks
-        self._check = check
+        self._require_time = require_time
         self._waiting: list[memoryview] = []
         self._most = _FIRST_FEED
         self.taken = 0
@@ -98,7 +98,7 @@ class Feed:
         taken = bytes(view[: self._most])
         self._most = min(2 * self._most, _FEED)
         self.taken += len(taken)
-        self._check()
+        self._require_time()
         return taken
 
     def give_back(self, rest: bytes) -> None:
@@ -145,7 +145,7 @@ def decode_frames(codec: Codec, data: ImageData, job: Job) -> Chunks:
     Raises ``VerificationFailed`` for anything that follows the last frame, unless it is padding or *job* accepts it.
     """
     with closed_after(data.chunks()) as chunks:
-        feed = Feed(chunks, job.check)
+        feed = Feed(chunks, job.require_time)
         subject = f"{codec.name}: the data"
         following = _look_ahead(feed, skip_zeros=False)
         while True:

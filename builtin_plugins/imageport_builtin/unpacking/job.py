@@ -17,7 +17,7 @@ class Job:
 
     ``published`` is the data as it came to the step. ``member`` is the pattern that picks one file out of several, or
     None; ``memory`` is how many bytes a decoder may take for its dictionary; ``verify_manifest`` asks to compare an
-    appliance with its manifest. ``check`` raises ``Cancelled`` or ``LimitExceeded`` when the unpacking has to stop;
+    appliance with its manifest. ``require_time`` raises ``Cancelled`` or ``LimitExceeded`` to stop the unpacking;
     every loop that can run without output calls it.
     """
 
@@ -27,7 +27,7 @@ class Job:
     memory: int
     ignore_trailing: bool
     verify_manifest: bool
-    check: Callable[[], None]
+    require_time: Callable[[], None]
 
     def accept_trailing(
         self, archive: str, position: int, count: int, whole: str = "compressed data"

@@ -49,13 +49,13 @@ def _members(path: Path, job: Job) -> Iterator[Member[LhaEntry]]:
     with path.open("rb") as file:
         end = 0
         for entry in read_entries(file):
-            job.check()
+            job.require_time()
             yield Member(entry.name, entry.kind, entry)
             end = entry.offset + entry.packed
         file.seek(end)
         trailing = 0
         while piece := file.read(CHUNK_SIZE):
-            job.check()
+            job.require_time()
             trailing += len(piece) if trailing else len(piece.lstrip(_PADDING))
         if trailing:
             job.accept_trailing("lha", end + 1, trailing, "archive")

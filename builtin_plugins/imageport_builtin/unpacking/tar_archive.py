@@ -68,10 +68,10 @@ class TarArchive:
     for extensions that cannot be read, and ``LimitExceeded``.
     """
 
-    def __init__(self, chunks: Chunks, check: Callable[[], None]) -> None:
+    def __init__(self, chunks: Chunks, require_time: Callable[[], None]) -> None:
         """Read *chunks*; *check* is called at each header and raises what stops the reading."""
         self._stream = _Stream(chunks)
-        self._check = check
+        self._require_time = require_time
         self.has_end = False
         self._place = _Place(0, 0, None)
         self._left = 0
@@ -114,7 +114,7 @@ class TarArchive:
         while True:
             start = self._stream.position
             block = self._stream.read(BLOCK, or_nothing=not further.types)
-            self._check()
+            self._require_time()
             if not block:
                 return None
             with self._blaming(start):

@@ -23,7 +23,7 @@ def unpack_tar(data: ImageData, job: Job) -> Chunks:
     ``members`` raises unless there is exactly one image.
     """
     with closed_after(data.chunks()) as chunks:
-        archive = TarArchive(chunks, job.check)
+        archive = TarArchive(chunks, job.require_time)
         yield from _only_file(archive, job)
         end = archive.position
         trailing = archive.trailing()
@@ -73,7 +73,7 @@ def _only_file(archive: TarArchive, job: Job) -> Chunks:
     finally:
         _forget(held)
     if appliance is not None and job.verify_manifest:
-        appliance.check(job.ctx)
+        appliance.verify(job.ctx)
 
 
 def _document(archive: TarArchive, member: Member[int], appliance: Appliance | None) -> bytes | None:

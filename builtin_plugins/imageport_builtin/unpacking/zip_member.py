@@ -175,7 +175,7 @@ def _decoded(file: BinaryIO, place: _Place, job: Job) -> Chunks:
                 "subject": _subject(info),
             }
             return decode_elsewhere("zip", task, job)
-    return decode_member(codec, Feed(packed, job.check), _subject(info))
+    return decode_member(codec, Feed(packed, job.require_time), _subject(info))
 
 
 def _subject(info: zipfile.ZipInfo) -> str:

@@ -10,7 +10,7 @@ from imageport.errors import PipelineInvalid, Problem
 from imageport.text import printable
 from imageport_glance.from_glance.gaps import concerns_glance
 from imageport_glance.from_glance.oslo_file import Setting, parse, read_text
-from imageport_glance.from_glance.protections import Protections
+from imageport_glance.from_glance.protections import ProtectionsFile
 
 _OPERATIONS = frozenset({"create", "read", "update", "delete"})
 
@@ -21,7 +21,7 @@ class GlanceFiles:
 
     settings: list[Setting] = field(default_factory=list)
     policy: dict[str, Setting] = field(default_factory=dict)
-    protections: Protections | None = None
+    protections: ProtectionsFile | None = None
 
 
 def read_files(paths: Iterable[str]) -> GlanceFiles:
@@ -53,7 +53,7 @@ def _read(path: str, found: GlanceFiles) -> None:
     settings = parse(text, path)
     names = {setting.name.casefold() for setting in settings}
     if names and names <= _OPERATIONS:
-        found.protections = Protections(path=path, settings=tuple(settings))
+        found.protections = ProtectionsFile(path=path, settings=tuple(settings))
     elif settings and not any(map(concerns_glance, settings)):
         raise _unknown(path)
     else:

@@ -17,7 +17,7 @@ from imageport_glance.from_glance.yaml_text import Leaf, Tree
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Protections:
+class ProtectionsFile:
     """A file of property protections: where it is, and what stands in it."""
 
     path: str
@@ -25,7 +25,7 @@ class Protections:
 
 
 def convert_protections(
-    settings: Settings, given: Protections | None, policy: Mapping[str, Setting], gaps: list[Gap]
+    settings: Settings, given: ProtectionsFile | None, policy: Mapping[str, Setting], gaps: list[Gap]
 ) -> dict[str, Tree]:
     """Return what stands under ``property_protections``; nothing when there is no such file."""
     named = settings.leaf("DEFAULT", "property_protection_file", values.text)
@@ -46,7 +46,7 @@ def convert_protections(
     return found
 
 
-def _file(settings: Settings, given: Protections | None, named: Leaf | None) -> Leaf:
+def _file(settings: Settings, given: ProtectionsFile | None, named: Leaf | None) -> Leaf:
     origin = named.settings if named else ()
     if given:
         path, beside = given.path, Path()

@@ -13,7 +13,7 @@ from imageport_glance.from_glance.gaps import Gap
 from imageport_glance.from_glance.options import OPTIONS
 from imageport_glance.from_glance.oslo_file import Setting
 from imageport_glance.from_glance.policies import convert_policy
-from imageport_glance.from_glance.protections import Protections, convert_protections
+from imageport_glance.from_glance.protections import ProtectionsFile, convert_protections
 from imageport_glance.from_glance.settings import Settings
 from imageport_glance.from_glance.stores import ConvertedStores, convert_staging, convert_stores
 from imageport_glance.from_glance.yaml_text import Leaf, Tree
@@ -34,7 +34,7 @@ class SiteFile:
 
 
 def convert_site(
-    settings: Settings, policy: Mapping[str, Setting], protections: Protections | None
+    settings: Settings, policy: Mapping[str, Setting], protections: ProtectionsFile | None
 ) -> SiteFile:
     """Return the site file for *settings*, the rules *policy* and the file of property *protections*."""
     gaps: list[Gap] = []

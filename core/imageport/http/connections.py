@@ -72,7 +72,7 @@ class Watch:
         """Wake the threads that wait here."""
         self._stopped.set()
 
-    def check(self) -> None:
+    def require_time(self) -> None:
         """Raise ``Cancelled`` or, after the deadline, ``SourceUnavailable``."""
         if self._cancelled.is_set() or self._stopped.is_set():
             raise Cancelled("the import was interrupted")
@@ -100,7 +100,7 @@ class Watch:
         until = time.monotonic() + wait
         while (left := until - time.monotonic()) > 0:
             self._cancelled.wait(min(SLICE, left))
-            self.check()
+            self.require_time()
 
     def receive(self, read: Callable[[], int]) -> int:
         """Call *read*, which gives up after ``SLICE`` seconds, until it returns; keep account of the rate.
@@ -110,7 +110,7 @@ class Watch:
         """
         started = time.monotonic()
         while True:
-            self.check()
+            self.require_time()
             try:
                 count = read()
             except TimeoutError:
@@ -270,7 +270,7 @@ def _await_connection(connection: socket.socket, watch: Watch) -> int:
     poll = select.poll()
     poll.register(connection, select.POLLOUT)
     while not poll.poll(SLICE * 1000):
-        watch.check()
+        watch.require_time()
         if time.monotonic() > give_up:
             return errno.ETIMEDOUT
     return connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

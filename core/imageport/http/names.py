@@ -48,7 +48,7 @@ class Names:
         """
         addresses = self.look_up(host)
         for address in addresses:
-            self._rules.check(host, address)
+            self._rules.require_permitted(host, address)
         return addresses
 
     def look_up(self, host: str) -> tuple[IPAddress, ...]:

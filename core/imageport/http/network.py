@@ -112,7 +112,7 @@ class NetworkRules(BaseModel):
                 raise ValueError("a proxy is written http://host:port")
         return proxy
 
-    def check(self, host: str, address: IPAddress) -> None:
+    def require_permitted(self, host: str, address: IPAddress) -> None:
         """Raise ``SourceRejected`` unless *address*, found for *host*, is public or allowed."""
         for judged in unwrap_address(address):
             kind = _special_kind(judged)

@@ -212,7 +212,7 @@ class HttpResponse:
             if self.closed:
                 # A closed connection looks like the end of the body.
                 raise RuntimeError(f"the answer of {self._name} was closed")
-            self._watch.check()
+            self._watch.require_time()
             end = self._total if self._stop is None else self._stop
             if end is not None:
                 buffer = buffer[: end - self._position]

@@ -76,7 +76,7 @@ def describe(
     asked: dict[_Identity, EntryPoint] = {}
     for plugin in plugins:
         try:
-            plugin.check()
+            plugin.require_usable()
         except PluginBroken as error:
             found[plugin.name] = Description((), error.message, broken=True)
         else:

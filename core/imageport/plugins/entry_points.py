@@ -47,7 +47,7 @@ class EntryPoint:
     value: str
     conflicts: tuple[str, ...] = ()
 
-    def check(self) -> None:
+    def require_usable(self) -> None:
         """Raise ``PluginBroken`` when several distributions announce the name, or it is not valid."""
         if self.conflicts:
             suppliers = " and ".join((self.distribution, *self.conflicts))
@@ -59,7 +59,7 @@ class EntryPoint:
 
     def import_object(self) -> Any:
         """Import the object. What it prints goes to standard error. Raises ``PluginBroken`` whatever goes wrong."""
-        self.check()
+        self.require_usable()
         try:
             with _IMPORTING, redirect_stdout(sys.stderr), warnings.catch_warnings():
                 warnings.simplefilter("ignore")

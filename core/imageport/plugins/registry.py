@@ -110,7 +110,7 @@ class PluginRegistry:
                 hint="see 'imageport plugins list', or pip install the package that supplies it",
             )
         plugin = self._plugins[name]
-        plugin.check()
+        plugin.require_usable()
         return plugin
 
     def __iter__(self) -> Iterator[InstalledPlugin]:

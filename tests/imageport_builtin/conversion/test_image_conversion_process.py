@@ -133,7 +133,7 @@ def test_a_failing_qemu_img_fails_the_import_and_leaves_nothing(
     [
         ("exit 1", "qemu-img failed"),
         ('for last; do :; done; echo part > "$last"; echo trouble >&2', "trouble"),
-        ('for last; do :; done; echo "no qcow2" > "$last"', "no proper vmdk|instead of"),
+        ('for last; do :; done; echo "no qcow2" > "$last"', "not a proper vmdk|instead of"),
     ],
 )
 def test_a_failing_conversion_leaves_nothing(
