@@ -86,7 +86,7 @@ def _publish(disk: Path) -> None:
 
 
 def _import(port: int) -> int:
-    """Run the command that anybody would type, and return its exit code."""
+    """Run the command as users type it, and return its exit code."""
     command = (
         f"imageport --config {_shown(FOLDER)}/imageport.yaml run pipelines/quickstart.yaml "
         f"http://127.0.0.1:{port}/disk.qcow2.gz --name demo --set images={_shown(IMAGES)} --set port={port}"
