@@ -13,7 +13,6 @@ from imageport import (
     Source,
     SourceRejected,
     StoreFailed,
-    VerificationFailed,
     hookimpl,
 )
 
@@ -43,11 +42,11 @@ class CopyImage(Plugin[NoConfig]):
     def stage(self, image: ImageRecord, ctx: Context) -> ImageData:
         """Open the first copy that can be read."""
         if ctx.staged is not None and ctx.staged.stat().st_size == image.size:
-            return _sized(ImageData.from_file(ctx.staged), None, image)
+            return _as_stream(ImageData.from_file(ctx.staged))
         failures = []
         for location in ctx.replicas:
             try:
-                return _sized(ctx.read_replica(location), location.store, image)
+                return _as_stream(ctx.read_replica(location))
             except ImageportError as error:
                 ctx.log.warning("copy in store %s cannot be read: %s", location.store, error)
                 failures.append(f"{location.store}: {error.message}")
@@ -62,16 +61,6 @@ class CopyImage(Plugin[NoConfig]):
         )
 
 
-def _sized(data: ImageData, store: str | None, image: ImageRecord) -> ImageData:
-    """Return *data*, from *store* or else from staging. Raises ``VerificationFailed`` when its size is wrong."""
-    if data.size is not None and image.size not in (None, data.size):
-        place = "staging" if store is None else f"store {store}"
-        raise VerificationFailed(
-            f"the copy in {place} is damaged: it has {data.size} bytes, the record has {image.size} bytes",
-            hint=""
-            if store is None
-            else f"if another store holds the image, remove this copy with "
-            f"'imageport images delete {image.id} --store {store} --role admin' and copy again",
-        )
-    # As a stream: errors while it is read are reported as errors of this method, and another copy is read.
+def _as_stream(data: ImageData) -> ImageData:
+    """Return *data* as a stream: its errors are then errors of this method, and another copy is read."""
     return data.tapped(lambda chunks: chunks)

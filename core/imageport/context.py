@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 from imageport.data import ImageData
 from imageport.dataplane.buffers import Chunks
 from imageport.dataplane.inspection import InspectionPolicy
-from imageport.dataplane.sparse import SparseFile
+from imageport.dataplane.spool import require_space, space_taken, write_spool, writing_to
 from imageport.errors import Cancelled, LimitExceeded, TransformFailed
 from imageport.limits import Limits, format_size
 from imageport.local_files import LocalFiles
-from imageport.scratch import require_space, space_taken, writing_to
 from imageport.values import Caller, Location, Source
 
 if TYPE_CHECKING:
@@ -135,14 +134,11 @@ class Context:
         with writing_to(self.work_folder):
             descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         try:
-            file = SparseFile(descriptor)
-            for piece in self.capped(data.chunks()):
-                with writing_to(self.work_folder):
-                    file.write(piece)
-                self._link.spooled(file.length, data.size)
-            with writing_to(self.work_folder):
-                file.finish()
-            self._link.spooled(file.length, file.length)
+            length = write_spool(
+                self.capped(data.chunks()), descriptor, self.work_folder,
+                progress=lambda done: self._link.spooled(done, data.size),
+            )  # fmt: skip
+            self._link.spooled(length, length)
         except BaseException:
             path.unlink()
             raise

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 from imageport.data import ImageData
 from imageport.dataplane.buffers import CHUNK_SIZE, Chunks
-from imageport.dataplane.sparse import SparseFile, descriptor_chunks
-from imageport.scratch import require_space, space_taken, writing_to
+from imageport.dataplane.sparse import descriptor_chunks
+from imageport.dataplane.spool import space_taken, write_spool, writing_to
 
 if TYPE_CHECKING:
-    from imageport.context import Context
     from imageport.http.exchange import Rest
     from imageport.http.responses import HttpResponse
 
@@ -91,32 +90,27 @@ class PartialSource:
             with self.path.open("rb", buffering=0) as file:
                 yield from descriptor_chunks(file.fileno())
 
-    def fill(self, data: ImageData, ctx: Context, progress: Callable[[int, int | None], None]) -> ImageData:
+    def fill(self, data: ImageData, progress: Callable[[int, int | None], None]) -> ImageData:
         """Write the rest of *data*, which begins with what is here from before, and return the file.
 
         *progress* is called with the bytes that are in the file, and their number in the end if it is known.
-        Raises ``LimitExceeded`` at the image size cap and when the disk is full, and whatever the stream raises.
+        Raises ``LimitExceeded`` when the disk is full, and whatever the stream raises.
         """
-        ctx.require_below_cap(data.size)
+        needed = None
         if data.size is not None:
             # The zeros in a stream do not show before they come.
-            here = space_taken(self.path) if self.start else 0
-            require_space(self.path.parent, data.size - here)
+            needed = data.size - (space_taken(self.path) if self.start else 0)
         with writing_to(self.path.parent):
             descriptor = os.open(self.path, _FLAGS, 0o600)
         try:
-            file = SparseFile(descriptor, self.start)
-            position = 0
-            for piece in ctx.capped(data.chunks()):
-                known = min(len(piece), max(0, self.start - position))
-                position += len(piece)
-                with writing_to(self.path.parent):
-                    file.write(memoryview(piece)[known:] if known else piece)
-                    self._sync(descriptor, file)
-                progress(position, data.size)
-            with writing_to(self.path.parent):
-                file.finish()
-            progress(position, position)
+            length = write_spool(
+                data.chunks(), descriptor, self.path.parent,
+                start=self.start,
+                needed=needed,
+                progress=lambda done: progress(done, data.size),
+                written=lambda on_disk: self._sync(descriptor, on_disk),
+            )  # fmt: skip
+            progress(length, length)
         finally:
             os.close(descriptor)
         return ImageData.from_file(self.path, verified=data.verified)
@@ -150,10 +144,10 @@ class PartialSource:
         usable = min(certain, note.length - 1)
         return max(0, usable // CHUNK_SIZE * CHUNK_SIZE)
 
-    def _sync(self, descriptor: int, file: SparseFile) -> None:
-        if self._note is not None and file.on_disk - self._note.synced >= _SYNC_EVERY:
+    def _sync(self, descriptor: int, on_disk: int) -> None:
+        if self._note is not None and on_disk - self._note.synced >= _SYNC_EVERY:
             os.fdatasync(descriptor)
-            self._write_note(_Note(**{**asdict(self._note), "synced": file.on_disk}))
+            self._write_note(_Note(**{**asdict(self._note), "synced": on_disk}))
 
     def _write_note(self, note: _Note) -> None:
         self._note = note

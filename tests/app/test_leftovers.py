@@ -11,7 +11,7 @@ import pytest
 
 from imageport.catalog import Catalog
 from imageport.errors import ImportFailed
-from imageport.importing.orphan_files import OrphanFiles
+from imageport.importing.recovery import OrphanFiles
 from imageport.importing.staging import Staging, size_on_disk
 from imageport.values import ImageRecord, ImageStatus, Location
 

@@ -30,9 +30,9 @@ def import_many(folder: Path, url: str, count: int, at_once: int) -> list[float]
     from imageport.configuration.pipeline import load_pipeline
     from imageport.configuration.site import load_site
     from imageport.importing.admission import ImportRequest
-    from imageport.importing.interruption import Interruption
+    from imageport.importing.importer import Importer
+    from imageport.importing.lease_keeper import Interruption
     from imageport.importing.plan import make_plan
-    from imageport.importing.runner import Importer
     from imageport.plugins.registry import PluginRegistry
     from imageport.values import Caller
 

@@ -18,13 +18,12 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from imageport.catalog import Catalog
 from imageport.configuration.pipeline import load_pipeline
 from imageport.configuration.site import Site
-from imageport.data import ImageData
+from imageport.dataplane.buffers import Chunks
+from imageport.dataplane.fanout import Consumer, fan_out
 from imageport.importing.admission import ImportRequest
-from imageport.importing.consumer import Consumer
-from imageport.importing.fanout import fan_out
-from imageport.importing.interruption import Interruption
+from imageport.importing.importer import Importer
+from imageport.importing.lease_keeper import Interruption
 from imageport.importing.plan import make_plan
-from imageport.importing.runner import Importer
 from imageport.plugins.registry import PluginRegistry
 from imageport.values import Caller
 
@@ -103,16 +102,16 @@ def test_a_read_a_digest_pair_and_a_write_for_each_store(
     assert all((tmp_path / store).stat().st_size == disk.stat().st_size for store in STORES)
 
 
-def test_the_pipes_alone(benchmark: BenchmarkFixture, size: int) -> None:
+def test_the_channels_alone(benchmark: BenchmarkFixture, size: int) -> None:
     piece = os.urandom(1 << 20)
 
-    def count(data: ImageData) -> int:
-        return sum(len(piece) for piece in data.chunks())
+    def count(chunks: Chunks) -> int:
+        return sum(map(len, chunks))
 
     def run() -> int:
         consumers = [Consumer(store, count) for store in STORES]
         pieces = (piece for _ in range(size >> 20))
-        total = fan_out(pieces, consumers, size=size, report=lambda done, waits: None)
+        total = fan_out(pieces, consumers, report=lambda done, waits: None)
         assert [consumer.outcome() for consumer in consumers] == [size] * len(STORES)
         return total
 

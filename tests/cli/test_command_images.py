@@ -225,7 +225,7 @@ def _copying(cli: CommandLine, image_id: str) -> list[str]:
 def test_another_copy_serves_when_the_first_is_cut_short(cli: CommandLine) -> None:
     image_id = cli.imported()
     os.truncate(cli.folder / "one" / image_id, 4096)
-    assert "the copy in store one is damaged: it has 4096 bytes" in cli(*_copying(cli, image_id)).err
+    assert "the copy in store one is damaged: its size is 4096" in cli(*_copying(cli, image_id)).err
     assert (cli.folder / "three" / image_id).read_bytes() == cli.image.read_bytes()
 
 
@@ -235,7 +235,7 @@ def test_a_damaged_copy_is_removed_and_made_anew(cli: CommandLine) -> None:
     with (cli.folder / "one" / image_id).open("r+b") as damaged:
         damaged.write(b"rotten")
     said = cli(*copy).err
-    assert "the copy in store one is damaged: it has sha512 " in said
+    assert "the copy in store one is damaged: its sha512 is " in said
     assert (cli.folder / "three" / image_id).read_bytes() == cli.image.read_bytes()
     (command,) = re.findall(r"'imageport (images delete [^']*)'", said)
     assert "has no copy in one now" in cli.inside(*command.split(), "--yes").out

@@ -11,7 +11,7 @@ import pytest
 from tests.contract.disks import converted, raw_disk
 from tests.contract.site import Site
 
-from imageport.importing import lease
+from imageport.importing import lease_keeper
 
 EXPIRES = "SELECT lease_expires_at FROM tasks"
 
@@ -45,7 +45,7 @@ def test_a_lease_is_renewed_in_long_steps_and_a_failed_renewal_does_no_harm(
 ) -> None:
     """While qemu-img works and no data moves the lease is renewed. That the catalog is away for a moment is logged, and
     the import goes on. Glance renews only while it writes to stores, and the copy fails when it cannot."""
-    monkeypatch.setattr(lease, "RENEW_EVERY", 0.05)
+    monkeypatch.setattr(lease_keeper, "RENEW_EVERY", 0.05)
     disk = converted(site.folder, raw_disk(300 * 1024), "qcow2")
     begun, go = site.folder / "begun", site.folder / "go"
     site.program(

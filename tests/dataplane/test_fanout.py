@@ -7,24 +7,22 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from imageport.data import ImageData
-from imageport.dataplane.buffers import CHUNK_SIZE
+from imageport.dataplane.buffers import CHUNK_SIZE, Chunks
+from imageport.dataplane.channel import CAPACITY
+from imageport.dataplane.fanout import Consumer, fan_out
 from imageport.errors import StoreFailed
-from imageport.importing.consumer import Consumer
-from imageport.importing.fanout import fan_out
-from imageport.importing.pipe import CAPACITY
 
 
-def _keep(data: ImageData) -> bytes:
-    return b"".join(data.chunks())
+def _keep(chunks: Chunks) -> bytes:
+    return b"".join(chunks)
 
 
-def _fail_at_once(data: ImageData) -> bytes:
+def _fail_at_once(chunks: Chunks) -> bytes:
     raise StoreFailed("the disk is on fire")
 
 
-def _fail_after_a_piece(data: ImageData) -> bytes:
-    next(data.chunks())
+def _fail_after_a_piece(chunks: Chunks) -> bytes:
+    next(chunks)
     raise StoreFailed("the disk is on fire")
 
 
@@ -34,7 +32,7 @@ def _pieces(count: int) -> Iterator[bytes]:
 
 
 def _run(chunks: Iterator[bytes], *consumers: Consumer[bytes]) -> int:
-    return fan_out(chunks, consumers, size=None, report=lambda done, waits: None)
+    return fan_out(chunks, consumers, report=lambda done, waits: None)
 
 
 def test_everybody_gets_every_byte() -> None:
@@ -56,7 +54,7 @@ def test_the_source_is_read_once() -> None:
 
 
 @pytest.mark.parametrize("broken", [_fail_at_once, _fail_after_a_piece])
-def test_an_optional_consumer_drops_out_alone(broken: Callable[[ImageData], bytes]) -> None:
+def test_an_optional_consumer_drops_out_alone(broken: Callable[[Chunks], bytes]) -> None:
     good = Consumer("good", _keep, optional=True)
     bad = Consumer("bad", broken, optional=True)
     assert _run(_pieces(30), good, bad) == 30 * CHUNK_SIZE
@@ -111,9 +109,9 @@ def test_a_slow_consumer_holds_the_reader_back() -> None:
     go = threading.Event()
     ahead: list[int] = []
 
-    def slow(data: ImageData) -> bytes:
+    def slow(chunks: Chunks) -> bytes:
         go.wait(30)
-        return _keep(data)
+        return _keep(chunks)
 
     def pieces() -> Iterator[bytes]:
         for number in range(50):
@@ -127,4 +125,4 @@ def test_a_slow_consumer_holds_the_reader_back() -> None:
     consumer = Consumer("slow", slow, optional=True)
     assert _run(pieces(), consumer) == 50 * CHUNK_SIZE
     assert len(consumer.outcome()) == 50 * CHUNK_SIZE
-    assert consumer.pipe.blocked > 0
+    assert consumer.channel.blocked > 0

@@ -11,8 +11,8 @@ from typing import cast
 import pytest
 
 from imageport import Cancelled, Context, ImageData, LimitExceeded, TransformFailed
+from imageport.dataplane.spool import space_taken
 from imageport.limits import Limits
-from imageport.scratch import space_taken
 from imageport.testing.contexts import make_context, unused
 
 CONTENT = os.urandom(3_000_000)

@@ -29,7 +29,7 @@ from imageport.cli import app
 WARM = (
     "imageport.cli.progress",
     "imageport.cli.summary",
-    "imageport.importing.runner",
+    "imageport.importing.importer",
     "imageport.app.transfer",
     "imageport.app.housekeeping",
     "imageport_builtin.file_store",

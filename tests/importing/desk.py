@@ -23,10 +23,10 @@ from imageport import (
 from imageport.catalog import Catalog
 from imageport.configuration.site import Site
 from imageport.importing.admission import ImportRequest
-from imageport.importing.interruption import Interruption
-from imageport.importing.plan import Plan
+from imageport.importing.importer import Importer
+from imageport.importing.lease_keeper import Interruption
+from imageport.importing.plan import Plan, Terms
 from imageport.importing.report import Report
-from imageport.importing.runner import Importer
 from imageport.plugins.binding import BoundStep
 from imageport.plugins.registry import PluginRegistry
 from imageport.values import Caller, Source, Written
@@ -155,19 +155,14 @@ class Desk:
         uri: str | None = None,
     ) -> Report:
         """Import from *method* through *steps* into *stores*."""
+        staging = "file" if spool_first else "stream" if stream_only else "auto"
         plan = Plan(
-            name="test",
+            terms=Terms(name="test", all_stores_must_succeed=must, staging=staging),
             source=Source(method="bytes", uri=uri),
             method=_bound("bytes", method),
             steps=tuple(_bound(type(step).__name__.lower(), step) for step in steps),
             stores=tuple(_bound(store.name, store, is_store=True) for store in stores),
             observers=(_bound("listener", self.listener),),
-            all_stores_must_succeed=must,
-            staging="stream",
-            staging_reason="",
-            spool_first=spool_first,
-            stream_only=stream_only,
-            definitions={},
         )
         with Interruption() as interruption:
             importer = Importer(self.site, self.catalog, PluginRegistry.installed(), interruption)

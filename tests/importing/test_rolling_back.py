@@ -25,11 +25,10 @@ from imageport import (
     StoreFailed,
     hookimpl,
 )
+from imageport.dataplane.fanout import Consumer, fan_out
 from imageport.errors import ExitCode
 from imageport.importing.admission import ImportRequest
-from imageport.importing.consumer import Consumer
-from imageport.importing.fanout import fan_out
-from imageport.importing.interruption import Interruption
+from imageport.importing.lease_keeper import Interruption
 from imageport.values import Written
 
 CONTENT = os.urandom(3 << 20)
@@ -252,15 +251,15 @@ def test_a_user_may_edit_the_record_while_the_source_is_judged(desk: Desk) -> No
 
 def test_a_thread_that_cannot_be_started_leaves_no_other_waiting() -> None:
     class Unstartable(Consumer[int]):
-        def start(self, size: int | None) -> None:
+        def start(self) -> None:
             raise RuntimeError("can't start new thread")
 
-    def count(data: ImageData) -> int:
-        return sum(map(len, data.chunks()))
+    def count(chunks: Chunks) -> int:
+        return sum(map(len, chunks))
 
     waiting, late = Consumer("waiting", count), Unstartable("late", count)
     with pytest.raises(RuntimeError, match="new thread"):
-        fan_out(iter([CONTENT]), [waiting, late], size=None, report=lambda done, waits: None)
+        fan_out(iter([CONTENT]), [waiting, late], report=lambda done, waits: None)
     assert not waiting.running
 
 

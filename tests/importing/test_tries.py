@@ -18,7 +18,7 @@ from imageport import (
 )
 from imageport.dataplane import lend_buffer
 from imageport.dataplane.buffers import POOL
-from imageport.importing.tries import MOST_TRIES
+from imageport.importing.importer import MAX_ATTEMPTS
 
 CONTENT = [b"first piece".ljust(600, b"\0"), b"second piece"]
 
@@ -82,9 +82,9 @@ def test_a_method_that_says_nothing_is_asked_once(desk: Desk) -> None:
 def test_there_is_an_end_whatever_the_method_says(desk: Desk) -> None:
     method, shelf = Flaky(*(broken() for _ in range(1000)), max_attempts=1000), Shelf("shelf")
     report = desk.run(method, shelf)
-    assert method.staged == MOST_TRIES
+    assert method.staged == MAX_ATTEMPTS
     assert report.error is not None
-    assert f"(after {MOST_TRIES} tries)" in report.error.message
+    assert f"(after {MAX_ATTEMPTS} tries)" in report.error.message
     assert shelf.visible == shelf.pending == {}
     assert report.rolled_back
     assert desk.leftovers() == []

@@ -13,7 +13,7 @@ from imageport.configuration.site import Site
 from imageport.errors import ImageportError
 from imageport.events import Event
 from imageport.importing.context_factory import HostContext, redacted
-from imageport.importing.observing import Observers
+from imageport.importing.observers import Observers
 from imageport.importing.plan import bind
 from imageport.local_files import LocalFiles
 from imageport.plugins.binding import BoundStep

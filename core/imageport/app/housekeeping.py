@@ -16,8 +16,7 @@ from imageport.catalog import Catalog, TaskRow
 from imageport.configuration.site import Site
 from imageport.http.transport import HttpTransport
 from imageport.importing.context_factory import HostContext
-from imageport.importing.orphan_files import OrphanFiles
-from imageport.importing.recovery import recover_dead_import, remove_copy
+from imageport.importing.recovery import OrphanFiles, recover_dead_import, remove_copy
 from imageport.importing.staging import Staging, size_on_disk
 from imageport.importing.stores import Stores
 from imageport.plugins.registry import PluginRegistry

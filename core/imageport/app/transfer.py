@@ -20,19 +20,19 @@ from imageport.configuration.site import Site
 from imageport.data import ImageData
 from imageport.dataplane.buffers import CHUNK_SIZE, Chunks
 from imageport.dataplane.sparse import write_sparse
+from imageport.dataplane.spool import space_taken
 from imageport.errors import (
     Conflict,
     ImageportError,
     SourceRejected,
     SourceUnavailable,
     UsageError,
-    VerificationFailed,
 )
 from imageport.events import ImageEvent
 from imageport.importing.context_factory import HostContext
-from imageport.importing.interruption import Interruption
+from imageport.importing.lease_keeper import Interruption
 from imageport.importing.staging import Incoming, Staging
-from imageport.scratch import space_taken
+from imageport.importing.verification import damaged_copy
 from imageport.values import ImageRecord
 
 log = logging.getLogger(__name__)
@@ -154,11 +154,11 @@ def verified(record: ImageRecord, store: str, data: ImageData) -> ImageData:
 
     def require(name: str, expected: object, found: object) -> None:
         if expected not in (None, found):
-            raise VerificationFailed(
-                f"the copy in store {store} is damaged: its {name} is {found}, the record says {expected}",
-                hint="export another copy with --store; then remove this one with "
-                f"'imageport images delete {record.id} --store {store} --role admin', and copy the image anew",
+            remedy = (
+                "export another copy with --store; then remove this one with "
+                f"'imageport images delete {record.id} --store {store} --role admin', and copy the image anew"
             )
+            raise damaged_copy(record, store, name, found, expected, remedy=remedy)
 
     def sized(chunks: Chunks) -> Chunks:
         size = 0

@@ -33,7 +33,7 @@ def stage_image(  # noqa: PLR0917 - the options of a command are its parameters
     """Put data in staging for a queued image, to be imported later."""
     from imageport.app.events import telling_context
     from imageport.app.transfer import require_staging_enabled, stage
-    from imageport.importing.interruption import Interruption
+    from imageport.importing.lease_keeper import Interruption
     from imageport.importing.staging import Staging
     from imageport.limits import format_size
 
@@ -76,7 +76,7 @@ def export_image(  # noqa: PLR0917 - the options of a command are its parameters
     from imageport.app.housekeeping import maintenance_context
     from imageport.app.transfer import export, verified
     from imageport.errors import UsageError
-    from imageport.importing.interruption import Interruption
+    from imageport.importing.lease_keeper import Interruption
     from imageport.importing.stores import Stores
 
     session: Session = ctx.obj

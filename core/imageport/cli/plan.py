@@ -29,8 +29,7 @@ def plan(
     slowest, and limits. Digests are measured for some milliseconds; nothing is fetched.
     """
     from imageport.configuration.pipeline import load_pipeline
-    from imageport.importing.deadlines import deadlines
-    from imageport.importing.forecast import forecast
+    from imageport.importing.forecast import deadlines, forecast
     from imageport.importing.plan import make_plan
     from imageport.redaction import redact_tree
 

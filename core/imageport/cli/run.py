@@ -96,7 +96,7 @@ def run(  # noqa: PLR0917 - the options of a command are its parameters
         )
         plan = _plan(session, pipeline, source, pairs("--set", settings or ()), request)
         if must_succeed is not None:
-            plan = replace(plan, all_stores_must_succeed=must_succeed)
+            plan = replace(plan, terms=replace(plan.terms, all_stores_must_succeed=must_succeed))
         report = _import(session, plan, request, json=json, quiet=quiet)
     except ImageportError as error:
         if not json:
@@ -133,8 +133,8 @@ def _import(session: Session, plan: Plan, request: ImportRequest, *, json: bool,
     from imageport.access.permissions import Access
     from imageport.cli.progress import json_lines, named_observer
     from imageport.configuration import defaults
-    from imageport.importing.interruption import Interruption
-    from imageport.importing.runner import Importer
+    from imageport.importing.importer import Importer
+    from imageport.importing.lease_keeper import Interruption
 
     access = Access(session.site, session.catalog, request.caller)
     # What the start has made stays; what an import throws away may hold large buffers, so look for it as usual.

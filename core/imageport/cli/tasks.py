@@ -91,7 +91,7 @@ def show_task(  # noqa: PLR0917 - the options of a command are its parameters
     json: Json = False,
 ) -> None:
     """Show one task: who runs it, how far it is, how it ended, and whether it can be resumed after its process died."""
-    from imageport.importing.resuming import kept_bytes
+    from imageport.importing.recovery import kept_bytes
     from imageport.importing.staging import Staging
 
     session: Session = ctx.obj

@@ -1,18 +1,33 @@
-"""Admit an import, or refuse it before anything is fetched: caller, source, stores."""
+"""Admit an import, or refuse it before a byte is fetched: caller, record, source, stores, lease."""
 
 from __future__ import annotations
 
+import shutil
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from imageport.access.permissions import Access
-from imageport.access.quotas import demand, demand_of_one
+from imageport.access.quotas import demand, demand_of_one, demand_to_bring, require_few_copies
 from imageport.access.texts import require_caller, require_known, require_property_texts, require_text
+from imageport.catalog import Lease, TaskRow, data_is_staged, require_startable
 from imageport.errors import UsageError
+from imageport.events import ImageEvent
 from imageport.http.filenames import clean_name, has_suffix, name_in_path
+from imageport.importing.context_factory import Environment, HostContext
+from imageport.importing.lease_keeper import LEASE_SECONDS
 from imageport.importing.plan import Plan
+from imageport.importing.recovery import (
+    OrphanFiles,
+    recover_dead_import,
+    remove_hidden_copies,
+    require_resumable,
+)
+from imageport.importing.staging import remove
+from imageport.partial import PartialSource
 from imageport.plugins.binding import BoundStep
+from imageport.redaction import redact_tree
 from imageport.text import did_you_mean
 from imageport.values import MAX_NAME, Caller, ImageRecord
 
@@ -41,9 +56,128 @@ class ImportRequest:
     resume: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse two answers to one question."""
+        """Refuse options that exclude each other."""
         if self.stores and self.all_stores:
             raise UsageError("--store and --all-stores exclude each other", hint="give one of them")
+
+
+class Admission:
+    """The way of one import up to its first byte: record, context, rules, stores, and the lease in the end.
+
+    ``record`` and ``ctx`` are None before they are known. ``set_aside`` is the folder with the scratch data of the dead
+    import that this one resumes. With ``named_by_source`` the image gets the name of the file at its source.
+    """
+
+    def __init__(self, env: Environment, request: ImportRequest) -> None:
+        self.env = env
+        self.request = request
+        self.access = Access(env.site, env.catalog, request.caller)
+        self.record: ImageRecord | None = None
+        self.ctx: HostContext | None = None
+        self.targets: Sequence[BoundStep] = ()
+        self.set_aside: Path | None = None
+        self.named_by_source = False
+        self._resumed: TaskRow | None = None
+        self._is_new = False
+
+    def examine(self, build: Callable[[ImageRecord], HostContext]) -> tuple[ImageRecord, HostContext]:
+        """Return the record and the context of the import, which *build* makes, and choose ``targets``.
+
+        Removes what imports of this image that died or failed have left. Raises ``UsageError``, ``Conflict``,
+        ``NotAllowed`` and ``OverQuota``.
+        """
+        plan, access = self.env.plan, self.access
+        if self.request.resume is not None:
+            self._resumed = require_resumable(
+                self.request.resume, self.request.image, plan, access, self.env.staging
+            )
+            self.request = replace(self.request, image=self._resumed.image_id)
+        record, self._is_new = admit_record(self.request, plan, access)
+        self.record = record
+        self.ctx = ctx = build(record)
+        if not self._is_new:
+            with self.env.interruption.raising():
+                self.ctx = ctx = self._tidied(record, ctx)
+            current = self.env.catalog.get_image(record.id)
+            self.record = record = as_requested(current, self.request, plan)
+        made_here = self._made_here
+        self.named_by_source = made_here and not self.request.name and may_be_renamed(record, plan)
+        brings = brings_formats(self.request, record, is_new=made_here)
+        if not self.env.catalog.is_locked(record.id):
+            require_startable(
+                record,
+                plan.method.plugin.starts_from,
+                brings_formats=brings,
+                brings_data=self._brings_data,
+            )
+        access.require("copy_image" if plan.copies else "modify_image", record)
+        if ctx.staged is not None and self._brings_data:
+            raise data_is_staged(record.id)
+        self.targets = choose_targets(self.request, plan, record)
+        return record, ctx
+
+    def begin(self, record: ImageRecord, ctx: HostContext) -> Lease:
+        """Let every step judge the source, and take the lease of the image, which is made if it is new.
+
+        Raises ``SourceRejected`` and what the steps raise, ``Conflict``, ``LimitExceeded`` and ``OverQuota``.
+        """
+        site, plan, catalog = self.env.site, self.env.plan, self.env.catalog
+        require_few_copies(site.limits, record, len(self.targets))
+        with self.env.interruption.raising():
+            for step in (plan.method, *plan.steps, *self.targets):
+                step.validate_source(plan.source, record, ctx)
+        if self._is_new:
+            created = catalog.create_image(record, demand=demand_of_one(site.quotas, record.owner))
+            ctx.send(ImageEvent(kind="image.create", record=created))
+        return catalog.begin_import(
+            record.id,
+            starts_from=plan.method.plugin.starts_from,
+            request=redact_tree(
+                {"pipeline": plan.name, "source": plan.shown_source, "method": plan.source.method},
+                plan.secrets,
+            ),
+            owner=self.request.caller.owner,
+            targets=[store.label for store in self.targets],
+            lease_seconds=LEASE_SECONDS,
+            brings_formats=brings_formats(self.request, record, is_new=self._made_here),
+            brings_data=self._brings_data,
+            demand=demand_to_bring(site.quotas, record, record.size),
+        )
+
+    def partial(self, folder: Path) -> PartialSource | None:
+        """Return what is spooled of the source in the work folder, which gets what an import before has left."""
+        if not self.env.plan.spool_first:
+            return None
+        if self.set_aside is not None:
+            PartialSource(self.set_aside).move_to(folder)
+            remove(self.set_aside)
+        return PartialSource(folder)
+
+    def close(self) -> None:
+        """Remove what was set aside of a dead import and not used."""
+        if self.set_aside is not None:
+            shutil.rmtree(self.set_aside, ignore_errors=True)
+
+    @property
+    def _made_here(self) -> bool:
+        # What was good enough for the import that died still is.
+        return self._is_new or self._resumed is not None
+
+    @property
+    def _brings_data(self) -> bool:
+        return self.env.plan.source.uri is not None and not self.env.plan.copies
+
+    def _tidied(self, record: ImageRecord, ctx: HostContext) -> HostContext:
+        """Remove what imports of this image that died or failed have left; staged data may go with it."""
+        env = self.env
+        if self._resumed is not None:
+            self.set_aside = env.staging.set_aside(record.id, self._resumed.id)
+        if (dead := env.catalog.dead_import(record.id)) is not None:
+            recover_dead_import(dead, env.catalog, env.stores, env.staging, ctx)
+        remove_hidden_copies(record.id, env.catalog, env.stores, ctx)
+        if not env.plan.copies:  # a copy may read what is in staging
+            OrphanFiles(env.catalog, env.staging).clear(record.id, besides=self.set_aside)
+        return replace(ctx, staged=env.staging.staged(record.id))
 
 
 def admit_record(request: ImportRequest, plan: Plan, access: Access) -> tuple[ImageRecord, bool]:
@@ -99,9 +233,9 @@ def as_requested(record: ImageRecord, request: ImportRequest, plan: Plan) -> Ima
 
 
 def brings_formats(request: ImportRequest, record: ImageRecord, *, is_new: bool) -> bool:
-    """Say whether the import knows, or will find, the formats that *record* needs.
+    """Return whether the import knows, or will find, the formats that *record* needs.
 
-    A new image gets what is found. For one that somebody has made before, both formats are declared, in the record
+    A new image gets what is found. For one that was made before, both formats are declared, in the record
     or by the request; ``auto`` is a declaration, too. Raises ``UsageError`` where nothing looks at the bytes.
     """
     container = request.container_format or record.container_format

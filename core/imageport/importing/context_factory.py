@@ -11,6 +11,7 @@ from operator import index
 from pathlib import Path
 from typing import Any
 
+from imageport.catalog import Catalog
 from imageport.configuration.site import Site
 from imageport.context import Context, StepLink
 from imageport.data import ImageData
@@ -19,11 +20,12 @@ from imageport.errors import SourceRejected
 from imageport.events import CheckEvent, Event, ImageEvent, ProgressEvent, SourceEvent
 from imageport.http.transport import HttpTransport
 from imageport.http.urls import Url
-from imageport.importing.interruption import Interruption
-from imageport.importing.observing import Observers
+from imageport.importing.lease_keeper import Interruption
+from imageport.importing.observers import Observers
 from imageport.importing.plan import Plan
 from imageport.importing.staging import Staging
-from imageport.importing.stores import Stores
+from imageport.importing.stores import Stores, with_definition
+from imageport.importing.verification import of_right_size
 from imageport.local_files import LocalFiles
 from imageport.redaction import redact_record, redact_tree
 from imageport.values import Caller, ImageRecord, Location, Source
@@ -32,6 +34,22 @@ log = logging.getLogger("imageport")
 
 #: The lane of what is written to scratch files.
 STAGING = "staging"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """The surroundings of one import: the site, its catalog, the plan, and what they lead to."""
+
+    site: Site
+    catalog: Catalog
+    plan: Plan
+    stores: Stores
+    staging: Staging
+    interruption: Interruption
+
+    def kept(self, location: Location, label: str) -> Location:
+        """Return *location*, of the store *label*, as the catalog keeps it."""
+        return with_definition(location, label, self.plan.terms.definitions.get(label))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,40 +124,24 @@ class HostContext(Context):
 
 
 def build_context(
-    site: Site, plan: Plan, record: ImageRecord, caller: Caller, *,
-    stores: Stores,
-    observers: Observers,
-    interruption: Interruption,
+    env: Environment, record: ImageRecord, caller: Caller, observers: Observers, *,
     announce: Callable[[str, Location], None],
     note: Callable[[Event], None],
 ) -> HostContext:  # fmt: skip
     """Return the context of an import of *record*, before its task and work folder exist.
 
-    *note* sees every event before the observers do, and none of them sees a secret. Every url that any plugin
+    *note* gets every event before the observers, and no event has a secret. Every url that any plugin
     fetches goes through ``validate_source`` of every step and store of *plan*, the source and its redirects through
     that of the method as well.
     """
+    plan = env.plan
 
     def emit(event: Event) -> None:
         event = redacted(event, plan.secrets)
         note(event)
         observers.emit(event, context)
 
-    journey = _start(plan.source.uri)
-    one_at_a_time = threading.RLock()
-
-    def validate(url: str, redirected_from: str | None) -> None:
-        # The method knows its own source and where that redirects to; it would refuse what other plugins fetch.
-        if (redirected_from or url) in journey:
-            journey.add(url)
-        judges = plan.everybody if url in journey else (*plan.steps, *plan.stores)
-        source = Source(method=plan.source.method, uri=url, redirected_from=redirected_from)
-        # Observers and stores fetch from threads of their own.
-        with one_at_a_time:
-            for step in judges:
-                step.validate_source(source, record, context)
-
-    staging = Staging(site.staging.directory)
+    site = env.site
     context = HostContext(
         caller=caller,
         image_id=record.id,
@@ -147,11 +149,14 @@ def build_context(
         step="",
         limits=site.limits,
         http=HttpTransport(
-            rules=site.network, limits=site.limits, validate=validate, cancelled=interruption.event
+            rules=site.network,
+            limits=site.limits,
+            validate=_validator(plan, record, lambda: context),
+            cancelled=env.interruption.event,
         ),
         log=log,
         replicas=tuple(sorted(record.locations, key=lambda copy: copy.store != site.default_store)),
-        staged=staging.staged(record.id),
+        staged=env.staging.staged(record.id),
         stream_only=plan.stream_only,
         inspection=InspectionPolicy(
             declared=record.disk_format,
@@ -161,13 +166,34 @@ def build_context(
         ),
         local_files=LocalFiles.of(site.local_paths, caller),
         origin=plan.source,
-        work_folder=staging.directory,
+        work_folder=env.staging.directory,
         emit=emit,
-        read_replica=lambda location: stores.read(location, context),
+        read_replica=lambda copy: of_right_size(env.stores.read(copy, context), record, copy.store),
         announce_location=announce,
-        cancelled=interruption.event,
+        cancelled=env.interruption.event,
     )
     return context
+
+
+def _validator(
+    plan: Plan, record: ImageRecord, context: Callable[[], HostContext]
+) -> Callable[[str, str | None], None]:
+    """Return the function that lets the steps refuse a url before it is fetched, and each of its redirects."""
+    journey = _start(plan.source.uri)
+    one_at_a_time = threading.RLock()
+
+    def validate(url: str, redirected_from: str | None) -> None:
+        # The method knows its own source and where that redirects to; it would refuse what other plugins fetch.
+        if (redirected_from or url) in journey:
+            journey.add(url)
+        judges = plan.all_steps if url in journey else (*plan.steps, *plan.stores)
+        source = Source(method=plan.source.method, uri=url, redirected_from=redirected_from)
+        # Observers and stores fetch from threads of their own.
+        with one_at_a_time:
+            for step in judges:
+                step.validate_source(source, record, context())
+
+    return validate
 
 
 @contextmanager

@@ -11,10 +11,11 @@ from typing import Any
 
 from imageport.configuration.site import Site
 from imageport.dataplane.digests import new_hasher
+from imageport.dataplane.spool import free_space, space_taken
 from imageport.errors import ImageportError
 from imageport.importing.plan import Plan
+from imageport.limits import Limits
 from imageport.plugins.binding import BoundStep
-from imageport.scratch import free_space, space_taken
 
 #: Bytes at the beginning of a file that steps are asked about.
 _HEAD = 64 << 10
@@ -66,6 +67,26 @@ def forecast(plan: Plan, site: Site) -> dict[str, Any]:
             "fits": None if at_most is None or free is None else at_most <= free,
         },
         "bottleneck": _bottleneck(site.digests),
+    }
+
+
+def deadlines(limits: Limits) -> dict[str, Any]:
+    """Return the tree of deadlines: what is inside of a part ends with it at the latest.
+
+    All numbers are seconds, but for ``minimum_rate`` in bytes a second; None is no deadline.
+    """
+    return {
+        "import": {
+            "in_all": limits.import_deadline,
+            "download": {
+                "each_try": limits.download_deadline,
+                "connecting": limits.connect_timeout,
+                "silence": limits.read_timeout,
+                "minimum_rate": limits.minimum_rate,
+            },
+            "conversion": {"each": limits.conversion_deadline},
+            "store": {"standstill": limits.store_patience},
+        }
     }
 
 

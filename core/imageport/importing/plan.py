@@ -1,4 +1,4 @@
-"""Plan an import before it does anything: every step bound, staging chosen."""
+"""Plan an import before it begins: every step bound, staging chosen."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from imageport.configuration.pipeline import ConfiguredPipeline, ConfiguredStep
 from imageport.errors import ImageportError, PluginBroken, SourceRejected
 from imageport.http.urls import Url, without_credentials
-from imageport.importing.definitions import Definition, definition_of
+from imageport.importing.stores import Definition, definition_of
 from imageport.plugins.binding import BoundStep
 from imageport.redaction import redact
 from imageport.text import printable
@@ -21,29 +21,57 @@ _CREDENTIALS = re.compile(r"[^/@:]+:[^@]*@")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """One pipeline, bound and ready to run.
+class Terms:
+    """What a pipeline demands of its imports, and how its entries are written.
 
-    ``staging`` is ``file`` when the bytes are written to the staging directory before the stores see them, and
-    ``stream`` when they pass without touching it; ``staging_reason`` says why. ``plugins`` are the names of the
-    plugins by label. With ``trust``, nothing is published unless a trusted signer vouches for the image.
+    ``staging`` is what the pipeline asks for. With ``trust``, nothing is published without a trusted signature on the
+    image. ``plugins`` are the names of the plugins by label, ``definitions`` what it takes to reopen each store.
     """
 
     name: str
+    all_stores_must_succeed: bool
+    staging: str
+    trust: Literal["signed"] | None = None
+    plugins: Mapping[str, str] = field(default_factory=dict)
+    definitions: Mapping[str, Definition | None] = field(default_factory=dict)
+    secrets: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One pipeline, bound and ready to run."""
+
+    terms: Terms
     source: Source
     method: BoundStep
     steps: tuple[BoundStep, ...]
     stores: tuple[BoundStep, ...]
     observers: tuple[BoundStep, ...]
-    all_stores_must_succeed: bool
-    staging: Literal["file", "stream"]
-    staging_reason: str
-    spool_first: bool
-    stream_only: bool
-    definitions: dict[str, Definition | None]
-    plugins: Mapping[str, str] = field(default_factory=dict)
-    secrets: frozenset[str] = frozenset()
-    trust: Literal["signed"] | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the pipeline."""
+        return self.terms.name
+
+    @property
+    def all_stores_must_succeed(self) -> bool:
+        """Whether the image is published in all stores or in none."""
+        return self.terms.all_stores_must_succeed
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Texts that must not be shown."""
+        return self.terms.secrets
+
+    @property
+    def spool_first(self) -> bool:
+        """Whether the bytes of the source are written to the staging directory before a step gets them."""
+        return self.terms.staging == "file"
+
+    @property
+    def stream_only(self) -> bool:
+        """Whether no bytes may be written to the staging directory."""
+        return self.terms.staging == "stream"
 
     @property
     def copies(self) -> bool:
@@ -62,12 +90,17 @@ class Plan:
         return shown and printable(redact(shown, self.secrets))
 
     @property
-    def everybody(self) -> tuple[BoundStep, ...]:
-        """Return all steps and stores in the order of the journey."""
+    def all_steps(self) -> tuple[BoundStep, ...]:
+        """All steps and stores in their order."""
         return (self.method, *self.steps, *self.stores)
 
     def describe(self) -> dict[str, Any]:
-        """Return the plan as plain values, for ``plan --json`` and the report."""
+        """Return the plan as plain values, for ``plan --json`` and the report.
+
+        ``staging`` is ``file`` when the bytes are written to the staging directory before the stores get them, and
+        ``stream`` when they pass without touching it; ``staging_reason`` is why.
+        """
+        staging, reason = _choose_staging(self.terms.staging, self.steps)
         return {
             "pipeline": self.name,
             "method": self.method.label,
@@ -75,39 +108,36 @@ class Plan:
             "steps": [self._describe(step) for step in self.steps],
             "stores": [self._describe(store) for store in self.stores],
             "all_stores_must_succeed": self.all_stores_must_succeed,
-            "staging": self.staging,
-            "staging_reason": self.staging_reason,
-            "trust": self.trust,
+            "staging": staging,
+            "staging_reason": reason,
+            "trust": self.terms.trust,
         }
 
     def _describe(self, step: BoundStep) -> dict[str, Any]:
-        plugin = self.plugins.get(step.label, step.label)
+        plugin = self.terms.plugins.get(step.label, step.label)
         return {"label": step.label, "plugin": plugin, "distribution": step.distribution}
 
 
 def make_plan(pipeline: ConfiguredPipeline) -> Plan:
-    """Bind every step of *pipeline* and decide how the data travels.
+    """Bind every step of *pipeline*.
 
     Raises what the plugins raise on construction (``UsageError``), and ``PluginBroken``.
     """
-    steps = tuple(bind(step) for step in pipeline.steps)
-    staging, reason = _choose_staging(pipeline.staging, steps)
     return Plan(
-        name=pipeline.name,
+        terms=Terms(
+            name=pipeline.name,
+            all_stores_must_succeed=pipeline.all_stores_must_succeed,
+            staging=pipeline.staging,
+            trust=pipeline.trust,
+            plugins={step.label: step.installed.name for step in (*pipeline.steps, *pipeline.stores)},
+            definitions={store.label: definition_of(store) for store in pipeline.stores},
+            secrets=pipeline.secrets,
+        ),
         source=Source(method=pipeline.source.installed.name, uri=pipeline.source_uri),
+        steps=tuple(bind(step) for step in pipeline.steps),
         method=bind(pipeline.source),
-        steps=steps,
         stores=tuple(bind(store) for store in pipeline.stores),
         observers=tuple(bind(observer) for observer in pipeline.observers),
-        all_stores_must_succeed=pipeline.all_stores_must_succeed,
-        staging=staging,
-        staging_reason=reason,
-        trust=pipeline.trust,
-        spool_first=pipeline.staging == "file",
-        stream_only=pipeline.staging == "stream",
-        definitions={store.label: definition_of(store) for store in pipeline.stores},
-        plugins={step.label: step.installed.name for step in (*pipeline.steps, *pipeline.stores)},
-        secrets=pipeline.secrets,
     )
 
 

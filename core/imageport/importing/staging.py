@@ -19,10 +19,9 @@ from typing import BinaryIO
 
 from imageport.atomic_file import sync_directory
 from imageport.dataplane.buffers import Chunks
-from imageport.dataplane.sparse import SparseFile
+from imageport.dataplane.spool import write_spool, writing_to
 from imageport.errors import Conflict
 from imageport.partial import PartialSource
-from imageport.scratch import require_space, writing_to
 
 #: Ends the names of files with incoming data; who writes one holds a lock on it.
 HALF_STAGED = ".staging"
@@ -45,12 +44,7 @@ class Incoming:
 
         Raises ``LimitExceeded`` before the first of them when the *needed* bytes do not fit, if they are known.
         """
-        if needed is not None:
-            require_space(self.path.parent, needed)
-        file = SparseFile(self._descriptor)
-        for piece in chunks:
-            file.write(piece)
-        length = file.finish()
+        length = write_spool(chunks, self._descriptor, self.path.parent, needed=needed)
         os.fsync(self._descriptor)
         return length
 

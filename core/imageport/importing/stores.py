@@ -1,30 +1,41 @@
-"""Stores by id, and stores of copies that an earlier command wrote."""
+"""Stores: read and delete a copy by its location, reopen the store of an earlier command, and write one copy."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import Any, TypedDict
 
+from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
+
+from imageport.configuration.configure import ConfiguredStep
+from imageport.configuration.paths import resolve_paths
+from imageport.configuration.templating import Variables, has_reference, literal, texts_of
+from imageport.data import ImageData
+from imageport.dataplane.buffers import Chunks
 from imageport.errors import StoreFailed
-from imageport.importing.definitions import Definition, reopen_store
+from imageport.importing.copies import discard
 from imageport.plugins.binding import BoundStep, StepContexts
 from imageport.plugins.registry import PluginRegistry
-from imageport.values import Location
-
-if TYPE_CHECKING:
-    from imageport.data import ImageData
+from imageport.redaction import redact
+from imageport.text import map_texts
+from imageport.values import Image, Location, PendingCopy
 
 #: Where a location keeps how its store is opened, so that any later command can reach the copy.
 DEFINITION = "definition"
+
+#: The plugin and the options of an entry of a pipeline, and the folder of its relative paths.
+Definition = TypedDict("Definition", {"use": str, "with": dict[str, Any], "folder": str})
 
 
 class Stores:
     """Opens the store behind a location.
 
-    Stores that are *known* are open; *definitions* says by label how each of them was opened.
+    Stores that are *known* are open; *definitions* has by label how each of them was opened.
     """
 
     def __init__(
@@ -40,7 +51,7 @@ class Stores:
     def holding(self, location: Location) -> BoundStep:
         """Return the store that holds *location*.
 
-        A known store that is defined otherwise than the location says does not count: an id may mean another
+        A known store whose definition differs from that of the location does not count: an id may mean another
         directory in another pipeline. Raises ``StoreFailed`` when the store cannot be opened here.
         """
         label = location.store
@@ -75,6 +86,92 @@ def with_definition(location: Location, store: str, definition: Definition | Non
     return replace(location, store=store, metadata={**location.metadata, **kept})
 
 
+def write_copy(
+    image: Image, ctx: StepContexts, backing_file: Path | None, store: BoundStep, chunks: Chunks
+) -> PendingCopy:
+    """Let *store* write *chunks*, the bytes of *image*, and return the hidden copy.
+
+    *backing_file* holds the same bytes, if there is one. Raises what the store raises, and ``StoreFailed`` when it has
+    not taken all bytes.
+    """
+    taken = 0
+
+    def counted() -> Chunks:
+        nonlocal taken
+        for chunk in chunks:
+            taken += len(chunk)
+            yield chunk
+
+    stream = ImageData(counted, size=image.data.size, backing_file=backing_file)
+    copy = store.store_write(Image(image.record, stream), ctx)
+    if not stream.finished or copy.bytes_written != taken:
+        discard(store.label, copy)
+        raise store.blamed(
+            StoreFailed(
+                f"the store took {copy.bytes_written} bytes where it was to take the whole image",
+                hint=f"this looks like a defect of {store.distribution}: report it to its authors",
+            ),
+            "store_write",
+        )
+    return copy
+
+
 def _for_the_store(location: Location) -> Location:
     metadata = {name: value for name, value in location.metadata.items() if name != DEFINITION}
     return replace(location, metadata=metadata)
+
+
+def definition_of(store: ConfiguredStep) -> Definition | None:
+    """Return what it takes to open this store again.
+
+    Options that were written as references to the environment or a file stay references; all others come from the
+    checked model. None when a secret stands in the YAML itself: it is not kept anywhere.
+    """
+    written: Any = store.file.data
+    for key in store.key_path:
+        written = written[key]
+    written = (written.get("with") if isinstance(written, dict) else None) or {}
+    options = {}
+    for name, value in store.config.model_dump(mode="json").items():
+        references = [has_reference(text) for text in texts_of(written.get(name))]
+        if _holds_secret(getattr(store.config, name)) and not (references and all(references)):
+            return None
+        options[name] = written[name] if any(references) else map_texts(value, literal)
+    return {"use": store.installed.name, "with": options, "folder": str(store.folder)}
+
+
+def reopen_store(label: str, definition: Definition, registry: PluginRegistry) -> BoundStep:
+    """Return the store of *definition*. Raises ``StoreFailed`` when it cannot be opened here."""
+    installed = registry.find(definition["use"])
+    plugin_class = installed.load()
+    model = plugin_class.config_model
+    folder = Path(definition["folder"])
+    variables = Variables(None, {}, {}, os.environ, folder, scopes=("env", "file"))
+    try:
+        options = map_texts(definition["with"], variables.expand)
+        plugin = plugin_class(model.model_validate(resolve_paths(options, model, folder)))
+    except ValueError as error:
+        raise StoreFailed(
+            f"store '{label}' cannot be opened as it was when the copy was written: "
+            f"{redact(_reason(error), variables.secrets)}",
+            hint="set the environment variables and files that its options refer to",
+        ) from None
+    return BoundStep.bind(label, installed.distribution, plugin, is_store=True)
+
+
+def _reason(error: ValueError) -> str:
+    """Return what is wrong with the options, without their values: some are secret."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(": ".join((".".join(map(str, detail["loc"])), detail["msg"])) for detail in details)
+
+
+def _holds_secret(value: Any) -> bool:
+    if isinstance(value, BaseModel):
+        value = dict(value)
+    if isinstance(value, Mapping):
+        return any(_holds_secret(item) for item in value.values())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return any(_holds_secret(item) for item in value)
+    return isinstance(value, (SecretStr, SecretBytes))

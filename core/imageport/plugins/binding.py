@@ -134,14 +134,20 @@ class BoundStep:
         return [self._checked(finding, Finding, "diagnose") for finding in found]
 
     def guard(self, chunks: Chunks) -> Generator[Chunk, None, None]:
-        """Pass on a stream made by this step, naming the step in whatever it raises."""
+        """Pass on a stream made by this step, naming the step in what it raises, and in what is no chunk of bytes."""
         try:
-            yield from chunks
+            for chunk in chunks:
+                self._require_bytes(chunk)
+                yield chunk
         except (Exception, SystemExit) as error:
             blamed = self.blamed(error, "its stream")
             if blamed is error:
                 raise
             raise blamed from error
+
+    def _require_bytes(self, chunk: object) -> None:
+        if not (isinstance(chunk, bytes) or _is_read_only(chunk)):
+            raise self.wrong_answer("its stream", chunk, "bytes or a read-only memoryview of bytes")
 
     def blamed(self, error: Exception | SystemExit, hook: str) -> ImageportError:
         """Return *error* with this step named in it, unless a deeper step is named already."""
@@ -186,3 +192,13 @@ class BoundStep:
             ),
             hook,
         )
+
+
+def _is_read_only(chunk: object) -> bool:
+    """Return whether *chunk* is a view of contiguous bytes through which no other code writes."""
+    return (
+        isinstance(chunk, memoryview)
+        and chunk.readonly
+        and chunk.contiguous
+        and (chunk.ndim, chunk.itemsize) == (1, 1)
+    )

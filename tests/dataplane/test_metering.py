@@ -2,26 +2,19 @@ from __future__ import annotations
 
 import time
 
-from imageport import NoConfig, Plugin
-from imageport.importing.metering import Meter
-from imageport.importing.slowest import SlowestStage
-from imageport.plugins.binding import BoundStep
-
-
-class _Idle(Plugin[NoConfig]):
-    """Do nothing."""
+from imageport.dataplane.fanout import Slowest
+from imageport.dataplane.metering import Meter
 
 
 def _meter(label: str, above: Meter | None = None) -> Meter:
-    step = BoundStep.bind(label, "acme 1.0", _Idle(NoConfig()))
-    return Meter(step, "transform", lambda _done, _total: None, above)
+    return Meter(label, "transform", lambda _done, _total: None, above)
 
 
 def test_the_stage_that_took_most_of_the_time_lately_is_named() -> None:
     source = _meter("source")
     unpack = _meter("unpack", source)
     source.inclusive, unpack.inclusive = 5.0, 6.0
-    slowest = SlowestStage([source, unpack])
+    slowest = Slowest(lambda: {"source": source.seconds, "unpack": unpack.seconds})
     assert slowest() == "source"
     source.inclusive, unpack.inclusive = 5.5, 8.0
     assert slowest() == "source", "the answer is that of a moment ago"
@@ -30,5 +23,6 @@ def test_the_stage_that_took_most_of_the_time_lately_is_named() -> None:
 
 
 def test_no_stage_is_named_when_none_has_done_anything() -> None:
-    assert SlowestStage([])() is None
-    assert SlowestStage([_meter("source")])() is None
+    assert Slowest(dict)() is None
+    idle = _meter("source")
+    assert Slowest(lambda: {"source": idle.seconds})() is None

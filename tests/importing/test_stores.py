@@ -10,8 +10,8 @@ import pytest
 from imageport.configuration.pipeline import load_pipeline
 from imageport.configuration.site import load_site
 from imageport.errors import StoreFailed
-from imageport.importing.definitions import reopen_store
 from imageport.importing.plan import make_plan
+from imageport.importing.stores import reopen_store
 from imageport.plugins.registry import PluginRegistry
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def test_secrets_are_kept_as_references_or_not_at_all(
     pipeline = load_pipeline(
         "p.yaml", site=site, registry=PluginRegistry.installed(), variables={"token": "hunter2"}
     )
-    definition = make_plan(pipeline).definitions["acme-vault"]
+    definition = make_plan(pipeline).terms.definitions["acme-vault"]
     assert (definition and definition["with"]) == kept
 
 

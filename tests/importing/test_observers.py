@@ -14,7 +14,7 @@ from tests.importing.desk import Bytes, Desk, Listener, Shelf
 
 from imageport import Context, Event, NoConfig, Plugin, hookimpl
 from imageport.events import ProgressEvent
-from imageport.importing.observing import BACKLOG, STRIKES, Observers
+from imageport.importing.observers import BACKLOG, MAX_FAILURES, Observers
 from imageport.plugins.binding import BoundStep
 
 
@@ -182,7 +182,7 @@ def test_an_observer_that_raises_is_muted_after_three_strikes(
     for _ in range(10):
         observers.emit(event("task.create"), host(tmp_path))
     observers.close()
-    assert raising.calls == STRIKES
+    assert raising.calls == MAX_FAILURES
     assert [message.endswith("it is not called again") for message in caplog.messages] == [False, False, True]
 
 

@@ -1,0 +1,277 @@
+"""Commit an import: publish its copies and end its task with success, or roll everything back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from imageport.catalog import Lease
+from imageport.catalog.lock import IMPORTING
+from imageport.errors import ImageportError, ImportFailed, LockLost, StoreFailed, UsageError
+from imageport.events import ImageEvent, TaskEvent
+from imageport.importing.context_factory import Environment, HostContext, for_cleaning
+from imageport.importing.copies import Copy, CopySet, CopyState
+from imageport.importing.lease_keeper import LeaseKeeper
+from imageport.importing.recovery import remove_copies
+from imageport.importing.report import Report
+from imageport.importing.stages import Stages
+from imageport.importing.verification import SOURCE_DIGESTS, changes_between
+from imageport.plugins.binding import BoundStep
+from imageport.redaction import redact
+from imageport.values import ImageRecord, Location
+
+log = logging.getLogger("imageport")
+
+
+class Commit:
+    """The last part of one import, while it holds *lease*; ``record`` is the image as it is left.
+
+    ``publish`` and ``finish`` end it well. ``roll_back`` is their mirror: it hides what was published, removes the
+    bytes, and puts the record back.
+    """
+
+    def __init__(
+        self, env: Environment, lease: Lease, keeper: LeaseKeeper, *,
+        copies: CopySet, stages: Stages, report: Report, record: ImageRecord,
+    ) -> None:  # fmt: skip
+        self.env = env
+        self.lease = lease
+        self.keeper = keeper
+        self.copies = copies
+        self.stages = stages
+        self.report = report
+        self.record = record
+        self._sent: set[tuple[str, str]] = set()
+        self._active = False
+        self._clean = True
+
+    def publish(self, record: ImageRecord, ctx: HostContext) -> None:
+        """Publish the copies; with *record* the image becomes active.
+
+        Where all stores must succeed, no copy is published before all are written, and what goes wrong is raised.
+        Otherwise each is published as soon as its store is done. Raises ``StoreFailed`` when no store has a copy. Once
+        users have the image it is not taken away from them: an error ends the import with the copies that it has.
+        """
+        together = self.env.plan.all_stores_must_succeed
+        patience = self.env.site.limits.store_patience
+        in_use = False
+        try:
+            while copy := self.copies.next_ended(
+                together=together, check=self.keeper.check, patience=patience
+            ):
+                in_use = self._settle(copy, record, ctx) or in_use
+        except Exception as error:
+            if together or not in_use or isinstance(error, LockLost):
+                raise
+            log.warning("%s; the image is in use and stays in the stores that have it", error)
+            for copy in self.copies.give_up(StoreFailed(f"{error} before this store was done")):
+                self._report_failed(copy, ctx)
+        if not in_use:
+            raise self._no_copy()
+        if not together:
+            self._attempt("copies of failed stores", lambda: self._remove_copies(ctx))
+
+    def _settle(self, copy: Copy, record: ImageRecord, ctx: HostContext) -> bool:
+        """Publish one copy and return whether users have it; raise its error where all stores must succeed."""
+        if not copy.failed:
+            self._publish(copy, record, ctx)
+        if copy.error is None:
+            return True
+        if self.env.plan.all_stores_must_succeed:
+            raise copy.error
+        log.warning("store %s: %s", copy.label, copy.error)
+        self._report_failed(copy, ctx)
+        return False
+
+    def _publish(self, copy: Copy, record: ImageRecord, ctx: HostContext) -> None:
+        """Publish one copy, in its store and then in the catalog; the store has failed if ``copy.error`` is set."""
+        self._require_complete(copy)
+        self.lease.require()
+        before = self._prepare(copy.label, ctx)
+        error = copy.publish(patience=self.env.site.limits.store_patience, check=self.keeper.check)
+        if error is not None:
+            store = next(store for store in self.env.plan.stores if store.label == copy.label)
+            copy.error = store.blamed(error, "publish")
+            return
+        location = self.env.kept(copy.pending.location, copy.label)
+        try:
+            self.lease.publish(location)
+        except LockLost:
+            # The image was deleted or taken over, and the copy is visible now. Another import may have written it.
+            if not self.env.catalog.knows(self.lease.image_id, location):
+                self._attempt(location.url, lambda: self._delete(location, ctx))
+            raise
+        copy.move(CopyState.PUBLISHED)
+        activates = self._describe(record)
+        current = self.current()
+        # The store counts as busy until this was reported, as in Glance.
+        busy = {IMPORTING: before.properties.get(IMPORTING, "")}
+        shown = current.evolve(properties={**current.properties, **busy})
+        ctx.send(ImageEvent(kind="image.upload", store=copy.label, record=shown))
+        if activates:
+            ctx.send(ImageEvent(kind="image.activate", record=current))
+        ctx.send(ImageEvent(kind="image.update", record=current))
+
+    def finish(self, ctx: HostContext) -> None:
+        """End the task with success."""
+        self.keeper.stop()
+        stored = self.stages.findings.digests
+        result = {
+            "image_id": self.lease.image_id,
+            "source_digests": self.stages.verification.source_digests(stored),
+            "stored_digests": stored,
+        }
+        self.record = self.lease.finish(result=result)
+        self.report.status = "success"
+        self._attempt("staged data", lambda: self.env.staging.remove(self.lease.image_id))
+        ctx.send(ImageEvent(kind="image.update", record=self.record))
+        ctx.send(TaskEvent(kind="task.success"))
+
+    def roll_back(self, error: ImageportError, targets: Sequence[BoundStep], ctx: HostContext) -> None:
+        """Undo everything; no error in here keeps the rest from being undone."""
+        plan = self.env.plan
+        self._attempt("copies that wait", self.copies.discard)
+        failed = [copy for copy in self.copies if copy.failed]
+        for copy in failed:
+            self._attempt("the list of failed stores", partial(self._report_failed, copy, ctx))
+        if not isinstance(error, LockLost) and not self._active:
+            self._attempt("published copies", self._unpublish)
+        if not isinstance(error, LockLost) and not plan.copies:
+            self._attempt("staged data", lambda: self.env.staging.remove(self.lease.image_id))
+        self._attempt("copies", lambda: self._remove_copies(ctx))
+        self.keeper.stop()
+        labels = [copy.label for copy in failed]
+        if not labels and not plan.copies:
+            labels = [store.label for store in targets]
+        self._attempt("the record", lambda: self._fail(error, labels))
+        self.report.rolled_back = self._clean and not self.report.orphans and not self._active
+        ctx.send(ImageEvent(kind="image.update", record=self.record))
+        message = self._message(error)
+        ctx.send(TaskEvent(kind="task.failure", step=error.step, store=error.store, error=message))
+
+    def _require_complete(self, copy: Copy) -> None:
+        size = self.stages.findings.size
+        if copy.pending.bytes_written != size:
+            raise ImportFailed(
+                f"store {copy.label} got {copy.pending.bytes_written} bytes of an image of {size}",
+                hint="this is a defect of Imageport: please report it with the log",
+            )
+
+    @property
+    def _published(self) -> int:
+        return sum(copy.state is CopyState.PUBLISHED for copy in self.copies)
+
+    def _no_copy(self) -> StoreFailed:
+        errors = {copy.label: copy.error for copy in self.copies}
+        return StoreFailed(
+            "no store took the image: " + "; ".join(f"{label}: {error}" for label, error in errors.items()),
+            hint=next((error.hint for error in errors.values() if isinstance(error, ImageportError)), ""),
+        )
+
+    def _prepare(self, label: str, ctx: HostContext) -> ImageRecord:
+        """Send, once, the event that the turn of a store has come, and return the record of that moment."""
+        record = self.current()
+        if self._first("prepare", label):
+            ctx.send(ImageEvent(kind="image.prepare", store=label, record=record))
+        return record
+
+    def _report_failed(self, copy: Copy, ctx: HostContext) -> None:
+        """Report, once, that a store has failed; when the others go on without it, it is in the list from now on."""
+        if not self._first("failed", copy.label):
+            return
+        record = self._prepare(copy.label, ctx)
+        ctx.send(ImageEvent(kind="image.upload", store=copy.label, error=str(copy.error), record=record))
+        if not self.env.plan.all_stores_must_succeed:
+            self.lease.store_failed(copy.label)
+            ctx.send(ImageEvent(kind="image.update", record=self.current()))
+
+    def _first(self, event: str, label: str) -> bool:
+        is_first = (event, label) not in self._sent
+        self._sent.add((event, label))
+        return is_first
+
+    def _describe(self, record: ImageRecord) -> bool:
+        """Record what the first copy has shown; return whether the image has become active by this copy."""
+        if self.env.plan.copies:
+            return False
+        changes = self._changes(record) if self._published == 1 else {}
+        enough = self._published == len(self.copies) or not self.env.plan.all_stores_must_succeed
+        activates = enough and not self._active
+        if activates:
+            changes["status"] = "active"
+        if changes:
+            self.lease.update(**changes)
+        self._active = self._active or activates
+        return activates
+
+    def _changes(self, record: ImageRecord) -> dict[str, Any]:
+        """Return what to change in the record, now that all is known of the image."""
+        changes = changes_between(self.lease.before, record)
+        if self.current().name != self.lease.before.name:
+            # A user has given another one in the meantime; that from the source is only a default.
+            changes.pop("name", None)
+        if digests := self.stages.verification.to_keep(self.stages.findings.digests):
+            changes["properties"][SOURCE_DIGESTS] = digests
+        return changes
+
+    def _unpublish(self) -> None:
+        """Hide the published copies, unless the image became active and the answer of the catalog was lost."""
+        self._active = not self.lease.unpublish()
+        if not self._active:
+            for copy in self.copies:
+                if copy.state is CopyState.PUBLISHED:
+                    copy.move(CopyState.DISCARDED)
+
+    def _delete(self, location: Location, ctx: HostContext) -> None:
+        with for_cleaning(ctx, self.env.site) as cleaning:
+            self.env.stores.delete(location, cleaning)
+
+    def _remove_copies(self, ctx: HostContext) -> None:
+        stuck = self.copies.stuck()
+        with for_cleaning(ctx, self.env.site) as cleaning:
+            self.report.orphans = remove_copies(
+                self.lease.task_id, self.env.catalog, self.env.stores, cleaning, stuck=stuck
+            )
+
+    def _message(self, error: ImageportError) -> str:
+        return redact(": ".join(filter(None, (error.where(), error.message))), self.env.plan.secrets)
+
+    def _fail(self, error: ImageportError, failed: Sequence[str]) -> None:
+        cause = {
+            "code": error.code,
+            "step": error.step,
+            "store": error.store,
+            "hint": redact(error.hint, self.env.plan.secrets),
+        }
+        self.record = self.lease.fail(message=self._message(error), failed_stores=failed, cause=cause)
+
+    def _attempt(self, what: str, action: Callable[[], None]) -> None:
+        """Do *action*; the log and the report have its failure, and 'imageport gc' is the way on."""
+        try:
+            action()
+        except Exception as error:
+            self._clean = False
+            log.warning("could not clean up %s: %s; run 'imageport gc'", what, error, exc_info=True)
+
+    def lost(self) -> LockLost | None:
+        """Return why this import may not write any more, whatever else went wrong because of that."""
+        try:
+            self.current()
+            self.lease.require()
+        except LockLost as error:
+            return error
+        except Exception:
+            log.warning("cannot look at the lock of the image", exc_info=True)
+        return None
+
+    def current(self) -> ImageRecord:
+        """Return the record as it is now. Raises ``LockLost`` when it was deleted."""
+        try:
+            return self.env.catalog.get_image(self.lease.image_id)
+        except UsageError as error:
+            raise LockLost(
+                f"image {self.lease.image_id} was deleted while it was imported",
+                hint="import it again if it is still wanted",
+            ) from error

@@ -1,0 +1,297 @@
+"""Run an import: admit it, run its stages, verify the image, and commit its copies or roll it back."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import time
+from dataclasses import replace
+from typing import Any, Final
+
+from imageport.access.quotas import demand_to_keep
+from imageport.catalog import Catalog, Lease
+from imageport.configuration.site import Site
+from imageport.data import ImageData
+from imageport.errors import ImageportError, ImportFailed, SourceUnavailable, VerificationFailed
+from imageport.events import CheckEvent, Event, ImageEvent, ProgressEvent, ReportEvent, SourceEvent, TaskEvent
+from imageport.importing.admission import Admission, ImportRequest, as_requested
+from imageport.importing.commit import Commit
+from imageport.importing.context_factory import Environment, HostContext, build_context
+from imageport.importing.copies import CopySet
+from imageport.importing.lease_keeper import Interruption, LeaseKeeper
+from imageport.importing.observers import Observers
+from imageport.importing.plan import Plan
+from imageport.importing.report import Report, StoreReport, check_dict
+from imageport.importing.stages import Stages
+from imageport.importing.staging import Staging, remove
+from imageport.importing.stores import Stores
+from imageport.importing.verification import digests_to_make, verify, verify_copy
+from imageport.plugins.binding import BoundStep
+from imageport.plugins.registry import PluginRegistry
+from imageport.values import Image, ImageRecord, Location
+
+log = logging.getLogger("imageport")
+
+#: The limit of attempts, whatever a method declares.
+MAX_ATTEMPTS: Final = 20
+
+
+class Importer:
+    """Runs imports with the catalog, plugins and rules of one site."""
+
+    def __init__(
+        self, site: Site, catalog: Catalog, registry: PluginRegistry, interruption: Interruption
+    ) -> None:
+        self.site = site
+        self.catalog = catalog
+        self.registry = registry
+        self.interruption = interruption
+
+    def run(self, plan: Plan, request: ImportRequest) -> Report:
+        """Run one import and return its report; a failed one is rolled back, and its error is in the report."""
+        env = Environment(
+            site=self.site,
+            catalog=self.catalog,
+            plan=plan,
+            stores=Stores(self.registry, plan.stores, plan.terms.definitions),
+            staging=Staging(self.site.staging.directory),
+            interruption=self.interruption,
+        )
+        run = _Import(env, request)
+        try:
+            run.run()
+        except Exception as error:
+            if not isinstance(error, ImageportError):
+                log.exception("internal error")
+            run.report.error = _explained(error)
+        return run.conclude()
+
+
+class _Import:
+    """The state of one import."""
+
+    def __init__(self, env: Environment, request: ImportRequest) -> None:
+        self.env = env
+        self.started = time.monotonic()
+        self.admission = Admission(env, request)
+        self.observers = Observers([*env.plan.observers, *env.plan.steps])
+        self.report = Report(plan=env.plan.describe())
+        self.report.source.uri = env.plan.shown_source
+        self.progress: dict[str, Any] = {}
+        self.stages = Stages(env.plan)
+        self.copies = CopySet()
+        self.commit: Commit | None = None
+
+    def run(self) -> None:
+        """Admit the import, and run it under its lease."""
+        plan, admission = self.env.plan, self.admission
+        caller = admission.request.caller
+        record, ctx = admission.examine(
+            lambda record: build_context(
+                self.env, record, caller, self.observers, announce=self._announce, note=self._note
+            )
+        )
+        writable = [store.label for store in plan.stores if "store_write" in store.answers]
+        self.report.stores = {label: StoreReport() for label in writable}
+        if not admission.targets:
+            self.report.status = "success"
+            return
+        lease = admission.begin(record, ctx)
+        self.report.task_id = lease.task_id
+        # A user may have changed the record while the source was judged, and a recovery has.
+        record = as_requested(lease.before, admission.request, plan)
+        self._run_leased(lease, record, replace(ctx, task_id=lease.task_id))
+
+    def _run_leased(self, lease: Lease, record: ImageRecord, ctx: HostContext) -> None:
+        env, targets = self.env, self.admission.targets
+        keeper = LeaseKeeper(lease, env.interruption, self.progress, deadline=env.site.limits.import_deadline)
+        self.commit = commit = Commit(
+            env, lease, keeper, copies=self.copies, stages=self.stages, report=self.report, record=record
+        )
+        with keeper:
+            try:
+                with env.staging.work_folder(record.id, lease.task_id) as folder:
+                    ctx = replace(ctx, work_folder=folder, partial=self.admission.partial(folder))
+                    self._start(commit, ctx)
+                    self._reserve(lease, record, len(targets))
+                    image = self._attempts(lease, record, ctx)
+                    keeper.check()
+                    verified = self._verified(image, ctx)
+                    self._reserve(lease, verified, sum(not copy.failed for copy in self.copies))
+                    commit.publish(verified, ctx)
+                commit.finish(ctx)
+            except BaseException as error:
+                cause = keeper.reason or commit.lost() or _explained(error)
+                commit.roll_back(cause, targets, ctx)
+                raise cause from error
+
+    def _start(self, commit: Commit, ctx: HostContext) -> None:
+        """Begin the task. Raises ``OverQuota`` when there was no room for it."""
+        ctx.send(TaskEvent(kind="task.create"))
+        commit.lease.start()
+        ctx.send(TaskEvent(kind="task.processing"))
+        ctx.send(ImageEvent(kind="image.update", record=commit.current()))
+        if commit.lease.refusal is not None:
+            raise commit.lease.refusal
+
+    def _attempts(self, lease: Lease, record: ImageRecord, ctx: HostContext) -> Image:
+        """Run the stages until they succeed, or another attempt would not help."""
+        plan, admission, stages = self.env.plan, self.admission, self.stages
+        digests = digests_to_make(lease.before, self.env.site, copies=plan.copies)
+        policy = RetryPolicy(plan.method, ctx)
+        with self.env.interruption.raising():
+            while True:
+                try:
+                    image = stages.run(
+                        record, admission.access, policy.ctx, named_by_source=admission.named_by_source
+                    )
+                    stages.write(image, admission.targets, policy.ctx, self.copies, digests)
+                    if plan.copies:
+                        self._compare(image.record, policy.store)
+                    return image
+                except ImageportError as error:
+                    if not policy.should_retry(error, begun=stages.begun):
+                        if policy.attempts > 1:
+                            error.message += f" (after {policy.attempts} tries)"
+                        raise
+                    self._begin_again(error, ctx)
+                # Errors and the frames in their tracebacks refer to each other, and keep the buffers of this attempt.
+                gc.collect()
+
+    def _compare(self, record: ImageRecord, store: str | None) -> None:
+        try:
+            verify_copy(record, self.stages.findings, store)
+        except ImageportError as error:
+            raise self.env.plan.method.blamed(error, "stage") from None
+
+    def _begin_again(self, error: ImageportError, ctx: HostContext) -> None:
+        # A handler that keeps its records must not keep the error, whose traceback holds buffers.
+        log.warning("%s; the image is read again from the beginning", str(error))
+        if self.env.plan.copies and isinstance(error, VerificationFailed):
+            # The damaged copy stays where it is.
+            log.warning("%s", error.hint)
+        if self.report.source.url is not None:
+            ctx.send(SourceEvent(step=error.step, message=self.report.source.url, error=error.message))
+        self.copies.restart()
+        self.stages.restart()
+        if ctx.partial is not None:
+            ctx.partial.forget()
+        for path in ctx.work_folder.iterdir():
+            remove(path)
+
+    def _reserve(self, lease: Lease, record: ImageRecord, copies: int) -> None:
+        """Reserve the bytes of all copies, as soon as the size is known and again when it is certain."""
+        stored = (record.size or 0) * (len(record.locations) + copies)
+        demand = demand_to_keep(self.env.site.quotas, record, stored)
+        if demand.quotas:
+            lease.reserve(stored, demand)
+
+    def _verified(self, image: Image, ctx: HostContext) -> ImageRecord:
+        """Return the record as the bytes have shown it to be. Raises ``VerificationFailed``."""
+        self.stages.require_drained()
+        if self.env.plan.copies:
+            return image.record
+        if self.env.plan.terms.trust == "signed":
+            self.stages.verification.require_signer()
+        return verify(image, self.stages.findings, ctx.inspection, self.env.site.digests)
+
+    def conclude(self) -> Report:
+        """Complete the report and show it to the observers."""
+        self.admission.close()
+        report, stages = self.report, self.stages
+        report.image = self.commit.record if self.commit else self.admission.record
+        report.stores |= {copy.label: copy.report() for copy in self.copies}
+        report.stages = stages.report()
+        report.source.bytes_read, report.source.resumed = stages.bytes_read, stages.resumed
+        report.source.digests = stages.verification.source_digests(stages.findings.digests)
+        report.digests = stages.findings.digests
+        report.waited_for = stages.findings.waited_for
+        report.seconds = time.monotonic() - self.started
+        if (ctx := self.admission.ctx) is not None:
+            replace(ctx, task_id=report.task_id or "").send(ReportEvent(detail=report.as_dict()))
+            self.observers.close()
+            ctx.http.close()
+        return report
+
+    def _note(self, event: Event) -> None:
+        match event:
+            case ProgressEvent():
+                self.progress[event.lane] = event.done
+            case SourceEvent():
+                self.report.source.note(event)
+            case CheckEvent():
+                self.stages.verification.record(event)
+                self.report.source.checks.append(check_dict(event))
+
+    def _announce(self, label: str, location: Location) -> None:
+        if self.commit is None:
+            raise RuntimeError("a copy was announced before the import has its lease")
+        self.commit.lease.announce(self.env.kept(location, label))
+
+
+class RetryPolicy:
+    """Decides whether a failed import begins again, before a copy is published.
+
+    Another attempt is worth while when the bytes broke off, or did not have the digest they should, and the method can
+    read them anew: another copy of a stored image, or as often as it declares. What a server refuses, and an image that
+    is not what it should be, stay what they are. ``ctx`` is the context of the next attempt, without the copies that
+    were broken; ``store`` is the store whose copy is read, None when there is none.
+    """
+
+    def __init__(self, method: BoundStep, ctx: HostContext) -> None:
+        self._method = method
+        self._read_replica = ctx.read_replica
+        self._opened: Location | None = None
+        self.ctx = replace(ctx, read_replica=self._open)
+        self.attempts = 1
+
+    def _open(self, location: Location) -> ImageData:
+        self._opened = location
+        return self._read_replica(location)
+
+    @property
+    def store(self) -> str | None:
+        """The store whose copy was opened last, None when none was."""
+        return None if self._opened is None else self._opened.store
+
+    def should_retry(self, error: ImageportError, *, begun: bool) -> bool:
+        """Return whether to begin again after *error*; *begun* is true when the method had opened its source."""
+        by_method = error.step == self._method.label
+        again = (by_method and self._skip_current()) or (
+            begun
+            and self.attempts < min(self._method.plugin.max_attempts, MAX_ATTEMPTS)
+            and (
+                isinstance(error, VerificationFailed) or (by_method and isinstance(error, SourceUnavailable))
+            )
+            and error.retry
+        )
+        self.attempts += again
+        return again
+
+    def _skip_current(self) -> bool:
+        """Take the copy that was opened last from the list; False when there is nothing else to read.
+
+        When none was opened, it is the staged data that was read; damaged data does not stay there.
+        """
+        if self._opened is None:
+            if self.ctx.staged is None:
+                return False
+            self.ctx.staged.unlink(missing_ok=True)
+            self.ctx = replace(self.ctx, staged=None)
+            return bool(self.ctx.replicas)
+        position = self.ctx.replicas.index(self._opened) + 1
+        self.ctx = replace(self.ctx, replicas=self.ctx.replicas[position:], staged=None)
+        self._opened = None
+        return bool(self.ctx.replicas)
+
+
+def _explained(error: BaseException) -> ImageportError:
+    """Return *error* if it explains itself, or else one that reports a defect of Imageport."""
+    if isinstance(error, ImageportError):
+        return error
+    failed = ImportFailed(
+        f"internal error: {type(error).__name__}: {error}",
+        hint="this is a defect of Imageport: please report it with the log",
+    )
+    failed.__cause__ = error
+    return failed

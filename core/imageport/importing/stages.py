@@ -1,0 +1,245 @@
+"""The stages of an import: method and steps, which make the bytes, and the pass that writes them everywhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
+
+from imageport.access.permissions import Access
+from imageport.data import ImageData
+from imageport.dataplane.buffers import Chunks
+from imageport.dataplane.channel import Spill
+from imageport.dataplane.fanout import Slowest, fan_out
+from imageport.dataplane.metering import Meter
+from imageport.errors import ImageportError, StepCrashed
+from imageport.events import ProgressEvent, StepEvent
+from imageport.importing.context_factory import STAGING, HostContext
+from imageport.importing.copies import Copy, CopySet
+from imageport.importing.plan import Plan
+from imageport.importing.report import StageReport
+from imageport.importing.stores import write_copy
+from imageport.importing.verification import Checkers, Findings, Verification, look_first
+from imageport.plugins.binding import BoundStep
+from imageport.redaction import redact
+from imageport.values import RESERVED_PREFIX, Image, ImageRecord
+
+T = TypeVar("T")
+
+
+class Stages:
+    """Calls the method and the steps of *plan*, and measures what each does with the bytes.
+
+    ``slowest()`` names the stage that the bytes wait for, ``resumed`` are the bytes that were here from before,
+    ``findings`` are those of the pass over the finished bytes.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._meters: list[Meter] = []
+        self.slowest = Slowest(self._seconds)
+        self.verification = Verification()
+        self.findings = Findings()
+        self.resumed = 0
+
+    @property
+    def begun(self) -> bool:
+        """Whether the method had opened its source."""
+        return bool(self._meters) and self._meters[0].streams
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes that came from the source."""
+        return self._meters[0].bytes_out if self._meters else 0
+
+    def report(self) -> list[StageReport]:
+        """Return what each hook has done so far."""
+        return [
+            StageReport(meter.label, meter.hook, round(meter.seconds, 3), meter.bytes_in, meter.bytes_out)
+            for meter in self._meters
+        ]
+
+    def restart(self) -> None:
+        """Forget everything, to begin again with other data."""
+        self._meters.clear()
+        self.verification.restart()
+
+    def require_drained(self) -> None:
+        """Raise ``StepCrashed`` when a step has left part of the stream above it unread.
+
+        Digests of the published bytes are known only at their end, so a reader that stops early would bypass them
+        (the class of CVE-2021-20319).
+        """
+        for meter in self._meters:
+            if meter.streams and not meter.drained:
+                raise StepCrashed(
+                    f"the data of '{meter.label}' was not read to its end, so its checks never finished",
+                    hint="a step below stops too early: it must read its input to the end",
+                )
+
+    def run(
+        self, record: ImageRecord, access: Access, ctx: HostContext, *, named_by_source: bool = False
+    ) -> Image:
+        """Stage the image and send it through the steps; most of its bytes are still to be read afterwards.
+
+        With *named_by_source* the image gets the name that its source has for the file, if the method knows one.
+        """
+        method = self._plan.method
+        self.verification.before(method)
+        data, name = self._timed(method, "stage", ctx, lambda meter: self._staged(record, ctx, meter))
+        if named_by_source and name:
+            record = record.evolve(name=redact(name, self._plan.secrets))
+        ctx.require_below_cap(data.size)
+        if data.path is None:
+            data = data.counted(ctx.capped)
+        image = Image(record, self._spooled(data, ctx) if self._plan.spool_first else data)
+        for step in (method, *self._plan.steps):
+            if "transform" in step.answers:
+                image = self._transformed(step, image, ctx)
+            if step is method:
+                self._require_properties(record, image.record, access)
+        return image
+
+    def write(
+        self, image: Image, stores: Sequence[BoundStep], ctx: HostContext, copies: CopySet,
+        digests: Sequence[str],
+    ) -> None:  # fmt: skip
+        """Read *image* once, and feed the inspection, *digests* and *stores*; ``findings`` and *copies* are filled.
+
+        With ``limits.max_parallel_stores`` below the number of stores, the bytes are spooled, and the stores that have
+        to wait read the spool later. When this raises, *copies* are to be discarded.
+        """
+        plan = self._plan
+        inspect = not plan.copies and image.record.container_format == "bare"
+        if inspect:
+            image, self.findings.format = look_first(image, ctx)
+        slots = ctx.limits.max_parallel_stores or len(stores)
+        data = image.data if slots >= len(stores) else ctx.spool(image.data)
+        # A file of the caller may change any time: neither a store nor a consumer that lags may read it.
+        on_disk = Spill.of_file(data.path) if data.path is not None and ctx.is_private(data.path) else None
+        backing_file = data.backing_file
+        if backing_file is not None and not plan.copies and not ctx.is_private(backing_file):
+            backing_file = None
+        # The bytes of a stored image stay where they are.
+        for_stores = ctx if backing_file is None or plan.copies else ctx.offer_file(backing_file)
+        write = partial(write_copy, image.evolve(data=data), for_stores, backing_file)
+        together = plan.all_stores_must_succeed
+        every = [Copy(store.label, partial(write, store), optional=not together) for store in stores]
+        first = copies.begin(every, slots=slots)
+        checkers = Checkers(data, digests, inspect=inspect and self.findings.format is None)
+        report = _reporter(ctx, checkers, copies, data.size, self.slowest)
+        copies.report = partial(report, 0, None)
+        chunks = ctx.capped(data.chunks())
+        consumers = [*checkers.consumers, *first]
+        self.findings.size = fan_out(
+            chunks if backing_file is None else _opened(chunks),
+            consumers,
+            report=report,
+            spill=None if together else on_disk or Spill(ctx.work_file(".spill")),
+            patience=ctx.limits.store_patience,
+            give_up=len(first) == len(every),
+        )
+        self.findings.waited_for = {item.label: round(item.channel.blocked, 3) for item in consumers}
+        checkers.collect(self.findings)
+        copies.spill = on_disk
+
+    def _staged(self, record: ImageRecord, ctx: HostContext, meter: Meter) -> tuple[ImageData, str | None]:
+        data = self._plan.method.stage(self._plan.source, record, ctx)
+        return _measured(data, self._plan.method, meter), data.name
+
+    def _spooled(self, data: ImageData, ctx: HostContext) -> ImageData:
+        if ctx.partial is None or data.path is not None:
+            return ctx.spool(data)
+        self.resumed = ctx.partial.start
+        return ctx.partial.fill(
+            data, lambda done, total: ctx.send(ProgressEvent(lane=STAGING, done=done, total=total))
+        )
+
+    def _require_properties(self, before: ImageRecord, after: ImageRecord, access: Access) -> None:
+        """Raise ``NotAllowed`` when properties that come with the data, which the caller has chosen, are not allowed.
+
+        Those that steps set are the operator's.
+        """
+        brought = {
+            name: value
+            for name, value in after.properties.items()
+            if not name.startswith(RESERVED_PREFIX) and before.properties.get(name) != value
+        }
+        try:
+            access.require_properties(before, brought)
+        except ImageportError as error:
+            raise self._plan.method.blamed(error, "transform") from None
+
+    def _transformed(self, step: BoundStep, image: Image, ctx: HostContext) -> Image:
+        def transform(meter: Meter) -> Image:
+            self.verification.before(step)
+            changed = step.transform(image, replace(ctx, unchanged=self.verification.unchanged))
+            if changed.data is image.data:
+                meter.bytes_out = meter.bytes_in
+                return changed
+            self.verification.after(image.data, changed.data)
+            return changed.evolve(data=_measured(changed.data, step, meter))
+
+        return self._timed(step, "transform", ctx, transform)
+
+    def _timed(self, step: BoundStep, hook: str, ctx: HostContext, call: Callable[[Meter], T]) -> T:
+        def report(done: int, total: int | None) -> None:
+            ctx.send(ProgressEvent(lane=step.label, done=done, total=total, waits=self.slowest()))
+
+        meter = Meter(step.label, hook, report, self._meters[-1] if self._meters else None)
+        self._meters.append(meter)
+        ctx.send(StepEvent(kind="step.start", step=step.label, message=hook))
+        started = time.monotonic()
+        result = call(meter)
+        meter.inclusive += time.monotonic() - started
+        ctx.send(StepEvent(kind="step.end", step=step.label, message=hook))
+        return result
+
+    def _seconds(self) -> dict[str | None, float]:
+        seconds: dict[str | None, float] = {}
+        for meter in self._meters:
+            seconds[meter.label] = seconds.get(meter.label, 0.0) + meter.seconds
+        return seconds
+
+
+def _measured(data: ImageData, step: BoundStep, meter: Meter) -> ImageData:
+    """Return *data* with its bytes counted by *meter*, and with *step* named in any error of its stream.
+
+    A file passes as it is: reading it later is not this step's work.
+    """
+    if data.path is not None:
+        meter.bytes_out = data.size or 0
+        return data
+    meter.streams = True
+    return data.counted(lambda chunks: meter.counted(step.guard(chunks), data.size))
+
+
+def _opened(chunks: Chunks) -> Chunks:
+    """Open what is behind *chunks* now: a store may move the file away as soon as it starts."""
+    first = next(chunks, b"")
+
+    def all_chunks() -> Chunks:
+        yield first
+        yield from chunks
+
+    return all_chunks()
+
+
+def _reporter(
+    ctx: HostContext,
+    checkers: Checkers,
+    copies: CopySet,
+    size: int | None,
+    slowest_stage: Callable[[], str | None],
+) -> Callable[[int, str | None], None]:
+    def report(_done: int, waits: str | None) -> None:
+        waits = waits or slowest_stage()
+        if (digested := checkers.digested) is not None:
+            ctx.send(ProgressEvent(lane="digests", done=digested, total=size, waits=waits))
+        for copy in copies:
+            done = copy.channel.taken
+            ctx.send(ProgressEvent(store=copy.label, lane=copy.label, done=done, total=size, waits=waits))
+
+    return report
