@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from tests.plugin_folder import acme, plugin_folder
-
-from imageport.testing.command import RunImageport
-from imageport.testing.http_server import HttpServer
 
 __all__ = ["acme", "plugin_folder"]
 
@@ -45,23 +40,6 @@ def site_folder(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "imageport.yaml").write_text(SITE)
     return folder
-
-
-@pytest.fixture
-def run_imageport(site_folder: Path, tmp_path: Path) -> RunImageport:
-    """Return a function that runs ``imageport`` in ``site_folder`` and returns what came of it."""
-    home = tmp_path / "home"
-    home.mkdir()
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("IMAGEPORT_", "XDG_"))}
-    own = {"HOME": str(home), "XDG_DATA_HOME": str(home / "data"), "LC_ALL": "C.UTF-8", "COLUMNS": "120"}
-    return RunImageport(site_folder, kept | own)
-
-
-@pytest.fixture
-def http_server() -> Iterator[HttpServer]:
-    """Serve what the test publishes; see ``imageport.testing.http_server``."""
-    with HttpServer() as server:
-        yield server
 
 
 @pytest.fixture(scope="session")

@@ -37,6 +37,7 @@ USE = re.compile(rf"""["']?use["']?: *["']?({"|".join(sorted(PLUGINS))})\b""")
 #: Files that name some all the same, and the reason.
 EXCEPTIONS = {
     "configuration/defaults.py": "a site without configuration uses some plugin; all defaults are in this file",
+    "testing/pipelines.py": "the site of a test has a store, and its pipeline a method",
     "dataplane/file_types/": "hints name the program that converts a format before the import; the core runs none",
     "dataplane/inspection/": "hints name the program that repairs or converts an image before the import",
 }

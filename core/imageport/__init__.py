@@ -75,6 +75,8 @@ PUBLIC_MODULES = (
     "imageport.local_files",
     "imageport.partial",
     "imageport.stores",
+    "imageport.testing",
+    "imageport.testing.http_server",
     "imageport.text",
     "imageport.values",
 )

@@ -67,9 +67,13 @@ def class_description(kind: type) -> Iterator[str]:
         rows = [(f"`{field.name}`", plain_type(field.type)) for field in public]
         yield table(("field", "type"), rows)
     methods = []
+    tests = []
     for name, attribute in vars(kind).items():
         member = attribute.__func__ if isinstance(attribute, (classmethod, staticmethod)) else attribute
         if name.startswith("_") or name == "model_config":
+            continue
+        if name.startswith("test_"):
+            tests.append(f"* {name.removeprefix('test_').replace('_', ' ')}")
             continue
         if isinstance(member, property):
             methods.append((f"`{name}`", first_paragraph(member.fget)))
@@ -77,6 +81,9 @@ def class_description(kind: type) -> Iterator[str]:
             methods.append((f"`{one_line(name, member)}`", first_paragraph(member)))
     if methods:
         yield table(("member", "meaning"), methods)
+    if tests:
+        yield "The tests:"
+        yield "\n".join(tests)
 
 
 def constant_description(name: str) -> str:

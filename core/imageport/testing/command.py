@@ -77,6 +77,13 @@ class Finished:
         }
 
 
+def clean_environment(home: Path) -> dict[str, str]:
+    """Return the environment without what a user has set for Imageport, with a *home* of its own."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(("IMAGEPORT_", "XDG_"))}
+    own = {"HOME": str(home), "XDG_DATA_HOME": str(home / "data"), "LC_ALL": "C.UTF-8", "COLUMNS": "120"}
+    return kept | own
+
+
 @dataclass(frozen=True)
 class RunImageport:
     """Runs the real command in *folder*, with nothing of the user who runs the tests."""

@@ -51,7 +51,7 @@ def make_transport(
     *,
     allow: Sequence[str] = LOOPBACK,
     resolver: Callable[[str], Sequence[str]] | None = None,
-    validate: Callable[[str, str | None], None] = lambda url, redirected_from: None,
+    validate: Callable[[str, str | None], None] | None = None,
     cancelled: threading.Event | None = None,
     limits: Limits | None = None,
     **rules: Any,
@@ -63,7 +63,7 @@ def make_transport(
     return HttpTransport(
         rules=NetworkRules.model_validate({"allow_networks": allow, **rules}),
         limits=limits or Limits(connect_timeout=5, read_timeout=5),
-        validate=validate,
+        validate=validate or (lambda url, redirected_from: None),
         cancelled=cancelled or threading.Event(),
         resolver=resolver or names({"localhost": ["127.0.0.1"]}),
     )

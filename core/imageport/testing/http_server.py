@@ -25,12 +25,26 @@ from socketserver import TCPServer
 from types import TracebackType
 from typing import Any
 
+__all__ = [
+    "PUBLISHED",
+    "Behaviour",
+    "HttpServer",
+    "Reply",
+    "Request",
+    "chunked",
+    "content",
+    "redirect",
+    "status",
+    "stored",
+]
+
+#: A date for ``Last-Modified``.
 PUBLISHED = "Tue, 02 Jan 2024 03:04:05 GMT"
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asked for."""
+    """A request of a client."""
 
     method: str
     path: str
@@ -47,15 +61,17 @@ class Reply:
     closing: threading.Event
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
+        """Write the status line and *headers*."""
         lines = [f"HTTP/1.1 {status} Whatever", "Date: Wed, 03 Jan 2024 00:00:00 GMT", "Connection: close"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         self.write("".join(f"{line}\r\n" for line in [*lines, ""]).encode("latin-1"))
 
     def write(self, data: bytes) -> None:
+        """Write *data* as it is."""
         self.connection.sendall(data)
 
     def stall(self, seconds: float = 30) -> None:
-        """Say nothing, until the server is closed."""
+        """Write nothing for *seconds*, or until the server is closed."""
         self.closing.wait(seconds)
 
     def reset(self) -> None:
@@ -63,6 +79,7 @@ class Reply:
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
+#: Answers one request: it writes to the connection of the reply.
 Behaviour = Callable[[Reply], None]
 
 
