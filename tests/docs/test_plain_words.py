@@ -27,8 +27,6 @@ LEFT = {
     "core/imageport/catalog": 33,
     "core/imageport/cli": 16,
     "core/imageport/importing": 80,
-    "core/imageport/stores": 2,
-    "core/imageport/testing": 5,
 }
 
 #: Names that had a better one, and that one.

@@ -31,7 +31,7 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
     failure without hiding it, and turns the errors in ``failures`` into :class:`~imageport.StoreFailed`. Errors of the
     image, which its chunks raise, pass unchanged.
 
-    Each attempt to write an image has a mark of its own, ``location.metadata["mark"]``: decimal digits, the time in
+    Each attempt to write an image has a separate mark, ``location.metadata["mark"]``: decimal digits, the time in
     nanoseconds. Use it in the hidden name of the copy, and publish from that name: when another process has removed
     the hidden copy, ``publish`` has to fail. So an import that was given up cannot publish any more.
     """
@@ -79,7 +79,7 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
 
     @abstractmethod
     def delete(self, location: Location, ctx: Context) -> None:
-        """Remove the copy for good, published or hidden; leave what has another mark. A missing copy is no error."""
+        """Remove the copy for good, published or hidden; leave what has another mark. It may be missing."""
         raise NotImplementedError
 
     def failure(self, location: Location, error: Exception) -> StoreFailed:

@@ -78,7 +78,7 @@ class Finished:
 
 
 def clean_environment(home: Path) -> dict[str, str]:
-    """Return the environment without what a user has set for Imageport, with a *home* of its own."""
+    """Return the environment without the settings of the user, and with *home*."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith(("IMAGEPORT_", "XDG_"))}
     own = {"HOME": str(home), "XDG_DATA_HOME": str(home / "data"), "LC_ALL": "C.UTF-8", "COLUMNS": "120"}
     return kept | own
@@ -106,7 +106,7 @@ class RunImageport:
         return Finished(result.returncode, result.stdout.decode(), result.stderr.decode())
 
     def inside(self, *arguments: str | Path) -> Finished:
-        """Run the command in this process, where a process of its own would only take time."""
+        """Run the command in this process, which is faster than a new one."""
         out, err = io.StringIO(), io.StringIO()
         with (
             patch.dict(os.environ, self.environment, clear=True),

@@ -1,4 +1,4 @@
-r"""A real HTTP server on loopback that answers exactly as a test says, faults included.
+r"""A real HTTP server on loopback that gives exactly the answers of a test, faults included.
 
 ::
 
@@ -84,7 +84,7 @@ Behaviour = Callable[[Reply], None]
 
 
 def content(body: bytes, *, headers: Mapping[str, str] | None = None, length: str | None = None) -> Behaviour:
-    """Answer with *body*, announced with a Content-Length of its own or of *length*."""
+    """Answer with *body*, announced with its Content-Length or with *length*."""
     announced = str(len(body)) if length is None else length
 
     def behave(reply: Reply) -> None:
@@ -151,7 +151,7 @@ def stored(
 
 
 class HttpServer:
-    """Serves in threads of its own from entering the ``with`` statement to leaving it."""
+    """Serves in separate threads from entering the ``with`` statement to leaving it."""
 
     def __init__(self, *, tls: ssl.SSLContext | None = None, name: str = "127.0.0.1") -> None:
         self.requests: list[Request] = []

@@ -12,7 +12,7 @@ from imageport.plugin import Plugin
 from imageport.plugins.registry import InstalledPlugin, PluginRegistry
 from imageport.testing.command import Finished, RunImageport, clean_environment
 
-#: A site of its own: everything is in the folder of the test, and the network is this machine.
+#: The site of a test: everything is in the folder of the test, and the network is this machine.
 SITE: Mapping[str, Any] = {
     "catalog": "sqlite:///catalog.db",
     "staging": {"directory": "staging"},

@@ -20,7 +20,7 @@ from imageport.values import Image, ImageRecord
 #: A disk: a boot record without partitions, and data.
 DISK = bytes(510) + b"\x55\xaa" + random.Random(7).randbytes(1_500_000) + bytes(300_000)
 
-#: Bytes that are no image, or only a part of one.
+#: Bytes that do not form an image, or only a part of one.
 DAMAGED: Mapping[str, bytes] = {
     "no bytes": b"",
     "one byte": b"\x00",

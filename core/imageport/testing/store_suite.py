@@ -203,7 +203,7 @@ class ReadOnlyStoreConformance:
                 return lambda content: Location(url=http_server.publish("/copy", content))
 
     ``place`` returns a function that makes a copy of some bytes, or of nothing when it gets None, and returns where
-    that is. Each call makes a copy of its own.
+    that is. Each call makes another copy.
     """
 
     plugin: ClassVar[str | type[Plugin[Any]]]
