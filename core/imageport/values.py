@@ -23,7 +23,7 @@ __all__ = [
     "Location",
     "PendingCopy",
     "Source",
-    "Written",
+    "StagedCopy",
 ]
 
 #: Statuses of an image, as in Glance.
@@ -183,8 +183,8 @@ class PendingCopy(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """A ready-made ``PendingCopy`` for stores whose two endings are plain functions."""
+class StagedCopy:
+    """A ready-made ``PendingCopy``, which is published and discarded by plain functions."""
 
     location: Location
     bytes_written: int

@@ -29,7 +29,7 @@ from imageport.importing.plan import Plan, Terms
 from imageport.importing.report import Report
 from imageport.plugins.binding import BoundStep
 from imageport.plugins.registry import PluginRegistry
-from imageport.values import Caller, Source, Written
+from imageport.values import Caller, Source, StagedCopy
 
 
 class Bytes(Plugin[NoConfig]):
@@ -95,7 +95,7 @@ class Shelf(Plugin[NoConfig]):
             self.discarded += 1
             del self.pending[url]
 
-        return Written(Location(url=url), len(content) + (self.fails == "lies"), publish, discard)
+        return StagedCopy(Location(url=url), len(content) + (self.fails == "lies"), publish, discard)
 
     def before_it_publishes(self) -> None:
         """Do what the test wants to happen before the copy can be seen."""

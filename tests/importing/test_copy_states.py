@@ -12,7 +12,7 @@ import pytest
 from imageport import Cancelled, Chunks, ImageportError, Location, StoreFailed
 from imageport.dataplane.fanout import fan_out
 from imageport.importing.copies import MOVES, Copy, CopySet, CopyState, IllegalMove
-from imageport.values import Written
+from imageport.values import StagedCopy
 
 S = CopyState
 PATIENCE = 60.0
@@ -44,12 +44,14 @@ class Shop:
                 raise self.error
             self.calls.append(f"publish {label}")
 
-        def write(chunks: Chunks) -> Written:
+        def write(chunks: Chunks) -> StagedCopy:
             count = sum(map(len, chunks))
             self.writing.wait()
             if self.error is not None:
                 raise self.error
-            return Written(Location(url=label), count, publish, lambda: self.calls.append(f"discard {label}"))
+            return StagedCopy(
+                Location(url=label), count, publish, lambda: self.calls.append(f"discard {label}")
+            )
 
         return Copy(label, write, optional=optional)
 
@@ -132,10 +134,10 @@ def test_what_a_store_delivers_too_late_is_discarded_and_the_copy_stays_abandone
 def test_an_abandoned_store_gets_no_more_of_the_image() -> None:
     go = threading.Event()
 
-    def slow(chunks: Chunks) -> Written:
+    def slow(chunks: Chunks) -> StagedCopy:
         next(chunks)
         go.wait()
-        return Written(Location(url="slow"), sum(map(len, chunks)), no_check, no_check)
+        return StagedCopy(Location(url="slow"), sum(map(len, chunks)), no_check, no_check)
 
     copy = Copy("slow", slow)
     copy.start()

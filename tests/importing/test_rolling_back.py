@@ -29,7 +29,7 @@ from imageport.dataplane.fanout import Consumer, fan_out
 from imageport.errors import ExitCode
 from imageport.importing.admission import ImportRequest
 from imageport.importing.lease_keeper import Interruption
-from imageport.values import Written
+from imageport.values import StagedCopy
 
 CONTENT = os.urandom(3 << 20)
 ME = Caller(user="tester")
@@ -94,7 +94,7 @@ def test_deleted_while_it_settles_the_image_leaves_no_task_behind(desk: Desk) ->
                 publish()
                 desk.catalog.delete_image(record.id)
 
-            return Written(copy.location, copy.bytes_written, and_delete, copy.discard)
+            return StagedCopy(copy.location, copy.bytes_written, and_delete, copy.discard)
 
     one, two, three = Shelf("one"), Deleting("two"), Shelf("three", fails="publish")
     report = desk.run(Bytes(CONTENT), one, two, three, request=ImportRequest(caller=ME, image=record.id))
@@ -396,7 +396,7 @@ def test_a_copy_that_nobody_knows_of_is_told_without_hiding_why_it_came_to_be(de
                 copy.publish()
                 desk.catalog.delete_image(record.id)
 
-            return Written(copy.location, copy.bytes_written, and_delete, copy.discard)
+            return StagedCopy(copy.location, copy.bytes_written, and_delete, copy.discard)
 
     report = desk.run(Bytes(CONTENT), Deleting("far"), request=ImportRequest(caller=ME, image=record.id))
     assert report.exit_code == ExitCode.CONFLICT

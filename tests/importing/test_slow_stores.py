@@ -16,7 +16,7 @@ from imageport.dataplane.buffers import CHUNK_SIZE
 from imageport.errors import ExitCode
 from imageport.events import ImageEvent, TaskEvent
 from imageport.importing.report import Report
-from imageport.values import Written
+from imageport.values import StagedCopy
 
 CONTENT = [bytes([number + 1]) * CHUNK_SIZE for number in range(30)]
 WHOLE = b"".join(CONTENT)
@@ -82,7 +82,7 @@ def test_a_slow_store_gets_the_whole_image_when_that_is_on_disk(
         @hookimpl
         def store_write(self, image: Image, ctx: Context) -> PendingCopy:
             copy = Shelf.store_write(self, image, ctx)
-            return Written(
+            return StagedCopy(
                 copy.location, copy.bytes_written, lambda: _both(copy.publish, published.set), copy.discard
             )
 

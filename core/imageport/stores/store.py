@@ -16,7 +16,7 @@ from imageport.errors import ImageportError, StoreFailed
 from imageport.hookspecs import hookimpl
 from imageport.plugin import ConfigT, Plugin
 from imageport.stores.system_errors import remedy
-from imageport.values import Image, Location, PendingCopy, Written
+from imageport.values import Image, Location, PendingCopy, StagedCopy
 
 #: A copy while it is written: whatever ``open`` of the store returns.
 CopyT = TypeVar("CopyT")
@@ -111,7 +111,7 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
                 # The first error is the one to report; the deletion by location that follows removes what is left.
                 ctx.log.warning("cannot remove the incomplete copy %s", location.url, exc_info=True)
             raise
-        return Written(
+        return StagedCopy(
             location,
             total,
             partial(self._end, location, self.publish, copy),

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from imageport import Chunks, Context, Image, ImageData, Location, PendingCopy, Plugin, StoreFailed, hookimpl
-from imageport.values import Written
+from imageport.values import StagedCopy
 from imageport_builtin.file_store import FileStore, FileStoreConfig
 
 Fault = Literal["begin", "middle", "end", "lie", "publish", "discard", "delete", "read"]
@@ -57,7 +57,7 @@ class TroubledStore(Plugin[TroubledConfig]):
             self._fail("discard")
             copy.discard()
 
-        return Written(copy.location, copy.bytes_written + ("lie" in self.config.faults), publish, discard)
+        return StagedCopy(copy.location, copy.bytes_written + ("lie" in self.config.faults), publish, discard)
 
     @hookimpl
     def store_read(self, location: Location, ctx: Context) -> ImageData:

@@ -15,7 +15,7 @@ from imageport import (
     Source,
     hookimpl,
 )
-from imageport.values import Written
+from imageport.values import StagedCopy
 
 print("acme_hostile prints on import")
 
@@ -166,7 +166,7 @@ class LyingStore(Plugin[NoConfig]):
     @hookimpl
     def store_write(self, image: Image) -> PendingCopy:
         size = image.data.size or 0
-        return Written(Location(url="acme:lies"), size, _nothing, _nothing)
+        return StagedCopy(Location(url="acme:lies"), size, _nothing, _nothing)
 
     @hookimpl
     def store_read(self, location: Location) -> ImageData:
