@@ -29,7 +29,7 @@ class ExpansionLimit:
             raise LimitExceeded(
                 f"{what} more than {self.max_ratio} to 1: "
                 f"{format_size(output)} without zeros, out of {format_size(source)}",
-                hint="it looks like a decompression bomb; raise max_ratio of this step if it is none",
+                hint="it looks like a decompression bomb; raise max_ratio of this step if it is not",
             )
 
 

@@ -83,7 +83,7 @@ def _nothing_staged(image: ImageRecord) -> Conflict:
     if host and image.size is not None:
         return Conflict(
             f"nothing is staged here for image {image.id}: its data is in staging on {host}",
-            hint=f"import it on {host}, let both have one staging.directory, or stage it here as well",
+            hint=f"import it on {host}, share staging.directory between both, or stage it here as well",
         )
     return Conflict(
         f"nothing is staged for image {image.id}",
@@ -126,6 +126,6 @@ def _explaining(source: Path | str) -> Iterator[None]:
     except OSError as error:
         remedy = {
             errno.ENOENT: f"check the spelling; the path was looked up from {Path.cwd()}",
-            errno.EACCES: "let this user read the file, or run as one who may",
+            errno.EACCES: "give this user read permission, or run as another user",
         }.get(error.errno or 0, "check the disk that holds it")
         raise SourceUnavailable(f"cannot read {source}: {error.strerror}", hint=remedy) from error

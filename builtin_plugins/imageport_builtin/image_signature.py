@@ -100,9 +100,9 @@ class ImageSignature(Plugin[ImageSignatureConfig]):
             )
             if not passed:
                 raise VerificationFailed(
-                    f"the signature of the image is not that of its bytes by certificate {given[CERTIFICATE]}",
+                    f"the signature does not match the image (signing certificate {given[CERTIFICATE]})",
                     hint="the image or its signature was changed, or the signature is of other bytes, for instance of "
-                    "those before conversion: see where the step stands",
+                    "those before conversion: check the position of the step",
                 )
 
         return image.evolve(data=image.data.digested(algorithm, verify))

@@ -71,7 +71,7 @@ class _Request:
         """Return where in the buffer *length* bytes at *start* of the disk belong."""
         begin = start - self.start
         if not 0 <= begin <= begin + length <= self.length or length > self.missing:
-            raise NbdError(f"bytes came that were not asked for, {length} at {start}")
+            raise NbdError(f"unexpected bytes arrived, {length} at {start}")
         self.missing -= length
         return begin, begin + length
 
@@ -135,7 +135,7 @@ class NbdExport:
         while True:
             magic, about, kind, length = struct.unpack(">QIII", self._receive(20))
             if magic != _OPTION_REPLY_MAGIC or about != option or length > _LONGEST_ANSWER:
-                raise NbdError("the server answers something else than it was asked")
+                raise NbdError("the server answers another request")
             answer = bytes(self._receive(length))
             if kind == _ACKNOWLEDGED:
                 return answers
@@ -149,7 +149,7 @@ class NbdExport:
         magic, flags, kind, handle, length = struct.unpack(">IHHQI", self._receive(20))
         request = self._wanted.get(handle)
         if magic != _CHUNK_MAGIC or request is None or request.done:
-            raise NbdError("the server answers something else than it was asked")
+            raise NbdError("the server answers another request")
         if kind == _DATA and length > 8:
             (start,) = struct.unpack(">Q", self._receive(8))
             begin, end = request.part(start, length - 8)
@@ -180,5 +180,5 @@ class NbdExport:
             except TimeoutError:
                 continue
             if not count:
-                raise NbdHangUpError("the server hung up")
+                raise NbdHangUpError("the server closed the connection")
             target = target[count:]

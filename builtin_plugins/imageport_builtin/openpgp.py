@@ -53,7 +53,7 @@ class Keyring:
         except Exception as error:  # the library raises RuntimeError for most things, and promises nothing
             raise UsageError(
                 f"the keyring {path} cannot be read: {_reason(error)}",
-                hint="it has to hold OpenPGP certificates as 'gpg --export' writes them, with --armor or without",
+                hint="it must contain OpenPGP certificates as 'gpg --export' writes them, with --armor or without",
             ) from error
         if not keys:
             raise UsageError(
@@ -119,7 +119,7 @@ class Keyring:
             revoked, end = certificate.is_revoked, _past(certificate.expiration)
         except Exception as error:
             raise VerificationFailed(
-                f"the signature of {origin} is by {_named(certificate)}, which does not hold: {_reason(error)}",
+                f"the signature of {origin} is by {_named(certificate)}, which is not valid: {_reason(error)}",
                 hint="get a newer certificate of the publisher, or ask them for one",
             ) from error
         if revoked:

@@ -83,7 +83,7 @@ def _packets(data: bytes) -> Iterator[bytes]:
     while start < len(data):
         kind, body, length = _header(data, start)
         if kind != _SIGNATURE_PACKET:
-            raise ValueError("there is something else in it than signatures")
+            raise ValueError("it contains other data than signatures")
         end = body + length
         if end > len(data):
             raise ValueError("it is cut off")
@@ -107,7 +107,7 @@ def _header(data: bytes, start: int) -> tuple[int, int, int]:
     if length < 224:
         return kind, start + 3, (length - 192 << 8) + _number(data, start + 2, 1) + 192
     if length < 255:
-        raise ValueError("it has a packet in parts, as no signature is")
+        raise ValueError("it has a packet in parts, which signatures never are")
     return kind, start + 6, _number(data, start + 2, 4)
 
 

@@ -79,7 +79,7 @@ def info(path: Path, disk_format: str, ctx: Context) -> DiskInfo:
         return _parse_info(json.loads(answer), path.absolute())
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise TransformFailed(
-            "qemu-img info gave an answer that makes no sense", hint="check the installation of qemu-img"
+            "the answer of qemu-img info cannot be read", hint="check the installation of qemu-img"
         ) from error
 
 

@@ -53,7 +53,7 @@ class RemoteImage(BaseModel):
             if status != "active":
                 raise SourceUnavailable(
                     f"{shown} is {printable(status)}, not active",
-                    hint="import it when its Glance has all of it; 'openstack image show' prints the status",
+                    hint="import it when its upload is complete; 'openstack image show' prints the status",
                 )
             return cls.model_validate_json(text)
         except ValidationError as error:
@@ -61,7 +61,7 @@ class RemoteImage(BaseModel):
             place = ".".join(map(str, first["loc"])) or "all of it"
             raise SourceUnavailable(
                 f"{shown} did not describe an image as Glance does: {printable(place)}: {first['msg']}",
-                hint="check that the url is that of an image service, version 2, and that the image is whole there",
+                hint="check that the url is that of an image service, version 2, and that the image is complete there",
             ) from None
 
     def digest(self, log: logging.Logger) -> Digest | None:

@@ -81,7 +81,7 @@ def require_fitting_options(
 ) -> None:
     """Raise ``ValueError`` for options that mean nothing together."""
     if signature_url is not None and keyring is None:
-        raise ValueError("signature_url needs a keyring: the certificates of those who are trusted to sign")
+        raise ValueError("signature_url needs a keyring: the certificates of trusted signers")
     if keyring is not None and url is None:
         raise ValueError("a keyring is only used together with the url of a list")
 

@@ -57,7 +57,7 @@ class GlanceDownloadConfig(Credentials):
     )
     extra_properties: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         default=("hw_", "trait:", "os_distro", "os_secure_boot", "os_type"),
-        description="What the names of properties begin with that are copied.",
+        description="Prefixes of the properties that are copied.",
     )
 
     @model_validator(mode="after")

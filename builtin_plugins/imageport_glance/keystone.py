@@ -44,7 +44,7 @@ class Credentials(PluginConfig):
     """A ready token, or what Keystone gives a token for: a password or an application credential."""
 
     auth_url: BaseUrl | None = Field(default=None, description="Keystone, for instance https://host:5000/v3.")
-    token: Token | None = Field(default=None, description="A token that was got elsewhere.")
+    token: Token | None = Field(default=None, description="An existing token.")
     username: str | None = Field(
         default=None, description="User to sign in as, with password and project_name."
     )

@@ -21,14 +21,16 @@ from imageport_glance.notification_payloads import failure_payload, image_payloa
 class NotificationsConfig(PluginConfig):
     """Options of the notifications."""
 
-    path: Path | None = Field(default=None, description="File that they are appended to, as lines of JSON.")
-    url: str | None = Field(default=None, description="Webhook that each one is posted to.")
+    path: Path | None = Field(
+        default=None, description="File to append the notifications to, as lines of JSON."
+    )
+    url: str | None = Field(default=None, description="Webhook to post each notification to.")
     log: bool = Field(
-        default=False, description="Whether they go to the Python log, level INFO; --debug shows it."
+        default=False, description="Whether to write them to the Python log, level INFO; --debug shows it."
     )
     format: Literal["cloudevents", "glance"] = Field(
         default="cloudevents",
-        description="What the webhook gets: CloudEvents 1.0 in structured mode, or the envelope of Glance.",
+        description="Format for the webhook: CloudEvents 1.0 in structured mode, or the envelope of Glance.",
     )
     publisher_id: str = Field(
         default_factory=lambda: f"image.{socket.gethostname()}",

@@ -81,7 +81,7 @@ class LocalFiles:
             return
         listed = ", ".join(map(str, self.folders))
         raise SourceRejected(
-            f"{given} is in no folder from which images may be imported",
+            f"{given} is not in a folder from which images may be imported",
             hint=f"local_paths in the site file lists {listed}"
             if listed
             else "name the folders that may be imported from under local_paths in the site file",

@@ -244,9 +244,9 @@ def test_an_id_given_twice_is_a_mistake(refusal: Refusal) -> None:
     text = f"{HEAD}steps:\n  - {{use: acme-unpack, id: a}}\n  - {{use: acme-unpack, id: b}}\nstores:\n"
     text += "  - {use: acme-folder, id: a, with: {directory: /a}}\n  - b\n  - b\n"
     assert refusal(text, "stores: [{use: acme-folder, id: b, with: {directory: /b}}]") == [
-        "7:24: stores.0.id: 'a' is the id of line 4 already: give this one another",
-        "8:5: stores.1: 'b' is the id of line 5 already: give this one another",
-        "9:5: stores.2: 'b' is the id of line 5 already: give this one another",
+        "7:24: stores.0.id: 'a' is already the id in line 4: choose another one",
+        "8:5: stores.1: 'b' is already the id in line 5: choose another one",
+        "9:5: stores.2: 'b' is already the id in line 5: choose another one",
     ]
 
 

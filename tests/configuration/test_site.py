@@ -179,7 +179,7 @@ quota: {}
         "4:10: limits.image_size_cap: '10 parsecs' is not a size; write for instance 512 MiB, 20 GiB or a "
         "number of bytes",
         "4:38: limits.read_timeout: must be greater than 0",
-        "7:5: stores.1: there is a store 'a' already: give this one another id",
+        "7:5: stores.1: there is already a store 'a': choose another id",
         "8:17: stores.2.id: must start with a letter or digit; then letters, digits, '_', '.', '-', at most 64",
         "9:17: stores.3.id: must not start with os_glance",
         "10:5: stores.4: must be a mapping: write 'use: file'",

@@ -109,7 +109,7 @@ def test_control_characters_in_a_problem_are_escaped() -> None:
         ),
         ("a: 1\nb: x\0\n", "2:5: not valid YAML: control character"),
         ("a: *b\n", "1:4: not valid YAML: found undefined alias 'b'"),
-        ("a: 1\nb:\n  c: 1\n  c: 2\n", "4:3: b.c: this key is in line 3 already"),
+        ("a: 1\nb:\n  c: 1\n  c: 2\n", "4:3: b.c: duplicate key: it is already in line 3"),
         ("a: !python/object:os.system x\n", "1:4: a: YAML tags (!python/object:os.system) are not supported"),
         ("a: !!set {x, y}\n", "1:4: a: YAML tags (tag:yaml.org,2002:set) are not supported"),
         ('a: "\\ud800"\n', "1:4: a: half of a surrogate pair is not a character"),
@@ -133,7 +133,7 @@ def test_a_file_that_is_no_plain_mapping_is_refused_with_the_position(text: str,
 def test_all_mistakes_are_told_at_once_in_order() -> None:
     assert refusal("b: !x 1\na: 1\na: 2\nc: !y 2\n").splitlines() == [
         "p.yaml:1:4: b: YAML tags (!x) are not supported",
-        "p.yaml:3:1: a: this key is in line 2 already",
+        "p.yaml:3:1: a: duplicate key: it is already in line 2",
         "p.yaml:4:4: c: YAML tags (!y) are not supported",
     ]
 
@@ -153,7 +153,7 @@ def test_an_anchor_may_be_named_again() -> None:
 def test_billion_laughs_are_refused() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
-    message = f"p.yaml:1:1: more than {MAX_VALUES} values (an alias counts as all it stands for)"
+    message = f"p.yaml:1:1: more than {MAX_VALUES} values (aliases count as expanded)"
     assert refusal("\n".join(lines)) == message
 
 

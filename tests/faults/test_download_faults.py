@@ -153,7 +153,7 @@ def test_a_server_that_asks_for_more_time_than_there_is_ends_the_import(
     begun: list[Answer] = [Truncated(BODY, after=HALF)] if when == "resuming" else []
     url = downloads.server.serve("/disk.raw", *begun, Status(503, retry_after=wait))
     error = downloads.require_failed(downloads.importing(url), 4)
-    assert "asks to be left alone for" in error["message"]
+    assert "asks for a pause of" in error["message"]
     assert "limits.download_deadline" in error["hint"]
     assert len(downloads.server.requests) == 1 + len(begun)
 

@@ -161,7 +161,7 @@ def test_each_failure_says_what_to_do(cloud: Cloud, fetch: Fetch) -> None:
     queued = cloud.north.create(cloud.token, disk_format="raw", container_format="bare")
     nowhere = "00000000-0000-4000-8000-000000000000"
     for image_id, options, message, hint in (
-        (queued, SIGN_IN, "is queued, not active", "when its Glance has all of it"),
+        (queued, SIGN_IN, "is queued, not active", "when its upload is complete"),
         (nowhere, SIGN_IN, "answered 404", "check the id and the region"),
         (queued, {**SIGN_IN, "glance_region": "West"}, "region 'West'", "North (public), South (public)"),
         (queued, {**SIGN_IN, "password": "wrong"}, "does not accept these credentials", "check the user"),

@@ -67,7 +67,7 @@ def test_https_goes_through_a_tunnel_and_is_verified_at_its_end(
 
 
 @pytest.mark.parametrize(
-    ("code", "hint"), [(407, "the proxy wants credentials"), (403, "ask who runs that proxy")]
+    ("code", "hint"), [(407, "the proxy requires credentials"), (403, "ask the operator of that proxy")]
 )
 def test_a_proxy_that_refuses_is_named_in_the_message(proxy: HttpServer, code: int, hint: str) -> None:
     proxy.answer("mirror.example:443", status(code))

@@ -104,7 +104,7 @@ def test_a_drop_without_anything_to_resume_by_names_both_numbers(http_server: Ht
     """Scenario 23."""
     url = http_server.answer("/disk", content(b"x" * 500, length="1000"))
     with pytest.raises(
-        SourceUnavailable, match="connection broke after 500 of 1000 bytes: the server hung up"
+        SourceUnavailable, match="connection broke after 500 of 1000 bytes: the server closed the connection"
     ) as caught:
         download(url)
     assert caught.value.retry

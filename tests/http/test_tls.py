@@ -140,8 +140,16 @@ def test_a_certificate_out_of_its_time_is_named_with_its_own_hint(
     ("answer", "message", "hint"),
     [
         # What OpenSSL sends: a fatal alert, "http request".
-        (b"\x15\x03\x01\x00\x02\x02\x50", r"port \d+ of 127\.0\.0\.1 wants TLS", "write https://127.0.0.1:"),
-        (b"", "the server hung up without an answer", "check the url, and whether that port wants https"),
+        (
+            b"\x15\x03\x01\x00\x02\x02\x50",
+            r"port \d+ of 127\.0\.0\.1 expects TLS",
+            "write https://127.0.0.1:",
+        ),
+        (
+            b"",
+            "the server closed the connection without an answer",
+            "check the url, and whether that port expects https",
+        ),
         (
             b"HTTP/1.1 400 Bad Request\r\n\r\n",
             "answered 400 Bad Request",

@@ -92,7 +92,7 @@ def test_what_is_not_clearly_a_url_is_refused(text: str) -> None:
     ],
 )
 def test_addresses_in_unusual_notations_are_refused(host: str) -> None:
-    with pytest.raises(SourceRejected, match="number that programs read differently"):
+    with pytest.raises(SourceRejected, match="interpret this number in different ways"):
         Url.parse(f"http://{host}/")
 
 

@@ -517,7 +517,7 @@ def test_a_list_on_this_machine_has_to_be_where_images_may_be_imported_from(
     bench.assert_refused(
         bench.imports(carried / "disk.raw", checksum(url=named, filename="disk.raw")),
         3,
-        f"{named} is in no folder from which images may be imported",
+        f"{named} is not in a folder from which images may be imported",
         f"local_paths in the site file lists {carried}",
     )
     done = bench.imports(carried / "disk.raw", checksum(url="{source.dir}/SHA256SUMS", filename="disk.raw"))

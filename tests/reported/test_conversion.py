@@ -107,7 +107,7 @@ def test_a_few_kilobytes_that_become_gigabytes_are_refused(bench: Bench, output_
     message = done.report["error"]["message"]
     assert message.startswith("the disk in the qcow2 image expands more than 1000 to 1: ")
     bench.assert_refused(
-        done, 1, message, "it looks like a decompression bomb; raise max_ratio of this step if it is none"
+        done, 1, message, "it looks like a decompression bomb; raise max_ratio of this step if it is not"
     )
 
 

@@ -272,7 +272,7 @@ def test_a_body_that_was_cut_off_never_becomes_active_because_of_its_length(
         (
             406,
             "Not Acceptable",
-            "check the url, and what this server wants from its clients; or use another mirror",
+            "check the url and the requirements of this server, or use another mirror",
         ),
         (503, "Service Unavailable", "try again later, or use another mirror"),
     ],
@@ -314,8 +314,8 @@ def test_when_all_mirrors_fail_the_error_has_the_answer_of_each(
         bench.downloads(url, mirrors=mirrors),
         4,
         f"no url has the image: {url} answered 403 Forbidden; {mirrors[0]}: the connection broke after 1000 of "
-        f"{len(disk)} bytes: the server hung up; {mirrors[1]} is a web page, not an image; {mirrors[2]} answered 410 "
-        "Gone (after 3 tries)",
+        f"{len(disk)} bytes: the server closed the connection; {mirrors[1]} is a web page, not an image; "
+        f"{mirrors[2]} answered 410 Gone (after 3 tries)",
         "check the urls, or name another mirror; about the last one: the image was removed; look for a newer one",
     )
 
@@ -330,8 +330,8 @@ def test_what_the_import_repeats_by_itself_is_reported_without_advice(
     url = http_server.answer("/disk.raw", cut, content(disk))
     done = bench.downloads(url)
     assert caplog.messages == [
-        f"{url}: the connection broke after 1000000 of {len(disk)} bytes: the server hung up; the image is "
-        "read again from the beginning",
+        f"{url}: the connection broke after 1000000 of {len(disk)} bytes: the server closed the connection; the image "
+        "is read again from the beginning",
     ]
     bench.assert_stored(done, disk)
 

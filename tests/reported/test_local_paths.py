@@ -82,7 +82,7 @@ def test_every_other_path_is_refused_in_the_same_words(
         "proc": Path("/proc/self/environ"),
         "device": Path("/dev/zero"),
     }[place]
-    message = f"{path} is in no folder from which images may be imported"
+    message = f"{path} is not in a folder from which images may be imported"
     hint = f"local_paths in the site file lists {folder}"
     if command == "run":
         bench.assert_refused(bench.imports(path), 3, message, hint)
@@ -149,7 +149,7 @@ def test_no_path_is_permitted_when_the_list_is_empty(run_imageport: RunImageport
     bench.assert_refused(
         bench.imports(folder / "disk.raw"),
         3,
-        f"{folder}/disk.raw is in no folder from which images may be imported",
+        f"{folder}/disk.raw is not in a folder from which images may be imported",
         "name the folders that may be imported from under local_paths in the site file",
     )
 
@@ -165,7 +165,7 @@ def test_standard_input_needs_no_folder(run_imageport: RunImageport, folder: Pat
 
 def test_a_caller_of_a_service_has_no_files_here_until_folders_are_named(folder: Path) -> None:
     remote = Caller(user="ada", is_remote=True)
-    with pytest.raises(SourceRejected, match="in no folder from which images may be imported"):
+    with pytest.raises(SourceRejected, match="not in a folder from which images may be imported"):
         LocalFiles.of(None, remote).find(folder / "disk.raw")
     files = LocalFiles.of([folder], remote)
     assert files.find(folder / "disk.raw").read_bytes() == (folder / "disk.raw").read_bytes()

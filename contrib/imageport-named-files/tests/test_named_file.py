@@ -74,12 +74,12 @@ def test_a_failed_import_leaves_nothing(site: Site) -> None:
     assert site.library() == []
 
 
-def test_a_folder_that_is_a_file_is_told_with_what_to_do(site: Site) -> None:
+def test_a_folder_that_is_a_file_is_reported_with_a_hint(site: Site) -> None:
     (site.folder / "library").write_text("")
     report = site.run([], [STORE], site.disk())
     assert report["error"]["code"] == "store-failed"
     assert report["error"]["message"] == f"cannot use {site.folder}/library/disk.raw: File exists"
-    assert "move away" in report["error"]["hint"]
+    assert "remove or rename" in report["error"]["hint"]
 
 
 def test_deleting_the_image_removes_the_file(site: Site) -> None:

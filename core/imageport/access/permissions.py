@@ -207,15 +207,14 @@ def _require_name(name: str) -> None:
     """Raise unless a user may name a property so."""
     if name.startswith(RESERVED_PREFIX):
         raise NotAllowed(
-            f"property {name} is reserved", hint=f"names beginning {RESERVED_PREFIX} are Imageport's own"
+            f"property {name} is reserved",
+            hint=f"names that begin with {RESERVED_PREFIX} are reserved for Imageport",
         )
     if name in READ_ONLY:
-        raise NotAllowed(
-            f"{name} of an image is read-only", hint="choose another name for a property of your own"
-        )
+        raise NotAllowed(f"{name} of an image is read-only", hint="choose another name for the property")
     if name in FIELDS:
         raise UsageError(
-            f"{name} is a field of the image and no property",
+            f"{name} is a field of the image, not a property",
             hint="use the option for it of 'imageport images set', or choose another name",
         )
     if len(name) > MAX_NAME:

@@ -95,7 +95,7 @@ class Policy(BaseModel):
         default="role:admin", description="Make an image public: '--visibility public'."
     )
     communitize_image: Rule = Field(
-        default=_OWN, description="Make an image one of the community: '--visibility community'."
+        default=_OWN, description="Give an image the visibility community: '--visibility community'."
     )
     download_image: Rule = Field(
         default="role:admin or role:member", description="Read the data of an image: 'images export'."

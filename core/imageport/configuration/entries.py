@@ -76,17 +76,17 @@ class Pipeline(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     name: str = Field(min_length=1, description="Name of the pipeline.")
-    description: str | None = Field(default=None, description="What it is for.")
+    description: str | None = Field(default=None, description="Purpose of the pipeline.")
     vars: Annotated[dict[str, str], BeforeValidator(lambda value: {} if value is None else value)] = Field(
         default_factory=dict, description="Variables {var.NAME} and their values unless --set gives others."
     )
     source: SourceEntry = Field(description="The import method.")
     steps: Annotated[list[StepEntry], _OrNothing] = Field(
-        default_factory=list, description="What is done to the image, from top to bottom."
+        default_factory=list, description="Steps, which run from top to bottom."
     )
     stores: list[StoreEntry] = Field(
         default_factory=list,
-        description="Where copies go, written side by side: entries, or ids of stores of the site file. "
+        description="Stores, written in parallel: entries, or ids of stores of the site file. "
         "Left out, it is the default store.",
     )
     observers: Annotated[list[StepEntry], _OrNothing] = Field(

@@ -72,7 +72,7 @@ def labels_of(resolved: Sequence[ResolvedEntry], problems: list[Problem]) -> lis
             continue
         file, key_path = entry.referenced_at
         if entry.id in taken:
-            message = f"'{entry.id}' is the id of line {taken[entry.id]} already: give this one another"
+            message = f"'{entry.id}' is already the id in line {taken[entry.id]}: choose another one"
             problems.append(file.problem(key_path, message))
         taken.setdefault(entry.id, file.position(key_path)[0])
     labels = []

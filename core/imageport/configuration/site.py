@@ -76,7 +76,7 @@ class Site(BaseModel):
         description="Folders from which images may be imported by path; links that lead out of them are refused. "
         "Without a list, the files that the caller may read; for callers of a service, none.",
     )
-    network: NetworkRules = Field(default_factory=NetworkRules, description="What may be connected to.")
+    network: NetworkRules = Field(default_factory=NetworkRules, description="Rules for network connections.")
     digests: list[str] = Field(
         default_factory=lambda: ["md5", "sha512"],
         min_length=1,
@@ -97,7 +97,7 @@ class Site(BaseModel):
     )
     policy: Policy = Field(
         default_factory=Policy,
-        description="Who may do what. A rule is made of '@' (all callers), '!' (none), 'role:NAME', 'owner' (the image "
+        description="Access rules. A rule is made of '@' (all callers), '!' (none), 'role:NAME', 'owner' (the image "
         "belongs to the caller's project, or to the user without one) and 'visibility:public' (or community, shared, "
         "private), joined by 'and' and 'or'; 'and' binds tighter.",
     )
@@ -281,9 +281,7 @@ def _store_problems(file: YamlFile, tree: Mapping[str, Any]) -> Iterator[Problem
     for index, store in enumerate(stores if isinstance(stores, list) else []):
         name = _id_of(store)
         if name in ids:
-            yield file.problem(
-                ("stores", index), f"there is a store '{name}' already: give this one another id"
-            )
+            yield file.problem(("stores", index), f"there is already a store '{name}': choose another id")
         ids.append(name)
     default = tree.get("default_store")
     if isinstance(default, str) and default not in ids:

@@ -111,9 +111,7 @@ class _Reader:
     def value(self, node: Node, key_path: KeyPath) -> Any:
         self._count += 1
         if self._count > MAX_VALUES:
-            raise invalid_file(
-                self.path, f"more than {MAX_VALUES} values (an alias counts as all it stands for)"
-            )
+            raise invalid_file(self.path, f"more than {MAX_VALUES} values (aliases count as expanded)")
         if len(key_path) > MAX_DEPTH:
             raise PipelineInvalid([self._problem(node, (), f"nested more than {MAX_DEPTH} levels deep")])
         if isinstance(node, MappingNode) and node.tag == _TAG + "map":
@@ -163,7 +161,9 @@ class _Reader:
                 self.problems.append(self._problem(key, path, "merge keys are not supported"))
             if path in self.positions:
                 first = self.positions[path][0]
-                self.problems.append(self._problem(key, path, f"this key is in line {first} already"))
+                self.problems.append(
+                    self._problem(key, path, f"duplicate key: it is already in line {first}")
+                )
             else:
                 self.positions[path] = _start(key)
             yield key.value, self.value(value, path)

@@ -92,11 +92,11 @@ class Watch:
         left = max(0.0, self._deadline - time.monotonic())
         if asked is not None and wait > left:
             raise SourceUnavailable(
-                f"{self._name} asks to be left alone for {asked:.0f} s, and the download may take {left:.0f} s more",
+                f"{self._name} asks for a pause of {asked:.0f} s, but its deadline is in {left:.0f} s",
                 hint="import it again after that time, use a mirror, or raise limits.download_deadline",
             )
         if asked is not None:
-            log.warning("%s asks to be left alone for %.0f s", self._name, asked)
+            log.warning("%s asks for a pause of %.0f s", self._name, asked)
         until = time.monotonic() + wait
         while (left := until - time.monotonic()) > 0:
             self._cancelled.wait(min(SLICE, left))

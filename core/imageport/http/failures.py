@@ -27,16 +27,16 @@ CONNECTION_ERRORS: Final = (OSError, http.client.HTTPException, urllib3.exceptio
 TRANSIENT: Final = frozenset({408, 425, 429, *range(500, 600)})
 
 _HINTS: Final = {
-    400: "check the url, and whether that port wants https",
-    401: "the server wants credentials: set a header in the options of the method, or write user:password@ in the url",
-    403: "the server does not let this address or these credentials in",
+    400: "check the url, and whether that port expects https",
+    401: "the server requires credentials: set a header of the method, or write user:password@ in the url",
+    403: "the server refuses this address or these credentials",
     404: "check the url; mirrors remove old images",
     410: "the image was removed; look for a newer one",
     451: "the server may not deliver it for legal reasons: use another source",
 }
 _TRY_LATER: Final = "try again later, or use another mirror"
 _NO_FILE: Final = "the server has no file at this url: check the url, or use another mirror"
-_OTHER_CLIENT: Final = "check the url, and what this server wants from its clients; or use another mirror"
+_OTHER_CLIENT: Final = "check the url and the requirements of this server, or use another mirror"
 _CHECK_PROXY: Final = "check that proxy; it is set by network.proxy in the site file"
 _TUNNEL: Final = re.compile(r"Tunnel connection failed: (\d+) ?(.*)", re.DOTALL)
 #: Reasons of OpenSSL for an answer that is not TLS, in its versions 1.1 to 3.x.
@@ -63,7 +63,7 @@ def plain(error: Exception) -> str:
     """Return in a few printable words why a connection broke."""
     root = error.__cause__ or error
     if isinstance(root, http.client.IncompleteRead):
-        return "the server hung up"
+        return "the server closed the connection"
     if isinstance(root, ssl.SSLError) and root.reason:
         return f"the TLS connection failed: {root.reason.lower().replace('_', ' ')}"
     text = getattr(root, "strerror", None) or str(root) or type(root).__name__
@@ -127,13 +127,13 @@ def unreachable(url: Url, error: Exception, *, proxy: Url | None) -> SourceUnava
         )
     if isinstance(root, http.client.BadStatusLine) and _TLS_ALERT in str(root):
         return SourceUnavailable(
-            f"{url.shown} could not be reached: port {url.effective_port} of {url.host} wants TLS",
+            f"{url.shown} could not be reached: port {url.effective_port} of {url.host} expects TLS",
             hint=f"write https://{url.authority}",
         )
     if isinstance(root, http.client.RemoteDisconnected) and url.scheme == "http":
         return SourceUnavailable(
-            f"{url.shown} could not be reached: the server hung up without an answer",
-            hint="check the url, and whether that port wants https",
+            f"{url.shown} could not be reached: the server closed the connection without an answer",
+            hint="check the url, and whether that port expects https",
             retry=True,
         )
     if proxy is not None and not isinstance(root, (ssl.SSLError, http.client.HTTPException)):
@@ -201,9 +201,9 @@ def unclear_end(url: Url, fields: str) -> SourceUnavailable:
 
 
 def _proxy_refused(url: Url, proxy: Url, status: int, phrase: str) -> SourceUnavailable:
-    hint = "ask who runs that proxy; it is set by network.proxy in the site file"
+    hint = "ask the operator of that proxy; it is set by network.proxy in the site file"
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-        hint = "the proxy wants credentials: write user:password@ before its host, in network.proxy of the site file"
+        hint = "the proxy requires credentials: write user:password@ before its host, in network.proxy of the site file"
     return SourceUnavailable(
         f"the proxy {proxy.shown} does not connect to {url.shown}: it answered {status} {printable(phrase)}".rstrip(),
         hint=hint,

@@ -89,8 +89,8 @@ class NetworkRules(BaseModel):
     )
     proxy: str | None = Field(
         default=None,
-        description="HTTP proxy for everything, http://host:port. It resolves the names, so addresses behind "
-        "names are then its business. Proxies named in the environment are ignored.",
+        description="HTTP proxy for all requests, http://host:port. The proxy resolves host names, so their "
+        "addresses are not checked here. Proxies named in the environment are ignored.",
     )
     ca_bundle: Path | None = Field(
         default=None, description="PEM file of the certificates to trust instead of the system's."

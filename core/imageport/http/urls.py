@@ -150,7 +150,7 @@ def normal_host(host: str) -> str:
     if len(name) > 254 or not all(_LABEL.fullmatch(label) for label in labels):
         _refuse(host, "it is not a host name")
     if _NUMBER_LABEL.fullmatch(labels[-1]) and as_address(name) is None:
-        _refuse(host, "it is a number that programs read differently", "write addresses as 192.0.2.1")
+        _refuse(host, "programs interpret this number in different ways", "write addresses as 192.0.2.1")
     return ".".join(labels)
 
 

@@ -151,7 +151,7 @@ class FolderStore(Store[FolderConfigT, CopyFile]):
             hint = (
                 f"let the user with id {os.geteuid()} write to it"
                 if present.is_dir()
-                else f"move away what stands in the way of {directory}"
+                else f"remove or rename the file in the way of {directory}"
             )
             yield Finding("error", f"{directory} cannot be written", hint)
             return

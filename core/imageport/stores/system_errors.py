@@ -10,7 +10,7 @@ def remedy(error: OSError, place: str) -> str:
     """Return the hint for *error*, which came up while *place*, a folder or the url of a copy, was used."""
     full = f"free space for {place} (disk or quota is full), then import again"
     rights = f"let the user with id {os.geteuid()} write to {place}"
-    obstacle = f"move away what stands in the way of {place}"
+    obstacle = f"remove or rename the file in the way of {place}"
     remedies = {
         errno.ENOSPC: full,
         errno.EDQUOT: full,

@@ -54,7 +54,7 @@ def test_an_image_that_expands_beyond_reason_is_refused(output_format: str, bomb
         bench.convert(bomb, stream=True, output_format=output_format, max_ratio=50, **options)
 
     assert failure.value.hint == (
-        "it looks like a decompression bomb; raise max_ratio of this step if it is none"
+        "it looks like a decompression bomb; raise max_ratio of this step if it is not"
     )
     assert bench.work_files() == []
 

@@ -174,7 +174,7 @@ def test_errors_of_the_source_pass_unchanged(
     kind: str, pack: Pack, make_tap: Any, transform: Transform, original: bytes, work_folder: Path
 ) -> None:
     packed = pack(kind, original)
-    failure = SourceUnavailable("the server hung up", retry=True)
+    failure = SourceUnavailable("the server closed the connection", retry=True)
     tap = make_tap(packed[: len(packed) // 2], piece=10_000, failure=failure)
 
     with pytest.raises(SourceUnavailable) as caught:

@@ -158,7 +158,7 @@ REFUSED: dict[str, tuple[Documents, str]] = {
     ),
     "a certificate where a signature should be": (
         lambda gpg: (LIST, gpg.certificates("publisher", armor=False)),
-        "something else in it than signatures",
+        "contains other data than signatures",
     ),
     "an armored certificate where a signature should be": (
         lambda gpg: (LIST, gpg.certificates("publisher")),
@@ -166,7 +166,7 @@ REFUSED: dict[str, tuple[Documents, str]] = {
     ),
     "a signature with the text in it": (
         lambda gpg: (EVIL_LIST, gpg("--local-user", gpg.user("publisher"), "--sign", stdin=LIST)),
-        "it has a packet without a length|something else in it than signatures",
+        "it has a packet without a length|contains other data than signatures",
     ),
     "a signature that is cut off": (
         lambda gpg: (LIST, gpg.detached(LIST, "publisher", armor=False)[:-1]),
@@ -267,7 +267,7 @@ def test_a_certificate_that_is_too_weak_is_refused(
     gpg.make_key(name, *options, algorithm=algorithm)
     keyring.write_bytes(gpg.certificates(name))
     signature = gpg.detached(LIST, name, options=("--digest-algo", "SHA256"))
-    assert f"which does not hold: {message}" in refused(look_up, events, LIST, signature)
+    assert f"which is not valid: {message}" in refused(look_up, events, LIST, signature)
 
 
 def test_an_expired_signature_is_refused(look_up: LookUp, gpg: Gpg, keyring: Path, events: list[Any]) -> None:

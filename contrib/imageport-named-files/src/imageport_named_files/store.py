@@ -31,7 +31,7 @@ class NamedFileStore(FolderStore[NamedFileConfig]):
     """
 
     stability = "stable"
-    taken_hint = "move away what is there, or give the image another name with --name"
+    taken_hint = "remove or rename that file, or give the image another name with --name"
 
     def file_name(self, image: Image) -> str:
         """Return the name of the image, made safe, with its format as the suffix."""

@@ -124,7 +124,7 @@ class Qcow2Layout(Layout):
         require(104 <= header_length <= self._cluster, f"its header gives itself {header_length} bytes")
         if features & _DATA_FILE or features >> 5:
             return
-        require(not hints & _RAW_DATA_FILE, "its header speaks of a data file, and it has none")
+        require(not hints & _RAW_DATA_FILE, "its header has the flag of a data file, and it names none")
         self._want_extensions(header_length)
         if header_length > _COMPRESSION_AT:
             self._want(_COMPRESSION_AT, 1, partial(self._take_compression, features))
