@@ -1,8 +1,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from imageport import Location
+from imageport.testing import bench
 
 if TYPE_CHECKING:
     from conftest import Site
@@ -84,7 +89,7 @@ def test_a_folder_that_is_a_file_is_reported_with_a_hint(site: Site) -> None:
 
 def test_deleting_the_image_removes_the_file(site: Site) -> None:
     image = site.run([], [STORE], site.disk())["image"]["id"]
-    assert site.imageport("images", "delete", image, "--yes").returncode == 0
+    assert site("images", "delete", image, "--yes").exit_code == 0
     assert site.library() == []
 
 
@@ -92,15 +97,27 @@ def test_deleting_the_image_leaves_a_file_that_somebody_changed(site: Site) -> N
     image = site.run([], [STORE], site.disk())["image"]["id"]
     with (site.folder / "library" / "disk.raw").open("r+b") as file:
         file.write(b"a machine ran here")
-    assert site.imageport("images", "delete", image, "--yes").returncode == 0
+    assert site("images", "delete", image, "--yes").exit_code == 0
     assert site.library() == ["disk.raw"]
 
 
 def test_a_copy_can_be_exported_until_somebody_changes_it(site: Site) -> None:
     image = site.run([], [STORE], site.disk())["image"]["id"]
-    assert site.imageport("images", "export", image, "back.raw").returncode == 0
+    assert site("images", "export", image, "back.raw").exit_code == 0
     assert (site.folder / "back.raw").read_bytes() == (site.folder / "disk.raw").read_bytes()
     (site.folder / "library" / "disk.raw").write_bytes(b"replaced")
-    refused = site.imageport("images", "export", image, "again.raw")
-    assert refused.returncode == 6
+    refused = site("images", "export", image, "again.raw")
+    assert refused.exit_code == 6
     assert "was changed or replaced after the import" in refused.stderr
+
+
+def test_a_copy_of_the_first_version_is_read_and_removed(tmp_path: Path) -> None:
+    copy = tmp_path / "debian.raw"
+    copy.write_bytes(b"boot me")
+    os.utime(copy, ns=(1_700_000_000_123_456_789, 1_700_000_000_123_456_789))
+    metadata = {"modified": "1700000000123456789", "partial": ".image.1700000000123456789.partial"}
+    location = Location(url=copy.as_uri(), metadata=metadata)
+    with bench("named_file", {"directory": tmp_path}, tmp_path / "work", is_store=True) as store:
+        assert store.read(location) == b"boot me"
+        store.delete(location)
+    assert not copy.exists()

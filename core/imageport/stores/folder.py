@@ -92,7 +92,7 @@ class FolderStore(Store[FolderConfigT, CopyFile]):
 
     def open(self, location: Location, image: Image, ctx: Context) -> CopyFile:
         """Take over the file that has the bytes already, if that can be done, else make an empty one."""
-        final, mark, backing_file = self.path(location), location.metadata["mark"], image.data.backing_file
+        final, mark, backing_file = self.path(location), self.mark(location), image.data.backing_file
         if backing_file is not None:
             try:
                 if backing_file.stat().st_dev == final.parent.stat().st_dev and ctx.take_file(backing_file):
@@ -128,7 +128,7 @@ class FolderStore(Store[FolderConfigT, CopyFile]):
 
     def delete(self, location: Location, ctx: Context) -> None:
         """Remove the file for good, finished or not; another file that took its name stays."""
-        path, mark = self.path(location), location.metadata["mark"]
+        path, mark = self.path(location), self.mark(location)
         # A file system that was made read-only refuses to remove even what is not there.
         there = [hidden] if os.path.lexists(hidden := hidden_name(path, mark)) else []
         if self.is_ours(path, mark):
@@ -166,6 +166,10 @@ class FolderStore(Store[FolderConfigT, CopyFile]):
             )
         else:
             yield Finding("ok", f"{message}; the first import makes the folder")
+
+    def mark(self, location: Location) -> str:
+        """Return the mark of the attempt that wrote the copy."""
+        return location.metadata["mark"]
 
     def path(self, location: Location) -> Path:
         """Return the path behind a location. Raises ``StoreFailed`` unless the file is directly in the folder."""

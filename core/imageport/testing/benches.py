@@ -104,7 +104,7 @@ def bench(
     model = plugin_class.config_model
     config = model.model_validate(resolve_paths(dict(options), model, folder))
     work = folder / "work"
-    work.mkdir(exist_ok=True)
+    work.mkdir(parents=True, exist_ok=True)
     made = Bench(label, distribution, plugin_class(config), work, is_store=is_store)
     try:
         yield made

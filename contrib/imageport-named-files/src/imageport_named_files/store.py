@@ -42,10 +42,14 @@ class NamedFileStore(FolderStore[NamedFileConfig]):
         """Return whether the file is there and unchanged."""
         return has_time(path, mark)
 
+    def mark(self, location: Location) -> str:
+        """Return the time of the file, which the first version of this store recorded under another name."""
+        return location.metadata.get("modified") or super().mark(location)
+
     def read(self, location: Location, ctx: Context) -> ImageData:
         """Return the bytes of a copy that is still the one that was written."""
         path = self.path(location)
-        if path.exists() and not self.is_ours(path, location.metadata["mark"]):
+        if path.exists() and not self.is_ours(path, self.mark(location)):
             raise StoreFailed(
                 f"{path} was changed or replaced after the import",
                 hint="copy from another store, or import the file as a new image",
