@@ -76,6 +76,7 @@ PUBLIC_MODULES = (
     "imageport.partial",
     "imageport.stores",
     "imageport.testing",
+    "imageport.testing.http_answers",
     "imageport.testing.http_server",
     "imageport.text",
     "imageport.values",

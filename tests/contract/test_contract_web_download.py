@@ -7,7 +7,8 @@ import threading
 import pytest
 from tests.contract.site import Outcome, Site, step
 
-from imageport.testing.http_server import Behaviour, Reply, chunked, content, status, stored
+from imageport.testing.http_answers import File, Truncated
+from imageport.testing.http_server import Behaviour, Reply, chunked, content, status
 
 BODY = bytes(range(250)) * 2
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -120,7 +121,7 @@ def test_027_a_stall_ends_and_a_dropped_connection_is_resumed(site: Site) -> Non
     done = site.run(site.server.answer("/disk", stalls), image=site.create(), stores=["s1", "s2"])
     site.configure(limits=None)
     assert_rolled_back_and_free(site, done, "source-unavailable", "0.3 s")
-    dropped: list[Behaviour] = [stored(BODY, break_after=100), stored(BODY)]
+    dropped: list[Behaviour] = [Truncated(BODY, after=100), File(BODY)]
     done = site.run(site.server.answer("/drops", *dropped), image=site.create())
     assert done.code == 0
     assert done.image["checksum"] == hashlib.md5(BODY).hexdigest()

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.faults.faulty_server import FaultyServer
-
 from imageport.testing.command import Finished, RunImageport
+from imageport.testing.http_server import HttpServer
 
 #: Patience of servers that are to be given up soon, and of those that may take their time.
 HASTY: Mapping[str, Any] = {"connect_timeout": 1, "read_timeout": 0.4, "download_deadline": 20}
@@ -22,7 +21,7 @@ class Downloads:
     """A site with one store, and the server that images are fetched from."""
 
     run: RunImageport
-    server: FaultyServer
+    server: HttpServer
     limits: dict[str, Any] = field(default_factory=lambda: dict(HASTY))
     network: dict[str, Any] = field(default_factory=lambda: {"allow_networks": ["127.0.0.0/8"]})
 

@@ -7,16 +7,17 @@ from collections.abc import Iterator
 
 import pytest
 from tests.faults.downloads import Downloads
-from tests.faults.faulty_server import Answer, Dripping, FaultyServer, File, Stalled, Status
 
 from imageport.testing.command import RunImageport
+from imageport.testing.http_answers import Dripping, File, Stalled, Status
+from imageport.testing.http_server import Behaviour, HttpServer
 
 BODY = os.urandom(1 << 20)
 
 
 @pytest.fixture
 def downloads(run_imageport: RunImageport) -> Iterator[Downloads]:
-    with FaultyServer() as server:
+    with HttpServer(refuses_head=True) as server:
         yield Downloads(run_imageport, server, {"import_deadline": 1})
 
 
@@ -30,9 +31,9 @@ def downloads(run_imageport: RunImageport) -> Iterator[Downloads]:
     ids=["stalled", "dripping", "told-to-wait"],
 )
 def test_an_import_ends_at_its_deadline_and_leaves_nothing(
-    downloads: Downloads, answer: Answer, staging: str
+    downloads: Downloads, answer: Behaviour, staging: str
 ) -> None:
-    url = downloads.server.serve("/disk.raw", answer)
+    url = downloads.server.answer("/disk.raw", answer)
     error = downloads.require_failed(downloads.importing(url, staging=staging), 1)
     assert error["code"] == "limit-exceeded"
     assert error["message"] == "the import was not complete after 1 s"
@@ -42,7 +43,7 @@ def test_an_import_ends_at_its_deadline_and_leaves_nothing(
 
 def test_an_import_that_is_fast_enough_does_not_hear_of_it(downloads: Downloads) -> None:
     downloads.limits["import_deadline"] = 60
-    url = downloads.server.serve("/disk.raw", File(BODY))
+    url = downloads.server.answer("/disk.raw", File(BODY))
     downloads.require_imported(downloads.importing(url), BODY)
 
 

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 from tests.faults.downloads import Downloads
-from tests.faults.faulty_server import Answer, FaultyServer, File, Page, Stalled, Status, Truncated
 
 from imageport.testing.command import RunImageport
+from imageport.testing.http_answers import File, Page, Stalled, Status, Truncated
+from imageport.testing.http_server import Behaviour, HttpServer
 
 #: More than one piece of the stream is here when it breaks off.
 BODY = os.urandom(6 << 20)
@@ -22,7 +23,7 @@ SHA256 = f"sha256:{hashlib.sha256(BODY).hexdigest()}"
 
 @pytest.fixture
 def downloads(run_imageport: RunImageport) -> Iterator[Downloads]:
-    with FaultyServer() as server:
+    with HttpServer(refuses_head=True) as server:
         yield Downloads(run_imageport, server)
 
 
@@ -40,9 +41,9 @@ def downloads(run_imageport: RunImageport) -> Iterator[Downloads]:
     ],
     ids=["gone", "trouble", "later", "page", "empty", "forbidden", "stalled", "truncated"],
 )
-def test_the_next_place_is_asked_when_one_fails(downloads: Downloads, fault: Answer, told: str) -> None:
-    bad = downloads.server.serve("/bad.raw", fault)
-    good = downloads.server.serve("/good.raw", File(BODY))
+def test_the_next_place_is_asked_when_one_fails(downloads: Downloads, fault: Behaviour, told: str) -> None:
+    bad = downloads.server.answer("/bad.raw", fault)
+    good = downloads.server.answer("/good.raw", File(BODY))
     report = downloads.require_imported(downloads.importing(bad, mirrors=[good]), BODY)
     assert report["source"]["url"] == good
     (failed,) = report["source"]["failed"]
@@ -56,15 +57,15 @@ def test_the_next_place_is_asked_when_nobody_listens_or_the_name_is_unknown(down
         port = taken.getsockname()[1]
     nobody = f"http://127.0.0.1:{port}/disk.raw"
     unknown = "http://mirror.invalid/disk.raw"
-    good = downloads.server.serve("/good.raw", File(BODY))
+    good = downloads.server.answer("/good.raw", File(BODY))
     report = downloads.require_imported(downloads.importing(nobody, mirrors=[unknown, good]), BODY)
     assert [failed["url"] for failed in report["source"]["failed"]] == [nobody, unknown]
 
 
 def test_a_wrong_digest_is_fetched_from_each_place_in_turn(downloads: Downloads) -> None:
     server = downloads.server
-    first, second = server.serve("/1.raw", File(OTHER)), server.serve("/2.raw", File(OTHER))
-    third = server.serve("/3.raw", File(BODY))
+    first, second = server.answer("/1.raw", File(OTHER)), server.answer("/2.raw", File(OTHER))
+    third = server.answer("/3.raw", File(BODY))
     done = downloads.importing(first, mirrors=[second, third], checksum=SHA256)
     report = downloads.require_imported(done, BODY)
     assert report["source"]["url"] == third
@@ -74,8 +75,8 @@ def test_a_wrong_digest_is_fetched_from_each_place_in_turn(downloads: Downloads)
 
 def test_when_every_place_fails_the_last_says_why_and_the_report_tells_of_all(downloads: Downloads) -> None:
     server = downloads.server
-    first = server.serve("/1.raw", Truncated(BODY, after=HALF, etag=None))
-    second, third = server.serve("/2.raw", Status(404)), server.serve("/3.raw", File(OTHER))
+    first = server.answer("/1.raw", Truncated(BODY, after=HALF, etag=None))
+    second, third = server.answer("/2.raw", Status(404)), server.answer("/3.raw", File(OTHER))
     done = downloads.importing(first, mirrors=[second, third], checksum=SHA256)
     error = downloads.require_failed(done, 5)
     assert hashlib.sha256(OTHER).hexdigest() in error["message"]
@@ -85,9 +86,9 @@ def test_when_every_place_fails_the_last_says_why_and_the_report_tells_of_all(do
 
 def test_with_a_checksum_another_place_goes_on_where_one_broke_off(downloads: Downloads) -> None:
     server = downloads.server
-    bad = server.serve("/bad.raw", Truncated(BODY, after=HALF, etag=None))
-    gone = server.serve("/gone.raw", Status(404))
-    good = server.serve("/good.raw", File(BODY))
+    bad = server.answer("/bad.raw", Truncated(BODY, after=HALF, etag=None))
+    gone = server.answer("/gone.raw", Status(404))
+    good = server.answer("/good.raw", File(BODY))
     done = downloads.importing(bad, mirrors=[gone, good], checksum=SHA256)
     report = downloads.require_imported(done, BODY)
     assert report["source"]["url"] == good
@@ -105,19 +106,19 @@ def test_with_a_checksum_another_place_goes_on_where_one_broke_off(downloads: Do
     ids=["no-ranges", "other-size", "page", "refused"],
 )
 def test_what_is_not_the_rest_of_the_same_file_is_not_taken_for_it(
-    downloads: Downloads, mirror: Answer
+    downloads: Downloads, mirror: Behaviour
 ) -> None:
     server = downloads.server
-    bad = server.serve("/bad.raw", Truncated(BODY, after=HALF, etag=None))
-    odd, good = server.serve("/odd.raw", mirror), server.serve("/good.raw", File(BODY))
+    bad = server.answer("/bad.raw", Truncated(BODY, after=HALF, etag=None))
+    odd, good = server.answer("/odd.raw", mirror), server.answer("/good.raw", File(BODY))
     report = downloads.require_imported(downloads.importing(bad, mirrors=[odd, good], checksum=SHA256), BODY)
     assert report["source"]["url"] == good
 
 
 def test_two_halves_that_do_not_fit_are_noticed_and_fetched_whole(downloads: Downloads) -> None:
     server = downloads.server
-    bad = server.serve("/bad.raw", Truncated(OTHER, after=HALF, etag=None))
-    good = server.serve("/good.raw", File(BODY))
+    bad = server.answer("/bad.raw", Truncated(OTHER, after=HALF, etag=None))
+    good = server.answer("/good.raw", File(BODY))
     report = downloads.require_imported(downloads.importing(bad, mirrors=[good], checksum=SHA256), BODY)
     assert [check["verdict"] for check in report["source"]["checks"]] == ["failed", "passed"]
     assert server.asked("/good.raw")[-1] is None
@@ -125,8 +126,8 @@ def test_two_halves_that_do_not_fit_are_noticed_and_fetched_whole(downloads: Dow
 
 def test_without_a_checksum_files_of_two_places_are_never_mixed(downloads: Downloads) -> None:
     server = downloads.server
-    bad = server.serve("/bad.raw", Truncated(OTHER, after=HALF, etag=None))
-    good = server.serve("/good.raw", File(BODY))
+    bad = server.answer("/bad.raw", Truncated(OTHER, after=HALF, etag=None))
+    good = server.answer("/good.raw", File(BODY))
     downloads.require_imported(downloads.importing(bad, mirrors=[good]), BODY)
     assert server.asked("/good.raw") == [None]
 
@@ -134,9 +135,9 @@ def test_without_a_checksum_files_of_two_places_are_never_mixed(downloads: Downl
 def test_every_mirror_is_judged_by_the_steps(downloads: Downloads) -> None:
     """A mirror on a port that ``uri_filter`` does not allow is not connected to."""
     server = downloads.server
-    bad = server.serve("/bad.raw", Status(404))
-    with FaultyServer() as other:
-        mirror = other.serve("/disk.raw", File(BODY))
+    bad = server.answer("/bad.raw", Status(404))
+    with HttpServer(refuses_head=True) as other:
+        mirror = other.answer("/disk.raw", File(BODY))
         port = int(bad.split(":")[2].partition("/")[0])
         filters = {"use": "uri_filter", "with": {"allowed_ports": [port]}}
         error = downloads.require_failed(downloads.importing(bad, mirrors=[mirror], steps=(filters,)), 3)
@@ -145,9 +146,9 @@ def test_every_mirror_is_judged_by_the_steps(downloads: Downloads) -> None:
 
 
 def test_headers_are_for_the_server_of_the_source_alone(downloads: Downloads) -> None:
-    bad = downloads.server.serve("/bad.raw", Status(404))
-    with FaultyServer() as other:
-        mirror = other.serve("/disk.raw", File(BODY))
+    bad = downloads.server.answer("/bad.raw", Status(404))
+    with HttpServer(refuses_head=True) as other:
+        mirror = other.answer("/disk.raw", File(BODY))
         done = downloads.importing(bad, mirrors=[mirror], headers={"X-Auth-Token": "secret"})
         downloads.require_imported(done, BODY)
         assert downloads.server.requests[0].headers["X-Auth-Token"] == "secret"

@@ -8,18 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 from tests.faults.downloads import Downloads
-from tests.faults.faulty_server import (
-    Answer,
-    FaultyServer,
-    File,
-    Gathering,
-    Page,
-    Stalled,
-    Status,
-    Truncated,
-)
 
 from imageport.testing.command import RunImageport
+from imageport.testing.http_answers import File, Gathering, Page, Stalled, Status, Truncated
+from imageport.testing.http_server import Behaviour, HttpServer
 
 BODY = os.urandom(35 << 20)
 PART = 8 << 20
@@ -32,7 +24,7 @@ PARTS = [
 
 @pytest.fixture
 def downloads(run_imageport: RunImageport) -> Iterator[Downloads]:
-    with FaultyServer() as server:
+    with HttpServer(refuses_head=True) as server:
         yield Downloads(run_imageport, server)
 
 
@@ -43,7 +35,7 @@ def in_order(asked: list[str | None]) -> list[str | None]:
 
 def test_the_parts_come_over_several_connections_at_the_same_time_and_in_order(downloads: Downloads) -> None:
     """The server answers nobody before three have asked."""
-    url = downloads.server.serve("/disk.raw", Gathering(BODY, parties=3))
+    url = downloads.server.answer("/disk.raw", Gathering(BODY, parties=3))
     done = downloads.importing(url, connections=3, checksum=SHA256)
     report = downloads.require_imported(done, BODY)
     assert in_order(downloads.server.asked("/disk.raw")) == PARTS
@@ -54,9 +46,9 @@ def test_the_parts_come_over_several_connections_at_the_same_time_and_in_order(d
 
 def test_all_parts_come_from_the_place_that_the_redirect_named_first(downloads: Downloads) -> None:
     server = downloads.server
-    server.serve("/a.raw", File(BODY))
-    server.serve("/b.raw", File(os.urandom(len(BODY))))
-    url = server.serve("/disk.raw", Status(302, location="/a.raw"), Status(302, location="/b.raw"))
+    server.answer("/a.raw", File(BODY))
+    server.answer("/b.raw", File(os.urandom(len(BODY))))
+    url = server.answer("/disk.raw", Status(302, location="/a.raw"), Status(302, location="/b.raw"))
     downloads.require_imported(downloads.importing(url, connections=4), BODY)
     assert in_order(server.asked("/a.raw")) == PARTS
     assert server.asked("/b.raw") == []
@@ -68,30 +60,30 @@ def test_all_parts_come_from_the_place_that_the_redirect_named_first(downloads: 
     ids=["no-validator", "weak", "no-ranges", "one-part"],
 )
 def test_a_server_that_does_not_offer_parts_is_asked_once(downloads: Downloads, file: File) -> None:
-    url = downloads.server.serve("/disk.raw", file)
+    url = downloads.server.answer("/disk.raw", file)
     downloads.require_imported(downloads.importing(url, connections=4), file.data)
     assert downloads.server.asked("/disk.raw") == [None]
 
 
 @pytest.mark.parametrize("refusal", [Status(403), Status(416), Page()], ids=["403", "416", "page"])
 def test_where_a_part_is_refused_the_rest_comes_over_one_connection(
-    downloads: Downloads, refusal: Answer
+    downloads: Downloads, refusal: Behaviour
 ) -> None:
-    url = downloads.server.serve("/disk.raw", File(BODY), refusal, File(BODY))
+    url = downloads.server.answer("/disk.raw", File(BODY), refusal, File(BODY))
     report = downloads.require_imported(downloads.importing(url, connections=2, checksum=SHA256), BODY)
     assert report["source"]["failed"] == []
     assert downloads.server.asked("/disk.raw")[-1] == f"bytes={PART}-{len(BODY) - 1}"
 
 
 def test_a_server_that_stands_one_connection_only_is_waited_for(downloads: Downloads) -> None:
-    url = downloads.server.serve("/disk.raw", File(BODY), Status(503), Status(429), File(BODY))
+    url = downloads.server.answer("/disk.raw", File(BODY), Status(503), Status(429), File(BODY))
     downloads.require_imported(downloads.importing(url, connections=2), BODY)
 
 
 def test_a_server_that_only_claims_to_have_ranges_is_read_whole_by_the_next_try(downloads: Downloads) -> None:
     """It calls its file by another ETag each time, so If-Range never holds."""
-    changing: list[Answer] = [File(BODY, etag=f'"{number}"') for number in range(12)]
-    url = downloads.server.serve("/disk.raw", *changing)
+    changing: list[Behaviour] = [File(BODY, etag=f'"{number}"') for number in range(12)]
+    url = downloads.server.answer("/disk.raw", *changing)
     report = downloads.require_imported(downloads.importing(url, connections=2), BODY)
     assert "instead of the rest the server answered 200" in report["source"]["failed"][0]["error"]
     assert downloads.server.asked("/disk.raw")[-1] is None
@@ -101,7 +93,7 @@ def test_a_server_that_only_claims_to_have_ranges_is_read_whole_by_the_next_try(
 def test_a_part_that_breaks_off_is_resumed_within_its_range(
     downloads: Downloads, fault: type[Truncated]
 ) -> None:
-    url = downloads.server.serve("/disk.raw", File(BODY), fault(BODY, after=1000), File(BODY))
+    url = downloads.server.answer("/disk.raw", File(BODY), fault(BODY, after=1000), File(BODY))
     report = downloads.require_imported(downloads.importing(url, connections=2, checksum=SHA256), BODY)
     assert report["source"]["failed"] == []
     broken = downloads.server.asked("/disk.raw")[1]
@@ -114,13 +106,13 @@ def test_a_part_that_breaks_off_is_resumed_within_its_range(
 
 def test_parts_of_different_files_are_never_mixed(downloads: Downloads) -> None:
     changed = File(os.urandom(len(BODY)), etag='"2"')
-    url = downloads.server.serve("/disk.raw", File(BODY), File(BODY), changed)
+    url = downloads.server.answer("/disk.raw", File(BODY), File(BODY), changed)
     downloads.require_imported(downloads.importing(url, connections=2), changed.data)
 
 
 def test_an_import_that_is_out_of_time_waits_for_no_connection(downloads: Downloads) -> None:
     downloads.limits = {"import_deadline": 1}
-    url = downloads.server.serve("/disk.raw", Gathering(BODY, parties=5))
+    url = downloads.server.answer("/disk.raw", Gathering(BODY, parties=5))
     error = downloads.require_failed(downloads.importing(url, connections=3), 1)
     assert "was not complete after 1 s" in error["message"]
     assert len(downloads.server.requests) == 3

@@ -12,9 +12,10 @@ from subprocess import DEVNULL, PIPE, Popen
 
 import pytest
 from tests.faults.downloads import Downloads
-from tests.faults.faulty_server import Answer, FaultyServer, File, Stalled, Status, Truncated
 
 from imageport.testing.command import IMAGEPORT, RunImageport
+from imageport.testing.http_answers import File, Stalled, Status, Truncated
+from imageport.testing.http_server import Behaviour, HttpServer
 
 BODY = os.urandom(14 << 20)
 OTHER = os.urandom(14 << 20)
@@ -26,7 +27,7 @@ SHA256 = f"sha256:{hashlib.sha256(BODY).hexdigest()}"
 
 @pytest.fixture
 def downloads(run_imageport: RunImageport) -> Iterator[Downloads]:
-    with FaultyServer() as server:
+    with HttpServer(refuses_head=True) as server:
         yield Downloads(run_imageport, server, {"read_timeout": 30})
 
 
@@ -64,7 +65,7 @@ def test_only_the_rest_is_fetched_and_the_digests_are_those_of_all_bytes(
     downloads: Downloads, checksum: str | None
 ) -> None:
     downloads.write(staging="file", checksum=checksum)
-    url = downloads.server.serve("/disk.raw", Stalled(BODY, after=THERE), File(BODY))
+    url = downloads.server.answer("/disk.raw", Stalled(BODY, after=THERE), File(BODY))
     task = killed(downloads, url)
     shown = downloads.run.inside("tasks", "show", task[:8])
     assert f"--resume {task[:8]}" in shown.stdout
@@ -83,7 +84,7 @@ def test_only_the_rest_is_fetched_and_the_digests_are_those_of_all_bytes(
 
 def test_an_import_that_is_killed_again_goes_on_again(downloads: Downloads) -> None:
     downloads.write(staging="file")
-    url = downloads.server.serve(
+    url = downloads.server.answer(
         "/disk.raw", Stalled(BODY, after=5 << 20), Stalled(BODY, after=5 << 20), File(BODY)
     )
     first = killed(downloads, url, at=4 << 20)
@@ -104,10 +105,10 @@ def test_an_import_that_is_killed_again_goes_on_again(downloads: Downloads) -> N
     ids=["changed", "shorter", "no-ranges", "refused"],
 )
 def test_where_the_rest_is_not_to_be_had_it_begins_anew(
-    downloads: Downloads, answers: tuple[Answer, ...]
+    downloads: Downloads, answers: tuple[Behaviour, ...]
 ) -> None:
     downloads.write(staging="file")
-    url = downloads.server.serve("/disk.raw", Stalled(BODY, after=THERE), *answers)
+    url = downloads.server.answer("/disk.raw", Stalled(BODY, after=THERE), *answers)
     task = killed(downloads, url)
     done = downloads.run.inside("run", "download.yaml", url, "--resume", task, "--json")
     last = answers[-1]
@@ -119,7 +120,7 @@ def test_where_the_rest_is_not_to_be_had_it_begins_anew(
 def test_wrong_bytes_from_before_are_noticed_and_fetched_whole(downloads: Downloads) -> None:
     """The server calls another file by the same ETag, or the disk has lost what it had."""
     downloads.write(staging="file", checksum=SHA256)
-    url = downloads.server.serve("/disk.raw", Stalled(OTHER, after=THERE), File(BODY))
+    url = downloads.server.answer("/disk.raw", Stalled(OTHER, after=THERE), File(BODY))
     task = killed(downloads, url)
     done = downloads.run.inside("run", "download.yaml", url, "--resume", task, "--json")
     downloads.require_imported(done, BODY)
@@ -127,8 +128,8 @@ def test_wrong_bytes_from_before_are_noticed_and_fetched_whole(downloads: Downlo
 
 
 def test_a_mirror_is_gone_on_with_where_it_was_left(downloads: Downloads) -> None:
-    bad = downloads.server.serve("/bad.raw", Status(404), File(OTHER))
-    good = downloads.server.serve("/good.raw", Stalled(BODY, after=THERE), File(BODY))
+    bad = downloads.server.answer("/bad.raw", Status(404), File(OTHER))
+    good = downloads.server.answer("/good.raw", Stalled(BODY, after=THERE), File(BODY))
     downloads.write(staging="file", mirrors=[good])
     task = killed(downloads, bad)
     done = downloads.run.inside("run", "download.yaml", bad, "--resume", task, "--json")
@@ -139,7 +140,7 @@ def test_a_mirror_is_gone_on_with_where_it_was_left(downloads: Downloads) -> Non
 
 def test_without_resume_a_dead_import_is_cleaned_up_as_ever(downloads: Downloads) -> None:
     downloads.write(staging="file")
-    url = downloads.server.serve("/disk.raw", Stalled(BODY, after=THERE), File(BODY))
+    url = downloads.server.answer("/disk.raw", Stalled(BODY, after=THERE), File(BODY))
     task = killed(downloads, url)
     assert downloads.files("staging") != []
     downloads.run.inside("gc")
@@ -152,7 +153,7 @@ def test_without_resume_a_dead_import_is_cleaned_up_as_ever(downloads: Downloads
 
 def test_what_cannot_be_resumed_is_said_and_stays_as_it_was(downloads: Downloads) -> None:
     downloads.write(staging="file")
-    url = downloads.server.serve("/disk.raw", Stalled(BODY, after=THERE), File(BODY))
+    url = downloads.server.answer("/disk.raw", Stalled(BODY, after=THERE), File(BODY))
     task = killed(downloads, url)
 
     def refused(*arguments: str, code: int = 2) -> str:
@@ -178,7 +179,7 @@ def test_what_cannot_be_resumed_is_said_and_stays_as_it_was(downloads: Downloads
 
 def test_a_live_import_is_not_taken_over(downloads: Downloads) -> None:
     downloads.write(staging="file")
-    url = downloads.server.serve("/disk.raw", Stalled(BODY, after=THERE))
+    url = downloads.server.answer("/disk.raw", Stalled(BODY, after=THERE))
     with importing(downloads, url, until=KEPT) as (process, task):
         done = downloads.run.inside("run", "download.yaml", url, "--resume", task, "--json")
         assert done.exit_code == 7
@@ -193,7 +194,7 @@ def test_a_live_import_is_not_taken_over(downloads: Downloads) -> None:
 
 def test_nothing_is_kept_that_could_not_be_told_from_another_file(downloads: Downloads) -> None:
     downloads.write(staging="file")
-    url = downloads.server.serve("/disk.raw", Stalled(BODY, after=THERE, etag='W/"1"'), File(BODY))
+    url = downloads.server.answer("/disk.raw", Stalled(BODY, after=THERE, etag='W/"1"'), File(BODY))
     task = killed(downloads, url)
     done = downloads.run.inside("run", "download.yaml", url, "--resume", task, "--json")
     assert done.exit_code == 2
@@ -203,7 +204,7 @@ def test_nothing_is_kept_that_could_not_be_told_from_another_file(downloads: Dow
 
 def test_a_note_that_cannot_be_read_is_no_note(downloads: Downloads) -> None:
     downloads.write(staging="file")
-    url = downloads.server.serve("/disk.raw", Stalled(BODY, after=THERE))
+    url = downloads.server.answer("/disk.raw", Stalled(BODY, after=THERE))
     task = killed(downloads, url)
     (path,) = (downloads.folder / "staging").rglob("source.json")
     for note in ("", "{}", "[]", "null", '{"length": -1}', "\x00\xff"):
@@ -213,7 +214,7 @@ def test_a_note_that_cannot_be_read_is_no_note(downloads: Downloads) -> None:
 
 def test_after_a_restart_of_the_machine_only_what_is_on_the_disk_counts(downloads: Downloads) -> None:
     downloads.write(staging="file")
-    url = downloads.server.serve("/disk.raw", Stalled(BODY, after=THERE), File(BODY))
+    url = downloads.server.answer("/disk.raw", Stalled(BODY, after=THERE), File(BODY))
     task = killed(downloads, url)
     (path,) = (downloads.folder / "staging").rglob("source.json")
     note = json.loads(path.read_text())
@@ -225,7 +226,7 @@ def test_after_a_restart_of_the_machine_only_what_is_on_the_disk_counts(download
 
 def test_a_download_that_breaks_off_while_it_is_resumed_goes_on(downloads: Downloads) -> None:
     downloads.write(staging="file")
-    url = downloads.server.serve(
+    url = downloads.server.answer(
         "/disk.raw", Stalled(BODY, after=5 << 20), Truncated(BODY, after=5 << 20), File(BODY)
     )
     task = killed(downloads, url, at=4 << 20)

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 from tests.faults.downloads import Downloads
-from tests.faults.faulty_server import FaultyServer
 from tests.http.test_proxy import tunnel_to
 from tests.http.test_tls import Authority, authority, https_server, issued
 
 from imageport.testing.command import RunImageport
-from imageport.testing.http_server import HttpServer, stored
+from imageport.testing.http_answers import File, Truncated
+from imageport.testing.http_server import HttpServer
 
 __all__ = ["authority", "https_server", "issued"]
 
@@ -21,7 +21,7 @@ BODY = os.urandom(1 << 20)
 
 @pytest.fixture
 def downloads(run_imageport: RunImageport) -> Iterator[Downloads]:
-    with FaultyServer() as server:
+    with HttpServer(refuses_head=True) as server:
         yield Downloads(run_imageport, server)
 
 
@@ -29,7 +29,7 @@ def test_a_download_goes_through_the_proxy_of_the_site_and_is_resumed_there(down
     with HttpServer() as proxy:
         downloads.network = {"proxy": proxy.url().rstrip("/")}
         url = "http://mirror.example/disk.raw"
-        proxy.answer(url, stored(BODY, break_after=1000), stored(BODY))
+        proxy.answer(url, Truncated(BODY, after=1000), File(BODY))
         downloads.require_imported(downloads.importing(url), BODY)
         assert [request.headers["Range"] for request in proxy.requests] == [None, "bytes=1000-"]
 

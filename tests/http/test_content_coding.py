@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from imageport import LimitExceeded, SourceUnavailable, VerificationFailed
 from imageport.http import coding
 from imageport.testing.contexts import make_transport
-from imageport.testing.http_server import HttpServer, chunked, content, stored
+from imageport.testing.http_answers import File, Truncated
+from imageport.testing.http_server import HttpServer, chunked, content
 
 TEXT = b"0123456789abcdef *disk.raw\n" * 40
 NAME = "http://mirror.example/disk.raw"
@@ -144,7 +145,7 @@ def test_a_document_in_another_coding_is_refused_by_name(http_server: HttpServer
 
 def test_a_decoded_body_is_not_resumed(http_server: HttpServer) -> None:
     body = gzip.compress(os.urandom(100_000))
-    url = http_server.answer("/disk", stored(body, break_after=5000, headers={"Content-Encoding": "gzip"}))
+    url = http_server.answer("/disk", Truncated(body, after=5000, headers={"Content-Encoding": "gzip"}))
     with make_transport().get(url) as response:
         assert response.has_ranges
         response.decode()
@@ -157,7 +158,7 @@ def test_a_decoded_body_is_not_resumed(http_server: HttpServer) -> None:
 def test_a_rest_in_another_coding_is_never_spliced(http_server: HttpServer) -> None:
     body = os.urandom(100_000)
     url = http_server.answer(
-        "/disk", stored(body, break_after=5000), stored(body, headers={"Content-Encoding": "gzip"})
+        "/disk", Truncated(body, after=5000), File(body, headers={"Content-Encoding": "gzip"})
     )
     with (
         make_transport().get(url) as response,
@@ -170,7 +171,7 @@ def test_a_compressed_file_is_resumed_although_it_is_labelled(http_server: HttpS
     body = gzip.compress(os.urandom(100_000))
     label = {"Content-Encoding": "gzip"}
     url = http_server.answer(
-        "/disk.gz", stored(body, break_after=5000, headers=label), stored(body, headers=label)
+        "/disk.gz", Truncated(body, after=5000, headers=label), File(body, headers=label)
     )
     with make_transport().get(url) as response:
         assert b"".join(response.chunks()) == body

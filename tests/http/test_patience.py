@@ -12,7 +12,8 @@ from imageport.dataplane.buffers import CHUNK_SIZE
 from imageport.http import connections
 from imageport.limits import Limits
 from imageport.testing.contexts import make_transport
-from imageport.testing.http_server import Behaviour, HttpServer, Reply, content, status, stored
+from imageport.testing.http_answers import File, Truncated
+from imageport.testing.http_server import Behaviour, HttpServer, Reply, content, status
 
 HASTY = Limits(connect_timeout=1, read_timeout=0.5, download_deadline=10)
 
@@ -37,10 +38,10 @@ def test_a_stalled_download_is_resumed_where_it_can_be(http_server: HttpServer) 
     """Scenario 27."""
 
     def stall(reply: Reply) -> None:
-        stored(b"x" * 1000, break_after=500)(reply)
+        Truncated(b"x" * 1000, after=500)(reply)
         reply.stall()
 
-    url = http_server.answer("/disk", stall, stored(b"x" * 1000))
+    url = http_server.answer("/disk", stall, File(b"x" * 1000))
     assert b"".join(make_transport(limits=HASTY).get(url).chunks()) == b"x" * 1000
 
 

@@ -8,6 +8,7 @@ import pytest
 from imageport import SourceRejected, SourceUnavailable
 from imageport.http.headers import strong_validator
 from imageport.testing.contexts import make_transport
+from imageport.testing.http_answers import File, Truncated
 from imageport.testing.http_server import (
     PUBLISHED,
     Behaviour,
@@ -17,7 +18,6 @@ from imageport.testing.http_server import (
     content,
     redirect,
     status,
-    stored,
 )
 
 BODY = os.urandom(3_500_000)
@@ -34,39 +34,39 @@ def ranges(server: HttpServer) -> list[tuple[str | None, str | None]]:
 
 def test_a_dropped_connection_is_resumed_by_etag(http_server: HttpServer) -> None:
     """Scenario 27."""
-    url = http_server.answer("/disk", stored(BODY, break_after=1_200_000), stored(BODY))
+    url = http_server.answer("/disk", Truncated(BODY, after=1_200_000), File(BODY))
     assert hashlib.sha256(download(url)).digest() == hashlib.sha256(BODY).digest()
     assert ranges(http_server) == [(None, None), ("bytes=1200000-", '"1"')]
 
 
 def test_a_dropped_connection_is_resumed_by_date(http_server: HttpServer) -> None:
-    broken = stored(BODY, etag=None, last_modified=PUBLISHED, break_after=7)
-    url = http_server.answer("/disk", broken, stored(BODY, etag=None, last_modified=PUBLISHED))
+    broken = Truncated(BODY, etag=None, modified=PUBLISHED, after=7)
+    url = http_server.answer("/disk", broken, File(BODY, etag=None, modified=PUBLISHED))
     assert download(url) == BODY
     assert ranges(http_server) == [(None, None), ("bytes=7-", PUBLISHED)]
 
 
 def test_a_reset_connection_is_resumed(http_server: HttpServer) -> None:
     def reset(reply: Reply) -> None:
-        stored(BODY, break_after=2_000_000)(reply)
+        Truncated(BODY, after=2_000_000)(reply)
         reply.reset()
 
-    assert download(http_server.answer("/disk", reset, stored(BODY))) == BODY
+    assert download(http_server.answer("/disk", reset, File(BODY))) == BODY
 
 
 def test_any_number_of_drops_is_survived_while_bytes_come_in(http_server: HttpServer) -> None:
-    assert download(http_server.publish("/disk", BODY, break_after=700_000)) == BODY
+    assert download(http_server.answer("/disk", Truncated(BODY, after=700_000))) == BODY
     assert len(http_server.requests) == 5
 
 
 def test_a_resumed_download_goes_to_the_end_of_the_redirects(http_server: HttpServer) -> None:
-    http_server.answer("/mirror", stored(BODY, break_after=7), stored(BODY))
+    http_server.answer("/mirror", Truncated(BODY, after=7), File(BODY))
     assert download(http_server.answer("/disk", redirect("/mirror"))) == BODY
     assert http_server.paths() == ["/disk", "/mirror", "/mirror"]
 
 
 def test_a_resumed_download_is_validated_again(http_server: HttpServer) -> None:
-    url = http_server.answer("/disk", stored(BODY, break_after=7), stored(BODY))
+    url = http_server.answer("/disk", Truncated(BODY, after=7), File(BODY))
     calls: list[str] = []
 
     def once(url: str, page: str | None) -> None:
@@ -79,19 +79,19 @@ def test_a_resumed_download_is_validated_again(http_server: HttpServer) -> None:
 
 
 def test_headers_of_the_caller_are_sent_again_on_resuming(http_server: HttpServer) -> None:
-    url = http_server.answer("/disk", stored(BODY, break_after=7), stored(BODY))
+    url = http_server.answer("/disk", Truncated(BODY, after=7), File(BODY))
     with make_transport().get(url, headers={"X-Auth-Token": "t"}) as response:
         assert b"".join(response.chunks()) == BODY
     assert [request.headers["X-Auth-Token"] for request in http_server.requests] == ["t", "t"]
 
 
 def test_a_server_in_trouble_while_resuming_is_asked_again(http_server: HttpServer) -> None:
-    url = http_server.answer("/disk", stored(BODY, break_after=7), status(503), stored(BODY))
+    url = http_server.answer("/disk", Truncated(BODY, after=7), status(503), File(BODY))
     assert download(url) == BODY
 
 
 def test_a_connection_that_never_gets_further_is_given_up(http_server: HttpServer) -> None:
-    url = http_server.answer("/disk", stored(BODY, break_after=7), stored(BODY, break_after=0))
+    url = http_server.answer("/disk", Truncated(BODY, after=7), Truncated(BODY, after=0))
     with pytest.raises(
         SourceUnavailable, match="after 7 of 3500000 bytes and could not be resumed"
     ) as caught:
@@ -144,7 +144,7 @@ def altered(**headers: str) -> Behaviour:
 @pytest.mark.parametrize(
     ("second", "problem"),
     [
-        (stored(os.urandom(3_500_000), etag='"2"'), "instead of the rest the server answered 200"),
+        (File(os.urandom(3_500_000), etag='"2"'), "instead of the rest the server answered 200"),
         (content(BODY), "instead of the rest the server answered 200"),
         (redirect("/elsewhere"), "instead of the rest the server answered 302"),
         (status(404), "instead of the rest the server answered 404"),
@@ -159,14 +159,14 @@ def altered(**headers: str) -> Behaviour:
 def test_a_file_that_changed_meanwhile_is_never_spliced(
     http_server: HttpServer, second: Behaviour, problem: str
 ) -> None:
-    url = http_server.answer("/disk", stored(BODY, break_after=7), second)
+    url = http_server.answer("/disk", Truncated(BODY, after=7), second)
     with pytest.raises(SourceUnavailable, match=problem) as caught:
         download(url)
     assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize(
-    "first", [stored(BODY, break_after=7), chunked(BODY[:7], complete=False, headers={"ETag": '"1"'})]
+    "first", [Truncated(BODY, after=7), chunked(BODY[:7], complete=False, headers={"ETag": '"1"'})]
 )
 def test_a_rest_of_unannounced_length_must_be_whole_and_is_cut_at_the_end(
     http_server: HttpServer, first: Behaviour
@@ -184,7 +184,7 @@ def test_a_rest_of_unannounced_length_must_be_whole_and_is_cut_at_the_end(
 
 
 def test_a_server_that_says_it_has_no_ranges_is_believed(http_server: HttpServer) -> None:
-    url = http_server.answer("/disk", stored(BODY, break_after=7, headers={"Accept-Ranges": "none"}))
+    url = http_server.answer("/disk", Truncated(BODY, after=7, headers={"Accept-Ranges": "none"}))
     with pytest.raises(SourceUnavailable, match="after 7 of 3500000 bytes"):
         download(url)
     assert len(http_server.requests) == 1

@@ -13,7 +13,8 @@ import pytest
 from imageport import Cancelled, SourceRejected, SourceUnavailable, UsageError
 from imageport.limits import Limits
 from imageport.testing.contexts import make_transport, names
-from imageport.testing.http_server import HttpServer, Reply, content, redirect, stored
+from imageport.testing.http_answers import File, Truncated
+from imageport.testing.http_server import HttpServer, Reply, content, redirect
 
 BODY = bytes(range(256)) * 10000
 RESOLVER = names({"mirror.example": ["127.0.0.1"], "other.example": ["127.0.0.1"]})
@@ -167,7 +168,7 @@ def test_plain_http_to_a_port_that_wants_tls_is_named(
 
 
 def test_a_dropped_tls_connection_is_resumed(https_server: HttpServer, authority: Authority) -> None:
-    url = https_server.answer("/disk", stored(BODY, break_after=1_500_000), stored(BODY))
+    url = https_server.answer("/disk", Truncated(BODY, after=1_500_000), File(BODY))
     transport = make_transport(resolver=RESOLVER, ca_bundle=authority.bundle)
     with transport.get(url) as response:
         assert b"".join(response.chunks()) == BODY

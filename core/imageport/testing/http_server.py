@@ -12,12 +12,12 @@ r"""A real HTTP server on loopback that gives exactly the answers of a test, fau
 
 from __future__ import annotations
 
-import re
 import socket
 import ssl
 import struct
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,7 +35,6 @@ __all__ = [
     "content",
     "redirect",
     "status",
-    "stored",
 ]
 
 #: A date for ``Last-Modified``.
@@ -50,6 +49,11 @@ class Request:
     path: str
     headers: Message
     body: bytes
+
+    @property
+    def range(self) -> str | None:
+        """The range that was asked for, as written; None stands for everything."""
+        return self.headers["Range"]
 
 
 @dataclass(frozen=True)
@@ -117,49 +121,20 @@ def redirect(url: str, code: int = 302) -> Behaviour:
     return status(code, {"Location": url})
 
 
-def stored(
-    body: bytes,
-    *,
-    etag: str | None = '"1"',
-    last_modified: str | None = None,
-    break_after: int | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> Behaviour:
-    """Answer as a file server does, with ranges; hang up after *break_after* bytes of body."""
-
-    def behave(reply: Reply) -> None:
-        fields = {"Accept-Ranges": "bytes"}
-        if etag:
-            fields["ETag"] = etag
-        if last_modified:
-            fields["Last-Modified"] = last_modified
-        start = 0
-        asked = re.fullmatch(r"bytes=(\d+)-", reply.request.headers.get("Range", ""))
-        condition = reply.request.headers.get("If-Range")
-        if asked and condition in (None, etag, last_modified):
-            start = int(asked[1])
-            if start >= len(body):
-                reply.head(416, {"Content-Range": f"bytes */{len(body)}", "Content-Length": "0"})
-                return
-            fields["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
-        fields["Content-Length"] = str(len(body) - start)
-        reply.head(206 if start else 200, {**fields, **(headers or {})})
-        stop = len(body) if break_after is None else start + break_after
-        reply.write(body[start:stop])
-
-    return behave
-
-
 class HttpServer:
     """Serves in separate threads from entering the ``with`` statement to leaving it."""
 
-    def __init__(self, *, tls: ssl.SSLContext | None = None, name: str = "127.0.0.1") -> None:
+    def __init__(
+        self, *, tls: ssl.SSLContext | None = None, name: str = "127.0.0.1", refuses_head: bool = False
+    ) -> None:
         self.requests: list[Request] = []
         self._behaviours: dict[str, list[Behaviour]] = {}
         self._closing = threading.Event()
         self._lock = threading.Lock()
         self._scheme = "https" if tls else "http"
         self._name = name
+        self._refuses_head = refuses_head
+        self._connections: set[socket.socket] = set()
         self._server = _Server(("127.0.0.1", 0), self._handler())
         self.port: int = self._server.server_address[1]
         if tls:
@@ -178,12 +153,18 @@ class HttpServer:
         return self.url(path)
 
     def publish(self, path: str, body: bytes, **options: Any) -> str:
-        """Publish *body* as a file server does (see ``stored``) and return its url."""
-        return self.answer(path, stored(body, **options))
+        """Publish *body* as a file server does (see ``http_answers.File``) and return its url."""
+        from imageport.testing.http_answers import File
+
+        return self.answer(path, File(body, **options))
 
     def paths(self) -> list[str]:
         """Return the paths that were asked for, in order."""
         return [request.path for request in self.requests]
+
+    def asked(self, path: str) -> list[str | None]:
+        """Return the ranges that were asked for of *path*, in order; None stands for everything."""
+        return [request.range for request in self.requests if request.path == path]
 
     def __enter__(self) -> HttpServer:
         self._thread.start()
@@ -193,6 +174,10 @@ class HttpServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closing.set()
+        for connection in tuple(self._connections):
+            # A behaviour may be writing to a client that does not read.
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -211,7 +196,14 @@ class HttpServer:
                 request = Request(self.command, self.path, self.headers, body)
                 outer.requests.append(request)
                 self.close_connection = True
-                outer._next(self.path)(Reply(request, self.connection, outer._closing))
+                behave = (
+                    status(405) if outer._refuses_head and self.command == "HEAD" else outer._next(self.path)
+                )
+                outer._connections.add(self.connection)
+                try:
+                    behave(Reply(request, self.connection, outer._closing))
+                finally:
+                    outer._connections.discard(self.connection)
 
             do_GET = do_POST = do_HEAD = do_CONNECT = answer  # noqa: N815
 
