@@ -28,8 +28,8 @@ def plan(
     Steps, options, stores, staging, the scratch data that it needs and whether that fits now, what is expected to be
     slowest, and limits. Digests are measured for some milliseconds; nothing is fetched.
     """
+    from imageport.app.forecast import deadlines, forecast
     from imageport.configuration.pipeline import load_pipeline
-    from imageport.importing.forecast import deadlines, forecast
     from imageport.importing.plan import make_plan
     from imageport.redaction import redact_tree
 

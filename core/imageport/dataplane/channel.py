@@ -41,17 +41,17 @@ class Channel:
 
     @property
     def idle(self) -> bool:
-        """Whether the consumer has taken all there is and could take more at once."""
+        """True when the consumer has taken all there is and could take more at once."""
         return not (self._chunks or self._spill or self._abandoned)
 
     @property
     def spilled(self) -> bool:
-        """Whether a consumer that still reads gets the rest of its data from a spill file."""
+        """True when a consumer that still reads gets the rest of its data from a spill file."""
         return self._spill is not None
 
     @property
     def broken(self) -> bool:
-        """Whether the data ended with an error while the consumer was reading: what it raises is not its fault."""
+        """True when the data ended with an error while the consumer was reading: what it raises is not its fault."""
         return self._error is not None
 
     def put(self, chunk: Chunk, *, patience: float | None = None, spill: Spill | None = None) -> bool:

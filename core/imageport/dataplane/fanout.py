@@ -113,17 +113,17 @@ class Consumer(Generic[T]):
 
     @property
     def abandoned(self) -> bool:
-        """Whether the thread was left behind, whatever it still does."""
+        """True when the thread was left behind, whatever it still does."""
         return self.error is not None and not self.ended_at
 
     @property
     def running(self) -> bool:
-        """Whether the thread is still at work."""
+        """True when the thread is still at work."""
         return self._thread.is_alive()
 
     @property
     def failed(self) -> bool:
-        """Whether the work ended with an error of its own, not with one that came with the data."""
+        """True when the work ended with an error of its own, not with one that came with the data."""
         return self.error is not None and not self.channel.broken
 
     @property

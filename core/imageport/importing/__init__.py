@@ -1,1 +1,1 @@
-"""One import: planned, admitted, staged, transformed, written everywhere, settled."""
+"""One import: planned, admitted, staged, transformed, written everywhere, committed or rolled back."""

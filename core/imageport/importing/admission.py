@@ -39,7 +39,7 @@ CONTAINER_FORMATS = ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compr
 
 @dataclass(frozen=True, kw_only=True)
 class ImportRequest:
-    """What the caller asks for. ``image`` is the id or name of an existing record; without it one is made.
+    """The request of a caller. ``image`` is the id or name of an existing record; without it one is made.
 
     ``stores`` names target stores instead of the pipeline's; ``all_stores`` means every writable one. Both at once
     raise ``UsageError``. ``resume`` is the dead import to go on with, into its image.

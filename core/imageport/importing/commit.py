@@ -1,35 +1,32 @@
-"""Commit an import: publish its copies and end its task with success, or roll everything back."""
+"""Commit an import: publish its copies, and end its task with success."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 from imageport.catalog import Lease
 from imageport.catalog.lock import IMPORTING
 from imageport.errors import ImageportError, ImportFailed, LockLost, StoreFailed, UsageError
 from imageport.events import ImageEvent, TaskEvent
+from imageport.importing import recovery
 from imageport.importing.context_factory import Environment, HostContext, for_cleaning
 from imageport.importing.copies import Copy, CopySet, CopyState
 from imageport.importing.lease_keeper import LeaseKeeper
-from imageport.importing.recovery import remove_copies
 from imageport.importing.report import Report
 from imageport.importing.stages import Stages
 from imageport.importing.verification import SOURCE_DIGESTS, changes_between
-from imageport.plugins.binding import BoundStep
-from imageport.redaction import redact
 from imageport.values import ImageRecord, Location
 
 log = logging.getLogger("imageport")
 
 
 class Commit:
-    """The last part of one import, while it holds *lease*; ``record`` is the image as it is left.
+    """The last part of one import, while it holds *lease*; ``rollback.roll_back`` is its mirror.
 
-    ``publish`` and ``finish`` end it well. ``roll_back`` is their mirror: it hides what was published, removes the
-    bytes, and puts the record back.
+    ``record`` is the image as it is left. ``active`` is true once users have the image by this import, ``clean`` as
+    long as nothing was left behind.
     """
 
     def __init__(
@@ -44,8 +41,8 @@ class Commit:
         self.report = report
         self.record = record
         self._sent: set[tuple[str, str]] = set()
-        self._active = False
-        self._clean = True
+        self.active = False
+        self.clean = True
 
     def publish(self, record: ImageRecord, ctx: HostContext) -> None:
         """Publish the copies; with *record* the image becomes active.
@@ -67,11 +64,11 @@ class Commit:
                 raise
             log.warning("%s; the image is in use and stays in the stores that have it", error)
             for copy in self.copies.give_up(StoreFailed(f"{error} before this store was done")):
-                self._report_failed(copy, ctx)
+                self.report_failed(copy, ctx)
         if not in_use:
             raise self._no_copy()
         if not together:
-            self._attempt("copies of failed stores", lambda: self._remove_copies(ctx))
+            self.attempt("copies of failed stores", lambda: self.remove_copies(ctx))
 
     def _settle(self, copy: Copy, record: ImageRecord, ctx: HostContext) -> bool:
         """Publish one copy and return whether users have it; raise its error where all stores must succeed."""
@@ -82,7 +79,7 @@ class Commit:
         if self.env.plan.all_stores_must_succeed:
             raise copy.error
         log.warning("store %s: %s", copy.label, copy.error)
-        self._report_failed(copy, ctx)
+        self.report_failed(copy, ctx)
         return False
 
     def _publish(self, copy: Copy, record: ImageRecord, ctx: HostContext) -> None:
@@ -101,7 +98,7 @@ class Commit:
         except LockLost:
             # The image was deleted or taken over, and the copy is visible now. Another import may have written it.
             if not self.env.catalog.knows(self.lease.image_id, location):
-                self._attempt(location.url, lambda: self._delete(location, ctx))
+                self.attempt(location.url, lambda: self._delete(location, ctx))
             raise
         copy.move(CopyState.PUBLISHED)
         activates = self._describe(record)
@@ -125,31 +122,9 @@ class Commit:
         }
         self.record = self.lease.finish(result=result)
         self.report.status = "success"
-        self._attempt("staged data", lambda: self.env.staging.remove(self.lease.image_id))
+        self.attempt("staged data", lambda: self.env.staging.remove(self.lease.image_id))
         ctx.send(ImageEvent(kind="image.update", record=self.record))
         ctx.send(TaskEvent(kind="task.success"))
-
-    def roll_back(self, error: ImageportError, targets: Sequence[BoundStep], ctx: HostContext) -> None:
-        """Undo everything; no error in here keeps the rest from being undone."""
-        plan = self.env.plan
-        self._attempt("copies that wait", self.copies.discard)
-        failed = [copy for copy in self.copies if copy.failed]
-        for copy in failed:
-            self._attempt("the list of failed stores", partial(self._report_failed, copy, ctx))
-        if not isinstance(error, LockLost) and not self._active:
-            self._attempt("published copies", self._unpublish)
-        if not isinstance(error, LockLost) and not plan.copies:
-            self._attempt("staged data", lambda: self.env.staging.remove(self.lease.image_id))
-        self._attempt("copies", lambda: self._remove_copies(ctx))
-        self.keeper.stop()
-        labels = [copy.label for copy in failed]
-        if not labels and not plan.copies:
-            labels = [store.label for store in targets]
-        self._attempt("the record", lambda: self._fail(error, labels))
-        self.report.rolled_back = self._clean and not self.report.orphans and not self._active
-        ctx.send(ImageEvent(kind="image.update", record=self.record))
-        message = self._message(error)
-        ctx.send(TaskEvent(kind="task.failure", step=error.step, store=error.store, error=message))
 
     def _require_complete(self, copy: Copy) -> None:
         size = self.stages.findings.size
@@ -177,7 +152,7 @@ class Commit:
             ctx.send(ImageEvent(kind="image.prepare", store=label, record=record))
         return record
 
-    def _report_failed(self, copy: Copy, ctx: HostContext) -> None:
+    def report_failed(self, copy: Copy, ctx: HostContext) -> None:
         """Report, once, that a store has failed; when the others go on without it, it is in the list from now on."""
         if not self._first("failed", copy.label):
             return
@@ -198,12 +173,12 @@ class Commit:
             return False
         changes = self._changes(record) if self._published == 1 else {}
         enough = self._published == len(self.copies) or not self.env.plan.all_stores_must_succeed
-        activates = enough and not self._active
+        activates = enough and not self.active
         if activates:
             changes["status"] = "active"
         if changes:
             self.lease.update(**changes)
-        self._active = self._active or activates
+        self.active = self.active or activates
         return activates
 
     def _changes(self, record: ImageRecord) -> dict[str, Any]:
@@ -216,55 +191,24 @@ class Commit:
             changes["properties"][SOURCE_DIGESTS] = digests
         return changes
 
-    def _unpublish(self) -> None:
-        """Hide the published copies, unless the image became active and the answer of the catalog was lost."""
-        self._active = not self.lease.unpublish()
-        if not self._active:
-            for copy in self.copies:
-                if copy.state is CopyState.PUBLISHED:
-                    copy.move(CopyState.DISCARDED)
-
     def _delete(self, location: Location, ctx: HostContext) -> None:
         with for_cleaning(ctx, self.env.site) as cleaning:
             self.env.stores.delete(location, cleaning)
 
-    def _remove_copies(self, ctx: HostContext) -> None:
+    def remove_copies(self, ctx: HostContext) -> None:
         stuck = self.copies.stuck()
         with for_cleaning(ctx, self.env.site) as cleaning:
-            self.report.orphans = remove_copies(
+            self.report.orphans = recovery.remove_copies(
                 self.lease.task_id, self.env.catalog, self.env.stores, cleaning, stuck=stuck
             )
 
-    def _message(self, error: ImageportError) -> str:
-        return redact(": ".join(filter(None, (error.where(), error.message))), self.env.plan.secrets)
-
-    def _fail(self, error: ImageportError, failed: Sequence[str]) -> None:
-        cause = {
-            "code": error.code,
-            "step": error.step,
-            "store": error.store,
-            "hint": redact(error.hint, self.env.plan.secrets),
-        }
-        self.record = self.lease.fail(message=self._message(error), failed_stores=failed, cause=cause)
-
-    def _attempt(self, what: str, action: Callable[[], None]) -> None:
+    def attempt(self, what: str, action: Callable[[], None]) -> None:
         """Do *action*; the log and the report have its failure, and 'imageport gc' is the way on."""
         try:
             action()
         except Exception as error:
-            self._clean = False
+            self.clean = False
             log.warning("could not clean up %s: %s; run 'imageport gc'", what, error, exc_info=True)
-
-    def lost(self) -> LockLost | None:
-        """Return why this import may not write any more, whatever else went wrong because of that."""
-        try:
-            self.current()
-            self.lease.require()
-        except LockLost as error:
-            return error
-        except Exception:
-            log.warning("cannot look at the lock of the image", exc_info=True)
-        return None
 
     def current(self) -> ImageRecord:
         """Return the record as it is now. Raises ``LockLost`` when it was deleted."""

@@ -156,24 +156,24 @@ class Copy(Consumer[PendingCopy]):
 
     @property
     def pending(self) -> PendingCopy:
-        """What the store has returned. Raises ``IllegalMove`` before that."""
+        """The answer of the store. Raises ``IllegalMove`` before that."""
         if self._result is None:
             raise IllegalMove(f"the copy in store '{self.label}' is {self.state} and was not written")
         return self._result
 
     @property
     def abandoned(self) -> bool:
-        """Whether the store was left behind at work."""
+        """True when the store was left behind at work."""
         return self.state is CopyState.ABANDONED
 
     @property
     def failed(self) -> bool:
-        """Whether the store is at fault that there is no copy."""
+        """True when the store is at fault that there is no copy."""
         return self.error is not None and self.state in (CopyState.FAILED, CopyState.ABANDONED)
 
     @property
     def ended(self) -> bool:
-        """Whether the writing is over, well or not, or was abandoned."""
+        """True when the writing is over, well or not, or was abandoned."""
         return self.state not in (CopyState.WAITING, CopyState.WRITING)
 
     def report(self) -> StoreReport:

@@ -22,6 +22,7 @@ from imageport.importing.lease_keeper import Interruption, LeaseKeeper
 from imageport.importing.observers import Observers
 from imageport.importing.plan import Plan
 from imageport.importing.report import Report, StoreReport, check_dict
+from imageport.importing.rollback import lost_lease, roll_back
 from imageport.importing.stages import Stages
 from imageport.importing.staging import Staging, remove
 from imageport.importing.stores import Stores
@@ -121,8 +122,8 @@ class _Import:
                     commit.publish(verified, ctx)
                 commit.finish(ctx)
             except BaseException as error:
-                cause = keeper.reason or commit.lost() or _explained(error)
-                commit.roll_back(cause, targets, ctx)
+                cause = keeper.reason or lost_lease(commit) or _explained(error)
+                roll_back(commit, cause, targets, ctx)
                 raise cause from error
 
     def _start(self, commit: Commit, ctx: HostContext) -> None:

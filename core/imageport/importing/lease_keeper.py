@@ -25,7 +25,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class _Interrupt(BaseException):
-    """What a signal raises: no ``except Exception`` of a plugin or library keeps it from ending the import."""
+    """The exception of a signal: no ``except Exception`` of a plugin or library keeps it from ending the import."""
 
 
 class Interruption:

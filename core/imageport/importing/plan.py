@@ -22,10 +22,10 @@ _CREDENTIALS = re.compile(r"[^/@:]+:[^@]*@")
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """What a pipeline demands of its imports, and how its entries are written.
+    """Demands of a pipeline on its imports, and the text of its entries.
 
-    ``staging`` is what the pipeline asks for. With ``trust``, nothing is published without a trusted signature on the
-    image. ``plugins`` are the names of the plugins by label, ``definitions`` what it takes to reopen each store.
+    ``staging`` is the mode that the pipeline demands. With ``trust``, nothing is published without a trusted signature
+    on the image. ``plugins`` are the names of the plugins by label, ``definitions`` what it takes to reopen each store.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Plan:
 
     @property
     def all_stores_must_succeed(self) -> bool:
-        """Whether the image is published in all stores or in none."""
+        """True when the image is published in all stores or in none."""
         return self.terms.all_stores_must_succeed
 
     @property
@@ -65,17 +65,17 @@ class Plan:
 
     @property
     def spool_first(self) -> bool:
-        """Whether the bytes of the source are written to the staging directory before a step gets them."""
+        """True when the bytes of the source are written to the staging directory before a step gets them."""
         return self.terms.staging == "file"
 
     @property
     def stream_only(self) -> bool:
-        """Whether no bytes may be written to the staging directory."""
+        """True when no bytes may be written to the staging directory."""
         return self.terms.staging == "stream"
 
     @property
     def copies(self) -> bool:
-        """Whether the method copies an active image to further stores."""
+        """True when the method copies an active image to further stores."""
         return self.method.plugin.copies
 
     @property

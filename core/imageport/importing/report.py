@@ -15,7 +15,7 @@ StoreStatus = Literal["published", "failed", "discarded", "skipped"]
 
 @dataclass
 class StoreReport:
-    """What became of the copy in one store."""
+    """The result of the copy in one store."""
 
     status: StoreStatus = "skipped"
     location: str | None = None
@@ -26,7 +26,7 @@ class StoreReport:
 
 @dataclass(frozen=True)
 class StageReport:
-    """What one hook of one step did. Seconds are those of this step alone."""
+    """The work of one hook of one step. Seconds are those of this step alone."""
 
     step: str
     hook: str
@@ -37,7 +37,7 @@ class StageReport:
 
 @dataclass
 class SourceReport:
-    """What was read, and which checks were made on it.
+    """The bytes that were read, and the checks that were made on them.
 
     Its digests are those that checks have found right, and those of the stored bytes when no step has changed them.
     """
@@ -79,7 +79,7 @@ class Report:
 
     @property
     def exit_code(self) -> ExitCode:
-        """What the command returns."""
+        """The exit code of the command."""
         return ExitCode.SUCCESS if self.error is None else self.error.exit_code
 
     def as_dict(self) -> dict[str, Any]:

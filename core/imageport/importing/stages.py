@@ -46,7 +46,7 @@ class Stages:
 
     @property
     def begun(self) -> bool:
-        """Whether the method had opened its source."""
+        """True when the method had opened its source."""
         return bool(self._meters) and self._meters[0].streams
 
     @property

@@ -1,6 +1,6 @@
 """The scratch area: staged images, work folders, and what a crash left there.
 
-Every name begins with the id of its image, up to the first dot, so that leftovers can be told from the data of
+Every name begins with the id of its image, up to the first dot, so that leftovers are not taken for the data of
 living images.
 """
 
@@ -72,7 +72,7 @@ class Staging:
         return path if path.is_file() else None
 
     def is_written(self, image_id: str) -> bool:
-        """Say whether a command is putting data for an image in staging now."""
+        """Return whether a command is putting data for an image in staging now."""
         partial = self.directory / f"{image_id}{HALF_STAGED}"
         return os.path.lexists(partial) and not _is_unlocked(partial)
 
@@ -136,7 +136,7 @@ class Staging:
     def contents(self, image_id: str | None = None) -> list[Path]:
         """Return the files and folders here that bear the id of an image, of this one or of any.
 
-        Data that somebody is just putting in staging is left out.
+        Data that a command is just putting in staging is left out.
         """
         if not self.directory.is_dir():
             return []
@@ -160,7 +160,7 @@ def remove(path: Path) -> None:
 def size_on_disk(path: Path) -> int:
     """Return the bytes that a leftover file or folder takes on disk."""
     taken = 0
-    # What a link leads to is not here. Path.rglob would raise when somebody else removes the folder just now.
+    # What a link leads to is not here. Path.rglob would raise when another process removes the folder just now.
     inside = () if path.is_symlink() else os.walk(path)
     for file in (path, *(Path(folder, name) for folder, *names in inside for name in chain(*names))):
         with suppress(FileNotFoundError):
@@ -170,7 +170,7 @@ def size_on_disk(path: Path) -> int:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[int]:
-    """Open an empty file that nobody else writes, be it new or left over from a command that was killed."""
+    """Open an empty file that no other process writes, be it new or left over from a command that was killed."""
     descriptor = _open_locked(path)
     try:
         yield descriptor

@@ -62,7 +62,7 @@ class Stores:
         if definition is not None:
             return reopen_store(label, definition, self._registry)
         raise StoreFailed(
-            f"nobody says how to reach store '{label}' of {location.url}",
+            f"it is not known how to reach store '{label}' of {location.url}",
             hint="add the store to the site file",
         )
 

@@ -40,7 +40,7 @@ class Need:
 
 @dataclass(frozen=True, kw_only=True)
 class _Data:
-    """What is known of the image at one point of its journey."""
+    """Known facts of the image between two stages."""
 
     what: str
     size: int | None = None
@@ -91,7 +91,7 @@ def deadlines(limits: Limits) -> dict[str, Any]:
 
 
 def _needs(plan: Plan, max_parallel_stores: int) -> Iterator[Need]:
-    """Tell what is written to the staging directory, in the order of the journey."""
+    """Return what is written to the staging directory, in the order of the stages."""
     data = _source(plan)
     if plan.spool_first:
         yield Need(step=None, what=data.what, size=data.size, certain=True)
@@ -131,7 +131,7 @@ def _source(plan: Plan) -> _Data:
             head = file.read(_HEAD)
         return _Data(what=what, size=space_taken(path), virtual_size=_virtual_size(path), head=head)
     except OSError:
-        # What is wrong with it is told when it is imported.
+        # Its mistakes are reported when it is imported.
         return _Data(what=what)
 
 
@@ -151,7 +151,7 @@ def _leaves_alone(step: BoundStep, data: _Data) -> bool:
 
 
 def _bottleneck(digests: Iterable[str]) -> dict[str, Any]:
-    """Tell how fast the digests can be, which every import has to make; nobody knows sources and stores beforehand."""
+    """Return how fast the digests can be; the speed of sources and stores is not known beforehand."""
     rates = {name: _rate(name) for name in digests}
     processors = len(os.sched_getaffinity(0))
     # Each digest has a thread of its own; all of them share the processors.

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from imageport import Context, Image, NoConfig, Plugin, hookimpl
+from imageport.app.forecast import forecast
 from imageport.configuration.pipeline import load_pipeline
 from imageport.configuration.site import Site
 from imageport.errors import StepCrashed
-from imageport.importing.forecast import forecast
 from imageport.importing.plan import Plan, make_plan
 from imageport.plugins.binding import BoundStep
 from imageport.plugins.registry import PluginRegistry
