@@ -7,7 +7,6 @@ child's process id, and later how it ended: its exit status (negative: the signa
 from __future__ import annotations
 
 import ctypes
-import functools
 import importlib
 import io
 import json
@@ -19,7 +18,6 @@ import sys
 from contextlib import redirect_stdout, suppress
 from typing import Any, NoReturn
 
-import typer.main
 from tests.faults import moments
 
 from imageport.catalog import commits
@@ -118,8 +116,6 @@ if __name__ == "__main__":
         importlib.import_module(module)
     # A server of a database that has gone away does not come back while a command runs.
     commits.PATIENCE = 0.2
-    # Building the commands takes as long as running one.
-    typer.main.get_command = functools.cache(typer.main.get_command)
     sys.argv[1:], arguments = ["--version"], sys.argv[1:]
     with suppress(SystemExit), redirect_stdout(io.StringIO()):
         app.main()
