@@ -92,8 +92,8 @@ class Forked:
         return Finished(self._process.exitcode, printed.decode(), complaints.decode())
 
     def _feed(self, data: bytes) -> None:
-        with contextlib.suppress(BrokenPipeError), self.stdin:
-            if data:
+        if not self.stdin.closed:
+            with contextlib.suppress(BrokenPipeError), self.stdin:
                 self.stdin.write(data)
 
 
