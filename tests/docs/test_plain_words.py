@@ -23,9 +23,7 @@ REFUSED = re.compile(
 
 #: How many are left in folders that are not finished. A number only falls.
 LEFT = {
-    "core/imageport/app": 10,
     "core/imageport/catalog": 33,
-    "core/imageport/cli": 16,
     "core/imageport/importing": 80,
 }
 
@@ -69,7 +67,7 @@ RENAMED = {
 }
 
 #: Folders in which some of these are left.
-NOT_RENAMED = ("core/imageport/importing/", "core/imageport/app/", "core/imageport/cli/")
+NOT_RENAMED = ("core/imageport/importing/",)
 
 
 def tracked(*folders: str) -> list[str]:
