@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 
 from imageport.catalog import Catalog
 from imageport.configuration.pipeline import load_pipeline
-from imageport.configuration.site import load_site
+from imageport.configuration.site_file import load_site
 from imageport.importing.admission import ImportRequest
 from imageport.importing.importer import Importer
 from imageport.importing.lease_keeper import Interruption

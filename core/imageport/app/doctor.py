@@ -14,7 +14,8 @@ from imageport.app.diagnosis import Diagnosis, diagnose
 from imageport.app.housekeeping import Housekeeping
 from imageport.catalog import Catalog
 from imageport.configuration.configure import configure_observers, configure_stores
-from imageport.configuration.site import Site, load_site
+from imageport.configuration.site import Site
+from imageport.configuration.site_file import load_site
 from imageport.errors import ImageportError, PipelineInvalid, PluginBroken
 from imageport.limits import format_size
 from imageport.plugin import Plugin

@@ -58,7 +58,7 @@ class Resources:
             return found
 
     def _load_site(self) -> Site:
-        from imageport.configuration.site import load_site
+        from imageport.configuration.site_file import load_site
 
         site = load_site(self.site_file, environ=os.environ, cwd=Path.cwd())
         self.secrets |= site.secrets

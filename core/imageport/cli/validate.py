@@ -47,7 +47,7 @@ def validate(
 
 
 def _files(paths: Sequence[str]) -> Iterator[str]:
-    from imageport.configuration.site import FILE_NAME
+    from imageport.configuration.site_file import FILE_NAME
     from imageport.errors import UsageError
 
     for path in paths:
