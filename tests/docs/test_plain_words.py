@@ -24,7 +24,6 @@ REFUSED = re.compile(
 #: How many are left in folders that are not finished. A number only falls.
 LEFT = {
     "core/imageport/catalog": 33,
-    "core/imageport/importing": 80,
 }
 
 #: Names that had a better one, and that one.

@@ -43,7 +43,7 @@ class RunImageport:
     def __call__(
         self, *arguments: str | Path, stdin: bytes = b"", environment: Mapping[str, str] | None = None
     ) -> Finished:
-        """Run the command in a process of its own; see ``imageport.testing.forked``."""
+        """Run the command in a separate process; see ``imageport.testing.forked``."""
         return Forked(arguments, self.folder, {**self.environment, **(environment or {})}).finish(stdin)
 
     def installed(self, *arguments: str | Path) -> Finished:

@@ -1,4 +1,4 @@
-"""Commands in processes of their own, forked from one that has run a command already.
+"""Commands in separate processes, forked from one that has run a command already.
 
 A new interpreter imports for half a second before a command begins; a fork takes milliseconds. A fork differs from a
 new interpreter only in what Python reads when it starts, the variables ``PYTHON...``: tests of those start one.
@@ -38,7 +38,7 @@ def forks() -> ForkServerContext:
 
 
 class Forked:
-    """A command in a process of its own, with pipes to its standard input and from its standard output."""
+    """A command in a separate process, with pipes to its standard input and from its standard output."""
 
     def __init__(
         self,
