@@ -93,6 +93,7 @@ def test_images_are_listed_without_anything_of_imports_and_of_other_databases(tm
     unused = ("imageport.importing.", "imageport_builtin", "imageport.plugins.", "imageport.app")
     assert {name for name in imported if name.startswith(unused)} == {
         "imageport.app",
+        "imageport.app.fields",
         "imageport.app.instance",
         "imageport.app.resources",
         "imageport.app.session",

@@ -13,10 +13,11 @@ from imageport.lazy import lazy_names
 
 if TYPE_CHECKING:
     from imageport.app.diagnosis import Diagnosis
+    from imageport.app.fields import ImageFields, ImportOptions
     from imageport.app.housekeeping import Leftover
     from imageport.app.imports import PreparedImport
     from imageport.app.instance import Imageport
-    from imageport.app.session import ImageFields, ImportOptions, Session
+    from imageport.app.session import Session
     from imageport.app.transfer import Download
     from imageport.app.types import (
         Interruption,
@@ -54,7 +55,8 @@ if not TYPE_CHECKING:  # with it, type checkers would not find misspelt names
             "housekeeping": ("Leftover",),
             "imports": ("PreparedImport",),
             "instance": ("Imageport",),
-            "session": ("ImageFields", "ImportOptions", "Session"),
+            "fields": ("ImageFields", "ImportOptions"),
+            "session": ("Session",),
             "transfer": ("Download",),
             "types": (
                 "Interruption",

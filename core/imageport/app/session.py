@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Unpack
 
 from imageport.access.permissions import Access
+from imageport.app.fields import ImageFields, ImportOptions
 from imageport.app.resources import Resources
 
 if TYPE_CHECKING:
@@ -22,41 +23,6 @@ if TYPE_CHECKING:
     from imageport.values import Caller, ImageRecord, ImageStatus
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
-
-
-class ImageFields(TypedDict, total=False):
-    """Fields of an image that a caller may set: disk in GB, memory in MB. What is left out stays as it is."""
-
-    name: str
-    disk_format: str
-    container_format: str
-    tags: tuple[str, ...]
-    min_disk: int
-    min_ram: int
-    protected: bool
-    visibility: str
-
-
-class ImportOptions(TypedDict, total=False):
-    """What an import may be given beside its pipeline and source.
-
-    ``image`` is the id, its beginning, or the name of the image to import into; without it a new one is made.
-    ``name``, ``disk_format``, ``container_format`` and ``properties`` describe it. ``stores`` are ids of stores to
-    write to instead of those of the pipeline, and ``all_stores`` adds all stores of the site file. ``resume`` is the id
-    of a dead import whose download goes on. ``variables`` are values of the pipeline's variables, and
-    ``all_stores_must_succeed`` comes before that of the pipeline.
-    """
-
-    image: str | None
-    name: str | None
-    disk_format: str | None
-    container_format: str | None
-    properties: Mapping[str, str]
-    stores: Sequence[str]
-    all_stores: bool
-    resume: str | None
-    variables: Mapping[str, str]
-    all_stores_must_succeed: bool | None
 
 
 class Session:

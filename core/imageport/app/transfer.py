@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from imageport.access.quotas import demand_to_bring
+from imageport.access.quotas import Demand, demand_to_bring
 from imageport.app.housekeeping import maintenance_context
 from imageport.app.resources import Resources
 from imageport.atomic_file import new_file
@@ -71,20 +71,7 @@ def stage(
     ctx.require_below_cap(upload.size)
     record = catalog.get_image(image_id)
     with staging.incoming(image_id) as incoming:
-        # An uploading image without data is left over from a command that was killed.
-        with catalog.changing_status(
-            image_id,
-            of=("queued", "uploading"),
-            to="uploading",
-            staging=staging.directory,
-            demand=demand_to_bring(quotas, record, upload.size),
-        ) as before:
-            if before.status == "uploading" and staging.staged(image_id):
-                raise Conflict(
-                    f"image {image_id} takes no data: data is staged already",
-                    hint="import what is staged, or create another image",
-                )
-            staging.remove(image_id)
+        _begin(image_id, catalog, staging, demand_to_bring(quotas, record, upload.size))
         try:
             _report(ctx, catalog, image_id)
             with interruption.raising():
@@ -104,6 +91,19 @@ def stage(
         finally:
             _report(ctx, catalog, image_id)
     return count
+
+
+def _begin(image_id: str, catalog: Catalog, staging: Staging, demand: Demand) -> None:
+    """Make the image ``uploading``. One without data is left over from a command that was killed."""
+    with catalog.changing_status(
+        image_id, of=("queued", "uploading"), to="uploading", staging=staging.directory, demand=demand
+    ) as before:
+        if before.status == "uploading" and staging.staged(image_id):
+            raise Conflict(
+                f"image {image_id} takes no data: data is staged already",
+                hint="import what is staged, or create another image",
+            )
+        staging.remove(image_id)
 
 
 def _give_up(image_id: str, catalog: Catalog, incoming: Incoming) -> None:
@@ -281,6 +281,8 @@ def _read(file: BinaryIO) -> Chunks:
 def _explaining(file: Path | str) -> Iterator[None]:
     try:
         yield
+    except IsADirectoryError as error:
+        raise SourceUnavailable(f"{file} is a directory", hint="name a file with the data") from error
     except OSError as error:
         raise SourceUnavailable(
             f"cannot read {file}: {error.strerror}", hint="name a file that this user may read"

@@ -36,9 +36,9 @@ def gc(
 ) -> None:
     """Roll back imports whose process died, and remove what they left in staging and in stores.
 
-    From staging goes what belongs to an image that is neither staged nor imported just now, or to none; an image
-    whose staging was killed, or whose staged data is lost, is queued again. It is safe to run this at any time, from a
-    timer for instance.
+    Removes staged files of images that are no longer staged or being imported, and of unknown images. An image whose
+    staging was killed, or whose staged data is lost, is queued again. It is safe to run this at any time, from a timer
+    for instance.
     """
     from imageport.errors import ExitCode
     from imageport.limits import format_size

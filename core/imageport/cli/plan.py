@@ -21,10 +21,10 @@ def plan(
     settings: Settings = None,
     json: Json = False,
 ) -> None:
-    """Show what a pipeline would do, without doing it.
+    """Show what an import would do and how much scratch space it needs; nothing is changed.
 
-    Steps, options, stores, staging, the scratch data that it needs and whether that fits now, what is expected to be
-    slowest, and limits. Digests are measured for some milliseconds; nothing is fetched.
+    Steps, options, stores, staging, the scratch data and whether it fits now, what is expected to be slowest, and
+    limits. Digests are measured for some milliseconds; nothing is fetched.
     """
     imageport: Imageport = ctx.obj
     described = imageport.plan(pipeline, source, variables=pairs("--set", settings or ()))
