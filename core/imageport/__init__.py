@@ -65,7 +65,6 @@ __all__ = [
 PUBLIC_MODULES = (
     "imageport",
     "imageport.access",
-    "imageport.app",
     "imageport.commands",
     "imageport.configuration",
     "imageport.dataplane",

@@ -7,21 +7,19 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from sqlalchemy import Table, create_engine, insert
 from tests.bench.flows import IMAGEPORT
 from tests.bench.measuring import Cost, measure
 
 from imageport.catalog import Catalog
-from imageport.catalog.tables import image_locations, image_properties, image_tags, images, tasks
+from imageport.catalog.schema import open_database
 
 BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
-_AT_ONCE = 10_000
-
 
 REPOSITORY = Path(__file__).parents[2]
 CROWD = 100_000
@@ -72,24 +70,14 @@ def fill(url: str, count: int) -> None:
     public. The ids are the same in every run.
     """
     Catalog(url).close()
-    engine = create_engine(url)
     ids = Random(1)
-    with engine.begin() as connection:
-        for start in range(0, count, _AT_ONCE):
-            rows: dict[Table, list[dict[str, Any]]] = {}
-            for number in range(start, min(count, start + _AT_ONCE)):
-                for table, row in _rows(number, ids):
-                    rows.setdefault(table, []).append(row)
-            for table, made in rows.items():
-                connection.execute(insert(table), made)
-        if connection.dialect.name == "postgresql":
-            connection.exec_driver_sql(
-                "SELECT setval('image_locations_number_seq', max(number)) FROM image_locations"
-            )
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        if connection.dialect.name == "postgresql":
-            connection.exec_driver_sql("ANALYZE")
-    engine.dispose()
+    with closing(open_database(url)) as database, database.writing() as transaction:
+        for number in range(count):
+            for table, row in _rows(number, ids):
+                transaction.insert(table, row)
+        if not database.is_file:
+            transaction.row("SELECT setval('image_locations_number_seq', max(number)) FROM image_locations")
+            transaction.change("ANALYZE")
 
 
 def image_id(number: int) -> str:
@@ -97,23 +85,23 @@ def image_id(number: int) -> str:
     return str(uuid.UUID(int=Random(f"image-{number}").getrandbits(128), version=4))
 
 
-def _rows(number: int, ids: Random) -> Iterator[tuple[Table, dict[str, Any]]]:
+def _rows(number: int, ids: Random) -> Iterator[tuple[str, dict[str, Any]]]:
     made = BEGIN + timedelta(seconds=number)
     image, task = image_id(number), str(uuid.UUID(int=ids.getrandbits(128), version=4))
     owner = "bench" if number % 2 else f"owner-{number % 97}"
-    yield images, {
+    yield "images", {
         "id": image, "name": f"image-{number:06}", "status": "active", "disk_format": "raw", "container_format": "bare",
         "size": 1 << 20, "owner": owner, "visibility": "public" if number % 100 == 0 else "shared", "protected": False,
         "min_disk": 0, "min_ram": 0, "fence": 1, "created_at": made, "updated_at": made,
     }  # fmt: skip
-    yield image_tags, {"image_id": image, "tag": f"tag-{number % 1000}"}
+    yield "image_tags", {"image_id": image, "tag": f"tag-{number % 1000}"}
     for name, value in (("os_distro", "debian"), ("os_version", str(number % 500)), ("build", f"b{number}")):
-        yield image_properties, {"image_id": image, "name": name, "value": value}
-    yield image_locations, {
+        yield "image_properties", {"image_id": image, "name": name, "value": value}
+    yield "image_locations", {
         "number": number + 1, "image_id": image, "store": "fast", "url": f"file:///fast/{image}", "metadata": {},
         "status": "active", "task_id": task,
     }  # fmt: skip
-    yield tasks, {
+    yield "tasks", {
         "id": task, "image_id": image, "type": "import", "status": "success" if number % 50 else "failure",
         "message": "", "owner": owner, "input": {"source": f"https://example.org/{number}.raw"}, "progress": {},
         "holder": "host:1:1-x.1", "attempt": 1, "fence": 1, "cancel_requested": False,

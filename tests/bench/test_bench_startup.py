@@ -13,7 +13,6 @@ from tests.bench import startup
 COMMANDS = {
     "python -c pass": [sys.executable, "-c", "pass"],
     "python -c 'import pydantic'": [sys.executable, "-c", "from pydantic import BaseModel"],
-    "python -c 'import sqlalchemy'": [sys.executable, "-c", "import sqlalchemy"],
     **{
         name: [sys.executable, "-P", "-m", "imageport", *arguments]
         for name, arguments in startup.COMMANDS.items()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imageport.catalog import Catalog, engine
+from imageport.catalog import Catalog, sqlite
 from imageport.errors import ImageportError
 from imageport.values import ImageRecord
 
@@ -21,7 +21,7 @@ def _record(image_id: str) -> ImageRecord:
 def test_a_catalog_that_others_keep_to_themselves_is_called_busy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "BUSY_SECONDS", 0)
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0)
     catalog = Catalog(f"sqlite:///{tmp_path}/catalog.db")
     with closing(sqlite3.connect(tmp_path / "catalog.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

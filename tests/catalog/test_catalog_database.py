@@ -15,12 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 from sqlalchemy import create_engine, text
 
 from imageport.catalog import Catalog, Lease
 from imageport.errors import ImageportError, UsageError
-from imageport.values import ImageRecord
+from imageport.values import ImageRecord, Location
 
 if TYPE_CHECKING:
     from tests.catalog.conftest import OtherProcess
@@ -155,6 +156,38 @@ def test_a_server_that_does_not_answer_is_refused_without_showing_the_password(t
     assert "hush" not in caught.value.message + caught.value.hint
 
 
+@pytest.mark.parametrize("password", ["hush", "hu/sh", "hu:sh", "hu@sh", "hu?sh", "%68ush"])
+def test_no_error_about_a_url_shows_its_password(tmp_path: Path, password: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Catalog(f"postgresql://imageport:{password}@/catalog?host={tmp_path}")
+    for part in {password, "sh@", ":hu"}:
+        assert part not in caught.value.message + caught.value.hint
+    assert "imageport:***@" in caught.value.message
+
+
+def test_a_url_that_postgresql_does_not_understand_is_refused_with_the_reason() -> None:
+    with pytest.raises(UsageError, match='cannot be read: invalid URI query parameter: "colour"') as caught:
+        Catalog("postgresql://imageport@/catalog?colour=red")
+    assert "postgresql+psycopg://user" in caught.value.hint
+
+
+def test_a_connection_that_the_server_has_closed_is_replaced(
+    postgresql: str, postgresql_socket: Path
+) -> None:
+    catalog = Catalog(postgresql)
+    catalog.create_image(ImageRecord(id="one"))
+    database = postgresql.partition("@/")[2].partition("?")[0]
+    with psycopg.connect(
+        host=str(postgresql_socket), user="imageport", dbname="postgres", autocommit=True
+    ) as admin:
+        ended = admin.execute(
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = %s", [database]
+        ).fetchall()
+    assert ended == [(True,)]
+    assert catalog.get_image("one").id == "one"
+    catalog.close()
+
+
 def test_a_library_that_is_not_installed_is_named_with_the_way_to_get_it() -> None:
     script = """
 import sys
@@ -200,6 +233,35 @@ def test_a_server_that_is_full_or_gone_and_a_database_that_is_missing_have_their
     with pytest.raises(UsageError) as caught:
         Catalog(postgresql.replace("imageport@", "stranger@"))
     assert "user and password" in caught.value.hint or "server" in caught.value.hint
+
+
+_HOSTILE = [
+    "'; DROP TABLE images; --", '"', "\\", ":name", ":value_0", "%(name)s", "%s", "%", "?", "$1", "{theirs}",
+    "\N{SNOWMAN}\n\t",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", _HOSTILE)
+def test_no_value_is_taken_for_a_part_of_a_statement(
+    catalog: Catalog, begin: Callable[..., Lease], text: str
+) -> None:
+    image = catalog.create_image(
+        ImageRecord(id="one", name=text, owner=text, tags=(text,), properties={text: text}, disk_format="raw")
+    )
+    catalog.create_image(ImageRecord(id="two", name="other", owner="other"))
+    assert (image.name, image.owner, image.tags, image.properties) == (text, text, (text,), {text: text})
+    for filters in ({"name": text}, {"owner": text}, {"tags": [text]}, {"properties": {text: text}}):
+        assert catalog.list_images(**filters, scopes=[[{"owner": text}]]) == [image]
+    assert catalog.find_image(text) == image
+    assert catalog.usage(text).image_count_total == 1
+    copy = Location(url=text, store=text, metadata={text: text})
+    lease = begin(image, owner=text, request={text: text}, targets=[text])
+    lease.announce(copy)
+    assert catalog.pending_locations(lease.task_id) == [copy]
+    lease.fail(message=text, cause={"hint": text})
+    task = catalog.get_task(lease.task_id)
+    assert (task.owner, task.input, task.message, task.cause) == (text, {text: text}, text, {"hint": text})
+    assert [hidden.location.url for hidden in catalog.hidden_copies()] == [text]
 
 
 def test_a_value_that_no_database_can_hold_is_refused(catalog: Catalog, image: ImageRecord) -> None:

@@ -79,7 +79,7 @@ def test_a_wrong_status_is_refused_and_nothing_changes(
 ) -> None:
     with pytest.raises(Conflict, match="is active; this import needs it queued or uploading") as caught:
         begin(active)
-    assert "copy-image" in caught.value.hint
+    assert "a pipeline for copies" in caught.value.hint
     assert catalog.get_image(active.id) == active
     assert catalog.list_tasks() == []
 

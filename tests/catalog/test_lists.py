@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, event
 from tests.bench.crowd import fill, image_id
+from tests.catalog.plans import plans, recorded_statements
 
 from imageport.access.scope import EVERYTHING, NOTHING, Scope, admits
-from imageport.catalog import Catalog, listing
+from imageport.catalog import Catalog, finding, listing
+from imageport.catalog.sqlite import SqliteDatabase
 from imageport.errors import UsageError
 from imageport.values import ImageRecord
 
@@ -218,27 +220,29 @@ def _refused(call: Callable[[], object]) -> None:
 def small_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a catalog of some hundred images a large one."""
     monkeypatch.setattr(listing, "_FEW", 20)
-    monkeypatch.setattr(listing, "_LOOKED_AT", 50)
-    monkeypatch.setattr(listing, "_TAKEN", 20)
+    monkeypatch.setattr(finding, "_LOOKED_AT", 50)
+    monkeypatch.setattr(finding, "_TAKEN", 20)
 
 
 def test_no_search_does_more_work_when_there_are_more_images(
-    tmp_path_factory: pytest.TempPathFactory, small_thresholds: None
+    tmp_path_factory: pytest.TempPathFactory, small_thresholds: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    connect, steps = SqliteDatabase.connect, [0]
+
+    def step() -> None:
+        steps[0] += 1
+
+    def connect_and_count(database: SqliteDatabase) -> sqlite3.Connection:
+        connection = connect(database)
+        connection.set_progress_handler(step, 10)
+        return connection
+
+    monkeypatch.setattr(SqliteDatabase, "connect", connect_and_count)
     work: dict[str, list[int]] = {search: [] for search in SEARCHES}
     for count in (400, 4000):
         url = f"sqlite:///{tmp_path_factory.mktemp('catalog')}/catalog.db"
         fill(url, count)
         catalog = Catalog(url)
-        steps = [0]
-
-        def step(steps: list[int] = steps) -> None:
-            steps[0] += 1
-
-        @event.listens_for(catalog._database.engine, "checkout")
-        def count_steps(connection: Any, *_: object, step: Callable[[], None] = step) -> None:
-            connection.set_progress_handler(step, 10)
-
         for search, call in SEARCHES.items():
             steps[0] = 0
             call(catalog)
@@ -248,47 +252,24 @@ def test_no_search_does_more_work_when_there_are_more_images(
     assert grown == {}
 
 
-@pytest.fixture
-def statements() -> Iterator[list[tuple[str, Any]]]:
-    """Return what is read in all databases."""
-    found: list[tuple[str, Any]] = []
-
-    def listen(_c: object, _r: object, statement: str, parameters: Any, _x: object, _many: bool) -> None:
-        if statement.startswith(("SELECT", "WITH")):
-            found.append((statement, parameters))
-
-    event.listen(Engine, "before_cursor_execute", listen)
-    yield found
-    event.remove(Engine, "before_cursor_execute", listen)
-
-
-def test_every_search_reads_an_index(
-    url: str, statements: list[tuple[str, Any]], small_thresholds: None
-) -> None:
+def test_every_search_reads_an_index(url: str, small_thresholds: None) -> None:
     fill(url, 400)
     catalog = Catalog(url)
-    statements.clear()
-    for call in SEARCHES.values():
-        call(catalog)
+    with recorded_statements() as executed:
+        for call in SEARCHES.values():
+            call(catalog)
     catalog.close()
-    engine = create_engine(url)
+    searches = [
+        (statement, values) for statement, values in executed if "images" in statement or "tasks" in statement
+    ]
+    assert len(searches) > len(SEARCHES)
     scans = {}
-    with engine.connect() as connection:
-        if connection.dialect.name == "postgresql":
-            # What is so small would be read whole.
-            connection.exec_driver_sql("SET enable_seqscan = off")
-        for statement, parameters in statements[:]:
-            if "pg_catalog" in statement or "clock_timestamp" in statement:
-                continue
-            explain = "EXPLAIN QUERY PLAN " if connection.dialect.name == "sqlite" else "EXPLAIN "
-            plan = [str(row[-1]) for row in connection.exec_driver_sql(explain + statement, parameters)]
-            for line in plan:
-                in_order = " USING " in line and "LIMIT" in statement
-                hidden = "ix_image_locations_hidden" in line
-                if "Seq Scan" in line or (
-                    (line.startswith("SCAN image") or line.startswith("SCAN tasks"))
-                    and not (in_order or hidden)
-                ):
-                    scans[statement] = plan
-    engine.dispose()
+    for statement, plan in plans(url, searches).items():
+        for line in plan:
+            in_order = " USING " in line and "LIMIT" in statement
+            hidden = "ix_image_locations_hidden" in line
+            if "Seq Scan" in line or (
+                line.startswith(("SCAN image", "SCAN tasks")) and not (in_order or hidden)
+            ):
+                scans[statement] = plan
     assert scans == {}

@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from tests.catalog.losing_proxy import Loses, LosingProxy
 from tests.faults.machine import SITE, Command, Machine, machine
 
-from imageport.catalog import Catalog, CommitUnknown, commits
+from imageport.catalog import Catalog, CommitUnknown, postgresql
+from imageport.catalog.postgresql import PostgresqlDatabase, TransactionNumber
 from imageport.errors import ImageportError
 from imageport.values import ImageRecord
 
@@ -196,7 +197,7 @@ def test_a_commit_that_does_not_reach_the_server_is_a_failure(site: LossySite, t
 def test_a_commit_is_unknown_while_the_server_is_away(
     site: LossySite, through: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commits, "PATIENCE", 0.2)
+    monkeypatch.setattr(postgresql, "PATIENCE", 0.2)
     site.proxy.lose(1, "answer", goes_away=True)
     with pytest.raises(
         CommitUnknown, match="did not confirm a change, which may have been made or not"
@@ -209,13 +210,12 @@ def test_a_commit_is_unknown_while_the_server_is_away(
 def test_a_commit_is_unknown_to_a_server_that_has_crashed_since(
     site: LossySite, through: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = commits.number_of
+    asked = PostgresqlDatabase.was_committed
 
-    def of_another_server(connection: object) -> commits.TransactionNumber | None:
-        number = found(connection)  # type: ignore[arg-type]
-        return number and commits.TransactionNumber(number.process, number.number, None)
+    def of_another_server(database: PostgresqlDatabase, transaction: TransactionNumber) -> bool | None:
+        return asked(database, replace(transaction, server=None))
 
-    monkeypatch.setattr("imageport.catalog.engine.number_of", of_another_server)
+    monkeypatch.setattr(PostgresqlDatabase, "was_committed", of_another_server)
     site.proxy.lose(1, "answer", goes_away=False)
     with pytest.raises(CommitUnknown):
         _create(through)

@@ -25,10 +25,11 @@ from tests.catalog.old_catalogs import (
     schema_of_sqlite,
 )
 
-from imageport.catalog import Catalog, Upgrade, engine, schema, upgrade
+from imageport.catalog import Catalog, Upgrade, schema, sqlite, upgrade
 from imageport.catalog.backup import back_up, backups
 from imageport.catalog.migrations import running
-from imageport.catalog.schema import REVISIONS
+from imageport.catalog.postgresql import TABLES_LOCK
+from imageport.catalog.tables import REVISIONS
 from imageport.errors import Conflict, ImageportError, UsageError
 from imageport.testing.command import RunImageport
 from imageport.values import ImageRecord
@@ -350,10 +351,10 @@ def test_an_upgrade_that_waits_too_long_for_another_gives_up(
     postgresql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old_postgresql(postgresql, tmp_path)
-    monkeypatch.setattr(schema, "_LOCK_SECONDS", 1)
+    monkeypatch.setattr("imageport.catalog.postgresql.TABLES_LOCK_SECONDS", 1)
     other = create_engine(postgresql)
     with other.begin() as connection:
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({schema._LOCK})"))
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({TABLES_LOCK})"))
         with pytest.raises(UsageError, match="lock timeout") as caught:
             upgrade(postgresql, no_advice)
     other.dispose()
@@ -363,7 +364,7 @@ def test_an_upgrade_that_waits_too_long_for_another_gives_up(
 def test_a_catalog_that_is_up_to_date_is_opened_without_writing(
     url: str, catalog: Catalog, image: ImageRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "BUSY_SECONDS", 0)
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0)
     if url.startswith("sqlite"):
         with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as writer:
             writer.execute("BEGIN IMMEDIATE")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imageport.catalog import engine
+from imageport.catalog import sqlite
 from imageport.testing.command import RunImageport
 
 READERS = [
@@ -32,7 +32,7 @@ def test_a_stopped_writer_does_not_keep_readers_waiting(
     (site_folder / "disk.raw").write_bytes(raw_disk.read_bytes())
     done = run_imageport.inside("run", "import.yaml", "disk.raw", "--name", "debian", "--json")
     assert done.exit_code == 0
-    monkeypatch.setattr(engine, "BUSY_SECONDS", 0)
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0)
     with closing(sqlite3.connect(site_folder / "catalog.db", isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         for reader in READERS:

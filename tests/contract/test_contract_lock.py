@@ -1,22 +1,22 @@
 from __future__ import annotations
 
 import gzip
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, create_engine, delete, update
 from tests.contract.remote_glance import publish_remote
 from tests.contract.site import Outcome, Site, step
 
 from imageport.catalog import Catalog
-from imageport.catalog.tables import tasks
+from imageport.catalog.database import Transaction
+from imageport.catalog.schema import open_database
 from imageport.testing.http_server import Reply, content, status
 
 BODY = bytes(range(256)) * 100
@@ -34,14 +34,10 @@ def catalog_of(site: Site) -> str:
 
 
 @contextmanager
-def database(site: Site) -> Iterator[Connection]:
+def database(site: Site) -> Iterator[Transaction]:
     """Open the database behind the catalog, for what only time or a hand in it can change."""
-    engine = create_engine(catalog_of(site))
-    try:
-        with engine.begin() as connection:
-            yield connection
-    finally:
-        engine.dispose()
+    with closing(open_database(catalog_of(site))) as opened, opened.writing() as transaction:
+        yield transaction
 
 
 def hold(site: Site, image: str, *stores: str) -> str:
@@ -63,15 +59,15 @@ def hold(site: Site, image: str, *stores: str) -> str:
 
 def move_elsewhere(site: Site, task: str, *, seconds_left: float) -> None:
     """Have *task* run on another machine, with a lease of which so much is left."""
-    with database(site) as connection:
-        set_holder(connection, task, seconds_left=seconds_left)
+    with database(site) as transaction:
+        set_holder(transaction, task, seconds_left=seconds_left)
 
 
-def set_holder(connection: Connection, task: str, *, seconds_left: float) -> None:
+def set_holder(transaction: Transaction, task: str, *, seconds_left: float) -> None:
     """Do so within a transaction."""
     expires = datetime.now(UTC) + timedelta(seconds=seconds_left)
     columns = {"holder": "elsewhere:4711:1-another", "lease_expires_at": expires}
-    connection.execute(update(tasks).where(tasks.c.id == task).values(columns))
+    transaction.update("tasks", columns, "id = :task", task=task)
 
 
 def assert_locked(done: Outcome, task: str) -> None:
@@ -109,8 +105,8 @@ def assert_one_of_two_imports_goes_on(site: Site, image: str) -> None:
     """Of two processes that import at the same time one is refused, and the other is the only one that writes."""
     site.trouble("s1", waits=True)
     racing = [site.start(BODY, image=image) for _ in range(2)]
-    wait_until(lambda: any(running.process.returncode is not None for running in racing))
-    loser, winner = sorted(racing, key=lambda running: running.process.returncode is None)
+    wait_until(lambda: any(running.process.poll() is not None for running in racing))
+    loser, winner = sorted(racing, key=lambda running: running.process.poll() is None)
     refused = loser.finish()
     site.let_go("s1")
     done = winner.finish()
@@ -171,8 +167,8 @@ def test_064_a_lock_whose_task_is_missing_is_taken_at_once(site: Site) -> None:
     """The row of the task that holds the lock is missing: the next import takes it at once."""
     image = site.create()
     task = hold(site, image, "s2")
-    with database(site) as connection:
-        connection.execute(delete(tasks).where(tasks.c.id == task))
+    with database(site) as transaction:
+        transaction.change("DELETE FROM tasks WHERE id = :task", task=task)
     done = site.run(BODY, image=image)
     assert done.image["status"] == "active"
     assert done.lists == ("", "")
@@ -184,8 +180,8 @@ def test_065_a_lock_whose_task_has_ended_is_taken_at_once(site: Site, ended: str
     states. Glance does so after 60 minutes; here it is certain at once that nobody else will release it."""
     image = site.create()
     task = hold(site, image, "s2")
-    with database(site) as connection:
-        connection.execute(update(tasks).where(tasks.c.id == task).values(status=ended))
+    with database(site) as transaction:
+        transaction.update("tasks", {"status": ended}, "id = :task", task=task)
     done = site.run(BODY, image=image)
     assert done.image["status"] == "active"
     assert done.lists == ("", "")
@@ -212,12 +208,11 @@ def test_067_a_robbed_import_that_comes_back_changes_nothing(site: Site) -> None
     robbed = site.start(OTHER, image=image, stores=["s1", "s2"])
     task = robbed.until("task.processing")["task_id"]
     wait_for_writing(site, task, "s1", "s2")
-    with database(site) as connection:
-        set_holder(connection, task, seconds_left=-1)
+    with database(site) as transaction:
+        set_holder(transaction, task, seconds_left=-1)
         # While this transaction has the lock of the database, the process that is stopped has it not.
         robbed.process.send_signal(signal.SIGSTOP)
-        state = Path(f"/proc/{robbed.process.pid}/stat")
-        wait_until(lambda: state.read_text().rpartition(")")[2].split()[0] == "T")
+        os.waitid(os.P_PID, robbed.process.pid, os.WSTOPPED)
     site.let_go("s1")
     done = site.run(BODY, image=image, stores=["s1", "s2"])
     assert done.image["status"] == "active"
@@ -241,8 +236,8 @@ def test_068_a_cancelled_import_stops_while_it_writes(site: Site) -> None:
         writing.append((running, running.until("progress", lane="s2", done=len(BODY))["task_id"]))
     (cancelled, task), (removed, missing) = writing
     site.imageport("tasks", "cancel", task)
-    with database(site) as connection:
-        connection.execute(delete(tasks).where(tasks.c.id == missing))
+    with database(site) as transaction:
+        transaction.change("DELETE FROM tasks WHERE id = :task", task=missing)
     done = cancelled.finish()
     assert done.code == 130
     assert done.error["code"] == "cancelled"

@@ -11,10 +11,11 @@ import signal
 import sqlite3
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event
+from imageport.catalog.database import Transaction
+from imageport.catalog.sqlite import SqliteDatabase
 
 _CHANGES = frozenset(
     {
@@ -40,14 +41,14 @@ def fail_commit(failing: int, mark: str) -> None:
     """Let the commit of this number, from 1, fail as on a bad disk; then make the file *mark*."""
     begun = 0
 
-    @event.listens_for(Engine, "commit")
-    def fail(connection: Connection) -> None:
+    def fail(*_: object) -> None:
         nonlocal begun
-        if connection.get_execution_options().get("write"):
-            begun += 1
-            if begun == failing:
-                os.close(os.open(mark, os.O_WRONLY | os.O_CREAT))
-                raise sqlite3.OperationalError("disk I/O error")
+        begun += 1
+        if begun == failing:
+            os.close(os.open(mark, os.O_WRONLY | os.O_CREAT))
+            raise sqlite3.OperationalError("disk I/O error")
+
+    _call_first(SqliteDatabase, "commit", fail)
 
 
 def watch(log: str, signals: Mapping[int, int]) -> None:
@@ -74,12 +75,20 @@ def watch(log: str, signals: Mapping[int, int]) -> None:
 
     sys.addaudithook(audit)
 
-    @event.listens_for(Engine, "before_cursor_execute")
-    def statement(_connection: Any, _cursor: Any, text: str, *_: Any) -> None:
+    def execute(_transaction: Transaction, text: str, *_: object) -> None:
         if text.startswith(_STATEMENTS):
             tell(" ".join(text.split()[:3]))
 
-    @event.listens_for(Engine, "commit")
-    def commit(connection: Connection) -> None:
-        if connection.get_execution_options().get("write"):
-            tell("commit")
+    _call_first(Transaction, "_execute", execute)
+    _call_first(SqliteDatabase, "commit", lambda *_: tell("commit"))
+
+
+def _call_first(owner: type, method: str, first: Callable[..., None]) -> None:
+    """Call *first*, with the same arguments, before each call of a method."""
+    usual = getattr(owner, method)
+
+    def both(*arguments: Any) -> Any:
+        first(*arguments)
+        return usual(*arguments)
+
+    setattr(owner, method, both)

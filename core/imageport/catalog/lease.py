@@ -15,10 +15,8 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
-
-from imageport.catalog import images, locations, lock, rollback, tables, tasks, usage
-from imageport.catalog.engine import Database, current_time
+from imageport.catalog import failed_imports, images, locations, lock, tasks, usage
+from imageport.catalog.database import CatalogPart, Database, Transaction
 from imageport.catalog.lifecycle import require_image_move
 from imageport.catalog.lock import FAILED, IMPORTING, LOCK, STAGE_DIRECTORY, STAGE_HOST, joined, stores_in
 from imageport.catalog.processes import this_process
@@ -47,14 +45,14 @@ class Lease:
 
     def start(self) -> None:
         """Make the task of the import ``processing``."""
-        with self._holding(durable=False) as (connection, now):
-            tasks.write(connection, self.task_id, now, status="processing")
+        with self._holding(durable=False) as (transaction, now):
+            tasks.write(transaction, self.task_id, now, status="processing")
 
     def renew(self, progress: Mapping[str, Any]) -> bool:
         """Prolong the lease from now on and record the progress; return whether the import is to stop."""
-        with self._holding(durable=False) as (connection, now):
-            self._prolong(connection, now, progress=progress)
-            task = tasks.get_if_any(connection, self.task_id)
+        with self._holding(durable=False) as (transaction, now):
+            self._prolong(transaction, now, progress=progress)
+            task = tasks.get_if_any(transaction, self.task_id)
             if task is None:
                 raise LockLost(
                     f"task {self.task_id} was removed from the catalog",
@@ -64,36 +62,36 @@ class Lease:
 
     def require(self) -> None:
         """Prolong the lease from now on."""
-        with self._holding(durable=False) as (connection, now):
-            self._prolong(connection, now)
+        with self._holding(durable=False) as (transaction, now):
+            self._prolong(transaction, now)
 
     def reserve(self, stored: int, demand: Demand) -> None:
         """Reserve *stored* bytes in stores for all copies of the image, until the import ends.
 
         Raises ``OverQuota`` when there is no room for *demand*.
         """
-        with self._holding(durable=False) as (connection, now):
-            usage.require(connection, demand)
-            tasks.write(connection, self.task_id, now, reserved=stored)
+        with self._holding(durable=False) as (transaction, now):
+            usage.require(transaction, demand)
+            tasks.write(transaction, self.task_id, now, reserved=stored)
 
     def announce(self, location: Location) -> None:
         """Record where a copy is going to be, before its first byte is written.
 
         Raises ``Conflict`` when a visible copy is there or an earlier one is just being removed.
         """
-        with self._holding() as (connection, _):
-            locations.put(connection, self.image_id, self.task_id, location, "pending")
+        with self._holding() as (transaction, _):
+            locations.put(transaction, self.image_id, self.task_id, location, "pending")
 
     def publish(self, location: Location) -> None:
         """Show the copy in the record of the image."""
-        with self._holding(durable=False) as (connection, now):
-            locations.put(connection, self.image_id, self.task_id, location, "active")
-            self._settle(connection, now, location.store, failed=False)
+        with self._holding(durable=False) as (transaction, now):
+            locations.put(transaction, self.image_id, self.task_id, location, "active")
+            self._settle(transaction, now, location.store, failed=False)
 
     def store_failed(self, store: str) -> None:
         """Move *store* from the importing list to the failed list."""
-        with self._holding(durable=False) as (connection, now):
-            self._settle(connection, now, store, failed=True)
+        with self._holding(durable=False) as (transaction, now):
+            self._settle(transaction, now, store, failed=True)
 
     def update(self, *, properties: Mapping[str, str | None] = _NOTHING, **fields: Any) -> ImageRecord:
         """Set these fields and properties (None removes one); they are put back should the import fail.
@@ -101,14 +99,13 @@ class Lease:
         Raises ``UsageError`` for an unknown field.
         """
         lock.refuse_setting(properties)
-        with self._holding(durable="status" in fields) as (connection, now):
-            of_task = select(tables.tasks.c.touched).where(tables.tasks.c.id == self.task_id)
-            touched = connection.execute(of_task).scalar_one()
+        with self._holding(durable="status" in fields) as (transaction, now):
+            touched = transaction.value("SELECT touched FROM tasks WHERE id = :task", task=self.task_id)
             touched["fields"] = sorted({*touched["fields"], *fields})
             touched["properties"] = sorted({*touched["properties"], *properties})
-            tasks.write(connection, self.task_id, now, touched=touched)
-            images.write(connection, self.image_id, now, fields=fields, properties=properties)
-            return images.get(connection, self.image_id)
+            tasks.write(transaction, self.task_id, now, touched=touched)
+            images.write(transaction, self.image_id, now, fields=fields, properties=properties)
+            return images.get(transaction, self.image_id)
 
     def unpublish(self) -> bool:
         """Hide all copies of this import again, before their bytes are removed; False when that is not possible.
@@ -116,10 +113,10 @@ class Lease:
         That is so once this import has made the image active, be it in a transaction whose answer was lost: users have
         the image.
         """
-        with self._holding() as (connection, _):
-            if rollback.is_in_use(connection, self.image_id, self.before.status):
+        with self._holding() as (transaction, _):
+            if failed_imports.is_in_use(transaction, self.image_id, self.before.status):
                 return False
-            locations.hide(connection, tables.image_locations.c.task_id == self.task_id)
+            locations.hide(transaction, "task_id = :task", task=self.task_id)
             return True
 
     def finish(
@@ -131,11 +128,11 @@ class Lease:
     ) -> ImageRecord:
         """End the import with success: set fields and properties, release the lock."""
         lock.refuse_setting(properties)
-        with self._holding() as (connection, now):
+        with self._holding() as (transaction, now):
             released = {**properties, IMPORTING: "", LOCK: None}
-            images.write(connection, self.image_id, now, fields=fields, properties=released)
-            tasks.close(connection, self.task_id, now, status="success", message="", result=result)
-            return images.get(connection, self.image_id)
+            images.write(transaction, self.image_id, now, fields=fields, properties=released)
+            tasks.close(transaction, self.task_id, now, status="success", message="", result=result)
+            return images.get(transaction, self.image_id)
 
     def fail(
         self,
@@ -150,20 +147,20 @@ class Lease:
         nor does one after the import was taken over or has ended well: it raises no ``LockLost``. Returns the record as
         it is then, or the one from before with status ``deleted`` when the image is gone.
         """
-        with self.database.writing() as connection:
-            rollback.fail(
-                connection, self.before, self.task_id, self.fence,
+        with self.database.writing() as transaction:
+            failed_imports.fail(
+                transaction, self.before, self.task_id, self.fence,
                 message=message, failed_stores=failed_stores, cause=cause,
             )  # fmt: skip
-            found = images.records(connection, [self.image_id])
+            found = images.records(transaction, [self.image_id])
         return found[0] if found else self.before.evolve(status="deleted")
 
     @contextmanager
-    def _holding(self, *, durable: bool = True) -> Iterator[tuple[Connection, datetime]]:
+    def _holding(self, *, durable: bool = True) -> Iterator[tuple[Transaction, datetime]]:
         """Give a transaction, and its time, in which this import holds the lock. Raises ``LockLost``."""
-        with self.database.writing(durable=durable) as connection:
-            fence = images.lock_row_if_any(connection, self.image_id)
-            holder = lock.holder(connection, self.image_id)
+        with self.database.writing(durable=durable) as transaction:
+            fence = images.lock_row_if_any(transaction, self.image_id)
+            holder = lock.holder(transaction, self.image_id)
             if fence is None:
                 cause = "the image was deleted"
             elif holder is None:
@@ -171,76 +168,24 @@ class Lease:
             elif fence != self.fence:
                 cause = f"task {holder} took it over"
             else:
-                yield connection, current_time(connection)
+                yield transaction, transaction.now()
                 return
             raise LockLost(
                 f"the import does not hold the lock of image {self.image_id} any more: {cause}",
                 hint="look at 'imageport tasks list'; import again if the image still needs it",
             )
 
-    def _prolong(self, connection: Connection, now: datetime, **columns: Any) -> None:
+    def _prolong(self, transaction: Transaction, now: datetime, **columns: Any) -> None:
         expires = now + timedelta(seconds=self.seconds)
-        tasks.write(connection, self.task_id, now, lease_expires_at=expires, **columns)
+        tasks.write(transaction, self.task_id, now, lease_expires_at=expires, **columns)
 
-    def _settle(self, connection: Connection, now: datetime, store: str, *, failed: bool) -> None:
+    def _settle(self, transaction: Transaction, now: datetime, store: str, *, failed: bool) -> None:
         """Record that the import is done with *store*."""
-        record = images.get(connection, self.image_id)
+        record = images.get(transaction, self.image_id)
         properties = {IMPORTING: joined(stores_in(record, IMPORTING) - {store})}
         if failed:
             properties[FAILED] = joined(stores_in(record, FAILED) | {store})
-        images.write(connection, self.image_id, now, fields={}, properties=properties)
-
-
-def begin(
-    database: Database,
-    image_id: str,
-    *,
-    starts_from: Collection[str],
-    request: Mapping[str, Any],
-    owner: str,
-    targets: Sequence[str],
-    lease_seconds: float,
-    brings_formats: bool,
-    brings_data: bool,
-    demand: Demand | None,
-) -> Lease:
-    """Lock the image for a new task; see ``Catalog.begin_import``."""
-    with database.writing(durable=False) as connection:
-        fence = images.lock_row(connection, image_id) + 1
-        now = current_time(connection)
-        lock.make_free(connection, image_id, now)
-        before = images.get(connection, image_id)
-        require_startable(before, starts_from, brings_formats=brings_formats, brings_data=brings_data)
-        lease = Lease(
-            task_id=str(uuid.uuid4()),
-            image_id=image_id,
-            fence=fence,
-            seconds=lease_seconds,
-            before=before,
-            database=database,
-        )
-        connection.execute(insert(tables.tasks), _new_task(lease, request, owner, now))
-        images.set_fence(connection, image_id, fence)
-        images.write(
-            connection,
-            image_id,
-            now,
-            fields={} if before.status == "active" else {"status": "importing"},
-            properties={
-                LOCK: lease.task_id,
-                IMPORTING: joined(stores_in(before, IMPORTING) | set(targets)),
-                FAILED: joined(stores_in(before, FAILED) - set(targets)),
-                STAGE_HOST: None,
-                STAGE_DIRECTORY: None,
-            },
-            brings_formats=brings_formats,
-        )
-        try:
-            usage.require(connection, demand)
-        except OverQuota as error:
-            # The task has to exist, so that its failure is recorded.
-            return replace(lease, refusal=error)
-        return lease
+        images.write(transaction, self.image_id, now, fields={}, properties=properties)
 
 
 def _new_task(lease: Lease, request: Mapping[str, Any], owner: str, now: datetime) -> dict[str, Any]:
@@ -286,3 +231,65 @@ def data_is_staged(image_id: str) -> Conflict:
         f"data is staged for image {image_id}, and another source is given",
         hint="leave the source out to import what is staged, or import into a new image",
     )
+
+
+class Imports(CatalogPart):
+    """Begins imports."""
+
+    def begin_import(
+        self,
+        image_id: str,
+        *,
+        starts_from: Collection[str],
+        request: Mapping[str, Any],
+        owner: str,
+        targets: Sequence[str],
+        lease_seconds: float,
+        brings_formats: bool = False,
+        brings_data: bool = False,
+        demand: Demand | None = None,
+    ) -> Lease:
+        """Lock the image, make a task and say which stores the image goes to.
+
+        The image becomes ``importing``, unless it is active and only gets further copies. Raises ``Conflict``
+        when the image is locked, its status is none of *starts_from*, it lacks a format and the import is not one
+        that *brings_formats*, or data is staged for it and the import *brings_data* of its own; ``UsageError`` when
+        there is no image. When there is no room for *demand*, the lease has a refusal, and the caller ends the import
+        with it.
+        """
+        with self._database.writing(durable=False) as transaction:
+            fence = images.lock_row(transaction, image_id) + 1
+            now = transaction.now()
+            lock.make_free(transaction, image_id, now)
+            before = images.get(transaction, image_id)
+            require_startable(before, starts_from, brings_formats=brings_formats, brings_data=brings_data)
+            lease = Lease(
+                task_id=str(uuid.uuid4()),
+                image_id=image_id,
+                fence=fence,
+                seconds=lease_seconds,
+                before=before,
+                database=self._database,
+            )
+            transaction.insert("tasks", _new_task(lease, request, owner, now))
+            images.set_fence(transaction, image_id, fence)
+            images.write(
+                transaction,
+                image_id,
+                now,
+                fields={} if before.status == "active" else {"status": "importing"},
+                properties={
+                    LOCK: lease.task_id,
+                    IMPORTING: joined(stores_in(before, IMPORTING) | set(targets)),
+                    FAILED: joined(stores_in(before, FAILED) - set(targets)),
+                    STAGE_HOST: None,
+                    STAGE_DIRECTORY: None,
+                },
+                brings_formats=brings_formats,
+            )
+            try:
+                usage.require(transaction, demand)
+            except OverQuota as error:
+                # The task has to exist, so that its failure is recorded.
+                return replace(lease, refusal=error)
+            return lease

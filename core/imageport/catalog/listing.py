@@ -1,4 +1,8 @@
-"""Lists of images and tasks: filtered, ordered, paged and limited to what the caller sees, in SQL."""
+"""Lists of images and tasks: filtered, ordered, paged and limited to what the caller sees, in SQL.
+
+A column is written as ``column || ''`` where the database must not look for its value in an index: another condition
+leaves fewer rows.
+"""
 
 from __future__ import annotations
 
@@ -8,55 +12,37 @@ from itertools import product
 from types import MappingProxyType
 from typing import Any, Literal
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Select,
-    and_,
-    case,
-    exists,
-    false,
-    func,
-    literal,
-    literal_column,
-    or_,
-    select,
-    true,
-    tuple_,
-    union,
-)
-
 from imageport.access.scope import EVERYTHING, Scope
-from imageport.catalog.tables import (
-    VALUE_START,
-    VALUE_START_LENGTH,
-    image_properties,
-    image_tags,
-    images,
-    tasks,
-)
-from imageport.values import MAX_NAME
+from imageport.catalog.database import Transaction, Values
+from imageport.catalog.tables import VALUE_START, VALUE_START_LENGTH
 
 SortKey = Literal["created_at", "updated_at", "name", "size"]
 
 #: Without a value, an image comes before all others; databases differ about nulls.
-_KEYS: Mapping[SortKey, ColumnElement[Any]] = MappingProxyType(
+_KEYS: Mapping[SortKey, str] = MappingProxyType(
     {
-        "created_at": images.c.created_at,
-        "updated_at": images.c.updated_at,
-        "name": func.coalesce(images.c.name, ""),
-        "size": func.coalesce(images.c.size, -1),
+        "created_at": "images.created_at",
+        "updated_at": "images.updated_at",
+        "name": "coalesce(images.name, '')",
+        "size": "coalesce(images.size, -1)",
     }
 )
 
 #: Values by which lists are read from an index; the first that is known leaves fewest images.
-_INDEXED = ("owner", "visibility", "status")
+INDEXED = ("owner", "visibility", "status")
 
 #: As many images are cheaper to look up than to find among all.
 _FEW = 2000
 
-#: Rows that each search for similar names looks at, and names that it takes from them.
-_LOOKED_AT, _TAKEN = 2000, 250
+OF_IMAGES = MappingProxyType({name: f"images.{name}" for name in INDEXED})
+
+_TASKS_AND_IMAGES = "tasks LEFT JOIN images ON images.id = tasks.image_id"
+_VISIBILITY = "coalesce(images.visibility, 'private')"
+#: Once the image is gone, a task is as a private image of the user who started it.
+_AS_IMAGE = MappingProxyType(
+    {"owner": "CASE WHEN images.id IS NULL THEN tasks.owner ELSE images.owner END", "visibility": _VISIBILITY}
+)
+_AS_OF_STARTER = MappingProxyType({"owner": "tasks.owner", "visibility": _VISIBILITY})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +65,7 @@ class ImageFilters:
 
 
 def image_ids(
-    connection: Connection,
+    transaction: Transaction,
     filters: ImageFilters,
     *,
     scopes: Sequence[Scope],
@@ -93,92 +79,42 @@ def image_ids(
     are read. Else each alternative of a scope is read from its own index, in order, until the page is full.
     """
     key = _KEYS[sort]
-    order = _order(key, images.c.id, descending=descending)
-    conditions = list(_filtered(filters))
+    values = Values()
+    conditions = list(_filtered(filters, values))
     if page.marker is not None:
-        marker = connection.execute(select(key).where(images.c.id == page.marker)).scalar_one()
-        conditions.append(_behind(key, images.c.id, marker, page.marker, descending=descending))
-    few = _few(connection, filters)
+        marker = transaction.value(f"SELECT {key} FROM images WHERE id = :marker", marker=page.marker)
+        conditions.append(_behind(key, "images.id", marker, page.marker, values, descending=descending))
+    few = _few(transaction, filters)
     parts = []
     for wanted in _alternatives(scopes, filters):
-        if few is None:
-            matches = _equal(
-                wanted, images.c, indexed=next((name for name in _INDEXED if name in wanted), None)
-            )
-        else:
-            matches = and_(images.c.id.in_(few), _equal(wanted, images.c, indexed=None))
-        part = select(images.c.id.label("id"), key.label("key")).where(matches, *conditions)
-        parts.append(part.order_by(*order).limit(page.limit))
-    return _merged(connection, parts, descending=descending, limit=page.limit)
+        indexed = next((name for name in INDEXED if name in wanted), None) if few is None else None
+        matches = [_equal(wanted, OF_IMAGES, values, indexed=indexed), *conditions]
+        if few is not None:
+            matches.append(f"images.id IN {values.add(few)}")
+        parts.append(f"SELECT images.id AS id, {key} AS key FROM images WHERE {' AND '.join(matches)}")
+    return _merged(transaction, parts, (key, "images.id"), values, descending=descending, limit=page.limit)
 
 
 def _merged(
-    connection: Connection, parts: Sequence[Select[Any]], *, descending: bool, limit: int | None
-) -> list[str]:
-    """Return the ids that *parts* find, each in order, without repetition and in one order."""
+    transaction: Transaction, parts: Sequence[str], order: tuple[str, str], values: Values, *,
+    descending: bool, limit: int | None,
+) -> list[str]:  # fmt: skip
+    """Return the ids that *parts* find, each in *order*, without repetition and in one order."""
     if not parts:
         return []
-    if len(parts) == 1:
-        return list(connection.execute(parts[0]).scalars())
-    merged = union(*(select(part.subquery()) for part in parts)).subquery()
-    ordered = select(merged.c.id).order_by(*_order(merged.c.key, merged.c.id, descending=descending))
-    return list(connection.execute(ordered.limit(limit)).scalars())
-
-
-def named_so(connection: Connection, name: str, scope: Scope, limit: int) -> list[str]:
-    """Return the ids of images in *scope* with this name."""
-    wanted = select(images.c.id).where(images.c.name == name, _in_scope(scope, images.c))
-    return list(connection.execute(wanted.limit(limit)).scalars())
-
-
-def beginning_so(connection: Connection, prefix: str, scope: Scope, limit: int) -> list[str]:
-    """Return the ids of images in *scope* that begin with *prefix*."""
-    wanted = select(images.c.id).where(begins(images.c.id, prefix), _in_scope(scope, images.c))
-    return list(connection.execute(wanted.limit(limit)).scalars())
-
-
-def count_of(connection: Connection, name: str, prefix: str | None, scope: Scope) -> int:
-    """Return how many images in *scope* have this name, or this beginning of their id."""
-    meant = images.c.name == name
-    if prefix is not None:
-        meant = or_(meant, begins(images.c.id, prefix))
-    return connection.execute(
-        select(func.count()).select_from(images).where(meant, _in_scope(scope, images.c))
-    ).scalar_one()
-
-
-def similar_names(connection: Connection, name: str, scope: Scope) -> set[str]:
-    """Return names of images in *scope* that may have been meant by *name*, a bounded number of them.
-
-    These are the names that differ by a letter too many or by two letters in the wrong order, and those near *name* in
-    the alphabet.
-    """
-    near = select(images.c.name, images.c.owner, images.c.visibility)
-    searched = [
-        near.where(images.c.name.in_(_slips(name))),
-        near.where(images.c.name < name).order_by(images.c.name.desc()),
-        near.where(images.c.name > name).order_by(images.c.name),
-    ]
-    found: set[str] = set()
-    for search in searched:
-        rows = search.limit(_LOOKED_AT).subquery()
-        seen = select(rows.c.name).where(_in_scope(scope, rows.c)).limit(_TAKEN)
-        found |= set(connection.execute(seen).scalars())
-    return found
-
-
-def _slips(name: str) -> list[str]:
-    """Return what *name* is without one of its letters, and with two of them exchanged."""
-    name = name[:MAX_NAME]
-    shorter = {name[:place] + name[place + 1 :] for place in range(len(name))}
-    exchanged = {
-        name[:place] + name[place + 1] + name[place] + name[place + 2 :] for place in range(len(name) - 1)
-    }
-    return sorted(shorter | exchanged)
+    end = "" if limit is None else f" LIMIT {values.add(limit)}"
+    ordered = [f"{part} ORDER BY {_order(order, descending=descending)}{end}" for part in parts]
+    if len(ordered) == 1:
+        return transaction.column(ordered[0], **values)
+    merged = " UNION ".join(f"SELECT id, key FROM ({part}) AS part" for part in ordered)
+    order_of_all = _order(("key", "id"), descending=descending)
+    return transaction.column(
+        f"SELECT id, key FROM ({merged}) AS merged ORDER BY {order_of_all}{end}", **values
+    )
 
 
 def task_ids(
-    connection: Connection,
+    transaction: Transaction,
     *,
     image_id: str | None,
     status: str | None,
@@ -188,68 +124,56 @@ def task_ids(
 ) -> list[str]:
     """Return the ids of one page of the tasks of this image and with this status, newest first.
 
-    A task is seen by who sees its image and, as an image of who started it, is in *sees_task*. Once the image is gone,
-    the task itself is as a private image of who started it.
+    A caller sees a task whose image is in *sees_image* and that, as an image of the user who started it, is in
+    *sees_task*. Once the image is gone, the task itself is as a private image of that user.
     """
-    order = _order(tasks.c.created_at, tasks.c.id, descending=True)
-    conditions = [] if image_id is None else [tasks.c.image_id == image_id]
+    values = Values(image=image_id, status=status)
+    conditions = [] if image_id is None else ["tasks.image_id = :image"]
     if page.marker is not None:
-        created_at = connection.execute(
-            select(tasks.c.created_at).where(tasks.c.id == page.marker)
-        ).scalar_one()
-        conditions.append(_behind(tasks.c.created_at, tasks.c.id, created_at, page.marker, descending=True))
+        created = transaction.value("SELECT created_at FROM tasks WHERE id = :marker", marker=page.marker)
+        conditions.append(
+            _behind("tasks.created_at", "tasks.id", created, page.marker, values, descending=True)
+        )
     owners = _owners_of_gone(sees_image)
     found: list[str] | None = None
     if image_id is None and owners is not None:
-        scopes = {"scopes": [sees_image], "sort": "created_at", "descending": True}
-        found = image_ids(connection, ImageFilters(), page=Page(limit=_FEW + 1), **scopes)  # type: ignore[arg-type]
+        of_images: dict[str, Any] = {"scopes": [sees_image], "sort": "created_at", "descending": True}
+        found = image_ids(transaction, ImageFilters(), page=Page(limit=_FEW + 1), **of_images)
     if owners is None or found is None or len(found) > _FEW:
-        searches = [_seen_task(sees_image, sees_task)]
+        searches = [_seen_task(sees_image, sees_task, values)]
         if status is not None:
-            conditions.append(tasks.c.status == status)
+            conditions.append("tasks.status = :status")
     else:
-        # Who sees few images would have all tasks searched for them.
-        gone = images.c.id.is_(None)
-        searches = [
-            tasks.c.image_id.in_(found),
-            *(and_(gone, tasks.c.owner == owner) for owner in owners),
+        # A caller who sees few images would have all tasks searched for them.
+        seen = _seen_task(EVERYTHING, sees_task, values)
+        searches = [f"tasks.image_id IN {values.add(found)} AND {seen}"]
+        searches += [
+            f"images.id IS NULL AND tasks.owner = {values.add(owner)} AND {seen}" for owner in owners
         ]
-        searches = [and_(search, _seen_task(EVERYTHING, sees_task)) for search in searches]
         if status is not None:
-            conditions.append(_plain(tasks.c.status) == status)
+            conditions.append("tasks.status || '' = :status")
     parts = [
-        select(tasks.c.id.label("id"), tasks.c.created_at.label("key"))
-        .select_from(_TASKS_AND_IMAGES)
-        .where(search, *conditions)
-        .order_by(*order)
-        .limit(page.limit)
+        f"SELECT tasks.id AS id, tasks.created_at AS key FROM {_TASKS_AND_IMAGES}"
+        f" WHERE {' AND '.join([search, *conditions])}"
         for search in searches
     ]
-    return _merged(connection, parts, descending=True, limit=page.limit)
+    order = ("tasks.created_at", "tasks.id")
+    return _merged(transaction, parts, order, values, descending=True, limit=page.limit)
 
 
 def tasks_beginning_so(
-    connection: Connection, prefix: str, *, sees_image: Scope, sees_task: Scope, limit: int
+    transaction: Transaction, prefix: str, *, sees_image: Scope, sees_task: Scope, limit: int
 ) -> list[str]:
     """Return the ids of tasks that begin with *prefix* and are in both scopes, see ``task_ids``."""
-    wanted = (
-        select(tasks.c.id)
-        .select_from(_TASKS_AND_IMAGES)
-        .where(begins(tasks.c.id, prefix), _seen_task(sees_image, sees_task))
+    values = Values(limit=limit)
+    meant = f"{begins('tasks.id', prefix, values)} AND {_seen_task(sees_image, sees_task, values)}"
+    return transaction.column(
+        f"SELECT tasks.id AS id FROM {_TASKS_AND_IMAGES} WHERE {meant} LIMIT :limit", **values
     )
-    return list(connection.execute(wanted.limit(limit)).scalars())
 
 
-_TASKS_AND_IMAGES = tasks.outerjoin(images, images.c.id == tasks.c.image_id)
-
-
-def _seen_task(sees_image: Scope, sees_task: Scope) -> ColumnElement[bool]:
-    visibility = func.coalesce(images.c.visibility, "private")
-    owner = case((images.c.id.is_(None), tasks.c.owner), else_=images.c.owner)
-    return and_(
-        _in_scope(sees_image, {"owner": owner, "visibility": visibility}),
-        _in_scope(sees_task, {"owner": tasks.c.owner, "visibility": visibility}),
-    )
+def _seen_task(sees_image: Scope, sees_task: Scope, values: Values) -> str:
+    return f"{in_scope(sees_image, _AS_IMAGE, values)} AND {in_scope(sees_task, _AS_OF_STARTER, values)}"
 
 
 def _owners_of_gone(scope: Scope) -> list[str] | None:
@@ -262,10 +186,11 @@ def _owners_of_gone(scope: Scope) -> list[str] | None:
     )
 
 
-def begins(column: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
+def begins(column: str, prefix: str, values: Values) -> str:
     """Return the condition for ids that begin so; an index answers it, which LIKE cannot on every database."""
     # Ids are printable ASCII, all of which comes before DEL.
-    return and_(column >= prefix, column < prefix + "\x7f")
+    end = values.add(prefix + "\x7f")
+    return f"{column} >= {values.add(prefix)} AND {column} < {end}"
 
 
 def _alternatives(scopes: Sequence[Scope], filters: ImageFilters) -> list[dict[str, str]]:
@@ -279,72 +204,65 @@ def _alternatives(scopes: Sequence[Scope], filters: ImageFilters) -> list[dict[s
     return found
 
 
-def _few(connection: Connection, filters: ImageFilters) -> list[str] | None:
+def _few(transaction: Transaction, filters: ImageFilters) -> list[str] | None:
     """Return the ids of all images with the name, with a tag or with a property, if these are few."""
-    searches = [select(images.c.id).where(images.c.name == filters.name)] if filters.name is not None else []
-    searches += [select(image_tags.c.image_id).where(image_tags.c.tag == tag) for tag in filters.tags]
+    searches: list[tuple[str, dict[str, str]]] = []
+    if filters.name is not None:
+        searches.append(("SELECT id FROM images WHERE name = :name", {"name": filters.name}))
+    searches += [("SELECT image_id FROM image_tags WHERE tag = :tag", {"tag": tag}) for tag in filters.tags]
     searches += [
-        select(image_properties.c.image_id).where(_has_value(name, value))
+        (
+            # Were the last one a plain condition, SQLite would take its value for that of the index.
+            f"SELECT image_id FROM image_properties WHERE name = :name AND {VALUE_START} = :start"
+            " AND value || '' = :value",
+            {"name": name, "value": value, "start": value[:VALUE_START_LENGTH]},
+        )
         for name, value in filters.properties.items()
     ]
-    for search in searches:
-        found = list(connection.execute(search.limit(_FEW + 1)).scalars())
+    for search, values in searches:
+        found = transaction.column(f"{search} LIMIT :limit", limit=_FEW + 1, **values)
         if len(found) <= _FEW:
             return found
     return None
 
 
-def _filtered(filters: ImageFilters) -> Iterator[ColumnElement[bool]]:
+def _filtered(filters: ImageFilters, values: Values) -> Iterator[str]:
     if filters.name is not None:
-        yield _plain(images.c.name) == filters.name
+        yield f"images.name || '' = {values.add(filters.name)}"
     for tag in filters.tags:
-        yield exists().where(image_tags.c.image_id == images.c.id, image_tags.c.tag == tag)
+        yield (
+            "EXISTS (SELECT 1 FROM image_tags"
+            f" WHERE image_tags.image_id = images.id AND image_tags.tag = {values.add(tag)})"
+        )
     for name, value in filters.properties.items():
-        yield exists().where(
-            image_properties.c.image_id == images.c.id,
-            image_properties.c.name == name,
-            image_properties.c.value == value,
+        yield (
+            "EXISTS (SELECT 1 FROM image_properties AS p"
+            f" WHERE p.image_id = images.id AND p.name = {values.add(name)} AND p.value = {values.add(value)})"
         )
 
 
-def _has_value(name: str, value: str) -> ColumnElement[bool]:
-    return and_(
-        image_properties.c.name == name,
-        literal_column(VALUE_START) == value[:VALUE_START_LENGTH],
-        # Were it a plain condition, SQLite would take its value for that in the line above, and not the index.
-        _plain(image_properties.c.value) == value,
-    )
+def _order(columns: tuple[str, str], *, descending: bool) -> str:
+    return ", ".join(f"{column} {'DESC' if descending else 'ASC'}" for column in columns)
 
 
-def _order(
-    key: ColumnElement[Any], id_: ColumnElement[str], *, descending: bool
-) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-    return (key.desc(), id_.desc()) if descending else (key.asc(), id_.asc())
+def _behind(key: str, id_: str, value: Any, marker: str, values: Values, *, descending: bool) -> str:
+    there = f"({values.add(value)}, {values.add(marker)})"
+    return f"({key}, {id_}) {'<' if descending else '>'} {there}"
 
 
-def _behind(
-    key: ColumnElement[Any], id_: ColumnElement[str], value: Any, marker: str, *, descending: bool
-) -> ColumnElement[bool]:
-    here, there = tuple_(key, id_), tuple_(literal(value, key.type), literal(marker, id_.type))
-    return here < there if descending else here > there
-
-
-def _in_scope(scope: Scope, columns: Any) -> ColumnElement[bool]:
+def in_scope(scope: Scope, columns: Mapping[str, str], values: Values) -> str:
     """Return the condition for rows in *scope*, for which no index is taken: other conditions leave fewer rows."""
-    return or_(false(), *(_equal(wanted, columns, indexed=None) for wanted in scope))
+    return f"({' OR '.join(_equal(wanted, columns, values) for wanted in scope) or '1 = 0'})"
 
 
-def _equal(wanted: Mapping[str, str], columns: Any, *, indexed: str | None) -> ColumnElement[bool]:
+def _equal(
+    wanted: Mapping[str, str], columns: Mapping[str, str], values: Values, *, indexed: str | None = None
+) -> str:
     """Return the condition for rows with these values, of which an index may find one only."""
-    return and_(
-        true(),
-        *(
-            (columns[name] if name == indexed else _plain(columns[name])) == value
-            for name, value in wanted.items()
-        ),
-    )
-
-
-def _plain(column: ColumnElement[str]) -> ColumnElement[str]:
-    """Return the same text, which the database does not look for in an index."""
-    return column.concat("")
+    conditions = [
+        f"{columns[name]} = {values.add(value)}"
+        if name == indexed
+        else f"({columns[name]}) || '' = {values.add(value)}"
+        for name, value in wanted.items()
+    ]
+    return " AND ".join(conditions) or "1 = 1"

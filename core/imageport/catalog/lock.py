@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-
-from sqlalchemy import Connection, select
+from typing import cast
 
 from imageport.catalog import images, tasks
-from imageport.catalog.tables import image_properties
+from imageport.catalog.database import Transaction
 from imageport.errors import Conflict, UsageError
 from imageport.values import ImageRecord
 
@@ -26,26 +25,27 @@ STAGE_HOST = "os_glance_stage_host"
 STAGE_DIRECTORY = "os_glance_stage_directory"
 
 
-def holder(connection: Connection, image_id: str) -> str | None:
+def holder(transaction: Transaction, image_id: str) -> str | None:
     """Return the id of the task that holds the lock of the image."""
-    return connection.execute(
-        select(image_properties.c.value).where(
-            image_properties.c.image_id == image_id, image_properties.c.name == LOCK
-        )
-    ).scalar_one_or_none()
+    found = transaction.value(
+        "SELECT value FROM image_properties WHERE image_id = :image AND name = :lock",
+        image=image_id,
+        lock=LOCK,
+    )
+    return cast("str | None", found)
 
 
-def make_free(connection: Connection, image_id: str, now: datetime) -> None:
+def make_free(transaction: Transaction, image_id: str, now: datetime) -> None:
     """Make sure that the image can be locked. Raises ``Conflict`` naming who holds the lock."""
-    task_id = holder(connection, image_id)
+    task_id = holder(transaction, image_id)
     if task_id is None:
         return
-    task = tasks.get_if_any(connection, task_id)
+    task = tasks.get_if_any(transaction, task_id)
     if task is None or task.finished:
         # Only a change by hand can leave such a lock; no process would ever release it.
-        importing = images.get(connection, image_id).status == "importing"
+        importing = images.get(transaction, image_id).status == "importing"
         fields = {"status": "queued"} if importing else {}
-        images.write(connection, image_id, now, fields=fields, properties={LOCK: None, IMPORTING: ""})
+        images.write(transaction, image_id, now, fields=fields, properties={LOCK: None, IMPORTING: ""})
         return
     age = f"{(now - task.created_at).total_seconds():.0f} s"
     if task.is_dead(now):

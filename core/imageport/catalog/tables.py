@@ -1,182 +1,132 @@
-"""The tables of the catalog. A change of them needs a step in ``migrations/steps`` and its number in ``schema.py``."""
+"""The tables of the catalog. A change of them needs a step in ``migrations/steps`` and its number in ``REVISIONS``.
+
+Types are named as in SQLite; ``Database.types`` has the others. Constraints have the names that PostgreSQL gives by
+itself, so that a later step can change one.
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
-
-from sqlalchemy import (
-    DDL,
-    JSON,
-    BigInteger,
-    Boolean,
-    Column,
-    DateTime,
-    ForeignKey,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    TypeDecorator,
-    UniqueConstraint,
-    event,
-    text,
-)
-
-if TYPE_CHECKING:
-    from sqlalchemy import Dialect
-
-
-class Utc(TypeDecorator[datetime]):
-    """An aware datetime in UTC, also where the database keeps no time zone."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Convert to UTC before the zone may get lost."""
-        return value and value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Say that what comes back is UTC."""
-        if value is None:
-            return None
-        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
-
-
-#: The names that PostgreSQL gives by itself. With names, a later step can change a constraint.
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(column_0_label)s",
-        "pk": "%(table_name)s_pkey",
-        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-    }
-)
+#: All revisions, oldest first; each is a file in ``migrations/steps``.
+REVISIONS = ("0001", "0002", "0003", "0004")
 
 #: One row: the revision of the tables, and the Imageport that made or upgraded them. Alembic names ``version_num``.
 #: No step may change this table: every Imageport has to be able to read it.
-version = Table(
-    "imageport_version",
-    metadata,
-    Column("version_num", String(32), primary_key=True),
-    Column("release", Text, nullable=False),
-)
-
-#: Ids compare byte by byte, so that the beginning of one is a range of the index in every locale of PostgreSQL.
-_ID = String(64).with_variant(String(64, collation="C"), "postgresql")
-
-#: ``fence`` counts the locks taken on the image, see ``lease.py``; the rest are fields of ``ImageRecord``.
-images = Table(
-    "images",
-    metadata,
-    Column("id", _ID, primary_key=True),
-    Column("name", Text, index=True),
-    Column("status", String(16), nullable=False),
-    Column("disk_format", Text),
-    Column("container_format", Text),
-    Column("size", BigInteger),
-    Column("virtual_size", BigInteger),
-    Column("checksum", Text),
-    Column("os_hash_algo", Text),
-    Column("os_hash_value", Text),
-    Column("owner", Text),
-    Column("visibility", Text, nullable=False),
-    Column("protected", Boolean, nullable=False),
-    Column("min_disk", BigInteger, nullable=False),
-    Column("min_ram", BigInteger, nullable=False),
-    Column("fence", BigInteger, nullable=False),
-    Column("created_at", Utc, nullable=False),
-    Column("updated_at", Utc, nullable=False),
-    # Lists are read in this order, of all images or of those with one value.
-    Index("ix_images_created_at", "created_at", "id"),
-    Index("ix_images_owner", "owner", "created_at", "id"),
-    Index("ix_images_status", "status", "created_at", "id"),
-    Index("ix_images_visibility", "visibility", "created_at", "id"),
-)
-
-image_tags = Table(
-    "image_tags",
-    metadata,
-    Column("image_id", ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
-    Column("tag", String(255), primary_key=True),
-    Index("ix_image_tags_tag", "tag", "image_id"),
-)
+VERSION_TABLE = "imageport_version"
+VERSION = f"""
+CREATE TABLE {VERSION_TABLE} (
+    version_num VARCHAR(32) NOT NULL,
+    release TEXT NOT NULL,
+    CONSTRAINT imageport_version_pkey PRIMARY KEY (version_num)
+)"""
 
 #: PostgreSQL refuses long values in an index.
 VALUE_START_LENGTH = 64
 VALUE_START = f"substr(value, 1, {VALUE_START_LENGTH})"
 
-image_properties = Table(
-    "image_properties",
-    metadata,
-    Column("image_id", ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
-    Column("name", String(255), primary_key=True),
-    Column("value", Text, nullable=False),
-    Index("ix_image_properties_value", "name", text(VALUE_START)),
-)
+#: ``fence`` counts the locks taken on the image, see ``lease``; the rest are fields of ``ImageRecord``. Lists are
+#: read in the order of the indexes, of all images or of those with one value.
+IMAGES = f"""
+CREATE TABLE images (
+    id VARCHAR(64) NOT NULL,
+    name TEXT,
+    status VARCHAR(16) NOT NULL,
+    disk_format TEXT,
+    container_format TEXT,
+    size BIGINT,
+    virtual_size BIGINT,
+    checksum TEXT,
+    os_hash_algo TEXT,
+    os_hash_value TEXT,
+    owner TEXT,
+    visibility TEXT NOT NULL,
+    protected BOOLEAN NOT NULL,
+    min_disk BIGINT NOT NULL,
+    min_ram BIGINT NOT NULL,
+    fence BIGINT NOT NULL,
+    created_at DATETIME NOT NULL,
+    updated_at DATETIME NOT NULL,
+    CONSTRAINT images_pkey PRIMARY KEY (id)
+);
+CREATE INDEX ix_images_name ON images (name);
+CREATE INDEX ix_images_created_at ON images (created_at, id);
+CREATE INDEX ix_images_owner ON images (owner, created_at, id);
+CREATE INDEX ix_images_status ON images (status, created_at, id);
+CREATE INDEX ix_images_visibility ON images (visibility, created_at, id);
 
+CREATE TABLE image_tags (
+    image_id VARCHAR(64) NOT NULL,
+    tag VARCHAR(255) NOT NULL,
+    CONSTRAINT image_tags_pkey PRIMARY KEY (image_id, tag),
+    CONSTRAINT image_tags_image_id_fkey FOREIGN KEY(image_id) REFERENCES images (id) ON DELETE CASCADE
+);
+CREATE INDEX ix_image_tags_tag ON image_tags (tag, image_id);
+
+CREATE TABLE image_properties (
+    image_id VARCHAR(64) NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    value TEXT NOT NULL,
+    CONSTRAINT image_properties_pkey PRIMARY KEY (image_id, name),
+    CONSTRAINT image_properties_image_id_fkey FOREIGN KEY(image_id) REFERENCES images (id) ON DELETE CASCADE
+);
+CREATE INDEX ix_image_properties_value ON image_properties (name, {VALUE_START})"""
+
+#: An index of all rows would mislead SQLite, which takes the few hidden rows for as many as the visible ones.
 HIDDEN = "status <> 'active'"
 
 #: No foreign key: a pending row is the only trace of bytes in a store and must outlive its image.
-#: ``remover`` is the process that removes the bytes, see ``locations.py``.
-image_locations = Table(
-    "image_locations",
-    metadata,
-    Column("number", Integer, primary_key=True),
-    Column("image_id", _ID, nullable=False),
-    Column("store", String(255), nullable=False),
-    Column("url", Text, nullable=False),
-    Column("metadata", JSON, nullable=False),
-    Column("status", String(16), nullable=False),
-    Column("task_id", _ID, index=True),
-    Column("remover", Text),
-    Column("removal_expires_at", Utc),
-    UniqueConstraint("image_id", "store", "url"),
-)
+#: ``remover`` is the process that removes the bytes, see ``locations``.
+LOCATIONS = f"""
+CREATE TABLE image_locations (
+    number INTEGER NOT NULL,
+    image_id VARCHAR(64) NOT NULL,
+    store VARCHAR(255) NOT NULL,
+    url TEXT NOT NULL,
+    metadata JSON NOT NULL,
+    status VARCHAR(16) NOT NULL,
+    task_id VARCHAR(64),
+    remover TEXT,
+    removal_expires_at DATETIME,
+    CONSTRAINT image_locations_pkey PRIMARY KEY (number),
+    CONSTRAINT image_locations_image_id_store_url_key UNIQUE (image_id, store, url)
+);
+CREATE INDEX ix_image_locations_task_id ON image_locations (task_id);
+CREATE INDEX ix_image_locations_hidden ON image_locations (status) WHERE {HIDDEN}"""
 
-#: An index of all rows would mislead SQLite, which takes the few hidden rows for as many as the visible ones. As an
-#: ``Index`` with a condition for each dialect, it would import both dialects, also the one that is not in use.
-event.listen(
-    image_locations,
-    "after_create",
-    DDL(f"CREATE INDEX ix_image_locations_hidden ON image_locations (status) WHERE {HIDDEN}"),  # type: ignore[no-untyped-call]
-)
+#: In ``touched`` of a task, the process from which it was taken over, if that is not known to be gone.
+WRITER = "writer"
 
 #: ``cause`` is why the task failed: code, step, store and hint.
 #: ``reserved`` are the bytes that all copies of the image take in stores once the import has ended well.
-#: ``snapshot`` is the image as it was; a roll back takes from it what ``touched`` names: all the import set. In
-#: ``touched`` is also the process from which the task was taken over, if it is not known to be gone, as ``WRITER``.
-WRITER = "writer"
+#: ``snapshot`` is the image as it was; a roll back takes from it what ``touched`` names: all the import set.
+TASKS = """
+CREATE TABLE tasks (
+    id VARCHAR(64) NOT NULL,
+    image_id VARCHAR(64) NOT NULL,
+    type VARCHAR(16) NOT NULL,
+    status VARCHAR(16) NOT NULL,
+    message TEXT NOT NULL,
+    cause JSON,
+    owner TEXT NOT NULL,
+    input JSON NOT NULL,
+    result JSON,
+    progress JSON NOT NULL,
+    holder TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    fence BIGINT NOT NULL,
+    cancel_requested BOOLEAN NOT NULL,
+    snapshot JSON NOT NULL,
+    touched JSON NOT NULL,
+    created_at DATETIME NOT NULL,
+    updated_at DATETIME NOT NULL,
+    expires_at DATETIME,
+    lease_expires_at DATETIME NOT NULL,
+    reserved BIGINT,
+    CONSTRAINT tasks_pkey PRIMARY KEY (id)
+);
+CREATE INDEX ix_tasks_image_id ON tasks (image_id);
+CREATE INDEX ix_tasks_expires_at ON tasks (expires_at);
+CREATE INDEX ix_tasks_created_at ON tasks (created_at, id);
+CREATE INDEX ix_tasks_owner ON tasks (owner, created_at, id);
+CREATE INDEX ix_tasks_status ON tasks (status, created_at, id)"""
 
-tasks = Table(
-    "tasks",
-    metadata,
-    Column("id", _ID, primary_key=True),
-    Column("image_id", _ID, nullable=False, index=True),
-    Column("type", String(16), nullable=False),
-    Column("status", String(16), nullable=False),
-    Column("message", Text, nullable=False),
-    Column("cause", JSON(none_as_null=True)),
-    Column("owner", Text, nullable=False),
-    Column("input", JSON, nullable=False),
-    Column("result", JSON(none_as_null=True)),
-    Column("progress", JSON, nullable=False),
-    Column("holder", Text, nullable=False),
-    Column("attempt", Integer, nullable=False),
-    Column("fence", BigInteger, nullable=False),
-    Column("cancel_requested", Boolean, nullable=False),
-    Column("snapshot", JSON, nullable=False),
-    Column("touched", JSON, nullable=False),
-    Column("created_at", Utc, nullable=False),
-    Column("updated_at", Utc, nullable=False),
-    Column("expires_at", Utc, index=True),
-    Column("lease_expires_at", Utc, nullable=False),
-    Column("reserved", BigInteger),
-    Index("ix_tasks_created_at", "created_at", "id"),
-    Index("ix_tasks_owner", "owner", "created_at", "id"),
-    Index("ix_tasks_status", "status", "created_at", "id"),
-)
+ALL = (VERSION, IMAGES, LOCATIONS, TASKS)

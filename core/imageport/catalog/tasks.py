@@ -1,4 +1,4 @@
-"""Rows of tasks: one for every run of an import."""
+"""Tasks: one for every run of an import."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Connection, delete, select, update
-
-from imageport.access.scope import Scope
-from imageport.catalog.images import MIN_PREFIX
+from imageport.access.scope import EVERYTHING, Scope
+from imageport.catalog.database import CatalogPart, Transaction
+from imageport.catalog.finding import MIN_PREFIX, SHOWN_CANDIDATES
 from imageport.catalog.lifecycle import UNFINISHED, TaskStatus, require_task_move
-from imageport.catalog.listing import tasks_beginning_so
+from imageport.catalog.listing import Page, task_ids, tasks_beginning_so
 from imageport.catalog.processes import is_dead
-from imageport.catalog.tables import tasks
 from imageport.errors import Conflict, UsageError
 
 #: How long a finished task is remembered; the default of Glance's ``task_time_to_live``.
 TIME_TO_LIVE = timedelta(hours=48)
-_SHOWN_CANDIDATES = 5
 #: Tasks read by one statement; a database takes only so many values in one.
 _AT_ONCE = 500
+
+_EXPIRED = "status NOT IN :unfinished AND expires_at <= :now"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,82 +67,56 @@ class TaskRow:
         return not self.finished and is_dead(self.holder, self.lease_expires_at, now)
 
 
-_COLUMNS = [tasks.c[field.name] for field in fields(TaskRow)]
+_COLUMNS = ", ".join(field.name for field in fields(TaskRow))
 
 
-def select_rows(connection: Connection, *conditions: ColumnElement[bool]) -> list[TaskRow]:
-    """Return the tasks that meet all *conditions*, newest first."""
-    rows = connection.execute(
-        select(*_COLUMNS).where(*conditions).order_by(tasks.c.created_at.desc(), tasks.c.id.desc())
-    )
-    return [TaskRow(**row) for row in rows.mappings()]
+def select_rows(transaction: Transaction, condition: str, /, **values: Any) -> list[TaskRow]:
+    """Return the tasks that meet the *condition* with these values, newest first."""
+    statement = f"SELECT {_COLUMNS} FROM tasks WHERE {condition} ORDER BY created_at DESC, id DESC"
+    return [TaskRow(**row) for row in transaction.rows(statement, **values)]
 
 
-def rows(connection: Connection, ids: Sequence[str]) -> list[TaskRow]:
+def rows(transaction: Transaction, ids: Sequence[str]) -> list[TaskRow]:
     """Return the tasks with these *ids*, newest first."""
-    parts = [ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE)]
-    return [task for part in parts for task in select_rows(connection, tasks.c.id.in_(part))]
+    parts = [list(ids[start : start + _AT_ONCE]) for start in range(0, len(ids), _AT_ONCE)]
+    return [task for part in parts for task in select_rows(transaction, "id IN :ids", ids=part)]
 
 
-def get(connection: Connection, task_id: str) -> TaskRow:
+def get(transaction: Transaction, task_id: str) -> TaskRow:
     """Return the task with exactly this id. Raises ``UsageError``."""
-    task = get_if_any(connection, task_id)
+    task = get_if_any(transaction, task_id)
     if task is None:
         raise UsageError(f"no task {task_id}", hint="'imageport tasks list' shows what there is")
     return task
 
 
-def get_if_any(connection: Connection, task_id: str) -> TaskRow | None:
+def get_if_any(transaction: Transaction, task_id: str) -> TaskRow | None:
     """Return the task with exactly this id, if there is one."""
-    return next(iter(select_rows(connection, tasks.c.id == task_id)), None)
+    return next(iter(select_rows(transaction, "id = :task", task=task_id)), None)
 
 
-def expired(connection: Connection, now: datetime) -> list[tuple[str, str]]:
-    """Return id and image of the tasks that ``remove_expired`` forgets."""
-    rows = connection.execute(select(tasks.c.id, tasks.c.image_id).where(*_expired(now)))
-    return [(row.id, row.image_id) for row in rows]
-
-
-def find(connection: Connection, prefix: str, *, sees_image: Scope, sees_task: Scope) -> TaskRow:
-    """Return the one task in both scopes whose id begins with *prefix*. Raises ``UsageError``."""
-    if len(prefix) < MIN_PREFIX:
-        raise UsageError(
-            f"'{prefix}' is too short to name a task",
-            hint=f"give at least the first {MIN_PREFIX} characters of its id",
-        )
-    few = _SHOWN_CANDIDATES + 1
-    found = tasks_beginning_so(connection, prefix, sees_image=sees_image, sees_task=sees_task, limit=few)
-    if not found:
-        raise UsageError(f"no task {prefix}", hint="'imageport tasks list' shows what there is")
-    if len(found) > 1:
-        candidates = ", ".join(sorted(found)[:_SHOWN_CANDIDATES])
-        more = " and more" if len(found) > _SHOWN_CANDIDATES else ""
-        raise UsageError(f"several tasks begin with {prefix}: {candidates}{more}", hint="give more of the id")
-    return get(connection, found[0])
-
-
-def lock_row(connection: Connection, task_id: str) -> TaskRow:
+def lock_row(transaction: Transaction, task_id: str) -> TaskRow:
     """Keep others from writing the task until the transaction ends, and return it. Raises ``UsageError``."""
-    lock_row_if_any(connection, task_id)
-    return get(connection, task_id)
+    lock_row_if_any(transaction, task_id)
+    return get(transaction, task_id)
 
 
-def lock_row_if_any(connection: Connection, task_id: str) -> TaskRow | None:
+def lock_row_if_any(transaction: Transaction, task_id: str) -> TaskRow | None:
     """Do as ``lock_row``, but return None when there is no such task."""
-    connection.execute(select(tasks.c.id).where(tasks.c.id == task_id).with_for_update())
-    return get_if_any(connection, task_id)
+    transaction.row("SELECT id FROM tasks WHERE id = :task FOR UPDATE", task=task_id)
+    return get_if_any(transaction, task_id)
 
 
-def write(connection: Connection, task_id: str, now: datetime, **columns: Any) -> None:
+def write(transaction: Transaction, task_id: str, now: datetime, **columns: Any) -> None:
     """Set these columns of the task. Raises ``Conflict`` for a status that it cannot get."""
     if "status" in columns:
-        current = connection.execute(select(tasks.c.status).where(tasks.c.id == task_id)).scalar_one()
+        current = transaction.value("SELECT status FROM tasks WHERE id = :task", task=task_id)
         require_task_move(task_id, current, cast("TaskStatus", columns["status"]))
-    connection.execute(update(tasks).where(tasks.c.id == task_id).values(**columns, updated_at=now))
+    transaction.update("tasks", {**columns, "updated_at": now}, "id = :task", task=task_id)
 
 
 def close(
-    connection: Connection,
+    transaction: Transaction,
     task_id: str,
     now: datetime,
     *,
@@ -154,7 +127,7 @@ def close(
 ) -> None:
     """End the task for good."""
     write(
-        connection,
+        transaction,
         task_id,
         now,
         status=status,
@@ -165,21 +138,86 @@ def close(
     )
 
 
-def request_cancel(connection: Connection, task_id: str, now: datetime) -> TaskRow:
-    """Ask the process that runs the task to stop. Raises ``Conflict`` when the task is over."""
-    task = lock_row(connection, task_id)
-    if task.finished:
-        raise Conflict(
-            f"task {task_id} ended with {task.status} already", hint="there is nothing left to cancel"
-        )
-    write(connection, task_id, now, cancel_requested=True)
-    return get(connection, task_id)
+class Tasks(CatalogPart):
+    """Finds, cancels and forgets tasks."""
 
+    def get_task(self, task_id: str) -> TaskRow:
+        """Return the task with exactly this id. Raises ``UsageError``."""
+        with self._database.reading() as transaction:
+            return get(transaction, task_id)
 
-def remove_expired(connection: Connection, now: datetime) -> int:
-    """Forget finished tasks whose time has come."""
-    return connection.execute(delete(tasks).where(*_expired(now))).rowcount
+    def find_task(
+        self, prefix: str, *, sees_image: Scope = EVERYTHING, sees_task: Scope = EVERYTHING
+    ) -> TaskRow:
+        """Return the one task whose id begins with these 4 or more characters. Raises ``UsageError``.
 
+        A task that is not in both scopes is as if it were not there, see ``list_tasks``.
+        """
+        if len(prefix) < MIN_PREFIX:
+            raise UsageError(
+                f"'{prefix}' is too short to name a task",
+                hint=f"give at least the first {MIN_PREFIX} characters of its id",
+            )
+        few = SHOWN_CANDIDATES + 1
+        with self._database.reading() as transaction:
+            found = tasks_beginning_so(
+                transaction, prefix, sees_image=sees_image, sees_task=sees_task, limit=few
+            )
+            if len(found) == 1:
+                return get(transaction, found[0])
+        if not found:
+            raise UsageError(f"no task {prefix}", hint="'imageport tasks list' shows what there is")
+        candidates = ", ".join(sorted(found)[:SHOWN_CANDIDATES])
+        more = " and more" if len(found) > SHOWN_CANDIDATES else ""
+        raise UsageError(f"several tasks begin with {prefix}: {candidates}{more}", hint="give more of the id")
 
-def _expired(now: datetime) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return tasks.c.status.not_in(UNFINISHED), tasks.c.expires_at <= now
+    def list_tasks(
+        self,
+        *,
+        image_id: str | None = None,
+        status: str | None = None,
+        sees_image: Scope = EVERYTHING,
+        sees_task: Scope = EVERYTHING,
+        limit: int | None = None,
+        marker: str | None = None,
+    ) -> list[TaskRow]:
+        """Return the tasks of this image and with this status, newest first.
+
+        Their images are in the scope *sees_image*, and the tasks, as images of the users who started them, in
+        *sees_task*. At most *limit* tasks, from behind the one with the id *marker*.
+        """
+        page = Page(limit=limit, marker=marker)
+        with self._database.reading() as transaction:
+            found = task_ids(
+                transaction,
+                image_id=image_id,
+                status=status,
+                sees_image=sees_image,
+                sees_task=sees_task,
+                page=page,
+            )
+            return rows(transaction, found)
+
+    def expired_tasks(self, now: datetime) -> list[tuple[str, str]]:
+        """Return id and image of each task that ``remove_expired_tasks`` forgets."""
+        with self._database.reading() as transaction:
+            found = transaction.rows(
+                f"SELECT id, image_id FROM tasks WHERE {_EXPIRED}", unfinished=UNFINISHED, now=now
+            )
+        return [(row["id"], row["image_id"]) for row in found]
+
+    def remove_expired_tasks(self, now: datetime) -> int:
+        """Forget tasks that ended long ago (``expires_at`` is before *now*) and return how many."""
+        with self._database.writing() as transaction:
+            return transaction.change(f"DELETE FROM tasks WHERE {_EXPIRED}", unfinished=UNFINISHED, now=now)
+
+    def request_cancel(self, task_id: str) -> TaskRow:
+        """Ask an import to stop when it next renews its lease. Raises ``Conflict`` when it is over."""
+        with self._database.writing() as transaction:
+            task = lock_row(transaction, task_id)
+            if task.finished:
+                raise Conflict(
+                    f"task {task_id} ended with {task.status} already", hint="there is nothing left to cancel"
+                )
+            write(transaction, task_id, transaction.now(), cancel_requested=True)
+            return get(transaction, task_id)

@@ -6,19 +6,22 @@ what two of them take at the same moment is seen by the second.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
-from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, or_, select
-
+from imageport.catalog.database import Transaction
 from imageport.catalog.lifecycle import UNFINISHED
 from imageport.catalog.lock import IMPORTING
-from imageport.catalog.tables import VALUE_START, image_locations, image_properties, images, tasks
+from imageport.catalog.tables import VALUE_START
 
-_UNDER_WAY = ("saving", "uploading", "importing")
-_LOCK = 0x696D7175  # any number, as long as every process uses the same one
+_RESERVING = "tasks.status IN :unfinished AND reserved IS NOT NULL"
+#: Images with data that is not in a store yet, or that is copied now.
+_UNDER_WAY = (
+    "(images.status IN ('saving', 'uploading', 'importing') OR images.id IN"
+    f" (SELECT image_id FROM image_properties WHERE name = '{IMPORTING}' AND {VALUE_START} > ''))"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,79 +57,50 @@ class Demand(Protocol):
         ...
 
 
-def require(connection: Connection, demand: Demand | None) -> None:
+def require(transaction: Transaction, demand: Demand | None) -> None:
     """Raise ``OverQuota`` unless there is room for *demand*; until the transaction ends, no other one takes it."""
     if demand is None:
         return
-    if demand.quotas and connection.dialect.name == "postgresql":
-        # Of SQLite, there is one writer at a time.
-        connection.execute(select(func.pg_advisory_xact_lock(_LOCK, func.hashtext(demand.owner or ""))))
-    compare(connection, demand)
+    if demand.quotas:
+        transaction.take_turn(demand.owner or "")
+    compare(transaction, demand)
 
 
-def compare(connection: Connection, demand: Demand) -> None:
+def compare(transaction: Transaction, demand: Demand) -> None:
     """Raise ``OverQuota`` unless there is room for *demand* now."""
-    theirs = _of(demand.owner, demand.besides)
-    demand.compare({name: _COUNTERS[name](connection, theirs) for name in demand.quotas})
+    demand.compare({name: _count(transaction, name, demand.owner, demand.besides) for name in demand.quotas})
 
 
-def of_owner(connection: Connection, owner: str | None, *, besides: str | None) -> Usage:
+def of_owner(transaction: Transaction, owner: str | None, *, besides: str | None) -> Usage:
     """Count what *owner* has, the image with the id *besides* left out."""
-    theirs = _of(owner, besides)
-    return Usage(**{name: count(connection, theirs) for name, count in _COUNTERS.items()})
+    return Usage(**{name: _count(transaction, name, owner, besides) for name in _COUNTED})
 
 
-def _of(owner: str | None, besides: str | None) -> ColumnElement[bool]:
-    theirs = images.c.owner == owner
-    return theirs if besides is None else and_(theirs, images.c.id != besides)
-
-
-def _images(connection: Connection, theirs: ColumnElement[bool]) -> int:
-    return connection.execute(select(func.count()).select_from(images).where(theirs)).scalar_one()
-
-
-def _stored(connection: Connection, theirs: ColumnElement[bool]) -> int:
-    """Return the bytes of all copies; for an image that is being imported, those that it is going to have."""
-    reserving = and_(tasks.c.status.in_(UNFINISHED), tasks.c.reserved.is_not(None))
-    stored = connection.execute(
-        select(func.coalesce(func.sum(images.c.size), 0))
-        .join(image_locations, image_locations.c.image_id == images.c.id)
-        .where(
-            theirs,
-            image_locations.c.status == "active",
-            images.c.id.not_in(select(tasks.c.image_id).where(reserving)),
-        )
-    ).scalar_one()
-    reserved = connection.execute(
-        select(func.coalesce(func.sum(tasks.c.reserved), 0))
-        .join(images, images.c.id == tasks.c.image_id)
-        .where(theirs, reserving)
-    ).scalar_one()
-    return int(stored) + int(reserved)
-
-
-def _staged(connection: Connection, theirs: ColumnElement[bool]) -> int:
-    size = func.coalesce(func.sum(images.c.size), 0)
-    return int(connection.execute(select(size).where(theirs, _under_way())).scalar_one())
-
-
-def _uploading(connection: Connection, theirs: ColumnElement[bool]) -> int:
-    counted = select(func.count()).select_from(images).where(theirs, _under_way())
-    return connection.execute(counted).scalar_one()
-
-
-def _under_way() -> ColumnElement[bool]:
-    copied_now = select(image_properties.c.image_id).where(
-        image_properties.c.name == IMPORTING, literal_column(VALUE_START) > ""
-    )
-    return or_(images.c.status.in_(_UNDER_WAY), images.c.id.in_(copied_now))
-
-
-_COUNTERS: Mapping[str, Callable[[Connection, ColumnElement[bool]], int]] = MappingProxyType(
+#: What is counted of the images of an owner; of one that is being imported, the bytes that it is going to have.
+_COUNTED: Mapping[str, Sequence[str]] = MappingProxyType(
     {
-        "image_count_total": _images,
-        "image_size_total": _stored,
-        "image_stage_total": _staged,
-        "image_count_uploading": _uploading,
+        "image_count_total": ("SELECT count(*) FROM images WHERE {theirs}",),
+        "image_size_total": (
+            "SELECT coalesce(sum(size), 0) FROM images JOIN image_locations ON image_id = images.id"
+            " WHERE {theirs} AND image_locations.status = 'active'"
+            f" AND images.id NOT IN (SELECT image_id FROM tasks WHERE {_RESERVING})",
+            "SELECT coalesce(sum(reserved), 0) FROM tasks JOIN images ON images.id = tasks.image_id"
+            f" WHERE {{theirs}} AND {_RESERVING}",
+        ),
+        "image_stage_total": (
+            f"SELECT coalesce(sum(size), 0) FROM images WHERE {{theirs}} AND {_UNDER_WAY}",
+        ),
+        "image_count_uploading": (f"SELECT count(*) FROM images WHERE {{theirs}} AND {_UNDER_WAY}",),
     }
 )
+
+
+def _count(transaction: Transaction, name: str, owner: str | None, besides: str | None) -> int:
+    """Count what *owner* has under the name of a quota, the image with the id *besides* left out."""
+    theirs = "images.owner IS NULL" if owner is None else "images.owner = :owner"
+    if besides is not None:
+        theirs += " AND images.id <> :besides"
+    values = {"owner": owner, "besides": besides, "unfinished": UNFINISHED}
+    return sum(
+        int(transaction.value(statement.format(theirs=theirs), **values)) for statement in _COUNTED[name]
+    )

@@ -8,9 +8,10 @@ import typer
 
 from imageport.cli.options import Json
 from imageport.cli.output import print_json, print_line
+from imageport.cli.session import Session
 
 if TYPE_CHECKING:
-    from imageport.app import Diagnosis, Imageport
+    from imageport.app.diagnosis import Diagnosis
 
 #: How the state of each line is shown.
 _MARKS = {"ok": "ok   ", "warning": "WARN ", "error": "WRONG"}
@@ -18,10 +19,11 @@ _MARKS = {"ok": "ok   ", "warning": "WARN ", "error": "WRONG"}
 
 def doctor(ctx: typer.Context, json: Json = False) -> None:
     """Check Python, plugins, programs, site file, catalog, staging, stores, observers and leftovers."""
+    from imageport.app.doctor import examine
     from imageport.errors import ExitCode
 
-    imageport: Imageport = ctx.obj
-    found = list(imageport.examine())
+    session: Session = ctx.obj
+    found = list(examine(session.config))
     if json:
         print_json([diagnosis.as_dict() for diagnosis in found])
     else:
