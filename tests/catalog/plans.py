@@ -1,4 +1,4 @@
-"""What a database does to find the rows of the statements that a test executes."""
+"""Plans of the database for the statements that a test executes: how it finds their rows."""
 
 from __future__ import annotations
 

@@ -24,7 +24,6 @@ REFUSED = re.compile(
 #: How many are left in folders that are not finished. A number only falls.
 LEFT = {
     "core/imageport/app": 10,
-    "core/imageport/catalog": 33,
     "core/imageport/cli": 16,
     "core/imageport/importing": 80,
 }

@@ -56,8 +56,8 @@ class Catalog(Imports, HiddenCopies, DeadImports, Tasks):
     def __init__(self, url: str) -> None:
         """Open ``sqlite:////folder/file`` or ``postgresql+psycopg://...``; make what is missing.
 
-        An SQLite file of an older Imageport is upgraded, after a backup. Raises ``UsageError`` for what is no catalog
-        that this Imageport can use, ``Conflict`` when it has to be upgraded while an import uses it.
+        An SQLite file of an older Imageport is upgraded, after a backup. Raises ``UsageError`` for a database that
+        is not a catalog that this Imageport can use, ``Conflict`` when it has to be upgraded while an import uses it.
         """
         super().__init__(schema.open_database(url))
         try:

@@ -94,7 +94,7 @@ class Database(ABC):
 
     @contextmanager
     def changing_tables(self) -> Iterator[Transaction]:
-        """Give a transaction in which no other process changes the tables, on a connection of its own."""
+        """Give a transaction in which no other process changes the tables, on a separate connection."""
         with self.opening_errors(), closing(self.connect()) as connection:
             self.lock_tables(connection)
             yield Transaction(self, connection)

@@ -215,7 +215,7 @@ def require_startable(
 ) -> None:
     """Raise ``Conflict`` unless an import may begin with *record*, as far as status, formats and staged data go.
 
-    With *brings_data* the import has a source of its own, and data in staging would be lost.
+    With *brings_data* the import has a source, and data in staging would be lost.
     """
     images.require_status(record, starts_from, "this import")
     if record.status != "active":
@@ -226,7 +226,7 @@ def require_startable(
 
 
 def data_is_staged(image_id: str) -> Conflict:
-    """Return the error of an import that has a source of its own, while data is in staging."""
+    """Return the error of an import that has another source, while data is in staging."""
     return Conflict(
         f"data is staged for image {image_id}, and another source is given",
         hint="leave the source out to import what is staged, or import into a new image",
@@ -249,11 +249,11 @@ class Imports(CatalogPart):
         brings_data: bool = False,
         demand: Demand | None = None,
     ) -> Lease:
-        """Lock the image, make a task and say which stores the image goes to.
+        """Lock the image, make a task and record to which stores the image goes.
 
         The image becomes ``importing``, unless it is active and only gets further copies. Raises ``Conflict``
         when the image is locked, its status is none of *starts_from*, it lacks a format and the import is not one
-        that *brings_formats*, or data is staged for it and the import *brings_data* of its own; ``UsageError`` when
+        that *brings_formats*, or data is staged for it and the import *brings_data* from a source; ``UsageError`` when
         there is no image. When there is no room for *demand*, the lease has a refusal, and the caller ends the import
         with it.
         """

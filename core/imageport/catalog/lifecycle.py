@@ -1,7 +1,7 @@
 """Transitions between the statuses of images and tasks, as data.
 
-There is no status for errors. An import that fails makes its image ``queued`` again; the task says why, and the
-property ``os_glance_failed_import`` says which stores lack the image.
+There is no status for errors. An import that fails makes its image ``queued`` again; the task has the reason, and the
+property ``os_glance_failed_import`` the stores that lack the image.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TaskStatus = Literal["pending", "processing", "success", "failure"]
 
 #: The moves of images around imports, as in Glance. ``saving``, ``deactivated`` and ``pending_delete`` belong to ways
-#: of Glance that are no import: from there an image can only be deleted.
+#: of Glance that are not imports: from there an image can only be deleted.
 IMAGE_MOVES: Mapping[ImageStatus, frozenset[ImageStatus]] = MappingProxyType(
     {
         "queued": frozenset({"uploading", "importing", "saving", "active", "deleted"}),

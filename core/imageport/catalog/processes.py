@@ -30,7 +30,7 @@ def place_of(directory: Path) -> str:
 
 
 def is_gone(holder: str) -> bool:
-    """Say whether the process that called itself *holder* has certainly ended.
+    """Return whether the process that called itself *holder* has certainly ended.
 
     Processes of other hosts, boots and containers cannot be judged from here; only their lease can expire.
     """
@@ -38,7 +38,7 @@ def is_gone(holder: str) -> bool:
 
 
 def is_dead(holder: str, expires_at: datetime, now: datetime) -> bool:
-    """Say whether the process *holder* has ended, or must be taken for dead because its lease has expired.
+    """Return whether the process *holder* has ended, or must be taken for dead because its lease has expired.
 
     A process that is seen to run is never dead by the clock, which may have been set. One that is stopped may be.
     """
@@ -68,7 +68,7 @@ def _stat(pid: int) -> list[str]:
 
 
 def _exists(pid: int) -> bool:
-    # /proc may be mounted so that it hides the processes of other users; signal 0 still tells.
+    # /proc may be mounted so that it hides the processes of other users; signal 0 still works.
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -61,8 +61,8 @@ def open_database(url: str) -> Database:
 def prepare(database: Database, *, upgrade: bool) -> Upgrade | None:
     """Make missing tables and upgrade older ones; return what was upgraded.
 
-    PostgreSQL is shared with other machines, hence upgraded only when *upgrade* says so. Raises ``UsageError`` for
-    a database that is no catalog, or one of a newer Imageport; ``Conflict`` while an import is running.
+    PostgreSQL is shared with other machines, hence upgraded only with *upgrade*. Raises ``UsageError`` for
+    a database that is not a catalog, or one of a newer Imageport; ``Conflict`` while an import is running.
     """
     with database.opening() as transaction:
         present = transaction.column(database.table_names)

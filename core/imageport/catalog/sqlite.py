@@ -58,7 +58,7 @@ class SqliteDatabase(Database):
         """Prepare connections, and make the file if it is missing. Raises ``UsageError``."""
         super().__init__(url)
         self.plain_url = url
-        # A URI of SQLite has parameters of its own.
+        # A URI of SQLite has other parameters.
         self._path = url.partition(":///")[2]
         self._is_uri = self._path.startswith("file:")
         if self._path in {"", ":memory:"}:

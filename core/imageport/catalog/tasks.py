@@ -28,7 +28,7 @@ class TaskRow:
     """A run of an import, as the catalog knows it.
 
     ``holder`` is the process that works on it, as named by ``this_process()``. Its lease ends at
-    ``lease_expires_at`` unless it is renewed. ``cause`` says why a task failed: ``code``, ``step``, ``store`` and
+    ``lease_expires_at`` unless it is renewed. ``cause`` is why a task failed: ``code``, ``step``, ``store`` and
     ``hint`` of its error. ``expires_at`` is when a finished task may be forgotten.
     """
 
@@ -63,7 +63,7 @@ class TaskRow:
         return f"process {pid} on {host}"
 
     def is_dead(self, now: datetime) -> bool:
-        """Say whether no process works on this unfinished task any more."""
+        """Return whether no process works on this unfinished task any more."""
         return not self.finished and is_dead(self.holder, self.lease_expires_at, now)
 
 

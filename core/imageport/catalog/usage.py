@@ -26,7 +26,7 @@ _UNDER_WAY = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What somebody has, under the names of the quotas: numbers of images, and bytes."""
+    """What an owner has, under the names of the quotas: numbers of images, and bytes."""
 
     image_count_total: int
     image_size_total: int
@@ -35,7 +35,7 @@ class Usage:
 
 
 class Demand(Protocol):
-    """What somebody wants to have on top of what there is, the image *besides* left out; asked by ``require``."""
+    """What an owner is to have on top of what there is, the image *besides* left out; asked by ``require``."""
 
     @property
     def owner(self) -> str | None:

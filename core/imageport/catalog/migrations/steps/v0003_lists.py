@@ -1,4 +1,4 @@
-"""Indexes for lists and searches, tags in a table of their own, and ids that compare byte by byte."""
+"""Indexes for lists and searches, a table of tags, and ids that compare byte by byte."""
 
 import sqlalchemy as sa
 from alembic import op
