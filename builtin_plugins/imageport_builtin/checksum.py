@@ -16,7 +16,8 @@ from imageport import (
     hookimpl,
 )
 from imageport_builtin.checksum_digests import WEAK, Digest
-from imageport_builtin.checksum_lists import Expected, is_packed
+from imageport_builtin.checksum_lists import Expected
+from imageport_builtin.checksum_names import is_packed
 from imageport_builtin.openpgp import Keyring
 from imageport_builtin.signed_lists import (
     LIST_SIZE,

@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import Final
-from urllib.parse import unquote
 
 from imageport import VerificationFailed
 from imageport.text import printable
 from imageport_builtin.checksum_digests import UNCLEAR, WEAK, Digest
-from imageport_builtin.checksum_notations import NOTATIONS, Entry, digest_like, read_entries
-
-#: Suffixes of packed files.
-_PACKED: Final = (
-    ".gz",
-    ".xz",
-    ".bz2",
-    ".zst",
-    ".lzma",
-    ".zip",
-    ".7z",
-    ".lzh",
-    ".lha",
-    ".tar",
-    ".tgz",
-    ".txz",
-    ".Z",
+from imageport_builtin.checksum_lines import digest_like
+from imageport_builtin.checksum_names import (
+    ends_with,
+    entries_about,
+    is_packed,
+    last_part,
+    loose_path,
+    nearest,
+    unpacked_name,
 )
-
-#: Names that are compared with one that is not in a list; each takes time.
-_MOST_COMPARED: Final = 50
+from imageport_builtin.checksum_notations import NOTATIONS, Entry, read_entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +95,6 @@ def find_digest(
     return lookup.choose(lookup.matching())
 
 
-def is_packed(name: str | None) -> bool:
-    """Return whether a file called *name* is an archive or compressed, by its suffix."""
-    return (name or "").lower().endswith(tuple(map(str.lower, _PACKED)))
-
-
-def unpacked_name(name: str) -> str:
-    """Return *name* without the suffixes of archives and compression."""
-    while is_packed(name):
-        name = name.rpartition(".")[0]
-    return name
-
-
 @dataclass(frozen=True, slots=True)
 class _Lookup:
     entries: Sequence[Entry]
@@ -141,7 +116,7 @@ class _Lookup:
                     hint=f"name the file with the option {self.options.filename} of {self.options.plugin}",
                 )
             return named
-        if found := _about(filename, self.wanted.beside, named):
+        if found := entries_about(filename, self.wanted.beside, named):
             return self._in_one_folder(found)
         raise self._unlisted(filename, named)
 
@@ -190,13 +165,13 @@ class _Lookup:
 
     def _in_one_folder(self, found: list[Entry]) -> list[Entry]:
         """Return those of *found* that are about the same file."""
-        paths = {_loose_path(entry) for entry in found}
+        paths = {loose_path(entry) for entry in found}
         if len(paths) == 1 or len({(entry.digest, entry.problem) for entry in found}) == 1:
             return found
         whole = PurePosixPath(self.wanted.path or "")
-        ours = [path for path in paths if _ends_with(whole, path)]
+        ours = [path for path in paths if ends_with(whole, path)]
         if len(ours) == 1:
-            return [entry for entry in found if _loose_path(entry) == ours[0]]
+            return [entry for entry in found if loose_path(entry) == ours[0]]
         raise VerificationFailed(
             f"{self.origin} has several files called {self.wanted.filename!a}: {_some(sorted(map(str, paths)))}",
             hint=f"name one with its folder, in the option {self.options.filename} of {self.options.plugin}",
@@ -205,8 +180,8 @@ class _Lookup:
     def _unlisted(self, filename: str, named: Sequence[Entry]) -> VerificationFailed:
         names = sorted({entry.name for entry in named if entry.name is not None})
         last = PurePosixPath(filename).name
-        unpacked = [name for name in names if _last(name) == unpacked_name(last)]
-        packed = [name for name in names if is_packed(name) and unpacked_name(_last(name)) == last]
+        unpacked = [name for name in names if last_part(name) == unpacked_name(last)]
+        packed = [name for name in names if is_packed(name) and unpacked_name(last_part(name)) == last]
         if is_packed(last) and unpacked:
             instead = "" if self.options == STEP_OPTIONS else f" in place of {self.options.url}"
             hint = (
@@ -217,7 +192,7 @@ class _Lookup:
             hint = f"the list has the digest of the packed file: import {packed[0]!a}, or ask for a digest of this one"
         else:
             hint = f"name the file as the list does, with the option {self.options.filename} of {self.options.plugin}"
-        near = _some(_nearest(filename, names))
+        near = _some(nearest(filename, names))
         return VerificationFailed(
             f"{self.origin} has no checksum for {filename!a}; the nearest names are {near}", hint=hint
         )
@@ -239,56 +214,8 @@ class _Lookup:
         )
 
 
-def _about(filename: str, beside: str | None, named: Sequence[Entry]) -> list[Entry]:
-    """Return the entries of *named* that are about *filename*: those that fit in the surest way in which any does."""
-    wanted = PurePosixPath(filename)
-    ours = PurePosixPath(beside or "")
-    # On BSD, a backslash in a name is written as it is.
-    if "\\" in filename and (exact := [entry for entry in named if entry.name == filename]):
-        return exact
-    for spelling in (_path, _loose_path, _decoded_path):
-        paths = [(entry, spelling(entry)) for entry in named]
-        for target in (ours if _ends_with(ours, wanted) else wanted, wanted):
-            if found := [entry for entry, path in paths if path == target]:
-                return found
-        if found := [entry for entry, path in paths if _ends_with(path, wanted)]:
-            return found
-    return []
-
-
-def _path(entry: Entry) -> PurePosixPath:
-    """Return the path of *entry*. GNU tools escape backslashes; where they stand as they are, they part folders."""
-    name = entry.name or ""
-    return PurePosixPath(name if entry.escaped else name.replace("\\", "/"))
-
-
-def _loose_path(entry: Entry) -> PurePosixPath:
-    """Return the path of *entry* without the blanks around it, by which some lists align their columns."""
-    return PurePosixPath(str(_path(entry)).strip(" \t"))
-
-
-def _decoded_path(entry: Entry) -> PurePosixPath:
-    return PurePosixPath(unquote(str(_loose_path(entry))))
-
-
-def _last(name: str) -> str:
-    return PurePosixPath(name.replace("\\", "/")).name
-
-
-def _ends_with(path: PurePosixPath, end: PurePosixPath) -> bool:
-    return bool(end.parts) and path.parts[-len(end.parts) :] == end.parts
-
-
 def _strength(digest: Digest) -> tuple[bool, int, bool]:
     return digest.strength
-
-
-def _nearest(filename: str, names: Iterable[str]) -> list[str]:
-    def common(name: str) -> int:
-        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(name, filename, strict=False)))
-
-    compared = sorted(names, key=common, reverse=True)[:_MOST_COMPARED]
-    return difflib.get_close_matches(filename[:255], [name[:255] for name in compared], n=3, cutoff=0)
 
 
 def _unread(text: str, origin: str) -> VerificationFailed:

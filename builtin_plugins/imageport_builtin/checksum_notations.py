@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import re
 import string
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from imageport import LimitExceeded, VerificationFailed
+from imageport import VerificationFailed
 from imageport_builtin.checksum_digests import (
     BY_LENGTH,
     Digest,
@@ -24,15 +23,10 @@ from imageport_builtin.checksum_digests import (
     algorithms_in,
     without_algorithms,
 )
+from imageport_builtin.checksum_lines import Lines, list_lines, require_safe_name, too_long
 
 #: Entries of the longest list.
 MOST_ENTRIES: Final = 100_000
-
-#: Lines of the longest list, which may have a comment for each entry.
-MOST_LINES: Final = 250_000
-
-#: Characters of the longest line: a path of Linux has 4,096 bytes, and each may be escaped.
-LONGEST_LINE: Final = 10_000
 
 _ALGORITHM = r"(?P<algorithm>[A-Za-z0-9/_-]+)"
 _HEX = rf"(?P<digest>{'|'.join(f'[0-9a-fA-F]{{{digits}}}' for digits in sorted(BY_LENGTH, reverse=True))})"
@@ -43,19 +37,11 @@ _BLANK = r"[ \t]"
 
 _ESCAPED = re.compile(r"\\[\\nr]")
 _ESCAPES: Final = {r"\\": "\\", r"\n": "\n", r"\r": "\r"}
-#: Characters that turn the direction of text around (Unicode Bidi_Control), so that a name looks like another.
-_BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-#: Categories of control characters and of separators of lines and paragraphs.
-_UNSAFE: Final = frozenset({"Cc", "Zl", "Zp"})
 #: Words that a heading has beside the algorithm; one with the name of a file in it is none.
 _HEADING: Final = frozenset(
     {"hash", "hashes", "checksum", "checksums", "digest", "digests", "message", "sum", "sums"}
     | {"size", "name", "filename", "file"}
 )
-#: What looks like a digest to people: 32 hexadecimal digits, maybe in groups.
-_LOOKS_LIKE_DIGEST = re.compile(r"[0-9A-Fa-f](?: ?[0-9A-Fa-f]){31}")
-
-Lines = Sequence[tuple[int, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +77,7 @@ def read_entries(text: str, *, origin: str, algorithm: str | None = None) -> lis
     has zeros or a name has characters by which it can pass for something else, and ``LimitExceeded`` when the list is
     too long.
     """
-    lines = _lines(text, origin)
+    lines = list_lines(text, origin)
     named = (algorithm, *algorithms_in(origin.rpartition("/")[2])[-1:])
     best: list[Entry] = []
     explained = 0
@@ -100,7 +86,7 @@ def read_entries(text: str, *, origin: str, algorithm: str | None = None) -> lis
         if (count := len({entry.line for entry in entries})) > explained:
             best, explained = entries, count
     for entry in best:
-        _require_safe(entry, origin)
+        require_safe_name(entry.line, entry.name or "", origin, escaped=entry.escaped)
     if "\0" in text:
         raise VerificationFailed(
             f"{origin} is not text: it has bytes that are zero",
@@ -109,60 +95,13 @@ def read_entries(text: str, *, origin: str, algorithm: str | None = None) -> lis
     return best or _counted(_read_bare(lines, named), origin)
 
 
-def digest_like(text: str) -> str:
-    """Return the first line of *text* that looks like one with a digest, with its number, or nothing."""
-    for number, line in enumerate(text.split("\n"), 1):
-        if _LOOKS_LIKE_DIGEST.search(line[:LONGEST_LINE]):
-            return f"line {number}, {line.strip()[:200]!a}"
-    return ""
-
-
-def _lines(text: str, origin: str) -> list[tuple[int, str]]:
-    """Return the lines of *text* with their numbers, cut at line feeds alone, without what signs them."""
-    if text.count("\n") >= MOST_LINES:
-        raise _too_long(f"{MOST_LINES} lines", origin)
-    lines = [(number, line.removesuffix("\r")) for number, line in enumerate(text.split("\n"), 1)]
-    for number, line in lines:
-        if len(line) > LONGEST_LINE:
-            raise LimitExceeded(
-                f"line {number} of {origin} has more than {LONGEST_LINE} characters",
-                hint="check that this is the checksum list, and not another file",
-            )
-    # A clear-signed list that is not verified (RFC 9580, section 7): headers, an empty line, the text, the signature.
-    if lines[0][1].rstrip() != "-----BEGIN PGP SIGNED MESSAGE-----":
-        return lines
-    head = next((index for index, (_, line) in enumerate(lines) if not line.strip()), len(lines))
-    end = next(
-        (index for index, (_, line) in enumerate(lines) if line.rstrip() == "-----BEGIN PGP SIGNATURE-----"),
-        len(lines),
-    )
-    return [(number, line.removeprefix("- ")) for number, line in lines[head:end]]
-
-
 def _counted(entries: Iterator[Entry], origin: str) -> list[Entry]:
     counted = []
     for entry in entries:
         counted.append(entry)
         if len(counted) > MOST_ENTRIES:
-            raise _too_long(f"{MOST_ENTRIES} entries", origin)
+            raise too_long(f"{MOST_ENTRIES} entries", origin)
     return counted
-
-
-def _too_long(limit: str, origin: str) -> LimitExceeded:
-    return LimitExceeded(
-        f"{origin} has more than {limit}", hint="use a list of fewer files, or give the digest itself"
-    )
-
-
-def _require_safe(entry: Entry, origin: str) -> None:
-    for letter in entry.name or "":
-        escaped = entry.escaped and letter in "\n\r"
-        if letter in _BIDI or (unicodedata.category(letter) in _UNSAFE and letter != "\t" and not escaped):
-            raise VerificationFailed(
-                f"line {entry.line} of {origin} has a file name with the character U+{ord(letter):04X}, "
-                f"which can make one line look like two: {entry.name or ''!a:.200}",
-                hint="give the digest itself, or ask the publisher for a list without this name",
-            )
 
 
 # --------------------------------------------------------------------------------------------- notations of one line

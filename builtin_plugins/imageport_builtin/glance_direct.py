@@ -65,8 +65,9 @@ class GlanceDirect(Plugin[NoConfig]):
             if stat.S_ISFIFO(kind) or stat.S_ISBLK(kind) or stat.S_ISCHR(kind):
                 return ImageData.from_chunks(lambda: _special_file(source.uri or "", file, ctx))
             if not stat.S_ISREG(kind):
+                what = "is a directory" if stat.S_ISDIR(kind) else "is not a file"
                 raise SourceUnavailable(
-                    f"{source.uri} is not a file", hint="name an image file, or - for standard input"
+                    f"{source.uri} {what}", hint="name an image file, or - for standard input"
                 )
             with file.open("rb"):
                 return ImageData.from_file(file)

@@ -65,6 +65,7 @@ __all__ = [
 PUBLIC_MODULES = (
     "imageport",
     "imageport.access",
+    "imageport.app",
     "imageport.commands",
     "imageport.configuration",
     "imageport.dataplane",

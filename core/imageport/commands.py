@@ -1,12 +1,13 @@
 """Options that commands share, and output that cannot take over the terminal.
 
 A command is an entry point of the group ``imageport.commands``: a function with typer parameters, or a
-``typer.Typer``. It raises errors of ``imageport``, which decide the message and the exit code.
+``typer.Typer``. ``ctx.obj`` of its ``typer.Context`` is an ``imageport.app.Imageport`` with the site file of the call.
+It raises errors of ``imageport.errors``, which decide the message and the exit code.
 """
 
 from __future__ import annotations
 
-from imageport.cli.options import Json, Limit, Project, Roles, Settings, User
+from imageport.cli.options import Json, Limit, Project, Roles, Settings, User, caller
 from imageport.cli.output import confirm_deletion, pairs, print_fields, print_json, print_line, print_table
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Roles",
     "Settings",
     "User",
+    "caller",
     "confirm_deletion",
     "pairs",
     "print_fields",

@@ -45,7 +45,7 @@ REPORT_FIELDS: Mapping[str, Mapping[str, str]] = {
     "SourceReport": {
         "uri": "Where the image came from; of a url, without credentials and query.",
         "url": "Address that the bytes came from, after redirects and failures; null without a download.",
-        "failed": "Places or tries that did not do, each with `url` and `error`, in the order in which they failed.",
+        "failed": "Sources that failed, each with `url` and `error`, in the order in which they failed.",
         "resumed": "Bytes taken over from an import that was killed.",
         "bytes_read": "Bytes as published, before unpacking.",
         "digests": "Digests of the bytes as the source offered them, by name, as far as they are known.",

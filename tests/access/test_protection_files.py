@@ -7,7 +7,7 @@ import pytest
 
 from imageport import Caller
 from imageport.access.protection import OPERATIONS, PropertyProtections, Protections
-from imageport.configuration.site import load_site
+from imageport.configuration.site_file import load_site
 from imageport.errors import PipelineInvalid
 from imageport.values import ImageRecord
 

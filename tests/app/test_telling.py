@@ -80,7 +80,7 @@ def test_observers_that_are_written_wrong_do_not_keep_anybody_from_working(
     (cli.folder / "imageport.yaml").write_text("observers: [{use: nobody}]\n")
     cli.inside("images", "create", "--name", "mine")
     (message,) = caplog.messages
-    assert "imageport.yaml are not told" in message
+    assert "imageport.yaml get no events" in message
     assert "nobody" in message
 
 

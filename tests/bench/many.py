@@ -28,7 +28,7 @@ def import_many(folder: Path, url: str, count: int, at_once: int) -> list[float]
     """Import *url* so often; return the seconds of each import. Raises what the first that fails has raised."""
     from imageport.catalog import Catalog
     from imageport.configuration.pipeline import load_pipeline
-    from imageport.configuration.site import load_site
+    from imageport.configuration.site_file import load_site
     from imageport.importing.admission import ImportRequest
     from imageport.importing.importer import Importer
     from imageport.importing.lease_keeper import Interruption

@@ -9,7 +9,7 @@ from tests.catalog.plans import plans, recorded_statements
 
 from imageport.catalog import Catalog
 from imageport.configuration.pipeline import load_pipeline
-from imageport.configuration.site import load_site
+from imageport.configuration.site_file import load_site
 from imageport.importing.admission import ImportRequest
 from imageport.importing.importer import Importer
 from imageport.importing.lease_keeper import Interruption

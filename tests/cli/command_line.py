@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import chdir, redirect_stderr, redirect_stdout
@@ -14,8 +13,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from imageport.cli.app import main
-from imageport.testing.command import usual_garbage_collection
+from imageport.testing.forked import Forked
+from imageport.testing.running import run_main, usual_garbage_collection
 
 PIPELINE = """
 name: two-stores
@@ -72,16 +71,8 @@ class CommandLine:
 
     def __call__(self, *arguments: str | Path, data: bytes | None = None, code: int = 0) -> Result:
         """Run the command; its exit code has to be *code*."""
-        done = subprocess.run(
-            self.command(*arguments),
-            cwd=self.folder,
-            env=self.environment,
-            input=data or b"",
-            check=False,
-            capture_output=True,
-            timeout=60,
-        )
-        result = Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode())
+        done = Forked(arguments, self.folder, self.environment, strict=True).finish(data or b"")
+        result = Result(done.exit_code, done.stdout, done.stderr)
         assert result.code == code, result.err + result.out
         return result
 
@@ -96,16 +87,12 @@ class CommandLine:
         out, err = io.StringIO(), io.StringIO()
         with (
             patch.dict(os.environ, self.environment, clear=True),
-            patch.object(sys, "argv", ["imageport", *map(str, arguments)]),
             usual_garbage_collection(),
             chdir(self.folder),
             redirect_stdout(out),
             redirect_stderr(err),
         ):
-            try:
-                returned = int(main())
-            except SystemExit as end:
-                returned = int(end.code or 0)
+            returned = run_main(arguments)
         return Result(returned, out.getvalue(), err.getvalue())
 
     def imported(self, *arguments: str) -> str:

@@ -238,7 +238,10 @@ def test_variables_are_set_on_the_command_line(cli: CommandLine) -> None:
 
 
 def test_a_property_without_a_value_is_a_usage_error(cli: CommandLine) -> None:
-    assert "--property x is no NAME=VALUE" in cli("run", "p.yaml", cli.image, "--property", "x", code=2).err
+    assert (
+        "--property must be NAME=VALUE, not x"
+        in cli("run", "p.yaml", cli.image, "--property", "x", code=2).err
+    )
 
 
 def test_secrets_of_the_environment_appear_nowhere(cli: CommandLine) -> None:

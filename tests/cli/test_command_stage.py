@@ -79,7 +79,7 @@ def test_data_of_another_size_than_told_is_refused(
 ) -> None:
     (cli.folder / "file").write_bytes(b"bytes")
     refused = cli("images", "stage", "mine", source, "--size", size, data=b"bytes", code=3).err
-    assert f"--size is {size}" in refused
+    assert f"{size} were announced" in refused
     assert _is_untouched(cli, image_id)
 
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imageport.configuration.pipeline import ConfiguredPipeline, load_pipeline
-from imageport.configuration.site import load_site
+from imageport.configuration.site_file import load_site
 from imageport.errors import PipelineInvalid
 from imageport.plugins.registry import PluginRegistry
 

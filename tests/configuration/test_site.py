@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from imageport.configuration.site import Site, load_site
+from imageport.configuration.site import Site
+from imageport.configuration.site_file import load_site
 from imageport.errors import PipelineInvalid
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from imageport.configuration.configure import configure_stores
 from imageport.configuration.pipeline import load_pipeline
-from imageport.configuration.site import Site, load_site
+from imageport.configuration.site import Site
+from imageport.configuration.site_file import load_site
 from imageport.errors import PipelineInvalid
 from imageport.plugins.registry import PluginRegistry
 

@@ -21,14 +21,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from imageport.testing.command import IMAGEPORT, Finished, RunImageport
+from imageport.testing.command import Finished, RunImageport
+from imageport.testing.forked import Forked
 from imageport.testing.http_server import HttpServer
 
 #: Where pip would have put the store that gets into trouble.
@@ -76,12 +76,11 @@ class Running:
     """An import in a process of its own."""
 
     site: Site
-    process: subprocess.Popen[str]
+    process: Forked
     lines: list[dict[str, Any]] = field(default_factory=list)
 
     def until(self, kind: str, **fields: Any) -> dict[str, Any]:
         """Wait for an event of this *kind* with these *fields*, and return it."""
-        assert self.process.stdout is not None
         for line in self.process.stdout:
             event: dict[str, Any] = json.loads(line)
             self.lines.append(event)
@@ -92,13 +91,13 @@ class Running:
     def kill(self) -> None:
         """End the process as a crash does, unless it has ended."""
         self.process.kill()
-        self.process.communicate()
+        self.process.finish()
 
     def finish(self) -> Outcome:
         """Wait for the end, and return what came of it."""
-        stdout, stderr = self.process.communicate()
-        lines = [*self.lines, *map(json.loads, stdout.splitlines())]
-        return self.site.outcome(self.process.returncode, lines, stderr)
+        done = self.process.finish()
+        lines = [*self.lines, *map(json.loads, done.stdout.splitlines())]
+        return self.site.outcome(done.exit_code, lines, done.stderr)
 
 
 @dataclass
@@ -228,15 +227,8 @@ class Site:
 
     def start(self, source: str | Path | bytes | None = None, *options: str, **how: Any) -> Running:
         """Import in a process of its own."""
-        process = subprocess.Popen(
-            [IMAGEPORT, *self.arguments(source, *options, **how)],
-            cwd=self.folder,
-            env=dict(self.command.environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        process = Forked(self.arguments(source, *options, **how), self.folder, self.command.environment)
+        process.stdin.close()
         self.running.append(Running(self, process))
         return self.running[-1]
 

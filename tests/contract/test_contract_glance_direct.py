@@ -68,7 +68,7 @@ def test_017_data_is_staged_once_and_where_that_is_enabled(site: Site) -> None:
 
 @pytest.mark.parametrize(
     ("size", "code", "message"),
-    [("6", 3, "--size says 6"), ("4", 3, "--size says 4"), ("abc", 2, "--size"), ("-1", 2, "--size")],
+    [("6", 3, "6 were announced"), ("4", 3, "4 were announced"), ("abc", 2, "--size"), ("-1", 2, "--size")],
 )
 def test_018_data_has_the_size_that_was_announced(site: Site, size: str, code: int, message: str) -> None:
     """The announced size, in Glance a header and here --size, is larger or smaller than the data, or no number:

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import gzip
-import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -105,8 +105,8 @@ def assert_one_of_two_imports_goes_on(site: Site, image: str) -> None:
     """Of two processes that import at the same time one is refused, and the other is the only one that writes."""
     site.trouble("s1", waits=True)
     racing = [site.start(BODY, image=image) for _ in range(2)]
-    wait_until(lambda: any(running.process.poll() is not None for running in racing))
-    loser, winner = sorted(racing, key=lambda running: running.process.poll() is None)
+    wait_until(lambda: any(running.process.returncode is not None for running in racing))
+    loser, winner = sorted(racing, key=lambda running: running.process.returncode is None)
     refused = loser.finish()
     site.let_go("s1")
     done = winner.finish()
@@ -212,7 +212,8 @@ def test_067_a_robbed_import_that_comes_back_changes_nothing(site: Site) -> None
         set_holder(transaction, task, seconds_left=-1)
         # While this transaction has the lock of the database, the process that is stopped has it not.
         robbed.process.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, robbed.process.pid, os.WSTOPPED)
+        state = Path(f"/proc/{robbed.process.pid}/stat")
+        wait_until(lambda: state.read_text().rpartition(")")[2].split()[0] == "T")
     site.let_go("s1")
     done = site.run(BODY, image=image, stores=["s1", "s2"])
     assert done.image["status"] == "active"

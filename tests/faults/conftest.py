@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from imageport.testing.forked import Forked
+from imageport.testing.running import Finished
 
 PIPELINE = """
 name: faults
@@ -48,10 +50,10 @@ class Bench:
         """Return the command line of imageport with *arguments*."""
         return [sys.executable, "-m", "imageport", "--config", str(self.site), *map(str, arguments)]
 
-    def start(self, *arguments: str | Path, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
+    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
         """Start the command."""
         return subprocess.Popen(
-            [*prefix, *self.command(*arguments)],
+            self.command(*arguments),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             stdin=subprocess.PIPE,
@@ -60,17 +62,17 @@ class Bench:
             env={**os.environ, "HOME": str(self.folder)},
         )
 
-    def run(self, *arguments: str | Path, prefix: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str | Path) -> Finished:
         """Run the command to its end."""
-        process = self.start(*arguments, prefix=prefix)
-        stdout, stderr = process.communicate(timeout=120)
-        assert "Traceback" not in stderr, stderr
-        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+        environment = {**os.environ, "HOME": str(self.folder)}
+        done = Forked(["--config", self.site, *arguments], self.folder, environment).finish()
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
 
-    def importing(self, *arguments: str | Path, prefix: Sequence[str] = ()) -> tuple[int, dict[str, Any]]:
+    def importing(self, *arguments: str | Path) -> tuple[int, dict[str, Any]]:
         """Run ``run --json`` on the pipeline and return the exit code and the report."""
-        done = self.run("run", "pipeline.yaml", *arguments, "--json", prefix=prefix)
-        return done.returncode, json.loads(done.stdout.splitlines()[-1])
+        done = self.run("run", "pipeline.yaml", *arguments, "--json")
+        return done.exit_code, done.report
 
     def show(self, image: str) -> dict[str, Any]:
         """Return the record of an image."""

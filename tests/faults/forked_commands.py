@@ -1,43 +1,26 @@
 """Run imageport in forked processes, so that many of them cost little. Started by ``tests.faults.machine``.
 
-Each message on the socket, whose number is the argument, is a command as JSON. It runs in a child; the answers are the
+Each message on the socket is a command as JSON. It runs in a child; the answers are the
 child's process id, and later how it ended: its exit status (negative: the signal) and the most memory it took, in KiB.
 """
 
 from __future__ import annotations
 
 import ctypes
-import functools
 import importlib
-import io
 import json
 import os
 import selectors
 import signal
 import socket
 import sys
-from contextlib import redirect_stdout, suppress
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
-import typer.main
 from tests.faults import moments
 
 from imageport.catalog import postgresql
 from imageport.cli import app
-
-#: What commands import when they need it; here it is imported once for all of them.
-WARM = (
-    "imageport.cli.progress",
-    "imageport.cli.summary",
-    "imageport.importing.importer",
-    "imageport.app.transfer",
-    "imageport.app.housekeeping",
-    "imageport_builtin.file_store",
-    "imageport_builtin.glance_direct",
-    "imageport_builtin.image_conversion",
-    "imageport_builtin.image_decompression",
-    "oslo_utils.imageutils.format_inspector",
-)
 
 PR_SET_CHILD_SUBREAPER = 36
 LARGEST_MESSAGE = 64 << 10
@@ -110,17 +93,18 @@ def _become(command: dict[str, Any]) -> NoReturn:
     os._exit(code)
 
 
-if __name__ == "__main__":
+def begin(commands: socket.socket, environment: Mapping[str, str]) -> None:
+    """Serve commands in this process, which has imported what they need."""
     # Whatever a command leaves running becomes a child of this process, where a test can see it.
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
-    for module in WARM:
-        importlib.import_module(module)
     # A server of a database that has gone away does not come back while a command runs.
     postgresql.PATIENCE = 0.2
-    # Building the commands takes as long as running one.
-    typer.main.get_command = functools.cache(typer.main.get_command)
-    sys.argv[1:], arguments = ["--version"], sys.argv[1:]
-    with suppress(SystemExit), redirect_stdout(io.StringIO()):
-        app.main()
-    with socket.socket(fileno=int(arguments[0])) as connection:
-        serve(connection)
+    os.environ.clear()
+    os.environ.update(environment)
+    with commands:
+        serve(commands)
+
+
+if __name__ == "__main__":
+    importlib.import_module("imageport.testing.warm")
+    begin(socket.socket(fileno=int(sys.argv[1])), os.environ.copy())

@@ -11,14 +11,18 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from tests.faults.forked_commands import begin
+
 from imageport.catalog import Catalog
+from imageport.testing.forked import forks
 from imageport.values import ImageRecord
 
 SERVER = Path(__file__).with_name("forked_commands.py")
@@ -89,7 +93,8 @@ class Machine:
     """
 
     folder: Path
-    server: subprocess.Popen[bytes]
+    #: The process that starts the commands.
+    server: int
     connection: socket.socket
     catalog: Catalog
     stores: tuple[str, ...]
@@ -190,7 +195,7 @@ class Machine:
 
     def _inside(self, *command: str | Path) -> None:
         spaces = ["--mount"] if _IS_ROOT else ["--mount", "--user", "--preserve-credentials"]
-        subprocess.run(["nsenter", "--target", str(self.server.pid), *spaces, *command], check=True)
+        subprocess.run(["nsenter", "--target", str(self.server), *spaces, *command], check=True)
 
     # ---------------------------------------------------------------------------------------- what is there
 
@@ -243,7 +248,7 @@ class Machine:
             time.sleep(0.02)
 
     def _strays(self) -> list[str]:
-        server = self.server.pid
+        server = self.server
         children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
         return [child for child in children if int(child) not in self._commands and not _is_dead(child)]
 
@@ -264,19 +269,14 @@ def machine(
     (folder / "imageport.yaml").write_text(SITE.format(folder=folder, catalog=url))
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     environment = {**os.environ, "HOME": str(folder), "LOGNAME": "tester", "PYTHONPATH": ":".join(sys.path)}
-    mounting = [word for name, size in (disks or {}).items() for word in (str(folder / name), size)]
-    prefix = [*_ALONE, "sh", "-c", _MOUNTING, "sh", *mounting, "--"] if disks else []
     with there:
-        server = subprocess.Popen(
-            [*prefix, sys.executable, str(SERVER), str(there.fileno())],
-            pass_fds=[there.fileno()],
-            env=environment,
-            stdin=subprocess.DEVNULL,
+        server, wait = _server(
+            there, environment, {str(folder / name): size for name, size in (disks or {}).items()}
         )
     try:
         here.settimeout(DEADLINE)
         assert here.recv(64) == b"ready"
-        seen = Path(f"/proc/{server.pid}/root{folder}")
+        seen = Path(f"/proc/{server}/root{folder}")
         catalog = Catalog(url)
         try:
             yield Machine(folder, server, here, catalog, tuple(stores), seen)
@@ -284,7 +284,25 @@ def machine(
             catalog.close()
     finally:
         here.close()
-        server.wait(DEADLINE)
+        wait()
+
+
+def _server(
+    commands: socket.socket, environment: Mapping[str, str], disks: Mapping[str, str]
+) -> tuple[int, Callable[[], object]]:
+    """Start the process that starts the commands; return its id, and a function that waits for its end."""
+    if not disks:
+        forked = forks().Process(target=begin, args=(commands, environment))
+        forked.start()
+        assert forked.pid is not None
+        return forked.pid, partial(forked.join, DEADLINE)
+    mounting = [word for disk in disks.items() for word in disk]
+    command = [*_ALONE, "sh", "-c", _MOUNTING, "sh", *mounting, "--", sys.executable, str(SERVER)]
+    started = subprocess.Popen(
+        [*command, str(commands.fileno())],
+        pass_fds=[commands.fileno()], env=environment, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    return started.pid, partial(started.wait, DEADLINE)
 
 
 def _is_written(link: Path, inside: str) -> bool:

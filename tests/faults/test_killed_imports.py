@@ -44,7 +44,7 @@ def test_the_next_import_of_the_image_takes_over_without_gc(bench: Bench, disk: 
 
 def test_killed_with_staged_data_the_image_takes_new_data(bench: Bench, disk: Path) -> None:
     image = _create(bench)
-    assert bench.run("images", "stage", image, disk).returncode == 0
+    assert bench.run("images", "stage", image, disk).exit_code == 0
     process = bench.start("run", "pipeline.yaml", "--image", image, "--json")
     _wait_for_event(process, "task.processing")
     process.kill()
@@ -53,7 +53,7 @@ def test_killed_with_staged_data_the_image_takes_new_data(bench: Bench, disk: Pa
     assert code == 7
     assert "nothing is staged" in report["error"]["message"]
     assert "images stage" in report["error"]["hint"]
-    assert bench.run("images", "stage", image, disk).returncode == 0
+    assert bench.run("images", "stage", image, disk).exit_code == 0
     code, report = bench.importing("--image", image)
     assert code == 0, report["error"]
 

@@ -165,7 +165,7 @@ def test_a_task_can_be_cancelled_while_its_source_stalls(bench: Bench) -> None:
         if event.get("type") == "task.processing":
             task = event["task_id"]
             break
-    assert bench.run("tasks", "cancel", task).returncode == 0
+    assert bench.run("tasks", "cancel", task).exit_code == 0
     report = json.loads(process.stdout.read().splitlines()[-1])
     assert process.wait(30) == 130
     for pipe in (process.stdin, process.stdout, process.stderr):

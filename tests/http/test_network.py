@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from imageport import SourceRejected
-from imageport.configuration.site import load_site
+from imageport.configuration.site_file import load_site
 from imageport.http import unwrap_address
 from imageport.http.network import NetworkRules
 

@@ -8,6 +8,7 @@ import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 from urllib.parse import unquote
 
@@ -16,10 +17,11 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from imageport import LimitExceeded, VerificationFailed
-from imageport_builtin import checksum_notations
+from imageport_builtin import checksum_lines, checksum_notations
 from imageport_builtin.checksum_digests import BY_LENGTH, Digest, algorithm_of
+from imageport_builtin.checksum_lines import LONGEST_LINE
 from imageport_builtin.checksum_lists import OptionNames, Wanted, find_digest
-from imageport_builtin.checksum_notations import LONGEST_LINE, read_entries
+from imageport_builtin.checksum_notations import read_entries
 
 BODY: Final = b"the bytes of the image"
 FILE: Final = "disk.raw"
@@ -710,12 +712,16 @@ def test_a_line_has_a_limit() -> None:
         found(f"{S256}  disk.raw\n{S256}  {name}x\n")
 
 
-@pytest.mark.parametrize("limit", ["MOST_ENTRIES", "MOST_LINES"])
-def test_lists_have_a_limit_of_lines_and_entries(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+@pytest.mark.parametrize(
+    ("module", "limit"), [(checksum_notations, "MOST_ENTRIES"), (checksum_lines, "MOST_LINES")]
+)
+def test_lists_have_a_limit_of_lines_and_entries(
+    monkeypatch: pytest.MonkeyPatch, module: ModuleType, limit: str
+) -> None:
     text = "".join(f"{S256}  disk.raw\n" for _ in range(50))
-    monkeypatch.setattr(checksum_notations, limit, 51)
+    monkeypatch.setattr(module, limit, 51)
     assert found(text) == f"sha256:{S256}"
-    monkeypatch.setattr(checksum_notations, limit, 49)
+    monkeypatch.setattr(module, limit, 49)
     with pytest.raises(LimitExceeded, match=f"{SUMS} has more than 49 (lines|entries)"):
         found(text)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imageport.configuration.pipeline import load_pipeline
-from imageport.configuration.site import load_site
+from imageport.configuration.site_file import load_site
 from imageport.errors import StoreFailed
 from imageport.importing.plan import make_plan
 from imageport.importing.stores import reopen_store

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,9 @@ from typing import Any
 
 import pytest
 from tests.plugins.installing import REPOSITORY, packages_outside
+
+from imageport.testing.forked import Forked
+from imageport.testing.running import Finished
 
 PACKAGES = Path(__file__).with_name("packages")
 
@@ -24,21 +25,14 @@ class Desk:
     folder: Path
     installed: tuple[Path, ...]
 
-    def imageport(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def imageport(self, *arguments: str) -> Finished:
         """Run the command in the folder."""
         environment = {
             "HOME": str(self.folder),
             "XDG_DATA_HOME": str(self.folder / "data"),
             "PYTHONPATH": os.pathsep.join(map(str, self.installed)),
         }
-        return subprocess.run(
-            [sys.executable, "-m", "imageport", *arguments],
-            cwd=self.folder,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return Forked(arguments, self.folder, {**os.environ, **environment}).finish()
 
     def pipeline(self, *steps: str, source: str = "glance-direct", stores: list[Any] | None = None) -> str:
         """Write a pipeline of plugins without options, and return its name."""
@@ -60,7 +54,7 @@ class Desk:
         done = self.imageport("run", pipeline, disk.name, *arguments, "--json")
         assert done.stdout, done.stderr
         report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        assert done.returncode == (0 if report["status"] == "success" else done.returncode or -1)
+        assert done.exit_code == (0 if report["status"] == "success" else done.exit_code or -1)
         return report
 
     def files(self) -> list[str]:

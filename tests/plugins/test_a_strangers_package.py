@@ -33,9 +33,9 @@ def test_its_step_and_store_take_part_in_an_import(stranger: Desk) -> None:
 
 def test_its_store_is_read_by_other_commands(stranger: Desk) -> None:
     image = stranger.run(stranger.pipeline(stores=[ARCHIVE]))["image"]["id"]
-    assert stranger.imageport("images", "export", image, "back.raw").returncode == 0
+    assert stranger.imageport("images", "export", image, "back.raw").exit_code == 0
     assert (stranger.folder / "back.raw").read_bytes() == (stranger.folder / "disk.raw").read_bytes()
-    assert stranger.imageport("images", "delete", image, "--yes").returncode == 0
+    assert stranger.imageport("images", "delete", image, "--yes").exit_code == 0
     assert list((stranger.folder / "packed").iterdir()) == []
 
 
@@ -80,7 +80,7 @@ def test_its_options_are_validated_by_position(stranger: Desk) -> None:
         "    with: {directory: ./packed, level: 10}\n"
     )
     done = stranger.imageport("validate", "wrong.yaml")
-    assert done.returncode == 2
+    assert done.exit_code == 2
     unknown, level = done.stdout.splitlines()
     assert unknown.startswith("wrong.yaml:4:5: steps.0.use: unknown plugin 'stanp' (did you mean 'stamp'?)")
     assert level.startswith("wrong.yaml:7:33: stores.0.with.level:")
@@ -89,6 +89,6 @@ def test_its_options_are_validated_by_position(stranger: Desk) -> None:
 def test_its_removal_is_told_by_name(desk: Callable[..., Desk]) -> None:
     bare = desk()
     done = bare.imageport("validate", bare.pipeline("stamp"))
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert "unknown plugin 'stamp'" in done.stdout
     assert "pip install the package that supplies it" in done.stdout

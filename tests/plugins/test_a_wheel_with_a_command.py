@@ -92,9 +92,9 @@ def acme_lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_its_command_is_run_and_listed(desk: Callable[..., Desk], acme_lab: Path) -> None:
     lab = desk(acme_lab)
     done = lab.imageport("lab-status", "--name", "room 1")
-    assert (done.returncode, done.stdout) == (0, "room 1 is open\n")
+    assert (done.exit_code, done.stdout) == (0, "room 1 is open\n")
     assert "Print the status of the lab." in lab.imageport("--help").stdout
-    assert desk().imageport("lab-status").returncode == 2
+    assert desk().imageport("lab-status").exit_code == 2
 
 
 def test_the_doctor_reports_its_findings(desk: Callable[..., Desk], acme_lab: Path) -> None:
@@ -105,7 +105,7 @@ def test_the_doctor_reports_its_findings(desk: Callable[..., Desk], acme_lab: Pa
         "  - {use: lab, id: attic, with: {directory: images, bench: 9}}\n"
     )
     done = lab.imageport("doctor", "--json")
-    assert done.returncode == 1
+    assert done.exit_code == 1
     found = {one["subject"]: one for one in json.loads(done.stdout) if not one["ok"]}
     assert found == {
         "store attic": {

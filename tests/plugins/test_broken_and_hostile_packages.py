@@ -21,7 +21,7 @@ def beset(desk: Callable[..., Desk], hostile_packages: Path, first_plugin: Path)
 def test_they_do_not_disturb_a_pipeline_that_does_not_use_them(beset: Desk) -> None:
     pipeline = beset.pipeline("stamp", "no_op")
     done = beset.imageport("validate", pipeline)
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{pipeline}: ok\n", "")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, f"{pipeline}: ok\n", "")
     done = beset.imageport("run", pipeline, "disk.raw", "--quiet")
     report = beset.run(pipeline)
     assert report["status"] == "success"
@@ -30,7 +30,7 @@ def test_they_do_not_disturb_a_pipeline_that_does_not_use_them(beset: Desk) -> N
 
 def test_they_are_listed_with_what_is_wrong_with_them(beset: Desk) -> None:
     done = beset.imageport("plugins", "list", "--json")
-    assert done.returncode == 0
+    assert done.exit_code == 0
     plugins = {plugin["name"]: plugin for plugin in json.loads(done.stdout)}
     assert plugins["stamp"]["status"] == "ok"
     assert plugins["broken"]["status"] == "broken"
@@ -75,7 +75,7 @@ UNUSABLE = {
 def test_what_cannot_be_used_is_told_by_validate_for_each_pipeline(beset: Desk) -> None:
     pipelines = [beset.pipeline(plugin) for plugin in UNUSABLE]
     done = beset.imageport("validate", *pipelines, beset.pipeline("stamp"))
-    assert done.returncode == 2
+    assert done.exit_code == 2
     *told, fine = done.stdout.splitlines()
     assert fine == "stamp.yaml: ok"
     for pipeline, said, line in zip(pipelines, UNUSABLE.values(), told, strict=True):
@@ -103,7 +103,7 @@ def test_a_mistake_in_the_hooks_is_told_where_the_plugin_is_used(beset: Desk) ->
 @pytest.mark.parametrize("plugin", ["broken", "twin", "misfit", "unmarked", "crash_at_birth"])
 def test_what_cannot_be_used_is_refused_before_anything_is_read(beset: Desk, plugin: str) -> None:
     done = beset.imageport("run", beset.pipeline(plugin), "nowhere.raw")
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert UNUSABLE[plugin] in done.stderr
     assert "acme-" in done.stderr
     assert "Traceback" not in done.stderr
@@ -187,7 +187,7 @@ def test_an_observer_that_raises_is_muted(beset: Desk) -> None:
     )
     assert beset.run(pipeline.name)["status"] == "success"
     done = beset.imageport("run", pipeline.name, "disk.raw", "--quiet")
-    assert done.returncode == 0
+    assert done.exit_code == 0
     assert done.stderr.count("LookupError: acme was here") == 3
     assert "it is not called again" in done.stderr
 

@@ -10,7 +10,8 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from imageport.configuration.site import Site, load_site
+from imageport.configuration.site import Site
+from imageport.configuration.site_file import load_site
 from imageport.configuration.yamlfile import YamlFile
 from imageport.errors import PipelineInvalid
 from imageport.limits import Limits

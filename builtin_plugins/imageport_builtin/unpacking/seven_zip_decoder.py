@@ -37,10 +37,33 @@ def decode_seven_zip(path: str, member: str | None) -> None:
     """
     import py7zr
     from py7zr.exceptions import ArchiveError, PasswordRequired, UnsupportedCompressionMethodError
+
+    output, outputs = _standard_output()
+    subject = "7z: the archive"
+    try:
+        with _ShortReads(path) as file, py7zr.SevenZipFile(file) as archive:
+            entries = archive.list()
+            info = only_image("7z", [_described(entry) for entry in entries], member).handle
+            subject = f"7z: {printable(info.filename)}"
+            _require_inside(entries)
+            file.most = _FEED
+            archive.extract(targets=[info.filename], factory=outputs)
+    except PasswordRequired as error:
+        raise encrypted(subject) from error
+    except UnsupportedCompressionMethodError as error:
+        raise unsupported(subject, _method_of(error.data), "7z x") from error
+    except (ArchiveError, LZMAError, EOFError, ValueError) as error:
+        raise damaged(subject) from error
+    if output.size() != info.uncompressed:
+        raise damaged(subject, f"at its end: {info.uncompressed} bytes were announced, {output.size()} came")
+
+
+def _standard_output() -> tuple[Any, Any]:
+    """Return standard output as py7zr needs it, and the factory that gives it to the extracted file."""
     from py7zr.io import Py7zIO, WriterFactory
 
     class Output(Py7zIO):  # type: ignore[misc,unused-ignore]
-        """Standard output, as py7zr wants it."""
+        """Writes to standard output and counts."""
 
         length = 0
 
@@ -61,34 +84,13 @@ def decode_seven_zip(path: str, member: str | None) -> None:
             return self.length
 
     class Outputs(WriterFactory):  # type: ignore[misc,unused-ignore]
-        """Gives the one output to whatever is extracted."""
-
-        def __init__(self) -> None:
-            self.output = Output()
+        """Returns one output for every file."""
 
         def create(self, filename: str) -> Py7zIO:
-            return self.output
+            return output
 
-    outputs = Outputs()
-    subject = "7z: the archive"
-    try:
-        with _ShortReads(path) as file, py7zr.SevenZipFile(file) as archive:
-            entries = archive.list()
-            info = only_image("7z", [_described(entry) for entry in entries], member).handle
-            subject = f"7z: {printable(info.filename)}"
-            _require_inside(entries)
-            file.most = _FEED
-            archive.extract(targets=[info.filename], factory=outputs)
-    except PasswordRequired as error:
-        raise encrypted(subject) from error
-    except UnsupportedCompressionMethodError as error:
-        raise unsupported(subject, _method_of(error.data), "7z x") from error
-    except (ArchiveError, LZMAError, EOFError, ValueError) as error:
-        raise damaged(subject) from error
-    if outputs.output.length != info.uncompressed:
-        raise damaged(
-            subject, f"at its end: {info.uncompressed} bytes were announced, {outputs.output.length} came"
-        )
+    output = Output()
+    return output, Outputs()
 
 
 def _method_of(data: object) -> str:

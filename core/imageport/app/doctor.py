@@ -14,13 +14,14 @@ from imageport.app.diagnosis import Diagnosis, diagnose
 from imageport.app.housekeeping import Housekeeping
 from imageport.catalog import Catalog
 from imageport.configuration.configure import configure_observers, configure_stores
-from imageport.configuration.site import Site, load_site
+from imageport.configuration.site import Site
+from imageport.configuration.site_file import load_site
 from imageport.errors import ImageportError, PipelineInvalid, PluginBroken
 from imageport.limits import format_size
 from imageport.plugin import Plugin
 from imageport.plugins.registry import PluginRegistry
 
-#: Seconds that a program may take to tell its version.
+#: Seconds that a program may take to print its version.
 _PATIENCE = 10
 
 
@@ -63,7 +64,7 @@ def _program(name: str) -> Diagnosis:
             f"program {name}", "error", "not on the PATH", f"install the package that has {name}"
         )
     try:
-        told = subprocess.run(
+        done = subprocess.run(
             [path, "--version"],
             capture_output=True,
             text=True,
@@ -73,7 +74,7 @@ def _program(name: str) -> Diagnosis:
         )
     except (OSError, subprocess.SubprocessError) as error:
         return Diagnosis(f"program {name}", "error", f"{path} does not run: {error}", f"install {name} again")
-    return Diagnosis(f"program {name}", "ok", f"{path}, {told.stdout.partition(chr(10))[0]}")
+    return Diagnosis(f"program {name}", "ok", f"{path}, {done.stdout.partition(chr(10))[0]}")
 
 
 def _staging(site: Site) -> Diagnosis:
@@ -108,10 +109,10 @@ def _catalog(site: Site, registry: PluginRegistry) -> Iterator[Diagnosis]:
         return
     try:
         yield Diagnosis("catalog", "ok", f"reachable, images: {catalog.count_images()}")
-        left = list(Housekeeping(site, catalog, registry, dry_run=True).findings())
-        owed = [finding for finding in left if finding.kind != "task"]
+        left = list(Housekeeping(site, catalog, registry, dry_run=True).leftovers())
+        owed = [leftover for leftover in left if leftover.kind != "task"]
         if owed:
-            freed = format_size(sum(finding.freed for finding in owed))
+            freed = format_size(sum(leftover.freed for leftover in owed))
             message = f"left by imports that died: {len(owed)}, with {freed} of staging"
             yield Diagnosis("leftovers", "error", message, "run 'imageport gc'")
         else:

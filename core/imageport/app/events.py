@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def telling_context(site: Site, registry: PluginRegistry, caller: Caller) -> Iterator[HostContext]:
+def observed_context(site: Site, registry: PluginRegistry, caller: Caller) -> Iterator[HostContext]:
     """Give a maintenance context whose events reach the observers of *site*, before the block is left."""
     observers = Observers(_observers(site, registry))
 
@@ -45,5 +45,5 @@ def _observers(site: Site, registry: PluginRegistry) -> Sequence[BoundStep]:
     try:
         return [bind(observer) for observer in configure_observers(site, registry)]
     except ImageportError as error:
-        log.warning("the observers of %s are not told: %s", site.file.path, error.message)
+        log.warning("the observers of %s get no events: %s", site.file.path, error.message)
         return ()

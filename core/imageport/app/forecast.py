@@ -73,7 +73,7 @@ def forecast(plan: Plan, site: Site) -> dict[str, Any]:
 def deadlines(limits: Limits) -> dict[str, Any]:
     """Return the tree of deadlines: what is inside of a part ends with it at the latest.
 
-    All numbers are seconds, but for ``minimum_rate`` in bytes a second; None is no deadline.
+    All numbers are seconds, but for ``minimum_rate`` in bytes a second; None means without a deadline.
     """
     return {
         "import": {
@@ -136,7 +136,7 @@ def _source(plan: Plan) -> _Data:
 
 
 def _virtual_size(path: Path) -> int | None:
-    from imageport.dataplane.inspection import inspect_file  # noqa: PLC0415 - slow to import, and only files need it
+    from imageport.dataplane.inspection import inspect_file
 
     try:
         return inspect_file(path).virtual_size
@@ -154,7 +154,7 @@ def _bottleneck(digests: Iterable[str]) -> dict[str, Any]:
     """Return how fast the digests can be; the speed of sources and stores is not known beforehand."""
     rates = {name: _rate(name) for name in digests}
     processors = len(os.sched_getaffinity(0))
-    # Each digest has a thread of its own; all of them share the processors.
+    # Each digest has one thread; all of them share the processors.
     seconds = [1 / rate for rate in rates.values()]
     return {
         "digests": {name: round(rate) for name, rate in rates.items()},

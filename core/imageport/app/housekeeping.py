@@ -26,11 +26,11 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Leftover:
     """One thing that a dead import left behind, and what became of it.
 
     ``freed`` counts the bytes of staging that were freed, or would be, and ``age`` the seconds since they were last
-    written; ``error`` says why it is still there.
+    written; ``error`` is the reason why it is still there.
     """
 
     kind: Literal["import", "copy", "staging", "image", "task"]
@@ -52,16 +52,16 @@ class Housekeeping:
         self._left = OrphanFiles(catalog, self._staging)
         self._dry_run = dry_run
 
-    def findings(self) -> Iterator[Finding]:
-        """Deal with each thing, one after the other, and tell of it."""
+    def leftovers(self) -> Iterator[Leftover]:
+        """Remove each thing, one after the other, and yield it."""
         with maintenance_context(self._site) as ctx:
             yield from self._dead_imports(ctx)
             yield from self._copies(ctx)
-            yield from self._leftovers()
+            yield from self._files()
             yield from self._images_without_data()
             yield from self._expired_tasks()
 
-    def _dead_imports(self, ctx: HostContext) -> Iterator[Finding]:
+    def _dead_imports(self, ctx: HostContext) -> Iterator[Leftover]:
         def recover(dead: TaskRow) -> bool:
             task = self._catalog.take_over(dead)
             if task is not None:
@@ -69,57 +69,57 @@ class Housekeeping:
             return task is not None
 
         for dead in self._catalog.dead_imports():
-            finding = Finding(kind="import", name=dead.id, image_id=dead.image_id)
-            yield from self._dealt_with(finding, partial(recover, dead))
+            leftover = Leftover(kind="import", name=dead.id, image_id=dead.image_id)
+            yield from self._dealt_with(leftover, partial(recover, dead))
 
-    def _copies(self, ctx: HostContext) -> Iterator[Finding]:
+    def _copies(self, ctx: HostContext) -> Iterator[Leftover]:
         """Remove copies that their import could not remove, because a store was away for instance."""
         for copy in self._catalog.hidden_copies():
             yield from self._dealt_with(
-                Finding(kind="copy", name=copy.location.url, image_id=copy.image_id),
+                Leftover(kind="copy", name=copy.location.url, image_id=copy.image_id),
                 partial(remove_copy, copy.task_id, copy.location, self._catalog, self._stores, ctx),
             )
 
-    def _leftovers(self) -> Iterator[Finding]:
+    def _files(self) -> Iterator[Leftover]:
         for path in self._left.find():
             try:
                 age = max(0, int(time.time() - path.lstat().st_mtime))
             except FileNotFoundError:
                 continue
-            finding = Finding(
+            leftover = Leftover(
                 kind="staging",
                 name=str(path),
                 image_id=path.name.partition(".")[0],
                 freed=size_on_disk(path),
                 age=age,
             )
-            yield from self._dealt_with(finding, partial(self._left.remove, path))
+            yield from self._dealt_with(leftover, partial(self._left.remove, path))
 
-    def _images_without_data(self) -> Iterator[Finding]:
+    def _images_without_data(self) -> Iterator[Leftover]:
         """Queue images again whose staged data is lost, by a power failure for instance."""
         for image_id in self._left.without_data():
             yield from self._dealt_with(
-                Finding(kind="image", name=image_id, image_id=image_id),
+                Leftover(kind="image", name=image_id, image_id=image_id),
                 partial(self._left.queue_again, image_id),
             )
 
-    def _dealt_with(self, finding: Finding, remove: Callable[[], bool]) -> Iterator[Finding]:
-        """Call *remove*, unless this only looks. Whatever goes wrong there, the other findings are dealt with.
+    def _dealt_with(self, leftover: Leftover, remove: Callable[[], bool]) -> Iterator[Leftover]:
+        """Call *remove*, unless this only looks. Whatever goes wrong there, the others are dealt with.
 
-        When it returns False, somebody else was faster, and there is nothing to tell.
+        When it returns False, another process was faster, and there is nothing to report.
         """
         try:
             if self._dry_run or remove():
-                yield finding
+                yield leftover
         except Exception as error:
-            log.debug("could not remove %s", finding.name, exc_info=True)
-            yield replace(finding, freed=0, error=str(error))
+            log.debug("could not remove %s", leftover.name, exc_info=True)
+            yield replace(leftover, freed=0, error=str(error))
 
-    def _expired_tasks(self) -> Iterator[Finding]:
+    def _expired_tasks(self) -> Iterator[Leftover]:
         now = datetime.now(UTC)
         expired = self._catalog.expired_tasks(now)
         for task_id, image_id in expired:
-            yield Finding(kind="task", name=task_id, image_id=image_id)
+            yield Leftover(kind="task", name=task_id, image_id=image_id)
         if expired and not self._dry_run:
             self._catalog.remove_expired_tasks(now)
 

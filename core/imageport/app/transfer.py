@@ -1,18 +1,20 @@
-"""Image data handed over by people: put in staging before an import, and taken out of a store after it."""
+"""Transfer image data: into staging before an import, and out of a store after it."""
 
 from __future__ import annotations
 
 import logging
 import os
 import stat
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from imageport.access.quotas import Quotas, demand_to_bring
+from imageport.access.quotas import Demand, demand_to_bring
+from imageport.app.housekeeping import maintenance_context
+from imageport.app.resources import Resources
 from imageport.atomic_file import new_file
 from imageport.catalog import Catalog
 from imageport.configuration.defaults import STAGED_DATA_METHOD
@@ -32,8 +34,9 @@ from imageport.events import ImageEvent
 from imageport.importing.context_factory import HostContext
 from imageport.importing.lease_keeper import Interruption
 from imageport.importing.staging import Incoming, Staging
+from imageport.importing.stores import Stores
 from imageport.importing.verification import damaged_copy
-from imageport.values import ImageRecord
+from imageport.values import ImageRecord, Location
 
 log = logging.getLogger(__name__)
 
@@ -48,57 +51,59 @@ def require_staging_enabled(site: Site) -> None:
 
 
 def stage(
-    image_id: str, file: str, catalog: Catalog, staging: Staging, ctx: HostContext, *,
-    size: int | None = None,
-    quotas: Quotas,
+    image_id: str,
+    data: Path | BinaryIO,
+    resources: Resources,
+    ctx: HostContext,
+    *,
+    size: int | None,
     interruption: Interruption,
-) -> int:  # fmt: skip
-    """Put *file* (``-`` is standard input) in staging for an image, which becomes ``uploading``; return the bytes.
+) -> int:
+    """Put *data* in staging for an image, which becomes ``uploading``; return the bytes.
 
     *size* is how many they have to be. Raises ``SourceRejected`` when they are not, ``LimitExceeded`` when they are
     too many for the cap or the disk, ``OverQuota``, and ``Conflict`` when the image has data already, or gets some
     meanwhile. After a failure it is queued again, and nothing is left in staging.
     """
-    local = _found(file, ctx)
-    expected, needed = _looked_at(file, local, size)
-    ctx.require_below_cap(expected)
+    catalog, quotas = resources.catalog, resources.site.quotas
+    staging = Staging(resources.site.staging.directory)
+    upload = _upload(data, ctx, size)
+    ctx.require_below_cap(upload.size)
     record = catalog.get_image(image_id)
     with staging.incoming(image_id) as incoming:
-        # An uploading image without data is left over from a command that was killed.
-        with catalog.changing_status(
-            image_id,
-            of=("queued", "uploading"),
-            to="uploading",
-            staging=staging.directory,
-            demand=demand_to_bring(quotas, record, expected),
-        ) as before:
-            if before.status == "uploading" and staging.staged(image_id):
-                raise Conflict(
-                    f"image {image_id} takes no data: data is staged already",
-                    hint="import what is staged, or create another image",
-                )
-            staging.remove(image_id)
+        _begin(image_id, catalog, staging, demand_to_bring(quotas, record, upload.size))
         try:
-            _tell(ctx, catalog, image_id)
+            _report(ctx, catalog, image_id)
             with interruption.raising():
-                pieces = ctx.capped(_pieces(file, local))
-                count = incoming.write(pieces if size is None else _exactly(size, pieces), needed=needed)
-            room = demand_to_bring(quotas, record, count)
+                count = incoming.write(ctx.capped(upload.chunks), needed=upload.space)
             with catalog.changing_status(
                 image_id,
                 of=("uploading",),
                 to="uploading",
                 staging=staging.directory,
                 size=count,
-                demand=room,
+                demand=demand_to_bring(quotas, record, count),
             ):
                 incoming.keep()
         except BaseException:
             _give_up(image_id, catalog, incoming)
-            _tell(ctx, catalog, image_id)
             raise
-        _tell(ctx, catalog, image_id)
+        finally:
+            _report(ctx, catalog, image_id)
     return count
+
+
+def _begin(image_id: str, catalog: Catalog, staging: Staging, demand: Demand) -> None:
+    """Make the image ``uploading``. One without data is left over from a command that was killed."""
+    with catalog.changing_status(
+        image_id, of=("queued", "uploading"), to="uploading", staging=staging.directory, demand=demand
+    ) as before:
+        if before.status == "uploading" and staging.staged(image_id):
+            raise Conflict(
+                f"image {image_id} takes no data: data is staged already",
+                hint="import what is staged, or create another image",
+            )
+        staging.remove(image_id)
 
 
 def _give_up(image_id: str, catalog: Catalog, incoming: Incoming) -> None:
@@ -113,36 +118,65 @@ def _give_up(image_id: str, catalog: Catalog, incoming: Incoming) -> None:
         incoming.leave()
 
 
-def _tell(ctx: HostContext, catalog: Catalog, image_id: str) -> None:
-    # An image that was deleted meanwhile has been told of.
+def _report(ctx: HostContext, catalog: Catalog, image_id: str) -> None:
+    # The deletion of an image is reported by another event.
     with suppress(ImageportError):
         ctx.send(ImageEvent(kind="image.update", image_id=image_id, record=catalog.get_image(image_id)))
 
 
-def export(
-    record: ImageRecord,
-    store: str,
-    data: ImageData,
-    target: Path,
-    *,
-    interruption: Interruption,
-    overwrite: bool,
-) -> None:
-    """Write *data*, the copy of *record* in *store*, to the file *target*, which appears once every byte is verified.
+@dataclass(frozen=True, slots=True)
+class Download:
+    """The data of the image *record*, read from its copy in *store*."""
 
-    Zeros become holes. Raises ``Conflict`` when the file is there, ``VerificationFailed`` when the copy is damaged.
+    record: ImageRecord
+    store: str
+    _data: ImageData = field(repr=False)
+
+    def chunks(self) -> Chunks:
+        """Return the bytes, once. The stream ends with ``VerificationFailed`` unless they are those of the record."""
+        return verified(self.record, self.store, self._data).chunks()
+
+
+@contextmanager
+def open_download(resources: Resources, record: ImageRecord, store: str | None) -> Iterator[Download]:
+    """Open the copy of *record* in *store*, or the first one.
+
+    Raises ``Conflict`` for an image without data, ``UsageError`` for a store without a copy, and ``StoreFailed``.
+    """
+    location = _copy(record, store)
+    with maintenance_context(resources.site) as context:
+        data = Stores(resources.registry).read(location, context)
+        yield Download(record, location.store, data)
+
+
+def _copy(record: ImageRecord, store: str | None) -> Location:
+    if not record.locations:
+        raise Conflict(
+            f"image {record.id} is {record.status} and has no copy", hint="import data into it first"
+        )
+    for location in record.locations:
+        if store in (None, location.store):
+            return location
+    holding = ", ".join(location.store for location in record.locations)
+    raise UsageError(f"store '{store}' has no copy of image {record.id}", hint=f"copies are in: {holding}")
+
+
+def export(download: Download, target: Path, *, interruption: Interruption, overwrite: bool) -> None:
+    """Write a download to the file *target*, which appears once every byte is verified.
+
+    Zeros become holes. Raises ``Conflict`` when the file exists, ``VerificationFailed`` when the copy is damaged.
     """
     _refuse_existing(target, overwrite=overwrite)
     try:
         with new_file(target, overwrite=overwrite) as descriptor, interruption.raising():
             position = 0
-            for piece in verified(record, store, data).chunks():
+            for piece in download.chunks():
                 write_sparse(descriptor, piece, position)
                 position += len(piece)
             os.ftruncate(descriptor, position)
             os.fsync(descriptor)
     except FileExistsError as error:
-        raise _is_there(target) from error
+        raise _exists(target) from error
     except OSError as error:
         raise UsageError(
             f"cannot write {target}: {error.strerror}", hint="check the folder, its permissions and its space"
@@ -177,29 +211,34 @@ def verified(record: ImageRecord, store: str, data: ImageData) -> ImageData:
     return data
 
 
-def _found(file: str, ctx: HostContext) -> Path | None:
-    """Return where to open *file*, if the caller may import it; None for standard input."""
-    if file == "-":
-        return None
-    with _explaining(file):
-        return ctx.local_files.find(Path(file))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Upload:
+    """Data to stage: its bytes, how many they are and how much space they take, as far as that is known."""
+
+    chunks: Chunks
+    size: int | None
+    space: int | None
 
 
-def _looked_at(file: str, local: Path | None, size: int | None) -> tuple[int | None, int | None]:
-    """Return the bytes of the data and those it takes on disk, as far as they are known before it is read."""
-    if local is None:
-        return size, size
-    with _explaining(file):
+def _upload(data: Path | BinaryIO, ctx: HostContext, size: int | None) -> _Upload:
+    """Look at *data*, which the caller must be permitted to read and which must have *size* bytes."""
+    if not isinstance(data, Path):
+        return _Upload(chunks=_sized(_read(data), size), size=size, space=size)
+    with _explaining(data):
+        local = ctx.local_files.find(data)
         status = local.stat()
-        if not stat.S_ISREG(status.st_mode):
-            return size, size
-        if size is not None:
-            _require_size(status.st_size, size)
-        return status.st_size, space_taken(local)
+    if not stat.S_ISREG(status.st_mode):
+        return _Upload(chunks=_sized(_read_special(local), size), size=size, space=size)
+    if size is not None:
+        _require_size(status.st_size, size)
+    return _Upload(chunks=_sized(_read_file(local), size), size=status.st_size, space=space_taken(local))
 
 
-def _exactly(size: int, chunks: Chunks) -> Chunks:
+def _sized(chunks: Chunks, size: int | None) -> Chunks:
     """Pass *chunks* on; raise ``SourceRejected`` before there are more than *size* bytes, or at their end if fewer."""
+    if size is None:
+        yield from chunks
+        return
     count = 0
     for piece in chunks:
         count += len(piece)
@@ -216,44 +255,46 @@ def _require_size(found: int, size: int) -> None:
 
 def _wrong_size(found: str, size: int) -> SourceRejected:
     return SourceRejected(
-        f"the data has {found} bytes; --size is {size}",
-        hint="give all of the data and its exact size in bytes, or leave --size out",
+        f"the data has {found} bytes; {size} were announced",
+        hint="give all of the data and its exact size in bytes, or no size",
     )
 
 
-def _pieces(file: str, local: Path | None) -> Chunks:
-    """Read a file, a pipe, a device or standard input."""
-    with _explaining(file):
-        if local is None:
-            yield from _read(sys.stdin.buffer)
-        elif stat.S_ISREG(local.stat().st_mode):
-            yield from ImageData.from_file(local).chunks()
-        else:
-            with local.open("rb") as opened:
-                yield from _read(opened)
+def _read_file(local: Path) -> Chunks:
+    with _explaining(local):
+        yield from ImageData.from_file(local).chunks()
 
 
-@contextmanager
-def _explaining(file: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise SourceUnavailable(
-            f"cannot read {file}: {error.strerror}", hint="name a file that this user may read, or -"
-        ) from error
+def _read_special(local: Path) -> Chunks:
+    """Read a pipe or a device."""
+    with _explaining(local), local.open("rb") as opened:
+        yield from _read(opened)
 
 
 def _read(file: BinaryIO) -> Chunks:
-    while piece := file.read(CHUNK_SIZE):
-        yield piece
+    with _explaining("the data"):
+        while piece := file.read(CHUNK_SIZE):
+            yield piece
+
+
+@contextmanager
+def _explaining(file: Path | str) -> Iterator[None]:
+    try:
+        yield
+    except IsADirectoryError as error:
+        raise SourceUnavailable(f"{file} is a directory", hint="name a file with the data") from error
+    except OSError as error:
+        raise SourceUnavailable(
+            f"cannot read {file}: {error.strerror}", hint="name a file that this user may read"
+        ) from error
 
 
 def _refuse_existing(target: Path, *, overwrite: bool) -> None:
     if target.exists() and not target.is_file():
-        raise UsageError(f"{target} is no regular file", hint="name the file to write")
+        raise UsageError(f"{target} is not a regular file", hint="name the file to write")
     if target.exists() and not overwrite:
-        raise _is_there(target)
+        raise _exists(target)
 
 
-def _is_there(target: Path) -> Conflict:
+def _exists(target: Path) -> Conflict:
     return Conflict(f"{target} is there already", hint="choose another name, or overwrite it with --force")

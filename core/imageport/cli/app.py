@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from imageport.cli.commands import Commands
-from imageport.cli.session import Session
+from imageport.cli.invocation import Invocation
 from imageport.errors import ExitCode, ImageportError
 
 app = typer.Typer(
@@ -50,36 +50,38 @@ def _global_options(
         typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit."),
     ] = False,
 ) -> None:
+    from imageport.app import Imageport
     from imageport.cli.failure import set_up_logging
 
-    session: Session = ctx.obj
-    session.config = config
-    session.debug = debug
-    set_up_logging(debug=debug, secrets=session.secrets)
+    invocation: Invocation = ctx.obj
+    invocation.debug = debug
+    # What a command gets is public: a command of another package can do what those of this package do.
+    ctx.obj = invocation.imageport = Imageport(config)
+    set_up_logging(debug=debug, secrets=invocation.secrets)
 
 
 def main() -> int:
     """Run the command in ``sys.argv`` and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A name that the terminal's character set lacks is no reason to fail.
+            # A name that the terminal's character set lacks must not end the command.
             stream.reconfigure(errors="backslashreplace")
-    session = Session()
+    invocation = Invocation()
     # A start makes many objects and keeps nearly all: to look for garbage as often as usual costs more than it finds.
     gc.set_threshold(500_000)
     try:
-        typer.main.get_command(app)(prog_name="imageport", obj=session)
+        typer.main.get_command(app)(prog_name="imageport", obj=invocation)
     except ImageportError as error:
         from imageport.cli.failure import show_error, show_traceback
 
-        if session.debug:
-            show_traceback(error, session.secrets)
-        show_error(error, session.secrets)
+        if invocation.debug:
+            show_traceback(error, invocation.secrets)
+        show_error(error, invocation.secrets)
         return error.exit_code
     except BrokenPipeError:
         from imageport.cli.output import give_up_unwritten
 
-        # Whoever read the output has seen enough.
+        # The reader of the output has closed it, as ``head`` does.
         give_up_unwritten(sys.stdout)
         return ExitCode.IMPORT_FAILED
     except KeyboardInterrupt:
@@ -87,12 +89,12 @@ def main() -> int:
     except Exception as error:  # noqa: BLE001 - people get one line about any error instead of a traceback
         from imageport.cli.failure import show_defect, show_traceback
 
-        if session.debug:
-            show_traceback(error, session.secrets)
-        show_defect(error, session.command, session.secrets)
+        if invocation.debug:
+            show_traceback(error, invocation.secrets)
+        show_defect(error, invocation.command, invocation.secrets)
         return ExitCode.IMPORT_FAILED
     finally:
-        session.close()
+        invocation.close()
         # The process ends: the collection that Python makes at exit would look at every object of every module.
         gc.freeze()
     return ExitCode.SUCCESS

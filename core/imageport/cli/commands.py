@@ -19,7 +19,7 @@ from imageport.plugins.entry_points import EntryPoint, entry_points
 from imageport.text import printable
 
 if TYPE_CHECKING:
-    from imageport.cli.session import Session
+    from imageport.cli.invocation import Invocation
 
 GROUP = "imageport.commands"
 
@@ -66,9 +66,9 @@ class Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that is asked for, and note it, so that its errors name its distribution."""
         name, command, rest = super().resolve_command(ctx, args)
-        session: Session | None = ctx.obj
-        if session is not None and name is not None and isinstance(self.commands, _Installed):
-            session.command = self.commands.installed[name]
+        invocation: Invocation | None = ctx.obj
+        if invocation is not None and name is not None and isinstance(self.commands, _Installed):
+            invocation.command = self.commands.installed[name]
         return name, command, rest
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -130,7 +130,7 @@ class _Installed(Mapping[str, Any]):
 
 
 class _Unusable(TyperCommand):
-    """A command that cannot be used: whatever its arguments are, it raises the *error* that says why."""
+    """A command that cannot be used: whatever its arguments are, it raises the *error* with the reason."""
 
     def __init__(self, command: InstalledCommand, error: PluginBroken) -> None:
         super().__init__(

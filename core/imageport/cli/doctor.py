@@ -8,10 +8,9 @@ import typer
 
 from imageport.cli.options import Json
 from imageport.cli.output import print_json, print_line
-from imageport.cli.session import Session
 
 if TYPE_CHECKING:
-    from imageport.app.diagnosis import Diagnosis
+    from imageport.app import Diagnosis, Imageport
 
 #: How the state of each line is shown.
 _MARKS = {"ok": "ok   ", "warning": "WARN ", "error": "WRONG"}
@@ -19,11 +18,10 @@ _MARKS = {"ok": "ok   ", "warning": "WARN ", "error": "WRONG"}
 
 def doctor(ctx: typer.Context, json: Json = False) -> None:
     """Check Python, plugins, programs, site file, catalog, staging, stores, observers and leftovers."""
-    from imageport.app.doctor import examine
     from imageport.errors import ExitCode
 
-    session: Session = ctx.obj
-    found = list(examine(session.config))
+    imageport: Imageport = ctx.obj
+    found = list(imageport.examine())
     if json:
         print_json([diagnosis.as_dict() for diagnosis in found])
     else:

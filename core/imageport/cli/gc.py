@@ -9,10 +9,9 @@ import typer
 
 from imageport.cli.options import Json
 from imageport.cli.output import print_json, print_line
-from imageport.cli.session import Session
 
 if TYPE_CHECKING:
-    from imageport.app.housekeeping import Finding
+    from imageport.app import Imageport, Leftover
 
 _DONE = {
     "import": "rolled back the dead import {name} of image {image_id}",
@@ -32,50 +31,48 @@ _TO_DO = {
 
 def gc(
     ctx: typer.Context,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
     json: Json = False,
 ) -> None:
     """Roll back imports whose process died, and remove what they left in staging and in stores.
 
-    From staging goes what belongs to an image that is neither staged nor imported just now, or to none; an image
-    whose staging was killed, or whose staged data is lost, is queued again. It is safe to run this at any time, from a
-    timer for instance.
+    Removes staged files of images that are no longer staged or being imported, and of unknown images. An image whose
+    staging was killed, or whose staged data is lost, is queued again. It is safe to run this at any time, from a timer
+    for instance.
     """
-    from imageport.app.housekeeping import Housekeeping
     from imageport.errors import ExitCode
     from imageport.limits import format_size
 
-    session: Session = ctx.obj
-    housekeeping = Housekeeping(session.site, session.catalog, session.registry, dry_run=dry_run)
-    findings: list[Finding] = []
-    for finding in housekeeping.findings():
-        findings.append(finding)
+    imageport: Imageport = ctx.obj
+    found: list[Leftover] = []
+    for leftover in imageport.clean_up(dry_run=dry_run):
+        found.append(leftover)
         if not json:
-            print_line(_line(finding, dry_run=dry_run))
-    freed = sum(finding.freed for finding in findings)
+            print_line(_line(leftover, dry_run=dry_run))
+    freed = sum(leftover.freed for leftover in found)
     if json:
         print_json(
-            {"dry_run": dry_run, "findings": [asdict(finding) for finding in findings], "bytes_freed": freed}
+            {"dry_run": dry_run, "findings": [asdict(leftover) for leftover in found], "bytes_freed": freed}
         )
-    elif findings:
+    elif found:
         print_line(f"{format_size(freed)} of staging {'would be' if dry_run else 'were'} freed")
     else:
         print_line("nothing to clean up")
-    if any(finding.error for finding in findings):
+    if any(leftover.error for leftover in found):
         raise typer.Exit(ExitCode.STORE_FAILED)
 
 
-def _line(finding: Finding, *, dry_run: bool) -> str:
+def _line(leftover: Leftover, *, dry_run: bool) -> str:
     from imageport.limits import format_size
 
-    if finding.error:
-        return f"left behind: {finding.name}: {finding.error}"
-    text = (_TO_DO if dry_run else _DONE)[finding.kind]
+    if leftover.error:
+        return f"left behind: {leftover.name}: {leftover.error}"
+    text = (_TO_DO if dry_run else _DONE)[leftover.kind]
     return text.format(
-        name=finding.name,
-        image_id=finding.image_id,
-        size=format_size(finding.freed),
-        age=_duration(finding.age or 0),
+        name=leftover.name,
+        image_id=leftover.image_id,
+        size=format_size(leftover.freed),
+        age=_duration(leftover.age or 0),
     )
 
 

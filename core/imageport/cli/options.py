@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from imageport.values import Caller
 
 #: Option ``--json`` of a command that prints one result.
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -61,3 +64,12 @@ Limit = Annotated[int, typer.Option("--limit", min=0, metavar="N", help="Show at
 ImageName = Annotated[
     str, typer.Argument(metavar="IMAGE", help="Id of the image, its first 4 or more characters, or its name.")
 ]
+
+
+def caller(user: str | None, project: str | None, roles: list[str] | None) -> Caller:
+    """Return the caller that the options ``--user``, ``--project`` and ``--role`` name."""
+    from imageport.app.instance import login_name
+    from imageport.values import Caller
+
+    names = {name.strip() for given in roles or () for name in given.split(",")} - {""}
+    return Caller(user=user or login_name(), project=project or None, roles=frozenset(names or {"member"}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import sys
@@ -77,7 +76,7 @@ def with_next(limit: int) -> int | None:
 
 
 def page_of(rows: Sequence[Row], limit: int) -> Sequence[Row]:
-    """Return the rows of this page; where there are more, say on standard error how to get them."""
+    """Return the rows of this page; where there are more, print on standard error how to get them."""
     if not limit or len(rows) <= limit:
         return rows
     typer.echo(f"there are more: --marker {rows[limit - 1].id} shows the next page, --limit 0 all", err=True)
@@ -143,23 +142,13 @@ def short_time(moment: datetime | None) -> str | None:
 
 def pairs(option: str, texts: Iterable[str]) -> dict[str, str]:
     """Return the mapping written as ``NAME=VALUE`` behind each *option*. Raises ``UsageError``."""
-    from imageport.errors import UsageError
-
     found: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not name or not equals:
             raise UsageError(
-                f"{option} {text} is no NAME=VALUE", hint=f"write for instance {option} os_distro=debian"
+                f"{option} must be NAME=VALUE, not {text}",
+                hint=f"write for instance {option} os_distro=debian",
             )
         found[name] = value
     return found
-
-
-def login_name() -> str:
-    """Return the name of the user who runs this command."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # A container may run under a number that no name belongs to.
-        return str(os.getuid())

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from imageport.cli.options import Json, PipelineFile, Settings, SourceUri
 from imageport.cli.output import option_text, pairs, print_fields, print_json, print_line
-from imageport.cli.session import Session
 
 if TYPE_CHECKING:
-    from imageport.configuration.configure import ConfiguredStep
-    from imageport.limits import Limits
+    from imageport.app import Imageport
 
 
 def plan(
@@ -23,54 +21,20 @@ def plan(
     settings: Settings = None,
     json: Json = False,
 ) -> None:
-    """Show what a pipeline would do, without doing it.
+    """Show what an import would do and how much scratch space it needs; nothing is changed.
 
-    Steps, options, stores, staging, the scratch data that it needs and whether that fits now, what is expected to be
-    slowest, and limits. Digests are measured for some milliseconds; nothing is fetched.
+    Steps, options, stores, staging, the scratch data and whether it fits now, what is expected to be slowest, and
+    limits. Digests are measured for some milliseconds; nothing is fetched.
     """
-    from imageport.app.forecast import deadlines, forecast
-    from imageport.configuration.pipeline import load_pipeline
-    from imageport.importing.plan import make_plan
-    from imageport.redaction import redact_tree
-
-    session: Session = ctx.obj
-    configured = load_pipeline(
-        pipeline,
-        site=session.site,
-        registry=session.registry,
-        source_uri=source,
-        variables=pairs("--set", settings or ()),
-    )
-    session.secrets |= configured.secrets
-    made = make_plan(configured)
-    described = {
-        **made.describe(),
-        **forecast(made, session.site),
-        "method": _describe(configured.source),
-        "steps": [_describe(step) for step in configured.steps],
-        "stores": [_describe(store) for store in configured.stores],
-        "observers": [_describe(observer) for observer in configured.observers],
-        "deadlines": deadlines(session.site.limits),
-        "limits": session.site.limits.model_dump(mode="json"),
-    }
-    described = redact_tree(described, configured.secrets)
+    imageport: Imageport = ctx.obj
+    described = imageport.plan(pipeline, source, variables=pairs("--set", settings or ()))
     if json:
         print_json(described)
     else:
-        _show(described, session.site.limits)
+        _show(described)
 
 
-def _describe(step: ConfiguredStep) -> dict[str, Any]:
-    return {
-        "label": step.label,
-        "plugin": step.installed.name,
-        "distribution": step.installed.distribution,
-        "reads": step.plugin_class.reads,
-        "options": step.config.model_dump(mode="json"),
-    }
-
-
-def _show(plan: dict[str, Any], limits: Limits) -> None:
+def _show(plan: dict[str, Any]) -> None:
     print_line(f"pipeline {plan['pipeline']}")
     print_line(f"source: {plan['source'] or '(none given)'}")
     _show_steps([plan["method"]])
@@ -88,7 +52,7 @@ def _show(plan: dict[str, Any], limits: Limits) -> None:
     print_line("deadlines:")
     _show_deadlines(plan["deadlines"], "  ")
     print_line("limits:")
-    print_fields({f"  {name}": value for name, value in _readable(limits)})
+    print_fields({f"  {name}": value for name, value in _readable(plan["limits"])})
 
 
 def _show_scratch(scratch: dict[str, Any]) -> None:
@@ -103,9 +67,7 @@ def _show_scratch(scratch: dict[str, Any]) -> None:
         size = "" if need["size"] is None else f", {format_size(need['size'])}"
         print_line(f"  {whose}{need['what']}{size}{'' if need['certain'] else ' (if the data needs it)'}")
     free = (
-        "nobody tells how much is free"
-        if scratch["free"] is None
-        else f"{format_size(scratch['free'])} are free"
+        "the free space is unknown" if scratch["free"] is None else f"{format_size(scratch['free'])} are free"
     )
     if scratch["fits"] is None:
         print_line(f"  {free}")
@@ -151,10 +113,9 @@ def _show_steps(steps: list[dict[str, Any]]) -> None:
         print_fields({f"      {name}": option_text(value) for name, value in step["options"].items()})
 
 
-def _readable(limits: Limits) -> Iterable[tuple[str, object]]:
-    from imageport.limits import format_size, parse_size
+def _readable(limits: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
+    from imageport.limits import Limits, format_size, parse_size
 
-    for name, field in type(limits).model_fields.items():
-        value = getattr(limits, name)
+    for name, field in Limits.model_fields.items():
         is_size = any(getattr(item, "func", None) is parse_size for item in field.metadata)
-        yield name, format_size(value) if is_size else value
+        yield name, format_size(limits[name]) if is_size else limits[name]

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imageport.cli.options import Json
 from imageport.cli.output import option_text, print_fields, print_json, print_line, print_table
-from imageport.cli.session import Session
 
 if TYPE_CHECKING:
-    from imageport.plugins.descriptions import Description
-    from imageport.plugins.registry import InstalledPlugin
+    from imageport.app import Imageport
 
 app = typer.Typer(help="Show installed plugins.", no_args_is_help=True)
 
@@ -21,18 +18,8 @@ app = typer.Typer(help="Show installed plugins.", no_args_is_help=True)
 @app.command("list")
 def list_plugins(ctx: typer.Context, json: Json = False) -> None:
     """List the installed plugins; a broken one is shown with the reason, a method that the site disables as such."""
-    from imageport.configuration.folders import cache_file
-    from imageport.plugins.descriptions import describe
-
-    session: Session = ctx.obj
-    plugins = list(session.registry)
-    described = describe(plugins, cache_file("plugins.json", os.environ))
-    found = [_summary(plugin, described[plugin.name]) for plugin in plugins]
-    for row in found:
-        if row["status"] == "ok" and "stage" in row["hooks"] and not session.site.allows_method(row["name"]):
-            row["status"] = "not enabled"
-    found += [_disabled(name) for name in session.registry.disabled]
-    found.sort(key=lambda row: str(row["name"]))
+    imageport: Imageport = ctx.obj
+    found = imageport.plugins()
     if json:
         print_json(found)
         return
@@ -49,10 +36,8 @@ def show_plugin(
     json: Json = False,
 ) -> None:
     """Show what a plugin does, its hooks and needs, its options, and how to use it."""
-    from imageport.plugins.about import about
-
-    session: Session = ctx.obj
-    described = about(session.registry.find(name))
+    imageport: Imageport = ctx.obj
+    described = imageport.plugin(name)
     if json:
         print_json(described)
         return
@@ -101,23 +86,3 @@ _FACTS = (
 def _prose(text: str) -> str:
     """Return text of a docstring without the marks of code that only documentation tools know."""
     return text.replace("``", "'")
-
-
-def _summary(plugin: InstalledPlugin, description: Description) -> dict[str, Any]:
-    return {
-        "name": plugin.name,
-        "distribution": plugin.distribution,
-        "status": "conflict" if plugin.conflicts else "broken" if description.broken else "ok",
-        "hooks": list(description.hooks),
-        "summary": description.summary,
-    }
-
-
-def _disabled(name: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "distribution": None,
-        "status": "disabled",
-        "hooks": [],
-        "summary": "left out by the site file or IMAGEPORT_DISABLED_PLUGINS",
-    }

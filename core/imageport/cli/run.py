@@ -5,152 +5,147 @@ from __future__ import annotations
 import gc
 import shlex
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import redirect_stdout, suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imageport.cli.options import PipelineFile, Project, Roles, Settings, SourceUri, User
+from imageport.cli.options import PipelineFile, Project, Roles, Settings, SourceUri, User, caller
 from imageport.cli.output import give_up_unwritten, pairs
-from imageport.cli.session import Session, caller
 
 if TYPE_CHECKING:
-    from imageport.importing.admission import ImportRequest
-    from imageport.importing.plan import Plan
-    from imageport.importing.report import Report
+    from imageport.app import Imageport, PreparedImport, Report
+    from imageport.events import Event
+
+ImageId = Annotated[
+    str | None,
+    typer.Option(metavar="ID", help="Import into this existing image: its id, start of the id, or name."),
+]
+Name = Annotated[str | None, typer.Option(help="Name of the image. Default: that of the source.")]
+DiskFormat = Annotated[
+    str | None, typer.Option(metavar="FORMAT", help="What the bytes are declared to be, such as qcow2.")
+]
+ContainerFormat = Annotated[
+    str | None, typer.Option(metavar="FORMAT", help="Container of the image. Default: bare.")
+]
+Properties = Annotated[
+    list[str] | None,
+    typer.Option("--property", metavar="NAME=VALUE", help="Property of the image; may be repeated."),
+]
+TargetStores = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--store",
+        metavar="ID",
+        help="Write to this store only, of the pipeline or the site file; may be repeated.",
+    ),
+]
+AllStores = Annotated[
+    bool, typer.Option("--all-stores", help="Write to every store of the pipeline and of the site file.")
+]
+MustSucceed = Annotated[
+    bool | None,
+    typer.Option(
+        "--must-succeed/--allow-failure",
+        help="Whether one failing store fails the import. Default: that of the pipeline.",
+    ),
+]
+Resume = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TASK",
+        help="Go on with the download of this import, which was killed: give the same pipeline, with "
+        "'staging: file', the same source and the same options.",
+    ),
+]
+JsonLines = Annotated[
+    bool, typer.Option("--json", help="Print each event as a line of JSON; the last line is the report.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
 
 def run(  # noqa: PLR0917 - the options of a command are its parameters
     ctx: typer.Context,
     pipeline: PipelineFile,
     source: SourceUri = None,
-    image: Annotated[
-        str | None,
-        typer.Option(metavar="ID", help="Import into this existing image: its id, start of the id, or name."),
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the image. Default: that of the source.")] = None,
-    disk_format: Annotated[
-        str | None, typer.Option(metavar="FORMAT", help="What the bytes are declared to be, such as qcow2.")
-    ] = None,
-    container_format: Annotated[
-        str | None, typer.Option(metavar="FORMAT", help="Container of the image. Default: bare.")
-    ] = None,
-    properties: Annotated[
-        list[str] | None,
-        typer.Option("--property", metavar="NAME=VALUE", help="Property of the image; may be repeated."),
-    ] = None,
-    stores: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--store",
-            metavar="ID",
-            help="Write to this store only, of the pipeline or the site file; may be repeated.",
-        ),
-    ] = None,
-    all_stores: Annotated[
-        bool, typer.Option("--all-stores", help="Write to every store of the pipeline and of the site file.")
-    ] = False,
-    must_succeed: Annotated[
-        bool | None,
-        typer.Option(
-            "--must-succeed/--allow-failure",
-            help="Whether one failing store fails the import. Default: what the pipeline says.",
-        ),
-    ] = None,
-    resume: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TASK",
-            help="Go on with the download of this import, which was killed: give the same pipeline, with "
-            "'staging: file', the same source and the same options.",
-        ),
-    ] = None,
+    image: ImageId = None,
+    name: Name = None,
+    disk_format: DiskFormat = None,
+    container_format: ContainerFormat = None,
+    properties: Properties = None,
+    stores: TargetStores = None,
+    all_stores: AllStores = False,
+    must_succeed: MustSucceed = None,
+    resume: Resume = None,
     user: User = None,
     project: Project = None,
     roles: Roles = None,
     settings: Settings = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print each event as a line of JSON; the last line is the report.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    json: JsonLines = False,
+    quiet: Quiet = False,
 ) -> None:
     """Import an image through a pipeline into one or more stores."""
-    from imageport.errors import ImageportError
-    from imageport.importing.admission import ImportRequest
-    from imageport.importing.report import Report
+    imageport: Imageport = ctx.obj
 
-    session: Session = ctx.obj
-    try:
-        request = ImportRequest(
-            caller=caller(user, project, roles),
+    def prepare() -> PreparedImport:
+        return imageport.session(caller(user, project, roles)).prepare_import(
+            pipeline,
+            source,
             image=image,
             name=name,
             disk_format=disk_format,
             container_format=container_format,
             properties=pairs("--property", properties or ()),
-            stores=tuple(stores or ()),
+            stores=stores or (),
             all_stores=all_stores,
             resume=resume,
+            variables=pairs("--set", settings or ()),
+            all_stores_must_succeed=must_succeed,
         )
-        plan = _plan(session, pipeline, source, pairs("--set", settings or ()), request)
-        if must_succeed is not None:
-            plan = replace(plan, terms=replace(plan.terms, all_stores_must_succeed=must_succeed))
-        report = _import(session, plan, request, json=json, quiet=quiet)
-    except ImageportError as error:
-        if not json:
-            raise
-        report = Report(error=error)
+
+    report = _report(prepare, imageport, json=json, quiet=quiet)
     try:
-        _show(report, session.secrets, image, json=json)
+        _show(report, imageport.secrets, image, json=json)
     except OSError as error:
-        # The import is over, and what became of it is what the exit code tells.
-        _tell_unwritten(report, error)
+        # The import is over, and the exit code is that of its outcome.
+        _report_unwritten(report, error)
     raise typer.Exit(report.exit_code)
 
 
-def _plan(
-    session: Session, path: str, source: str | None, variables: dict[str, str], request: ImportRequest
-) -> Plan:
-    from imageport.configuration.pipeline import load_pipeline
-    from imageport.importing.plan import make_plan
+def _report(
+    prepare: Callable[[], PreparedImport], imageport: Imageport, *, json: bool, quiet: bool
+) -> Report:
+    """Import, and return the report; with *json* an error before the import is a report, too."""
+    from imageport.app import Report
+    from imageport.errors import ImageportError
 
-    configured = load_pipeline(
-        path,
-        site=session.site,
-        registry=session.registry,
-        source_uri=source,
-        variables=variables,
-        require_source=True,
-        more_stores=session.site.store_ids() if request.all_stores else request.stores,
-    )
-    session.secrets |= configured.secrets
-    return make_plan(configured)
+    try:
+        return _import(prepare(), imageport.secrets, json=json, quiet=quiet)
+    except ImageportError as error:
+        if not json:
+            raise
+        return Report(error=error)
 
 
-def _import(session: Session, plan: Plan, request: ImportRequest, *, json: bool, quiet: bool) -> Report:
-    from imageport.access.permissions import Access
-    from imageport.cli.progress import json_lines, named_observer
-    from imageport.configuration import defaults
-    from imageport.importing.importer import Importer
-    from imageport.importing.lease_keeper import Interruption
+def _import(prepared: PreparedImport, secrets: Collection[str], *, json: bool, quiet: bool) -> Report:
+    from imageport.app import Interruption
+    from imageport.cli.progress import print_json_line
 
-    access = Access(session.site, session.catalog, request.caller)
+    output = sys.stdout
+
+    def print_event(event: Event) -> None:
+        print_json_line(event.as_dict(), secrets, output)
+
     # What the start has made stays; what an import throws away may hold large buffers, so look for it as usual.
     gc.freeze()
     gc.set_threshold(700)
-    if json:
-        plan = replace(plan, observers=(*plan.observers, json_lines(plan.secrets, sys.stdout, access.shown)))
-    elif not quiet:
-        name = defaults.TERMINAL_OBSERVER if sys.stderr.isatty() else defaults.OBSERVER
-        plan = replace(plan, observers=(*plan.observers, *named_observer(name, session.registry)))
-    # What plugins print is no part of the result.
+    observers = () if json or quiet else ("terminal" if sys.stderr.isatty() else "log",)
+    # The result does not contain what plugins print.
     with Interruption() as interruption, redirect_stdout(sys.stderr):
-        report = Importer(session.site, session.catalog, session.registry, interruption).run(plan, request)
-    if report.image is not None:
-        report.image = access.shown(report.image)
-    return report
+        return prepared.run(
+            on_event=print_event if json else None, observers=observers, interruption=interruption
+        )
 
 
 def _show(report: Report, secrets: Collection[str], image: str | None, *, json: bool) -> None:
@@ -165,7 +160,7 @@ def _show(report: Report, secrets: Collection[str], image: str | None, *, json: 
         show_failure(report, report.error, _same_again(report, image), secrets)
 
 
-def _tell_unwritten(report: Report, error: OSError) -> None:
+def _report_unwritten(report: Report, error: OSError) -> None:
     image = report.image
     outcome = f"image {image.id} is {image.status}" if image else "nothing was imported"
     with suppress(OSError):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imageport.cli.output import print_json
-from imageport.cli.session import Session
+
+if TYPE_CHECKING:
+    from imageport.app import Imageport
 
 
 def schema(
@@ -15,7 +17,5 @@ def schema(
     site: Annotated[bool, typer.Option("--site", help="The schema of the site file instead.")] = False,
 ) -> None:
     """Print the JSON Schema of pipeline files, with the options of every installed plugin, for editors."""
-    from imageport.configuration.schema import pipeline_schema, site_schema
-
-    session: Session = ctx.obj
-    print_json(site_schema(session.registry) if site else pipeline_schema(session.registry))
+    imageport: Imageport = ctx.obj
+    print_json(imageport.schema(site=site))

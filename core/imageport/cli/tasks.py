@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imageport.cli.options import DEFAULT_LIMIT, Json, Limit, Project, Roles, User
+from imageport.cli.options import DEFAULT_LIMIT, Json, Limit, Project, Roles, User, caller
 from imageport.cli.output import (
     page_of,
     print_fields,
@@ -19,10 +19,9 @@ from imageport.cli.output import (
     short_time,
     with_next,
 )
-from imageport.cli.session import Session
 
 if TYPE_CHECKING:
-    from imageport.catalog import TaskRow
+    from imageport.app import Imageport, TaskRow
 
 app = typer.Typer(help="Show and cancel imports.", no_args_is_help=True)
 
@@ -53,14 +52,10 @@ def list_tasks(  # noqa: PLR0917 - the options of a command are its parameters
     json: Json = False,
 ) -> None:
     """List tasks, the newest first. Finished ones are kept for 48 hours."""
-    from imageport.access.texts import require_known
-
-    require_known("status", status, ("pending", "processing", "success", "failure"))
-    session: Session = ctx.obj
-    access = session.access(user, project, roles)
-    image_id = access.find_image(image).id if image is not None else None
-    behind = access.find_task(marker).id if marker is not None else None
-    found = access.list_tasks(image_id=image_id, status=status, limit=with_next(limit), marker=behind)
+    imageport: Imageport = ctx.obj
+    found = imageport.session(caller(user, project, roles)).list_tasks(
+        image=image, status=_status(status), limit=with_next(limit), marker=marker
+    )
     tasks = page_of(found, limit)
     if json:
         print_json([_describe(task) for task in tasks])
@@ -91,12 +86,10 @@ def show_task(  # noqa: PLR0917 - the options of a command are its parameters
     json: Json = False,
 ) -> None:
     """Show one task: who runs it, how far it is, how it ended, and whether it can be resumed after its process died."""
-    from imageport.importing.recovery import kept_bytes
-    from imageport.importing.staging import Staging
-
-    session: Session = ctx.obj
-    found = session.access(user, project, roles).find_task(task)
-    kept = kept_bytes(found, session.catalog, Staging(session.site.staging.directory))
+    imageport: Imageport = ctx.obj
+    session = imageport.session(caller(user, project, roles))
+    found = session.find_task(task)
+    kept = session.resumable_bytes(found.id)
     described = {**_describe(found), "resumable_bytes": kept}
     if json:
         print_json(described)
@@ -121,12 +114,16 @@ def cancel_task(
     roles: Roles = None,
 ) -> None:
     """Ask a running import to stop and to roll back; it does so within seconds."""
-    session: Session = ctx.obj
-    access = session.access(user, project, roles)
-    found = access.find_task(task)
-    access.require_cancelling(found)
-    session.catalog.request_cancel(found.id)
+    imageport: Imageport = ctx.obj
+    found = imageport.session(caller(user, project, roles)).cancel_task(task)
     print_line(f"task {found.id} is asked to stop; it rolls back within seconds")
+
+
+def _status(status: str | None) -> Any:
+    from imageport.access.texts import require_known
+
+    require_known("status", status, ("pending", "processing", "success", "failure"))
+    return status
 
 
 def _lines(values: Mapping[str, Any]) -> Iterator[str]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from imageport.cli.output import print_line
-from imageport.cli.session import Session
+
+if TYPE_CHECKING:
+    from imageport.app import Imageport
 
 
 def upgrade_db(ctx: typer.Context) -> None:
@@ -14,10 +18,8 @@ def upgrade_db(ctx: typer.Context) -> None:
     An SQLite file is copied first. For PostgreSQL, the command that makes a backup is printed, and not run. Nothing
     changes while an import is running, or when a step fails.
     """
-    from imageport.catalog import upgrade
-
-    session: Session = ctx.obj
-    done = upgrade(session.site.catalog, lambda command: print_line(f"to make a backup: {command}"))
+    imageport: Imageport = ctx.obj
+    done = imageport.upgrade_catalog(lambda command: print_line(f"to make a backup: {command}"))
     if done is None:
         print_line("the catalog is up to date")
         return

@@ -11,10 +11,9 @@ import typer
 
 from imageport.cli.options import Json
 from imageport.cli.output import print_json, print_line
-from imageport.cli.session import Session
 
 if TYPE_CHECKING:
-    from imageport.errors import Problem
+    from imageport.app import Imageport
 
 
 def validate(
@@ -25,11 +24,11 @@ def validate(
     ],
     json: Json = False,
 ) -> None:
-    """Check pipelines without running them, and tell every mistake with its line and column."""
+    """Check pipelines without running them, and report every mistake with its line and column."""
     from imageport.errors import ExitCode
 
-    session: Session = ctx.obj
-    found = {path: _problems(path, session) for path in _files(pipelines)}
+    imageport: Imageport = ctx.obj
+    found = {path: imageport.validate(path) for path in _files(pipelines)}
     if json:
         print_json(
             [
@@ -48,7 +47,7 @@ def validate(
 
 
 def _files(paths: Sequence[str]) -> Iterator[str]:
-    from imageport.configuration.site import FILE_NAME
+    from imageport.configuration.site_file import FILE_NAME
     from imageport.errors import UsageError
 
     for path in paths:
@@ -59,23 +58,3 @@ def _files(paths: Sequence[str]) -> Iterator[str]:
         if not files:
             raise UsageError(f"no pipelines in {path}", hint="pipelines are files named *.yaml")
         yield from files
-
-
-def _problems(path: str, session: Session) -> list[Problem]:
-    from imageport.configuration.pipeline import load_pipeline
-    from imageport.errors import ImageportError, PipelineInvalid, Problem
-    from imageport.importing.plan import make_plan
-    from imageport.redaction import redact
-
-    site, registry = session.site, session.registry
-    try:
-        configured = load_pipeline(path, site=site, registry=registry)
-        session.secrets |= configured.secrets
-        make_plan(configured)
-    except PipelineInvalid as error:
-        return list(error.problems)
-    except ImageportError as error:
-        # A plugin that finds its options in conflict says so when it is made; it knows no position.
-        said = ": ".join(filter(None, (error.where(), error.message, error.hint)))
-        return [Problem(path, 1, 1, "", redact(said, session.secrets))]
-    return []

@@ -1,8 +1,12 @@
-"""The plugins that are used where no configuration names one."""
+"""Defaults of a site without configuration: folders of the user, and the plugins that are used."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from imageport.configuration.folders import data_home
 
 #: Store of a site without stores; its option ``directory`` is a folder of the user.
 STORE: Final = "file"
@@ -13,3 +17,18 @@ OBSERVER: Final = "log"
 
 #: Import method for staged data: ``enabled_methods`` decides by it whether data may be staged.
 STAGED_DATA_METHOD: Final = "glance-direct"
+
+
+def default_catalog(environ: Mapping[str, str]) -> str:
+    """Return the url of the catalog of a user."""
+    return f"sqlite:///{data_home(environ) / 'catalog.db'}"
+
+
+def default_staging(environ: Mapping[str, str]) -> Path:
+    """Return the staging folder of a user."""
+    return data_home(environ) / "staging"
+
+
+def default_store_entry(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return the entry of the store of a user."""
+    return {"use": STORE, "id": "default", "with": {"directory": str(data_home(environ) / "images")}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -92,24 +92,8 @@ def load_pipeline(
     except ValidationError as error:
         add_unreported(problems, model_problems(file, error, Pipeline))
 
-    resolved = resolve_entries(file, tree, site, problems, more_stores)
-    labels = labels_of(resolved, problems)
-    configured = [
-        configure(entry, label, registry, problems) for entry, label in zip(resolved, labels, strict=True)
-    ]
-    roles: dict[Role, list[ConfiguredStep]] = {"source": [], "step": [], "store": [], "observer": []}
-    for step in configured:
-        if step is not None:
-            roles[step.role].append(step)
-    sources, steps, stores, observers = roles.values()
-    for source in sources:
-        problems += checks.source_problems(source, file, site)
-        problems += checks.trust_problems(tree.get("trust") == "signed", source, steps, file, site)
-    problems += checks.order_problems(steps)
-    problems += checks.staging_problems(steps, stores, tree.get("staging", "auto"), file, site)
-    problems += checks.store_problems(stores, file)
-    problems += checks.scratch_problems(stores, site.staging.directory)
-    problems += checks.binary_problems(step for step in configured if step is not None)
+    roles = _configured(file, tree, site, registry, more_stores=more_stores, problems=problems)
+    problems += _contradictions(file, tree, site, roles)
 
     secrets = frozenset(names.secrets | site.secrets | confidential(uri or ""))
     if problems or pipeline is None:
@@ -117,16 +101,50 @@ def load_pipeline(
     return ConfiguredPipeline(
         name=pipeline.name,
         path=file.path,
-        source=sources[0],
+        source=roles["source"][0],
         source_uri=uri,
-        steps=steps,
-        stores=stores,
-        observers=observers,
+        steps=roles["step"],
+        stores=roles["store"],
+        observers=roles["observer"],
         all_stores_must_succeed=pipeline.all_stores_must_succeed,
         staging=pipeline.staging,
         trust=pipeline.trust or site.trust,
         secrets=secrets,
     )
+
+
+def _configured(
+    file: YamlFile,
+    tree: Mapping[str, Any],
+    site: Site,
+    registry: PluginRegistry,
+    *,
+    more_stores: Collection[str],
+    problems: list[Problem],
+) -> dict[Role, list[ConfiguredStep]]:
+    """Return the entries of *tree*, and those of *site* that it uses, with their plugins, by role."""
+    resolved = resolve_entries(file, tree, site, problems, more_stores)
+    labels = labels_of(resolved, problems)
+    roles: dict[Role, list[ConfiguredStep]] = {"source": [], "step": [], "store": [], "observer": []}
+    for entry, label in zip(resolved, labels, strict=True):
+        step = configure(entry, label, registry, problems)
+        if step is not None:
+            roles[step.role].append(step)
+    return roles
+
+
+def _contradictions(
+    file: YamlFile, tree: Mapping[str, Any], site: Site, roles: Mapping[Role, Sequence[ConfiguredStep]]
+) -> Iterator[Problem]:
+    steps, stores = roles["step"], roles["store"]
+    for source in roles["source"]:
+        yield from checks.source_problems(source, file, site)
+        yield from checks.trust_problems(tree.get("trust") == "signed", source, steps, file, site)
+    yield from checks.order_problems(steps)
+    yield from checks.staging_problems(steps, stores, tree.get("staging", "auto"), file, site)
+    yield from checks.store_problems(stores, file)
+    yield from checks.scratch_problems(stores, site.staging.directory)
+    yield from checks.binary_problems(step for each in roles.values() for step in each)
 
 
 def _defaults(data: Mapping[str, Any]) -> dict[str, str]:

@@ -211,6 +211,6 @@ class Spill:
                 self._changed.wait(_PATIENCE)
 
     def __del__(self) -> None:
-        # Consumers may be left behind in threads of their own; the last reference closes the file.
+        # Consumers may be left behind in their threads; the last reference closes the file.
         if self._descriptor is not None:
             os.close(self._descriptor)

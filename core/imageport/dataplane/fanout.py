@@ -1,4 +1,4 @@
-"""Fan-out: one read of an image feeds all consumers at the same time, each in a thread of its own."""
+"""Fan-out: one read of an image feeds all consumers at the same time, each in a separate thread."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class Consumer(Generic[T]):
 
     @property
     def failed(self) -> bool:
-        """True when the work ended with an error of its own, not with one that came with the data."""
+        """True when the work ended with an error, but not one that came with the data."""
         return self.error is not None and not self.channel.broken
 
     @property

@@ -241,8 +241,9 @@ def brings_formats(request: ImportRequest, record: ImageRecord, *, is_new: bool)
     container = request.container_format or record.container_format
     disk = request.disk_format or record.disk_format or (AUTO if is_new else None)
     if disk == AUTO and container not in (None, "bare"):
+        article = "an" if container[0] in "aeiou" else "a"
         raise UsageError(
-            f"nothing is found out about an image in the container {container}",
+            f"the disk format inside {article} {container} container cannot be detected",
             hint=f"declare what it holds: --disk-format with one of {', '.join(DISK_FORMATS)}",
         )
     return disk is not None and container is not None

@@ -188,7 +188,7 @@ def _validator(
             journey.add(url)
         judges = plan.all_steps if url in journey else (*plan.steps, *plan.stores)
         source = Source(method=plan.source.method, uri=url, redirected_from=redirected_from)
-        # Observers and stores fetch from threads of their own.
+        # Observers and stores fetch from separate threads.
         with one_at_a_time:
             for step in judges:
                 step.validate_source(source, record, context())
@@ -228,7 +228,7 @@ def _text(value: str) -> str:
 
 
 def _start(uri: str | None) -> set[str]:
-    """Return the url of the source as the transport writes it, or nothing when it is no url."""
+    """Return the url of the source as the transport writes it, or nothing when it is not a url."""
     try:
         return {str(Url.parse(uri or ""))}
     except SourceRejected:

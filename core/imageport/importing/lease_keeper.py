@@ -89,7 +89,7 @@ class Interruption:
 
 
 class LeaseKeeper:
-    """Renews a lease in a thread of its own until it is stopped; interrupts the import that has to end.
+    """Renews a lease in a separate thread until it is stopped; interrupts the import that has to end.
 
     It has to when it is cancelled, when it has lost its lease, and *deadline* seconds after this was made.
     """

@@ -1,4 +1,4 @@
-"""Observers get events, each in a thread of its own; no observer can stop or delay an import."""
+"""Observers get events, each in a separate thread; no observer can stop or delay an import."""
 
 from __future__ import annotations
 

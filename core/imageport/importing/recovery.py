@@ -149,7 +149,7 @@ def _is_dead(task: TaskRow, catalog: Catalog) -> bool:
 class OrphanFiles:
     """The files in staging that belong to no image which is being staged or imported.
 
-    Files whose name up to the first dot is no id of an image belong to other programs.
+    Files whose name up to the first dot is not the id of an image belong to other programs.
     """
 
     def __init__(self, catalog: Catalog, staging: Staging) -> None:

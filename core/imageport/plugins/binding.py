@@ -134,7 +134,7 @@ class BoundStep:
         return [self._checked(finding, Finding, "diagnose") for finding in found]
 
     def guard(self, chunks: Chunks) -> Generator[Chunk, None, None]:
-        """Pass on a stream made by this step, naming the step in what it raises, and in what is no chunk of bytes."""
+        """Pass on a stream made by this step, and raise for pieces that are not bytes; errors name the step."""
         try:
             for chunk in chunks:
                 self._require_bytes(chunk)

@@ -191,4 +191,6 @@ class FolderStore(Store[FolderConfigT, CopyFile]):
             hint = self.taken_hint
         elif error.errno == errno.ENOENT and not directory.is_dir():
             hint = f"{directory} is not there any more: mount it or put it back, then import again"
+        elif error.errno == errno.ENOENT:
+            return StoreFailed(f"the file {path} is missing from the store", hint=hint)
         return StoreFailed(f"cannot use {path}: {error.strerror}", hint=hint)

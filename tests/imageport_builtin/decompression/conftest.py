@@ -147,12 +147,12 @@ def transform(ctx: Context) -> Callable[..., Image | None]:
     def run(
         data: ImageData,
         *,
-        contexts: Context | None = None,
+        context: Context | None = None,
         record: dict[str, Any] | None = None,
         **options: Any,
     ) -> Image | None:
         plugin = ImageDecompression(DecompressionConfig.model_validate(options))
-        return plugin.transform(Image(ImageRecord(id=IMAGE_ID, **(record or {})), data), contexts or ctx)
+        return plugin.transform(Image(ImageRecord(id=IMAGE_ID, **(record or {})), data), context or ctx)
 
     return run
 

@@ -222,71 +222,73 @@ def _begins_encrypted_openpgp(head: bytes) -> bool:
     return version == 3 and head[start + 9] in _OPENPGP_KEY_ALGORITHMS
 
 
-def _rows() -> Iterator[Signature]:
-    def row(name: str, description: str, hint: str, matches: Callable[[bytes], bool]) -> Signature:
-        return Signature(FileType(name, "archive", description, hint), matches)
+def _row(name: str, description: str, hint: str, matches: Callable[[bytes], bool]) -> Signature:
+    return Signature(FileType(name, "archive", description, hint), matches)
 
-    def packed(name: str, description: str, matches: Callable[[bytes], bool]) -> Signature:
-        return row(name, description, _UNPACK, matches)
 
-    def foreign(name: str, description: str, command: str, matches: Callable[[bytes], bool]) -> Signature:
-        return row(name, description, f"unpack it with '{command}' and import the result", matches)
+def _that_steps_unpack() -> Iterator[Signature]:
+    def row(name: str, description: str, matches: Callable[[bytes], bool]) -> Signature:
+        return _row(name, description, _UNPACK, matches)
 
-    yield packed("gzip", "a gzip archive", _begins_gzip)
-    yield packed("xz", "an xz archive", nearly(b"\xfd7zXZ\0"))
-    yield packed("lzma", "an lzma archive", _begins_lzma)
-    yield packed("bzip2", "a bzip2 archive", _begins_bzip2)
-    yield packed("zstd", "a zstd archive", _begins_zstd)
+    yield row("gzip", "a gzip archive", _begins_gzip)
+    yield row("xz", "an xz archive", nearly(b"\xfd7zXZ\0"))
+    yield row("lzma", "an lzma archive", _begins_lzma)
+    yield row("bzip2", "a bzip2 archive", _begins_bzip2)
+    yield row("zstd", "a zstd archive", _begins_zstd)
     # A split archive in one part has a marker in front (APPNOTE 8.5.5).
-    yield packed("zip", "a zip archive", starts(b"PK00PK\x03\x04"))
-    yield packed("zip", "a zip archive", _begins_zip)
-    yield packed("7z", "a 7z archive", nearly(b"7z\xbc\xaf\x27\x1c"))
-    yield packed("lha", "an LHA archive", _begins_lha)
-    yield packed("tar", "a tar archive", _begins_tar)
-    yield foreign("lz4", "an lz4 archive", "lz4 -d", nearly(b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18"))
-    yield foreign("compress", "a .Z archive of compress", "gzip -d", _begins_compress)
-    yield foreign("lzip", "an lzip archive", "lzip -d", _begins_lzip)
-    yield foreign("lzop", "an lzop archive", "lzop -d", nearly(b"\x89LZO\0\r\n\x1a\n"))
-    yield foreign("lrzip", "an lrzip archive", "lrzip -d", nearly(b"LRZI\0"))
-    yield foreign("snappy", "a snappy archive", "snzip -d", nearly(b"\xff\x06\0\0sNaPpY"))
-    yield foreign(
-        "rar", "a rar archive", "unrar x", nearly(b"Rar!\x1a\x07\0", b"Rar!\x1a\x07\x01\0", b"RE~^")
-    )
-    yield foreign("cab", "a cab archive", "cabextract", nearly(b"MSCF\0\0\0\0"))
-    yield foreign("xar", "a xar archive", "bsdtar -xf", nearly(b"xar!\0\x1c\0\x01"))
-    yield foreign("arj", "an arj archive", "arj x", _begins_arj)
-    yield foreign("ace", "an ace archive", "unace x", nearly(b"**ACE**", at=7))
-    yield foreign("wim", "a WIM archive of Windows", "wimapply", nearly(b"MSWIM\0\0\0"))
-    yield foreign("rpm", "an rpm package", "rpm2cpio", nearly(b"\xed\xab\xee\xdb"))
-    yield foreign("deb", "a Debian package", "dpkg-deb -x", nearly(b"!<arch>\ndebian"))
-    yield foreign("ar", "an ar archive", "ar x", nearly(b"!<arch>\n", b"!<thin>\n"))
+    yield row("zip", "a zip archive", starts(b"PK00PK\x03\x04"))
+    yield row("zip", "a zip archive", _begins_zip)
+    yield row("7z", "a 7z archive", nearly(b"7z\xbc\xaf\x27\x1c"))
+    yield row("lha", "an LHA archive", _begins_lha)
+    yield row("tar", "a tar archive", _begins_tar)
+
+
+def _that_programs_unpack() -> Iterator[Signature]:
+    def row(name: str, description: str, command: str, matches: Callable[[bytes], bool]) -> Signature:
+        return _row(name, description, f"unpack it with '{command}' and import the result", matches)
+
+    yield row("lz4", "an lz4 archive", "lz4 -d", nearly(b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18"))
+    yield row("compress", "a .Z archive of compress", "gzip -d", _begins_compress)
+    yield row("lzip", "an lzip archive", "lzip -d", _begins_lzip)
+    yield row("lzop", "an lzop archive", "lzop -d", nearly(b"\x89LZO\0\r\n\x1a\n"))
+    yield row("lrzip", "an lrzip archive", "lrzip -d", nearly(b"LRZI\0"))
+    yield row("snappy", "a snappy archive", "snzip -d", nearly(b"\xff\x06\0\0sNaPpY"))
+    yield row("rar", "a rar archive", "unrar x", nearly(b"Rar!\x1a\x07\0", b"Rar!\x1a\x07\x01\0", b"RE~^"))
+    yield row("cab", "a cab archive", "cabextract", nearly(b"MSCF\0\0\0\0"))
+    yield row("xar", "a xar archive", "bsdtar -xf", nearly(b"xar!\0\x1c\0\x01"))
+    yield row("arj", "an arj archive", "arj x", _begins_arj)
+    yield row("ace", "an ace archive", "unace x", nearly(b"**ACE**", at=7))
+    yield row("wim", "a WIM archive of Windows", "wimapply", nearly(b"MSWIM\0\0\0"))
+    yield row("rpm", "an rpm package", "rpm2cpio", nearly(b"\xed\xab\xee\xdb"))
+    yield row("deb", "a Debian package", "dpkg-deb -x", nearly(b"!<arch>\ndebian"))
+    yield row("ar", "an ar archive", "ar x", nearly(b"!<arch>\n", b"!<thin>\n"))
     for matches in (_CPIO_NEW.match, _CPIO_OLD.match, _begins_binary_cpio):
-        yield foreign("cpio", "a cpio archive", "cpio -i", lambda head, matches=matches: bool(matches(head)))  # type: ignore[misc]
-    yield row(
-        "split zip",
-        "the first part of a split zip archive",
-        JOIN_ZIP,
-        starts(b"PK\x07\x08PK\x03\x04"),
+        yield row("cpio", "a cpio archive", "cpio -i", lambda head, matches=matches: bool(matches(head)))  # type: ignore[misc]
+
+
+def _others() -> Iterator[Signature]:
+    yield _row(
+        "split zip", "the first part of a split zip archive", JOIN_ZIP, starts(b"PK\x07\x08PK\x03\x04")
     )
     program = "if it is a self-extracting archive, unpack it with '7z x' and import the result"
-    yield row("exe", "a Windows program", program, _begins_windows_program)
-    yield row("elf", "an ELF program", program, _begins_elf)
-    yield row(
+    yield _row("exe", "a Windows program", program, _begins_windows_program)
+    yield _row("elf", "an ELF program", program, _begins_elf)
+    yield _row(
         "script",
         "a script",
         "if it is a self-extracting archive, run it where it can do no harm, and import the result",
         starts(b"#!/", b"#! /"),
     )
-    yield row(
+    yield _row(
         "openssl", "a file encrypted with OpenSSL", "decrypt it and import the result", nearly(b"Salted__")
     )
-    yield row(
+    yield _row(
         "openpgp",
         "a file encrypted with OpenPGP",
         "decrypt it with 'gpg --decrypt' and import the result",
         _begins_encrypted_openpgp,
     )
-    yield row(
+    yield _row(
         "age",
         "a file encrypted with age",
         "decrypt it and import the result",
@@ -294,4 +296,4 @@ def _rows() -> Iterator[Signature]:
     )
 
 
-ARCHIVES = tuple(_rows())
+ARCHIVES = (*_that_steps_unpack(), *_that_programs_unpack(), *_others())

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import struct
-import sys
 import zlib
-from array import array
 from functools import partial
 
 from imageport.dataplane.inspection.formats import Fault
 from imageport.dataplane.inspection.layouts.layout import Layout, require, require_few
+from imageport.dataplane.inspection.layouts.qcow2_counts import ReferenceBalance, numbers, unpacked_counts
 
 _HEADER = struct.Struct(">4sIQIIQIIQQIIQ")
 _HEADER_3 = struct.Struct(">QQQII")
@@ -32,28 +31,18 @@ _MOST_SNAPSHOTS = 65536
 _AES, _LUKS = 1, 2
 _SECTOR = 512
 
-#: Clusters whose reference counts are compared; a count takes two bytes.
-_COUNTED_CLUSTERS = 1 << 24
-_HIGHEST_COUNT = 1 << 14
-
 _REPAIR = "repair it with 'qemu-img check -r all' where it comes from, and import it then"
 
 
 class Qcow2Layout(Layout):
-    """Follows the L1 and L2 tables to all clusters, and compares the references with the reference counts.
-
-    The count of a cluster and the references to it are added up in one number, whatever order they come in: less than
-    0 at the end is a cluster that is used more often than it is counted. References of snapshots are not followed, so
-    more than 0 has no meaning.
-    """
+    """Follows the L1 and L2 tables to all clusters, and compares the references with the reference counts."""
 
     NAME = "qcow2"
     MAGIC = b"QFI\xfb"
 
     def _start(self) -> None:
-        self._balance = array("h")
+        self._balance = ReferenceBalance()
         self._virtual_size = self._cluster = 0
-        self._highest_in_use = -1
         self._snapshots = 0
         self._compressed_end = 0
         self._last_compressed = (0, b"")
@@ -177,42 +166,24 @@ class Qcow2Layout(Layout):
     # --------------------------------------------------------------------------------------- references and counts
 
     def _take_count_table(self, data: bytes) -> None:
-        blocks = _numbers("Q", data)
+        blocks = numbers("Q", data)
         for offset in filter(None, blocks):
             self._needs_aligned(offset, self._cluster, "refcount block")
             self._refer(offset, self._cluster)
         self._want_each(blocks, self._cluster, self._take_counts, needed=False)
 
     def _take_counts(self, number: int, block: bytes) -> None:
-        counts = self._unpacked(block)
-        first = number * len(counts)
-        for cluster, count in enumerate(counts, first):
-            if count:
-                self._highest_in_use = max(self._highest_in_use, cluster)
-                self._count(cluster, min(count, _HIGHEST_COUNT))
-
-    def _unpacked(self, block: bytes) -> array[int] | list[int]:
-        width = 1 << self._count_order
-        if width >= 8:
-            return _numbers({8: "B", 16: "H", 32: "I", 64: "Q"}[width], block)
-        return [byte >> shift & ((1 << width) - 1) for byte in block for shift in range(0, 8, width)]
+        self._balance.count(number, unpacked_counts(block, self._count_order))
 
     def _refer(self, offset: int, length: int) -> None:
         """Note that the clusters of the *length* bytes at *offset* are used."""
-        for cluster in range(offset >> self._bits, (offset + length - 1 >> self._bits) + 1 if length else 0):
-            self._count(cluster, -1)
-
-    def _count(self, cluster: int, change: int) -> None:
-        if cluster >= _COUNTED_CLUSTERS:
-            return
-        if cluster >= len(self._balance):
-            self._balance.frombytes(bytes(2 * (cluster - len(self._balance) + 1)))
-        self._balance[cluster] += change
+        last = (offset + length - 1 >> self._bits) + 1 if length else 0
+        self._balance.refer(range(offset >> self._bits, last))
 
     # ------------------------------------------------------------------------------------------------- the data
 
     def _take_l1(self, data: bytes) -> None:
-        tables = _numbers("Q", data)
+        tables = numbers("Q", data)
         for number, entry in enumerate(tables):
             require(not entry & _RESERVED_L1, f"entry {number} of its L1 table has unknown flags")
             tables[number] = offset = entry & _OFFSET
@@ -223,7 +194,7 @@ class Qcow2Layout(Layout):
         self._want_each(tables, self._cluster, self._take_l2)
 
     def _take_l2(self, number: int, table: bytes) -> None:
-        entries = _numbers("Q", table)
+        entries = numbers("Q", table)
         step = 2 if self._extended else 1
         compressed: list[tuple[int, int]] = []
         start = number * self._entries << self._bits
@@ -243,7 +214,7 @@ class Qcow2Layout(Layout):
             used = self._used(entry, bitmap)
             if offset := entry & _OFFSET:
                 require(offset % self._cluster == 0, f"byte {guest} of its disk is at no cluster boundary")
-                self._count(offset >> self._bits, -1)
+                self._balance.refer((offset >> self._bits,))
                 self.end = max(self.end, offset + used)
             else:
                 require(
@@ -284,17 +255,16 @@ class Qcow2Layout(Layout):
         self._regions.want(offset, end - offset, take, partial=True)
 
     def _finish(self, size: int, tail: bytes) -> None:
-        if not self._balance:  # nothing was followed: another version, or data in another file
+        if self._balance.is_empty:  # nothing was followed: another version, or data in another file
             return
         # A compressed cluster takes whole sectors, but the file may end with its last byte.
         if self._compressed_end > size and not self._is_last_compressed_whole():
             self.end = self._compressed_end
             return
-        if self._snapshots and (in_use := self._highest_in_use << self._bits) >= size:
+        if self._snapshots and (in_use := self._balance.highest_in_use << self._bits) >= size:
             self.end = in_use + self._cluster
             return
-        if not self._missed and min(self._balance) < 0:
-            cluster = next(number for number, balance in enumerate(self._balance) if balance < 0)
+        if not self._missed and (cluster := self._balance.first_overused) is not None:
             require(
                 cluster << self._bits >= size,
                 f"cluster {cluster} is used more often than its reference count allows",
@@ -310,10 +280,3 @@ class Qcow2Layout(Layout):
             return len(disk) == self._cluster
         except zlib.error:
             return False
-
-
-def _numbers(code: str, data: bytes) -> array[int]:
-    numbers = array(code, data)
-    if sys.byteorder == "little":
-        numbers.byteswap()
-    return numbers

@@ -1,0 +1,151 @@
+"""Imageport at one site, for programs: what the commands do, without printing, prompts and exit codes."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self
+
+from imageport.app.resources import Resources
+
+if TYPE_CHECKING:
+    from imageport.app.diagnosis import Diagnosis
+    from imageport.app.housekeeping import Leftover
+    from imageport.app.session import Session
+    from imageport.catalog import Upgrade
+    from imageport.errors import Problem
+    from imageport.values import Caller
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class Imageport:
+    """Imageport with the configuration of one site file.
+
+    *site_file* is found as by the commands when it is None: ``IMAGEPORT_CONFIG``, ``imageport.yaml`` in the working
+    folder, that of the user, that of the machine, defaults. Nothing is opened before it is needed: a file with
+    mistakes raises ``PipelineInvalid`` in the first method that needs it. Threads may share one ``Imageport``. Close
+    it, or use it in a ``with`` statement.
+    """
+
+    def __init__(self, site_file: str | Path | None = None) -> None:
+        self._resources = Resources(None if site_file is None else str(site_file))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the catalog. The next method that needs it opens it again."""
+        self._resources.close()
+
+    @property
+    def secrets(self) -> set[str]:
+        """The confidential values of the files that were read so far: keep them out of logs and messages."""
+        return self._resources.secrets
+
+    def session(self, caller: Caller | None = None) -> Session:
+        """Return what *caller* may see and do. Without one, the login user with the role ``member`` is the caller.
+
+        Raises ``UsageError`` for names that no database can keep.
+        """
+        from imageport.access.texts import require_caller
+        from imageport.app.session import Session
+        from imageport.values import Caller
+
+        if caller is None:
+            caller = Caller(user=login_name(), roles=frozenset({"member"}))
+        require_caller(caller)
+        return Session(self._resources, caller)
+
+    # ------------------------------------------------------------------------------------- pipelines and plugins
+
+    def plan(
+        self, pipeline: str | Path, source: str | None = None, *, variables: Mapping[str, str] = _NOTHING
+    ) -> dict[str, Any]:
+        """Return the plan of an import as plain values: steps, stores, staging, scratch data, bottleneck and limits.
+
+        *source* is a url or a path, instead of ``source.uri`` of the pipeline. Nothing is fetched or changed; digests
+        are measured for some milliseconds. Raises ``PipelineInvalid`` with all mistakes, ``PluginBroken``, and
+        ``UsageError`` of plugins that cannot work with their options.
+        """
+        from imageport.app.pipelines import describe_plan
+
+        return describe_plan(self._resources, pipeline, source, variables)
+
+    def validate(self, pipeline: str | Path) -> list[Problem]:
+        """Return all mistakes in the file *pipeline* and in the use of its plugins, in the order of their positions."""
+        from imageport.app.pipelines import problems_of
+
+        return problems_of(self._resources, pipeline)
+
+    def stores(self, pipeline: str | Path | None = None) -> list[dict[str, Any]]:
+        """Return the stores of the site file, or of *pipeline*, as plain values. Raises ``PipelineInvalid``."""
+        from imageport.app.pipelines import describe_stores
+
+        return describe_stores(self._resources, pipeline)
+
+    def plugins(self) -> list[dict[str, Any]]:
+        """Return name, distribution, status, hooks and summary of each installed plugin, by name. None is imported."""
+        from imageport.app.plugins import list_plugins
+
+        return list_plugins(self._resources)
+
+    def plugin(self, name: str) -> dict[str, Any]:
+        """Return what a plugin does and needs, and its options. Raises ``UsageError`` and ``PluginBroken``."""
+        from imageport.plugins.about import about
+
+        return about(self._resources.registry.find(name))
+
+    def schema(self, *, site: bool = False) -> dict[str, Any]:
+        """Return the JSON Schema of pipeline files, or of site files, with the options of all installed plugins."""
+        from imageport.configuration.schema import pipeline_schema, site_schema
+
+        registry = self._resources.registry
+        return site_schema(registry) if site else pipeline_schema(registry)
+
+    # ------------------------------------------------------------------------------------------------- operation
+
+    def clean_up(self, *, dry_run: bool = False) -> Iterator[Leftover]:
+        """Roll back imports whose process died, remove what they left, and yield each thing once that is done.
+
+        With *dry_run* nothing is changed. It is safe at any time, also beside running imports. What cannot be removed
+        has an ``error``, and stays for the next time.
+        """
+        from imageport.app.housekeeping import Housekeeping
+
+        found = self._resources
+        yield from Housekeeping(found.site, found.catalog, found.registry, dry_run=dry_run).leftovers()
+
+    def examine(self) -> Iterator[Diagnosis]:
+        """Yield what works here and what does not: Python, site file, plugins, programs, stores, catalog, leftovers.
+
+        A site file with mistakes is a diagnosis, too, and raises nothing.
+        """
+        from imageport.app.doctor import examine
+
+        yield from examine(self._resources.site_file)
+
+    def upgrade_catalog(self, before: Callable[[str], None] | None = None) -> Upgrade | None:
+        """Upgrade the catalog to the schema of this Imageport; None when it is up to date.
+
+        *before* is called with the command that makes a backup, where Imageport makes none itself. Raises ``Conflict``
+        while imports are running, ``StoreFailed`` when the database cannot be reached.
+        """
+        from imageport.catalog import upgrade
+
+        return upgrade(self._resources.site.catalog, before or (lambda _command: None))
+
+
+def login_name() -> str:
+    """Return the name of the user who runs this process."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run under a number that no name belongs to.
+        return str(os.getuid())

@@ -1,0 +1,93 @@
+"""Describe pipelines and stores as plain values, and find the mistakes in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from imageport.app.forecast import deadlines, forecast
+from imageport.app.resources import Resources
+from imageport.configuration.configure import ConfiguredStep, configure_stores
+from imageport.configuration.pipeline import ConfiguredPipeline, load_pipeline
+from imageport.errors import ImageportError, PipelineInvalid, Problem
+from imageport.importing.plan import make_plan
+from imageport.plugins.registry import hooks_of
+from imageport.redaction import redact, redact_tree
+
+
+def load(resources: Resources, path: str | Path, **options: Any) -> ConfiguredPipeline:
+    """Read the pipeline at *path* for the site; *options* are those of ``load_pipeline``."""
+    configured = load_pipeline(path, site=resources.site, registry=resources.registry, **options)
+    resources.secrets |= configured.secrets
+    return configured
+
+
+def describe_plan(
+    resources: Resources, path: str | Path, source: str | None, variables: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return what the pipeline would do, without its secrets."""
+    configured = load(resources, path, source_uri=source, variables=variables)
+    plan = make_plan(configured)
+    limits = resources.site.limits
+    described = {
+        **plan.describe(),
+        **forecast(plan, resources.site),
+        "method": _describe(configured.source),
+        "steps": [_describe(step) for step in configured.steps],
+        "stores": [_describe(store) for store in configured.stores],
+        "observers": [_describe(observer) for observer in configured.observers],
+        "deadlines": deadlines(limits),
+        "limits": limits.model_dump(mode="json"),
+    }
+    found: dict[str, Any] = redact_tree(described, configured.secrets)
+    return found
+
+
+def problems_of(resources: Resources, path: str | Path) -> list[Problem]:
+    """Return the mistakes in a pipeline, without its secrets."""
+    try:
+        make_plan(load(resources, path))
+    except PipelineInvalid as error:
+        return list(error.problems)
+    except ImageportError as error:
+        # A plugin that finds its options in conflict raises when it is made; it knows no position.
+        message = ": ".join(filter(None, (error.where(), error.message, error.hint)))
+        return [Problem(str(path), 1, 1, "", redact(message, resources.secrets))]
+    return []
+
+
+def describe_stores(resources: Resources, path: str | Path | None) -> list[dict[str, Any]]:
+    """Return the stores of the site, or of the pipeline at *path*, without secrets."""
+    site = resources.site
+    if path is None:
+        stores, secrets = configure_stores(site, resources.registry), site.secrets
+    else:
+        configured = load(resources, path)
+        stores, secrets = configured.stores, configured.secrets
+    described = [_describe_store(store, site.default_store) for store in stores]
+    found: list[dict[str, Any]] = redact_tree(described, secrets)
+    return found
+
+
+def _describe(step: ConfiguredStep) -> dict[str, Any]:
+    return {
+        "label": step.label,
+        "plugin": step.installed.name,
+        "distribution": step.installed.distribution,
+        "reads": step.plugin_class.reads,
+        "options": step.config.model_dump(mode="json"),
+    }
+
+
+def _describe_store(store: ConfiguredStep, default: str | None) -> dict[str, Any]:
+    hooks = hooks_of(store.plugin_class)
+    return {
+        "id": store.label,
+        "plugin": store.installed.name,
+        "distribution": store.installed.distribution,
+        "read_only": "store_write" not in hooks,
+        "default": store.label == default,
+        "hooks": list(hooks),
+        "options": store.config.model_dump(mode="json"),
+    }

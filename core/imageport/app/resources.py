@@ -1,0 +1,75 @@
+"""Site, plugins and catalog of one site file, each opened when it is first needed."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from imageport.catalog import Catalog
+    from imageport.configuration.site import Site
+    from imageport.plugins.registry import PluginRegistry
+
+T = TypeVar("T")
+
+
+class Resources:
+    """What all work at one site shares. Threads may use it at the same time.
+
+    ``secrets`` are the values of its files that no message may show; it grows as files are read.
+    """
+
+    def __init__(self, site_file: str | None) -> None:
+        self.site_file = site_file
+        self.secrets: set[str] = set()
+        self._open: dict[str, Any] = {}
+        self._opening = threading.RLock()
+
+    @property
+    def site(self) -> Site:
+        """The site file, or the defaults."""
+        return self._once("site", self._load_site)
+
+    @property
+    def registry(self) -> PluginRegistry:
+        """The installed plugins."""
+        return self._once("registry", self._find_plugins)
+
+    @property
+    def catalog(self) -> Catalog:
+        """The database of images and tasks."""
+        return self._once("catalog", self._open_catalog)
+
+    def close(self) -> None:
+        """Close the catalog, if it was opened."""
+        with self._opening:
+            catalog = self._open.pop("catalog", None)
+        if catalog is not None:
+            catalog.close()
+
+    def _once(self, name: str, open_it: Callable[[], T]) -> T:
+        with self._opening:
+            if name not in self._open:
+                self._open[name] = open_it()
+            found: T = self._open[name]
+            return found
+
+    def _load_site(self) -> Site:
+        from imageport.configuration.site_file import load_site
+
+        site = load_site(self.site_file, environ=os.environ, cwd=Path.cwd())
+        self.secrets |= site.secrets
+        return site
+
+    def _find_plugins(self) -> PluginRegistry:
+        from imageport.plugins.registry import PluginRegistry
+
+        return PluginRegistry.installed(disabled=self.site.disabled_plugins)
+
+    def _open_catalog(self) -> Catalog:
+        from imageport.catalog import Catalog
+
+        return Catalog(self.site.catalog)

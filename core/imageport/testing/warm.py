@@ -1,0 +1,31 @@
+"""A small import, so that a process has imported what commands need; see ``imageport.testing.forked``."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import logging
+import sys
+import tempfile
+from pathlib import Path
+
+from imageport.plugins.registry import GROUP
+from imageport.testing.pipelines import run_pipeline
+
+#: Where this interpreter finds modules, but for the folder in which it was started.
+PATH = [entry for entry in sys.path if entry]
+
+
+def _import(folder: Path) -> None:
+    (folder / "disk.raw").write_bytes(bytes(1 << 20))
+    done = run_pipeline(folder, {}, folder / "disk.raw", "--disk-format", "raw")
+    assert done.exit_code == 0, done.stderr
+    # The handlers write to what was standard error then.
+    logging.getLogger().handlers.clear()
+
+
+for entry_point in importlib.metadata.entry_points(group=GROUP):
+    with contextlib.suppress(Exception):
+        entry_point.load()
+with tempfile.TemporaryDirectory() as made:
+    _import(Path(made))
