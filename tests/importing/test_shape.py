@@ -24,7 +24,6 @@ STILL_LONGER = {
     "catalog/__init__.py",
     "catalog/listing.py",
     "cli/images.py",
-    "http/responses.py",
 }
 
 

@@ -1,32 +1,29 @@
-"""An answer on its way in, resumed when its connection breaks."""
+"""The answer to a request: its header, and its body in chunks."""
 
 from __future__ import annotations
 
-import http.client
 import math
 import time
 from collections.abc import Callable, Mapping
 from copy import copy
-from typing import Final, NoReturn
+from dataclasses import replace
+from typing import Final
 
 from imageport.dataplane.buffers import CHUNK_SIZE, POOL, Chunks, rechunked
 from imageport.errors import SourceUnavailable
+from imageport.http.body import Resource, ResumedBody
 from imageport.http.coding import coding_of, decoded, is_published_in, require_known
-from imageport.http.connections import TooSlow, Watch
+from imageport.http.connections import Watch
 from imageport.http.exchange import Exchange, Rest
-from imageport.http.failures import CONNECTION_ERRORS, TRANSIENT, plain
-from imageport.http.headers import announced_length, retry_after, strong_validator
+from imageport.http.headers import announced_length, strong_validator
 from imageport.limits import format_size
 
 #: Seconds after which the part of a piece that is here goes on its way.
 _SLOW: Final = 1.0
 
-#: Times a connection may break without any byte having come in between, and may be too slow in all.
-RESUMES: Final = 3
-
 
 class HttpResponse:
-    """An open answer. Close it, or use it in a ``with`` statement; ``closed`` is true afterwards.
+    """An open answer. Close it, or use it in a ``with`` statement.
 
     ``url`` is the address after all redirects, without credentials. ``headers`` ignores case. ``coding`` is the
     Content-Encoding of the body, which servers send although ``identity`` was asked for, or None. The body is passed on
@@ -62,16 +59,14 @@ class HttpResponse:
         self.coding = coding_of(self.headers)
         self.filename = filename
         self.is_decoding = False
-        self._exchange: Exchange | None = exchange
-        self._name = name
-        self._reopen = reopen
-        self._watch = watch
-        self.closed = False
-        self._position = self.start
-        self._total = self.length
-        self._stop: int | None = None
-        self._breaks = 0
-        self._slow = 0
+        ranges = self.headers.get("Accept-Ranges", "").lower()
+        self._body = ResumedBody(
+            Resource(name, reopen, self.validator, self.coding, ranges),
+            watch,
+            exchange,
+            position=self.start,
+            total=self.length,
+        )
 
     @property
     def is_as_published(self) -> bool:
@@ -79,28 +74,30 @@ class HttpResponse:
         return self.coding is None or is_published_in(self.coding, self.filename)
 
     @property
+    def closed(self) -> bool:
+        """True when the answer was closed."""
+        return self._body.closed
+
+    @property
     def has_ranges(self) -> bool:
         """True when the server offers parts of this very body."""
-        return self.validator is not None and self.headers.get("Accept-Ranges", "").lower() == "bytes"
+        return self._body.resource.has_ranges
 
     def until(self, stop: int) -> HttpResponse:
         """Return this answer, which ends before byte *stop* from now on."""
-        self._stop = stop
+        self._body.stop = stop
         return self
 
     def part(self, start: int, stop: int) -> HttpResponse:
         """Return the part of this body from *start* to before *stop*; it is asked for when it is read."""
         part = copy(self)
-        part.closed, part.start = False, start
-        part._watch = self._watch.another()
-        part._exchange = None
-        part._position, part._stop = start, stop
-        part._breaks = part._slow = 0
+        part.start = start
+        part._body = self._body.part(start, stop)
         return part
 
     def give_up(self) -> None:
         """Let ``chunks`` raise ``Cancelled`` in the thread that reads."""
-        self._watch.stop()
+        self._body.watch.stop()
 
     def decode(self) -> None:
         """Have the body come without its Content-Encoding, if it has one.
@@ -111,17 +108,14 @@ class HttpResponse:
         if self.coding is None:
             return
         try:
-            require_known(self.coding, self._name)
+            require_known(self.coding, self._body.resource.name)
         except SourceUnavailable:
             self.close()
             raise
         # Ranges count the bytes of the coded body, which servers make anew, and differently, for each request.
         self.validator = self.length = None
+        self._body.resource = replace(self._body.resource, validator=None)
         self.is_decoding = True
-
-    @property
-    def _resumable(self) -> bool:
-        return self.validator is not None and self.headers.get("Accept-Ranges", "").lower() != "none"
 
     def chunks(self, *, whole: bool = False) -> Chunks:
         """Iterate once over the body in pieces of 4 MiB, or what a second brings, resuming when the connection breaks.
@@ -136,7 +130,7 @@ class HttpResponse:
 
     def _decoded(self, received: Chunks) -> Chunks:
         try:
-            yield from rechunked(decoded(received, self._name))
+            yield from rechunked(decoded(received, self._body.resource.name))
         finally:
             self.close()
 
@@ -146,7 +140,7 @@ class HttpResponse:
                 buffer = POOL.lend()
                 have = 0
                 until = math.inf
-                while have < CHUNK_SIZE and (count := self._receive(buffer[have:], until)):
+                while have < CHUNK_SIZE and (count := self._body.read_into(buffer[have:], until)):
                     if not (have or whole):
                         until = time.monotonic() + _SLOW
                     have += count
@@ -173,7 +167,7 @@ class HttpResponse:
             if len(body) > limit:
                 self.close()
                 raise SourceUnavailable(
-                    f"{self._name} is larger than {format_size(limit)}",
+                    f"{self._body.resource.name} is larger than {format_size(limit)}",
                     hint="check that the url is that of a small text file",
                 )
         return body
@@ -187,118 +181,16 @@ class HttpResponse:
             return self.body(limit=limit).decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise SourceUnavailable(
-                f"{self._name} is not text in UTF-8: {error.reason} at byte {error.start}",
+                f"{self._body.resource.name} is not text in UTF-8: {error.reason} at byte {error.start}",
                 hint="check that the url is that of a text file, not of a compressed or binary one",
             ) from None
 
     def close(self) -> None:
         """Hang up; nothing can be read afterwards."""
-        self.closed = True
-        if self._exchange is not None:
-            self._exchange.close()
+        self._body.close()
 
     def __enter__(self) -> HttpResponse:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _receive(self, buffer: memoryview, until: float) -> int | None:
-        """Fill *buffer* with what came in and return how many bytes that is; 0 at the end of the body.
-
-        None when nothing has come *until* then.
-        """
-        while True:
-            if self.closed:
-                # A closed connection looks like the end of the body.
-                raise RuntimeError(f"the answer of {self._name} was closed")
-            self._watch.require_time()
-            end = self._total if self._stop is None else self._stop
-            if end is not None:
-                buffer = buffer[: end - self._position]
-            if not buffer:
-                return 0
-            if self._exchange is None:
-                self._ask(None)
-                continue
-            try:
-                # Do not stop within the size of a chunk.
-                self._watch.until = math.inf if self._exchange.answer.chunked else until
-                count = self._exchange.read_into(buffer)
-            except TooSlow as error:
-                self._slow += 1
-                if self._slow > RESUMES or not self._resumable:
-                    self.close()
-                    raise
-                self._resume(error)
-                continue
-            except CONNECTION_ERRORS as error:
-                self._resume(error)
-                continue
-            finally:
-                self._watch.until = math.inf
-            if count is None:
-                return None
-            if count:
-                self._position += count
-                self._breaks = 0
-            elif end is not None:
-                self._resume(http.client.IncompleteRead(b""))
-                continue
-            return count
-
-    def _resume(self, cause: Exception) -> None:
-        """Ask for the rest of the body on a new connection, after a moment."""
-        if self._exchange is not None:
-            self._exchange.close()
-        if not self._resumable:
-            self._fail(f"the connection broke after {self._progress}: {plain(cause)}", "import it again")
-        self._ask(cause)
-
-    def _ask(self, cause: Exception | None) -> None:
-        """Ask for what is missing until there is an answer; *cause* is why a connection broke, if one did."""
-        rest = Rest(self._position, self._total, self.validator, self._stop)
-        asked = None
-        while True:
-            if cause is not None:
-                self._breaks += 1
-                if self._breaks > RESUMES:
-                    self._fail(
-                        f"the connection broke after {self._progress} and could not be resumed: {plain(cause)}",
-                        "import it again, or use another mirror",
-                    )
-                self._watch.pause(0.1 * 2**self._breaks, asked=asked)
-            try:
-                exchange = self._reopen(rest.headers, self._watch)
-            except SourceUnavailable as error:
-                if not error.retry:
-                    raise
-                cause = cause or error
-                continue
-            if exchange.answer.status in TRANSIENT:
-                asked = retry_after(exchange.headers)
-                cause = cause or SourceUnavailable(f"the server answered {exchange.answer.status}")
-                exchange.close()
-                continue
-            self._exchange = exchange
-            # What is not the rest of the very same body is never spliced.
-            if (problem := rest.misfit(exchange.answer) or self._other_coding(exchange)) is not None:
-                broke = f"the connection broke after {self._progress}, and then " if cause else ""
-                self._fail(f"{broke}{problem}", "import it again")
-            self._total = rest.total_of(exchange.answer)
-            return
-
-    def _other_coding(self, exchange: Exchange) -> str | None:
-        """Return in which way the rest is coded differently from what came before, or None."""
-        coding = coding_of(exchange.headers)
-        if coding == self.coding:
-            return None
-        return f"its Content-Encoding was {self.coding or 'identity'} and is now {coding or 'identity'}"
-
-    @property
-    def _progress(self) -> str:
-        return f"{self._position} of {'an unknown number of' if self._total is None else self._total} bytes"
-
-    def _fail(self, problem: str, hint: str) -> NoReturn:
-        self.close()
-        raise SourceUnavailable(f"{self._name}: {problem}", hint=hint, retry=True)
