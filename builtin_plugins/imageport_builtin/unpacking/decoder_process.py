@@ -9,28 +9,33 @@ from __future__ import annotations
 import json
 import resource
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from importlib import import_module
 
 from imageport import ImageportError, LimitExceeded
 from imageport_builtin.unpacking.faults import damaged
-from imageport_builtin.unpacking.lha_decoder import decode_lha
-from imageport_builtin.unpacking.seven_zip_decoder import decode_seven_zip
-from imageport_builtin.unpacking.zip_decoder import decode_zip
 
 #: What Python, the libraries and pieces of output take in any case; py7zr makes large ones.
 _LEAST_MEMORY = 96 << 20
 #: All that may be written to files: the message on standard error.
 _MESSAGE = 64 << 10
 
-_DECODERS: Mapping[str, Callable[..., None]] = {"7z": decode_seven_zip, "lha": decode_lha, "zip": decode_zip}
+#: The module and the function of each decoder; the process starts for each archive, and imports one.
+_DECODERS: Mapping[str, tuple[str, str]] = {
+    "7z": ("seven_zip_decoder", "decode_seven_zip"),
+    "lha": ("lha_decoder", "decode_lha"),
+    "zip": ("zip_decoder", "decode_zip"),
+}
 
 
 def main() -> int:
     """Decode as the arguments require and return the exit status."""
     archive, memory, task = sys.argv[1:]
+    module, name = _DECODERS[archive]
+    decode = getattr(import_module(f"imageport_builtin.unpacking.{module}"), name)
     _confine(max(int(memory), _LEAST_MEMORY))
     try:
-        _DECODERS[archive](**json.loads(task))
+        decode(**json.loads(task))
     except ImageportError as error:
         return _fail(error)
     except MemoryError:

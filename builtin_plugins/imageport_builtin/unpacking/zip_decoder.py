@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imageport import LimitExceeded
-from imageport.limits import format_size
 from imageport_builtin.unpacking.faults import cut_off, damaged
 from imageport_builtin.unpacking.standard_output import write_out
 
@@ -56,8 +55,7 @@ def _decode_ppmd(pieces: Iterator[bytes], size: int, memory: int, subject: str) 
     order, megabytes, restoration = (parameters & 15) + 1, (parameters >> 4 & 255) + 1, parameters >> 12
     if megabytes << 20 > memory:
         raise LimitExceeded(
-            f"{subject} was compressed with a model too large for the memory allowed here: "
-            f"{format_size(megabytes << 20)}",
+            f"{subject} was compressed with a model too large for the memory allowed here: {megabytes}.0 MiB",
             hint="raise decoder_memory of this step, or compress with a smaller model",
         )
     if order < 2 or restoration > 1:
