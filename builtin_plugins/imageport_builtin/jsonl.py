@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import Field
 
 from imageport import Event, Plugin, PluginConfig, hookimpl
+from imageport.values import Finding
 
 
 class JsonLinesConfig(PluginConfig):
@@ -29,6 +31,18 @@ class JsonLines(Plugin[JsonLinesConfig]):
     def on_progress(self, event: Event) -> None:
         """Append *event*. Raises ``OSError`` when the file cannot be written."""
         append_line(self.config.path, event.as_dict())
+
+    @hookimpl
+    def diagnose(self) -> Iterator[Finding]:
+        """Yield whether events can be appended to the file."""
+        path = self.config.path
+        present = next(one for one in (path, *path.parents) if one.exists())
+        right_kind = not present.is_dir() if present == path else present.is_dir()
+        if right_kind and os.access(present, os.W_OK):
+            yield Finding("ok", str(path))
+        else:
+            hint = f"let the user with id {os.geteuid()} write to it, or set another path"
+            yield Finding("error", f"{path} cannot be written", hint)
 
 
 def append_line(path: Path, value: object) -> None:

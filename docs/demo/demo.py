@@ -10,14 +10,13 @@ import hashlib
 import shutil
 import subprocess
 import sys
-import threading
 import time
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import IO, Any
 
 from disk import build_disk
+
+from imageport.testing.http_answers import File
+from imageport.testing.http_server import HttpServer, Reply
 
 PROJECT = Path(__file__).parents[2]
 FOLDER = PROJECT / "demo-run"
@@ -35,16 +34,15 @@ network: {allow_networks: [127.0.0.0/8]}
 """
 
 
-class Handler(SimpleHTTPRequestHandler):
-    """Serves a folder, not too fast."""
+class Paced(File):
+    """A file that is sent not too fast."""
 
-    def copyfile(self, source: IO[bytes], outputfile: IO[bytes]) -> None:  # type: ignore[override]
-        while piece := source.read(RATE // 8):
-            outputfile.write(piece)
+    def send(self, reply: Reply, data: bytes) -> None:
+        """Send *data* at the rate of the demo."""
+        for start in range(0, len(data), RATE // 8):
+            piece = data[start : start + RATE // 8]
+            reply.write(piece)
             time.sleep(len(piece) / RATE)
-
-    def log_message(self, *_: Any) -> None:
-        """Keep quiet: the import has the terminal."""
 
 
 def main() -> int:
@@ -53,12 +51,10 @@ def main() -> int:
     what = build_disk(disk, FOLDER / "packages")
     _say(f"built    {_shown(disk)}: {what}")
     _publish(disk)
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(PUBLISHED))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            exit_code = _import(server.server_port)
-        finally:
-            server.shutdown()
+    with HttpServer() as server:
+        for file in PUBLISHED.iterdir():
+            server.answer(f"/{file.name}", Paced(file.read_bytes()))
+        exit_code = _import(server.port)
     return exit_code or _compare(disk)
 
 

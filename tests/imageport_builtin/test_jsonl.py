@@ -69,3 +69,17 @@ def test_lines_of_several_processes_never_mix(tmp_path: Path) -> None:
         writer.join()
         assert writer.exitcode == 0
     assert len(_lines(path)) == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "severity"),
+    [("file", "ok"), ("new", "ok"), ("new/below", "ok"), ("folder", "error"), ("file/below", "error")],
+)
+def test_the_doctor_learns_whether_the_file_can_be_written(tmp_path: Path, path: str, severity: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    [finding] = JsonLines(JsonLinesConfig(path=tmp_path / path)).diagnose()
+    assert finding.severity == severity
+    assert str(tmp_path / path) in finding.message
+    assert bool(finding.hint) == (severity == "error")
+    assert not (tmp_path / "new").exists()
