@@ -37,6 +37,8 @@ def test_a_package_is_one_that_can_be_published(package: Path) -> None:
     readme = (package / project["readme"]).read_text()
     assert all(f"`{plugin}`" in readme for plugin in project["entry-points"]["imageport.plugins"])
     assert (package / "src" / package.name.replace("-", "_") / "py.typed").exists()
+    suites = (package / "tests" / "test_conformance.py").read_text()
+    assert all(f'plugin = "{plugin}"' in suites for plugin in project["entry-points"]["imageport.plugins"])
 
 
 def test_what_packages_require_is_derived_from_the_version_of_imageport(tmp_path: Path) -> None:

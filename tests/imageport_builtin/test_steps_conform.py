@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 
+from imageport.plugins.registry import PluginRegistry, hooks_of
+from imageport.plugins.roles import fits
 from imageport.testing import StepConformance
 from imageport.testing.step_suite import DISK
 
@@ -44,3 +46,12 @@ class TestNoOp(StepConformance):
 
 class TestUriFilter(StepConformance):
     plugin = "uri_filter"
+
+
+def test_every_step_of_the_project_is_here() -> None:
+    registry = PluginRegistry.installed()
+    own = [plugin for plugin in registry if plugin.distribution.startswith("imageport ")]
+    hooks = {plugin.name: frozenset(hooks_of(plugin.load())) for plugin in own}
+    steps = {name for name, found in hooks.items() if fits(found, "step") and not fits(found, "observer")}
+    classes = [found for found in globals().values() if isinstance(found, type)]
+    assert steps == {vars(found)["plugin"] for found in classes if StepConformance in found.__bases__}

@@ -8,6 +8,8 @@ from itertools import count
 import pytest
 
 from imageport import Location
+from imageport.plugins.registry import PluginRegistry, hooks_of
+from imageport.plugins.roles import fits
 from imageport.testing import HttpServer, ReadOnlyStoreConformance, StoreConformance
 
 
@@ -29,3 +31,12 @@ class TestHttp(ReadOnlyStoreConformance):
             return Location(url=url)
 
         return publish
+
+
+def test_every_store_of_the_project_is_here() -> None:
+    registry = PluginRegistry.installed()
+    own = [plugin for plugin in registry if plugin.distribution.startswith("imageport ")]
+    stores = {plugin.name for plugin in own if fits(frozenset(hooks_of(plugin.load())), "store")}
+    classes = [found for found in globals().values() if isinstance(found, type)]
+    suites = {StoreConformance, ReadOnlyStoreConformance}
+    assert stores == {vars(found)["plugin"] for found in classes if suites & {*found.__bases__}}
