@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+import gc
 import io
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from imageport import Caller, Conflict, UsageError, VerificationFailed
-from imageport.app import Imageport, Interruption, Session
+from imageport.app import Imageport, Interruption, Session, instance
 from imageport.errors import NotAllowed, PipelineInvalid
 from imageport.events import Event
 
@@ -230,6 +233,54 @@ def test_threads_share_one_site(imageport: Imageport, folder: Path) -> None:
     for thread in threads:
         thread.join()
     assert found == [0] * 8
+
+
+def test_values_that_do_not_exist_are_refused(ada: Session) -> None:
+    unknown: Any = "activ"
+    for ask in (ada.list_images, ada.list_tasks):
+        with pytest.raises(UsageError, match="unknown status 'activ'"):
+            ask(status=unknown)
+    with pytest.raises(UsageError, match="unknown order 'activ'"):
+        ada.list_images(sort=unknown)
+
+
+def test_the_secrets_of_a_pipeline_are_kept_as_long_as_it_is_in_use(
+    imageport: Imageport, ada: Session, folder: Path
+) -> None:
+    (folder / "p.yaml").write_text("name: web\nsource: {use: web-download}\nstores: [one]\n")
+    prepared = ada.prepare_import(folder / "p.yaml", "https://ada:correct-horse@example.org/disk")
+    assert "correct-horse" in imageport.secrets
+    assert "horse" not in str(prepared.plan)
+    del prepared
+    gc.collect()
+    assert imageport.secrets == frozenset()
+
+
+def test_errors_do_not_contain_the_secrets_of_a_pipeline(
+    ada: Session, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEYRING", str(folder / "correct-horse"))
+    (folder / "p.yaml").write_text(
+        "name: web\nsource: {use: web-download, with: {checksum_url: 'https://example.org/SUMS', "
+        "keyring: '{env.KEYRING}'}}\nstores: [one]\n"
+    )
+    with pytest.raises(UsageError) as caught:
+        ada.prepare_import(folder / "p.yaml", "https://example.org/disk")
+    assert "horse" not in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_no_module_prints_asks_or_ends_the_process() -> None:
+    forbidden = {"print", "input", "exit", "typer", "rich", "ExitCode"}
+    modules = sorted(Path(instance.__file__).parent.glob("*.py"))
+    assert len(modules) > 10
+    for module in modules:
+        tree = ast.parse(module.read_text())
+        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        names |= {
+            alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+        }
+        names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        assert not forbidden & names, module.name
 
 
 def test_without_a_caller_the_login_user_is_a_member(

@@ -13,7 +13,7 @@ from imageport.lazy import lazy_names
 
 if TYPE_CHECKING:
     from imageport.app.diagnosis import Diagnosis
-    from imageport.app.fields import ImageFields, ImportOptions
+    from imageport.app.fields import ImageFields, ImageOrder, ImportOptions, TaskStatus
     from imageport.app.housekeeping import Leftover
     from imageport.app.imports import PreparedImport
     from imageport.app.instance import Imageport
@@ -33,6 +33,7 @@ __all__ = [
     "Diagnosis",
     "Download",
     "ImageFields",
+    "ImageOrder",
     "Imageport",
     "ImportOptions",
     "Interruption",
@@ -44,6 +45,7 @@ __all__ = [
     "StageReport",
     "StoreReport",
     "TaskRow",
+    "TaskStatus",
     "Upgrade",
 ]
 
@@ -55,7 +57,7 @@ if not TYPE_CHECKING:  # with it, type checkers would not find misspelt names
             "housekeeping": ("Leftover",),
             "imports": ("PreparedImport",),
             "instance": ("Imageport",),
-            "fields": ("ImageFields", "ImportOptions"),
+            "fields": ("ImageFields", "ImageOrder", "ImportOptions", "TaskStatus"),
             "session": ("Session",),
             "transfer": ("Download",),
             "types": (

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypedDict
+from typing import Literal, TypedDict
+
+#: Fields by which images are sorted.
+ImageOrder = Literal["created_at", "updated_at", "name", "size"]
+
+#: Statuses of an import.
+TaskStatus = Literal["pending", "processing", "success", "failure"]
 
 
 class ImageFields(TypedDict, total=False):

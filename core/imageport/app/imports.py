@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from imageport.access.permissions import Access
-from imageport.app.pipelines import load
+from imageport.app.pipelines import load, plan_of
 from imageport.app.resources import Resources
+from imageport.configuration.pipeline import ConfiguredPipeline
 from imageport.errors import UsageError
 from imageport.events import Event, ImageEvent
 from imageport.hookspecs import hookimpl
 from imageport.importing.admission import ImportRequest
 from imageport.importing.importer import Importer
 from imageport.importing.lease_keeper import Interruption
-from imageport.importing.plan import Plan, make_plan
+from imageport.importing.plan import Plan
 from imageport.importing.report import Report
 from imageport.plugin import NoConfig, Plugin
 from imageport.plugins.binding import BoundStep
@@ -28,8 +29,17 @@ log = logging.getLogger(__name__)
 class PreparedImport:
     """An import whose pipeline is read and whose plugins are made, ready to run once."""
 
-    def __init__(self, resources: Resources, access: Access, plan: Plan, request: ImportRequest) -> None:
+    def __init__(
+        self,
+        resources: Resources,
+        access: Access,
+        pipeline: ConfiguredPipeline,
+        plan: Plan,
+        request: ImportRequest,
+    ) -> None:
         self._resources = resources
+        # In use, its values are among the secrets.
+        self._pipeline = pipeline
         self._access = access
         self._plan = plan
         self._request = request
@@ -98,10 +108,10 @@ def prepare(
         require_source=True,
         more_stores=resources.site.store_ids() if request.all_stores else request.stores,
     )
-    plan = make_plan(configured)
+    plan = plan_of(configured)
     if all_stores_must_succeed is not None:
         plan = replace(plan, terms=replace(plan.terms, all_stores_must_succeed=all_stores_must_succeed))
-    return PreparedImport(resources, access, plan, request)
+    return PreparedImport(resources, access, configured, plan, request)
 
 
 class _Callback(Plugin[NoConfig]):

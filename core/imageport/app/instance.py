@@ -45,8 +45,11 @@ class Imageport:
         self._resources.close()
 
     @property
-    def secrets(self) -> set[str]:
-        """The confidential values of the files that were read so far: keep them out of logs and messages."""
+    def secrets(self) -> frozenset[str]:
+        """The confidential values of the site file and of the pipelines in use: keep them out of logs and messages.
+
+        Those of a pipeline are there as long as its ``PreparedImport``.
+        """
         return self._resources.secrets
 
     def session(self, caller: Caller | None = None) -> Session:

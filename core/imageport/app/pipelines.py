@@ -11,7 +11,7 @@ from imageport.app.resources import Resources
 from imageport.configuration.configure import ConfiguredStep, configure_stores
 from imageport.configuration.pipeline import ConfiguredPipeline, load_pipeline
 from imageport.errors import ImageportError, PipelineInvalid, Problem
-from imageport.importing.plan import make_plan
+from imageport.importing.plan import Plan, make_plan
 from imageport.plugins.registry import hooks_of
 from imageport.redaction import redact, redact_tree
 
@@ -19,8 +19,18 @@ from imageport.redaction import redact, redact_tree
 def load(resources: Resources, path: str | Path, **options: Any) -> ConfiguredPipeline:
     """Read the pipeline at *path* for the site; *options* are those of ``load_pipeline``."""
     configured = load_pipeline(path, site=resources.site, registry=resources.registry, **options)
-    resources.secrets |= configured.secrets
+    resources.hold(configured)
     return configured
+
+
+def plan_of(pipeline: ConfiguredPipeline) -> Plan:
+    """Make the plugins of *pipeline*. Their errors do not contain its secrets."""
+    try:
+        return make_plan(pipeline)
+    except ImageportError as error:
+        error.message = redact(error.message, pipeline.secrets)
+        error.hint = redact(error.hint, pipeline.secrets)
+        raise
 
 
 def describe_plan(
@@ -28,7 +38,7 @@ def describe_plan(
 ) -> dict[str, Any]:
     """Return what the pipeline would do, without its secrets."""
     configured = load(resources, path, source_uri=source, variables=variables)
-    plan = make_plan(configured)
+    plan = plan_of(configured)
     limits = resources.site.limits
     described = {
         **plan.describe(),
@@ -47,13 +57,13 @@ def describe_plan(
 def problems_of(resources: Resources, path: str | Path) -> list[Problem]:
     """Return the mistakes in a pipeline, without its secrets."""
     try:
-        make_plan(load(resources, path))
+        plan_of(load(resources, path))
     except PipelineInvalid as error:
         return list(error.problems)
     except ImageportError as error:
         # A plugin that finds its options in conflict raises when it is made; it knows no position.
         message = ": ".join(filter(None, (error.where(), error.message, error.hint)))
-        return [Problem(str(path), 1, 1, "", redact(message, resources.secrets))]
+        return [Problem(str(path), 1, 1, "", message)]
     return []
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakValueDictionary
 
 if TYPE_CHECKING:
     from imageport.catalog import Catalog
+    from imageport.configuration.pipeline import ConfiguredPipeline
     from imageport.configuration.site import Site
     from imageport.plugins.registry import PluginRegistry
 
@@ -19,12 +22,13 @@ T = TypeVar("T")
 class Resources:
     """What all work at one site shares. Threads may use it at the same time.
 
-    ``secrets`` are the values of its files that no message may show; it grows as files are read.
+    A service uses them for as long as it runs: what belongs to one pipeline goes with it.
     """
 
     def __init__(self, site_file: str | None) -> None:
         self.site_file = site_file
-        self.secrets: set[str] = set()
+        self._pipelines: WeakValueDictionary[int, ConfiguredPipeline] = WeakValueDictionary()
+        self._numbers = count()
         self._open: dict[str, Any] = {}
         self._opening = threading.RLock()
 
@@ -43,6 +47,19 @@ class Resources:
         """The database of images and tasks."""
         return self._once("catalog", self._open_catalog)
 
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The values of the site file, and of the pipelines that are in use, that no message may show."""
+        with self._opening:
+            found = frozenset().union(*(pipeline.secrets for pipeline in self._pipelines.values()))
+            site: Site | None = self._open.get("site")
+        return found if site is None else found | site.secrets
+
+    def hold(self, pipeline: ConfiguredPipeline) -> None:
+        """Count the values of *pipeline* among the secrets, as long as it is in use."""
+        with self._opening:
+            self._pipelines[next(self._numbers)] = pipeline
+
     def close(self) -> None:
         """Close the catalog, if it was opened."""
         with self._opening:
@@ -60,9 +77,7 @@ class Resources:
     def _load_site(self) -> Site:
         from imageport.configuration.site_file import load_site
 
-        site = load_site(self.site_file, environ=os.environ, cwd=Path.cwd())
-        self.secrets |= site.secrets
-        return site
+        return load_site(self.site_file, environ=os.environ, cwd=Path.cwd())
 
     def _find_plugins(self) -> PluginRegistry:
         from imageport.plugins.registry import PluginRegistry

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Unpack
+from typing import TYPE_CHECKING, Any, BinaryIO, Unpack, get_args
 
 from imageport.access.permissions import Access
-from imageport.app.fields import ImageFields, ImportOptions
+from imageport.access.texts import require_known
+from imageport.app.fields import ImageFields, ImageOrder, ImportOptions, TaskStatus
 from imageport.app.resources import Resources
+from imageport.values import ImageStatus
 
 if TYPE_CHECKING:
     from imageport.app.imports import PreparedImport
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from imageport.importing.context_factory import HostContext
     from imageport.importing.lease_keeper import Interruption
     from imageport.importing.report import Report
-    from imageport.values import Caller, ImageRecord, ImageStatus
+    from imageport.values import Caller, ImageRecord
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -92,15 +94,18 @@ class Session:
         owner: str | None = None,
         properties: Mapping[str, str] = _NOTHING,
         tags: Sequence[str] = (),
-        sort: Literal["created_at", "updated_at", "name", "size"] = "created_at",
+        sort: ImageOrder = "created_at",
         descending: bool = True,
         limit: int | None = None,
         marker: str | None = None,
     ) -> list[ImageRecord]:
         """Return the images that have all that is asked for, with the properties that the caller may read.
 
-        At most *limit* are returned, those behind the image *marker* in the order of *sort*.
+        At most *limit* are returned, those behind the image *marker* in the order of *sort*. Raises ``UsageError`` for
+        an unknown status or order.
         """
+        require_known("status", status, get_args(ImageStatus))
+        require_known("order", sort, get_args(ImageOrder))
         return self._access.list_images(
             status=status,
             name=name,
@@ -248,11 +253,15 @@ class Session:
         self,
         *,
         image: str | None = None,
-        status: Literal["pending", "processing", "success", "failure"] | None = None,
+        status: TaskStatus | None = None,
         limit: int | None = None,
         marker: str | None = None,
     ) -> list[TaskRow]:
-        """Return imports, the newest first: at most *limit*, those behind the task *marker*."""
+        """Return imports, the newest first: at most *limit*, those behind the task *marker*.
+
+        Raises ``UsageError`` for an unknown status.
+        """
+        require_known("status", status, get_args(TaskStatus))
         return self._access.list_tasks(
             image_id=image if image is None else self._access.find_image(image).id,
             status=status,

@@ -57,7 +57,7 @@ def _global_options(
     invocation.debug = debug
     # What a command gets is public: a command of another package can do what those of this package do.
     ctx.obj = invocation.imageport = Imageport(config)
-    set_up_logging(debug=debug, secrets=invocation.secrets)
+    set_up_logging(debug=debug, secrets=lambda: invocation.secrets)
 
 
 def main() -> int:

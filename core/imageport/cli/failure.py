@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 import typer
@@ -49,8 +49,8 @@ def show_traceback(error: BaseException, secrets: Collection[str]) -> None:
         typer.echo(printable(line), err=True)
 
 
-def set_up_logging(*, debug: bool, secrets: Collection[str]) -> None:
-    """Send warnings, and with *debug* everything, to standard error, without what is in *secrets* by then."""
+def set_up_logging(*, debug: bool, secrets: Callable[[], Collection[str]]) -> None:
+    """Send warnings, and with *debug* everything, to standard error, without the *secrets* of that moment."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_OneLine(debug=debug, secrets=secrets))
     logging.basicConfig(level=logging.INFO if debug else logging.WARNING, handlers=[handler])
@@ -62,16 +62,16 @@ def set_up_logging(*, debug: bool, secrets: Collection[str]) -> None:
 class _OneLine(logging.Formatter):
     """Log lines without control characters, and without tracebacks unless they are asked for."""
 
-    def __init__(self, *, debug: bool, secrets: Collection[str]) -> None:
+    def __init__(self, *, debug: bool, secrets: Callable[[], Collection[str]]) -> None:
         super().__init__()
         self._debug = debug
         self._secrets = secrets
 
     def format(self, record: logging.LogRecord) -> str:
-        line = f"{record.levelname.lower()}: {_shown(record.getMessage(), self._secrets)}"
+        line = f"{record.levelname.lower()}: {_shown(record.getMessage(), self._secrets())}"
         if not (self._debug and record.exc_info):
             return line
-        trace = redact(self.formatException(record.exc_info), self._secrets).splitlines()
+        trace = redact(self.formatException(record.exc_info), self._secrets()).splitlines()
         return "\n".join([line, *map(printable, trace)])
 
 

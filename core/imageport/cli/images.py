@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -23,6 +23,7 @@ from imageport.cli.output import (
 
 if TYPE_CHECKING:
     from imageport.app import Imageport
+    from imageport.values import ImageStatus
 
 app = typer.Typer(help="Show, make, change and delete images.", no_args_is_help=True)
 app.command("stage")(image_data.stage_image)
@@ -47,15 +48,16 @@ def list_images(  # noqa: PLR0917 - the options of a command are its parameters
 ) -> None:
     """List the images that the user sees, the newest first."""
     imageport: Imageport = ctx.obj
-    checked = _checked(status, sort)
+    order = _order(sort)
     found = imageport.session(caller(user, project, roles)).list_images(
+        status=cast("ImageStatus | None", status),
         name=name,
         owner=owner,
         tags=unique(tags),
         properties=pairs("--property", properties or ()),
         limit=with_next(limit),
         marker=marker,
-        **checked,
+        **order,
     )
     images = page_of(found, limit)
     if json:
@@ -203,13 +205,11 @@ def delete_image(  # noqa: PLR0917 - the options of a command are its parameters
         print_line(f"image {record.id} has no copy in {store} now")
 
 
-def _checked(status: str | None, sort: str) -> Any:
-    """Return the status and the order of a list. Raises ``UsageError`` for unknown ones."""
+def _order(sort: str) -> Any:
+    """Return the order that ``--sort`` names. Raises ``UsageError`` for an unknown one."""
     from imageport.access.texts import require_known
-    from imageport.values import ImageStatus
 
-    require_known("status", status, get_args(ImageStatus))
     key, _, direction = sort.partition(":")
     require_known("key of --sort", key, ("created_at", "updated_at", "name", "size"))
     require_known("direction of --sort", direction or "asc", ("asc", "desc"))
-    return {"status": status, "sort": key, "descending": direction == "desc"}
+    return {"sort": key, "descending": direction == "desc"}

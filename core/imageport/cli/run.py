@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import shlex
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import redirect_stdout, suppress
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +16,7 @@ from imageport.cli.output import give_up_unwritten, pairs
 
 if TYPE_CHECKING:
     from imageport.app import Imageport, PreparedImport, Report
+    from imageport.errors import ImageportError
     from imageport.events import Event
 
 ImageId = Annotated[
@@ -86,10 +87,11 @@ def run(  # noqa: PLR0917 - the options of a command are its parameters
     quiet: Quiet = False,
 ) -> None:
     """Import an image through a pipeline into one or more stores."""
-    imageport: Imageport = ctx.obj
+    from imageport.errors import ImageportError
 
-    def prepare() -> PreparedImport:
-        return imageport.session(caller(user, project, roles)).prepare_import(
+    imageport: Imageport = ctx.obj
+    try:
+        prepared = imageport.session(caller(user, project, roles)).prepare_import(
             pipeline,
             source,
             image=image,
@@ -103,8 +105,11 @@ def run(  # noqa: PLR0917 - the options of a command are its parameters
             variables=pairs("--set", settings or ()),
             all_stores_must_succeed=must_succeed,
         )
-
-    report = _report(prepare, imageport, json=json, quiet=quiet)
+        report = _import(prepared, imageport.secrets, json=json, quiet=quiet)
+    except ImageportError as error:
+        if not json:
+            raise
+        report = _failed(error)
     try:
         _show(report, imageport.secrets, image, json=json)
     except OSError as error:
@@ -113,19 +118,10 @@ def run(  # noqa: PLR0917 - the options of a command are its parameters
     raise typer.Exit(report.exit_code)
 
 
-def _report(
-    prepare: Callable[[], PreparedImport], imageport: Imageport, *, json: bool, quiet: bool
-) -> Report:
-    """Import, and return the report; with *json* an error before the import is a report, too."""
+def _failed(error: ImageportError) -> Report:
     from imageport.app import Report
-    from imageport.errors import ImageportError
 
-    try:
-        return _import(prepare(), imageport.secrets, json=json, quiet=quiet)
-    except ImageportError as error:
-        if not json:
-            raise
-        return Report(error=error)
+    return Report(error=error)
 
 
 def _import(prepared: PreparedImport, secrets: Collection[str], *, json: bool, quiet: bool) -> Report:

@@ -7,10 +7,10 @@ from urllib.parse import unquote, urlsplit
 
 import typer
 
+from imageport.app import Report, StoreReport
 from imageport.cli.failure import show_error
 from imageport.cli.output import print_fields, print_line
 from imageport.errors import ImageportError
-from imageport.importing.report import Report, StoreReport
 from imageport.limits import format_size
 from imageport.redaction import redact
 from imageport.text import printable
