@@ -12,7 +12,7 @@ from imageport.testing.command import RunImageport, sha512
 PROJECT = Path(__file__).parents[1]
 
 
-def test_the_command_tells_the_installed_version(run_imageport: RunImageport) -> None:
+def test_the_command_prints_the_installed_version(run_imageport: RunImageport) -> None:
     finished = run_imageport.installed("--version")
     assert finished.stdout == f"imageport {importlib.metadata.version('imageport')}\n"
 
@@ -25,7 +25,7 @@ def test_every_plugin_of_the_project_file_is_installed_and_works(run_imageport: 
     assert {listed[name]["status"] for name in named} == {"ok"}
 
 
-def test_both_packages_say_that_they_have_types() -> None:
+def test_both_packages_announce_that_they_have_types() -> None:
     for package in ("imageport", "imageport_builtin", "imageport_glance"):
         assert importlib.resources.files(package).joinpath("py.typed").is_file()
 

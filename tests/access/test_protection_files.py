@@ -113,7 +113,7 @@ def test_a_role_is_no_rule_of_the_same_name(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_all_mistakes_are_told_with_their_lines(
+def test_all_mistakes_are_reported_with_their_lines(
     tmp_path: Path, text: str, settings: dict[str, object], mistakes: list[str]
 ) -> None:
     with pytest.raises(PipelineInvalid) as caught:

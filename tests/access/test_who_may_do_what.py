@@ -93,7 +93,7 @@ def test_what_can_be_seen_cannot_be_changed_by_others(cli: CommandLine) -> None:
     assert cli.inside("images", "export", active, "bobs.raw", *BOB).code == 0
 
 
-def test_a_wrong_status_is_told_before_a_missing_right(cli: CommandLine) -> None:
+def test_a_wrong_status_is_reported_before_a_missing_right(cli: CommandLine) -> None:
     image = imported(cli)
     cli.inside("images", "set", image, "--visibility", "public", *ADA, "--role", "admin")
     assert "is active" in cli.inside("run", "p.yaml", cli.image, "--image", image, *BOB, "-q", code=7).err
@@ -153,7 +153,7 @@ def test_an_image_of_no_project_belongs_to_its_user(cli: CommandLine) -> None:
     assert len(cli.inside("images", "list", "--json", *ADMIN).json) == 2
 
 
-def test_the_environment_says_who_calls_unless_options_do(cli: CommandLine) -> None:
+def test_the_environment_names_the_caller_unless_options_do(cli: CommandLine) -> None:
     cli.environ |= {"IMAGEPORT_USER": "ada", "IMAGEPORT_PROJECT": "web", "IMAGEPORT_ROLES": "reader,Admin"}
     image = created(cli, "--visibility", "public")
     assert cli.inside("images", "show", image, "--json").json["owner"] == "web"

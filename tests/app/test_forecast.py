@@ -96,7 +96,7 @@ def test_what_is_in_an_archive_is_not_known(plan: Make, site: Site, qcow2: Path)
     assert (described["scratch"]["at_most"], described["scratch"]["fits"]) == (None, None)
 
 
-def test_a_remote_source_is_told_in_its_own_terms(plan: Make, site: Site) -> None:
+def test_a_remote_source_is_reported_in_its_own_terms(plan: Make, site: Site) -> None:
     remote = plan("https://example.org/x", "[{use: no_op}, {use: image_conversion}]", method="web-download")
     assert _needs(forecast(remote, site)) == [("image_conversion", "the source", None, False)]
 
@@ -121,7 +121,7 @@ def test_a_pipeline_that_only_streams_writes_nothing(plan: Make, site: Site, qco
     assert _needs(forecast(plan(qcow2, CONVERTED, more="staging: stream"), site)) == []
 
 
-def test_more_than_fits_is_told(plan: Make, site: Site, tmp_path: Path) -> None:
+def test_more_than_fits_is_reported(plan: Make, site: Site, tmp_path: Path) -> None:
     huge = tmp_path / "huge.qcow2"
     subprocess.run(
         ["qemu-img", "create", "-q", "-f", "qcow2", "-o", "cluster_size=2M", huge, "1024T"], check=True
@@ -163,7 +163,7 @@ class _Encrypts(Plugin[NoConfig]):
         return image
 
 
-def test_steps_of_others_tell_by_their_facts(plan: Make, site: Site, qcow2: Path) -> None:
+def test_steps_of_others_are_described_by_their_facts(plan: Make, site: Site, qcow2: Path) -> None:
     bound = BoundStep.bind("encrypts", "acme 1.0", _Encrypts(NoConfig()))
     described = forecast(replace(plan(qcow2), steps=(bound,)), site)
     assert _needs(described) == [

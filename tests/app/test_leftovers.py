@@ -99,7 +99,7 @@ def test_scratch_data_of_a_running_copy_stays_though_its_image_is_active(
 @pytest.mark.parametrize(
     "name", ["uuid", f"{STALE[:-1]}", STALE.upper(), f".{STALE}", f"{STALE}-x", f"x{STALE}"]
 )
-def test_a_name_that_does_not_begin_with_the_id_of_an_image_is_somebody_elses(
+def test_a_name_that_does_not_begin_with_the_id_of_an_image_belongs_to_another_program(
     staging: Staging, leftovers: OrphanFiles, name: str
 ) -> None:
     _fill(staging, name)
@@ -170,7 +170,7 @@ def test_what_came_into_use_after_it_was_found_stays(
     assert found.read_bytes() == b"new"
 
 
-def test_what_somebody_else_removed_is_not_told(staging: Staging, leftovers: OrphanFiles) -> None:
+def test_what_another_process_removed_is_not_reported(staging: Staging, leftovers: OrphanFiles) -> None:
     _fill(staging, STALE)
     (found,) = leftovers.find()
     found.unlink()

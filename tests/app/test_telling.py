@@ -24,7 +24,7 @@ def _told(cli: CommandLine) -> list[tuple[str, dict[str, Any]]]:
     return [(told["event_type"], told["payload"]) for told in map(json.loads, lines)]
 
 
-def test_images_that_are_made_changed_and_deleted_by_hand_are_told(cli: CommandLine) -> None:
+def test_images_that_are_made_changed_and_deleted_by_hand_are_reported(cli: CommandLine) -> None:
     image = cli.inside("images", "create", "--name", "mine", "--disk-format", "raw", "--json").json["id"]
     cli.inside("images", "set", image, "--name", "ours")
     cli.inside("images", "delete", image, "--yes")
@@ -37,7 +37,7 @@ def test_images_that_are_made_changed_and_deleted_by_hand_are_told(cli: CommandL
     ]
 
 
-def test_staging_is_told_twice(cli: CommandLine) -> None:
+def test_staging_is_reported_twice(cli: CommandLine) -> None:
     image = cli.inside("images", "create", "--name", "mine", "--json").json["id"]
     cli.inside("images", "stage", image, cli.image)
     size = cli.image.stat().st_size
@@ -47,7 +47,7 @@ def test_staging_is_told_twice(cli: CommandLine) -> None:
     ]
 
 
-def test_staging_that_fails_is_told_with_the_image_queued_again(cli: CommandLine) -> None:
+def test_staging_that_fails_is_reported_with_the_image_queued_again(cli: CommandLine) -> None:
     image = cli.inside("images", "create", "--name", "mine", "--json").json["id"]
     pipe = cli.folder / "pipe"
     os.mkfifo(pipe)
@@ -61,7 +61,7 @@ def test_staging_that_fails_is_told_with_the_image_queued_again(cli: CommandLine
     ]
 
 
-def test_a_removed_copy_is_told(cli: CommandLine) -> None:
+def test_a_removed_copy_is_reported(cli: CommandLine) -> None:
     image = cli.imported()
     (cli.folder / "told.jsonl").unlink()
     cli.inside("images", "delete", image, "--store", "two", "--yes", "--role", "admin")
@@ -69,7 +69,7 @@ def test_a_removed_copy_is_told(cli: CommandLine) -> None:
     assert (kind, told["id"], told["status"]) == ("image.update", image, "active")
 
 
-def test_what_is_refused_is_not_told(cli: CommandLine) -> None:
+def test_what_is_refused_is_not_reported(cli: CommandLine) -> None:
     cli.inside("images", "create", "--name", "mine", "--property", "os_glance_x=1", code=2)
     assert not (cli.folder / "told.jsonl").exists()
 
@@ -84,7 +84,7 @@ def test_observers_that_are_written_wrong_do_not_keep_anybody_from_working(
     assert "nobody" in message
 
 
-def test_secrets_of_the_site_are_not_told(cli: CommandLine) -> None:
+def test_secrets_of_the_site_are_not_reported(cli: CommandLine) -> None:
     (cli.folder / "imageport.yaml").write_text(
         "observers: [{use: notifications, with: {path: '{file.where}'}}]\n"
     )

@@ -115,7 +115,7 @@ def test_everything_is_measured_round_by_round_in_empty_folders(tmp_path: Path) 
     assert results.failures == {("yardstick", "never"): "no disk"}
 
 
-def test_the_table_says_what_is_met() -> None:
+def test_the_table_shows_which_goals_are_met() -> None:
     results = Results(recorded=True)
     results.costs |= {("glance", title): [Cost(seconds)] for title, seconds in RECORDED.items()}
     seconds = {CURL: 2.5, DIGESTS: 3.2, COPY: 1.0, SPARSE_WRITE: 1.0}

@@ -39,7 +39,7 @@ def active(catalog: Catalog) -> ImageRecord:
     )
 
 
-def test_the_beginning_locks_the_image_and_says_where_it_goes(
+def test_the_beginning_locks_the_image_and_records_its_stores(
     catalog: Catalog, begin: Begin, image: ImageRecord
 ) -> None:
     catalog.update_image(image.id, properties={IMPORTING: "zeta", FAILED: "fast,other"})

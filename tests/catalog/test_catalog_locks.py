@@ -132,7 +132,7 @@ def test_a_lease_that_ran_out_can_be_taken_over(catalog: Catalog, begin: Begin, 
     assert begin(image).fence > task.fence
 
 
-def test_a_lease_that_ran_out_can_be_renewed_as_long_as_nobody_took_it_over(
+def test_a_lease_that_ran_out_can_be_renewed_unless_it_was_taken_over(
     catalog: Catalog, begin: Begin, image: ImageRecord
 ) -> None:
     lease = replace(begin(image, lease_seconds=-1), seconds=60)

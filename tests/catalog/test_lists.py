@@ -90,7 +90,7 @@ SCOPES: Sequence[Sequence[Scope]] = (
 
 
 @pytest.mark.parametrize("few", [1, 2000])
-def test_a_list_has_what_its_filters_and_scopes_say_in_pages(
+def test_a_list_has_the_images_of_its_filters_and_scopes_in_pages(
     crowd: Catalog, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listing, "_FEW", few)

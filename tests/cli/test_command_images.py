@@ -15,7 +15,7 @@ def test_an_image_is_found_by_id_beginning_of_the_id_and_name(cli: CommandLine) 
         assert cli.inside("images", "show", name, "--json").json["id"] == image_id
 
 
-def test_show_tells_where_the_copies_are(cli: CommandLine) -> None:
+def test_show_prints_where_the_copies_are(cli: CommandLine) -> None:
     image_id = cli.imported()
     shown = cli.inside("images", "show", image_id).out
     assert f"one: {cli.folder}/one/{image_id}" in shown

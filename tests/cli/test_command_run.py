@@ -75,7 +75,7 @@ def test_quiet_shows_no_progress(cli: CommandLine) -> None:
     assert cli("run", "p.yaml", cli.image, "--quiet").err == ""
 
 
-def test_a_failed_run_says_what_where_and_how_to_go_on(cli: CommandLine) -> None:
+def test_a_failed_run_prints_cause_step_and_next_command(cli: CommandLine) -> None:
     done = cli("run", "p.yaml", "nowhere.raw", "-q", code=4)
     assert done.out == ""
     assert "Traceback" not in done.err

@@ -74,7 +74,7 @@ def test_data_is_staged_from_standard_input_and_only_once(cli: CommandLine, imag
 
 @pytest.mark.parametrize("size", ["0", "4", "6"])
 @pytest.mark.parametrize("source", ["file", "-"])
-def test_data_of_another_size_than_told_is_refused(
+def test_data_of_another_size_than_announced_is_refused(
     cli: CommandLine, image_id: str, source: str, size: str
 ) -> None:
     (cli.folder / "file").write_bytes(b"bytes")
@@ -84,7 +84,7 @@ def test_data_of_another_size_than_told_is_refused(
 
 
 @pytest.mark.parametrize("source", ["file", "-"])
-def test_data_of_the_size_that_was_told_is_taken(cli: CommandLine, image_id: str, source: str) -> None:
+def test_data_of_the_announced_size_is_taken(cli: CommandLine, image_id: str, source: str) -> None:
     (cli.folder / "file").write_bytes(b"bytes")
     cli("images", "stage", "mine", source, "--size", "5", data=b"bytes")
     assert _record(cli, image_id)["size"] == 5
@@ -127,7 +127,7 @@ def test_a_staging_directory_that_cannot_be_written_is_named(cli: CommandLine, i
 
 
 @pytest.mark.parametrize("length", [(3 << 20) + 1, (3 << 20) - 1])
-def test_a_staged_file_of_another_size_than_the_record_says_is_not_imported(
+def test_a_staged_file_of_another_size_than_the_record_has_is_not_imported(
     cli: CommandLine, image_id: str, length: int
 ) -> None:
     cli.inside("images", "stage", "mine", cli.image)

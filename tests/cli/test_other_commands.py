@@ -74,7 +74,7 @@ def test_a_plan_shows_steps_options_stores_staging_and_limits(cli: CommandLine) 
     assert cli.files("one") == []
 
 
-def test_a_plan_tells_scratch_data_and_the_expected_bottleneck(cli: CommandLine) -> None:
+def test_a_plan_shows_scratch_data_and_the_expected_bottleneck(cli: CommandLine) -> None:
     shown = cli.inside("plan", "p.yaml", "disk.raw").out
     assert "scratch data: none\nexpected bottleneck: the digests, " in shown
     rate = r"[\d.]+ [KMGT]iB/s"
@@ -91,7 +91,7 @@ def test_a_plan_tells_scratch_data_and_the_expected_bottleneck(cli: CommandLine)
     assert "\n  the source\n" in cli.inside("plan", "p.yaml", "-").out
 
 
-def test_validate_tells_every_mistake_of_every_file(cli: CommandLine) -> None:
+def test_validate_reports_every_mistake_of_every_file(cli: CommandLine) -> None:
     folder = cli.folder / "pipelines"
     folder.mkdir()
     shutil.copy(cli.folder / "p.yaml", folder / "good.yaml")
@@ -106,7 +106,7 @@ def test_validate_tells_every_mistake_of_every_file(cli: CommandLine) -> None:
     assert [(file["ok"], len(file["problems"])) for file in found] == [(False, 2), (True, 0)]
 
 
-def test_a_broken_pipeline_is_told_line_by_line_by_every_command(cli: CommandLine) -> None:
+def test_a_broken_pipeline_is_reported_line_by_line_by_every_command(cli: CommandLine) -> None:
     (cli.folder / "bad.yaml").write_text("name: bad\nsource: {use: glance-direct}\nsteps: [{use: nope}]\n")
     for command in ("run", "plan"):
         assert cli(command, "bad.yaml", code=2).err.startswith(
@@ -114,7 +114,7 @@ def test_a_broken_pipeline_is_told_line_by_line_by_every_command(cli: CommandLin
         )
 
 
-def test_a_mistake_in_the_site_file_is_told_by_position(cli: CommandLine) -> None:
+def test_a_mistake_in_the_site_file_is_reported_by_position(cli: CommandLine) -> None:
     (cli.folder / "site.yaml").write_text("limit: {}\n")
     done = cli("--config", "site.yaml", "images", "list", code=2)
     assert done.err == "site.yaml:1:1: limit: unknown option (did you mean 'limits'?)\n"
@@ -368,7 +368,7 @@ def test_the_doctor_names_what_is_wrong(cli: CommandLine) -> None:
     assert wrong == {"plugin broken", "staging", "store s", "catalog"}
 
 
-def test_the_doctor_tells_of_leftovers(cli: CommandLine) -> None:
+def test_the_doctor_reports_orphan_files(cli: CommandLine) -> None:
     process = _running(cli)
     process.kill()
     process.communicate()
@@ -385,7 +385,7 @@ def test_the_doctor_reads_a_site_file_that_is_wrong(cli: CommandLine) -> None:
 # ---------------------------------------------------------------------------------------------- the command itself
 
 
-def test_the_version_is_told(cli: CommandLine) -> None:
+def test_the_version_is_reported(cli: CommandLine) -> None:
     assert cli("--version").out.startswith("imageport ")
 
 

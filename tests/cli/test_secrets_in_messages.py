@@ -13,7 +13,7 @@ observers: [{use: notifications, with: {url: "{env.WEBHOOK}"}}]
 
 @pytest.mark.parametrize("debug", [[], ["--debug"]], ids=["as usual", "with --debug"])
 @pytest.mark.parametrize("command", [["images", "create"], ["run", "p.yaml", "disk.raw"]], ids=" ".join)
-def test_warnings_about_a_webhook_do_not_tell_its_address(
+def test_warnings_about_a_webhook_do_not_show_its_address(
     cli: CommandLine, command: list[str], debug: list[str]
 ) -> None:
     (cli.folder / "imageport.yaml").write_text(SITE)
@@ -25,7 +25,7 @@ def test_warnings_about_a_webhook_do_not_tell_its_address(
 
 
 @pytest.mark.parametrize("debug", [[], ["--debug"]], ids=["as usual", "with --debug"])
-def test_errors_do_not_tell_the_catalog(cli: CommandLine, debug: list[str]) -> None:
+def test_errors_do_not_show_the_catalog(cli: CommandLine, debug: list[str]) -> None:
     (cli.folder / "imageport.yaml").write_text('catalog: "sqlite:///{env.FOLDER}/catalog.db"\n')
     cli.environ["FOLDER"] = "disk.raw/correct-horse"
     done = cli(*debug, "images", "list", code=2)

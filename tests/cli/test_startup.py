@@ -59,7 +59,7 @@ def test_simple_questions_are_answered_without_pydantic_and_without_plugins(
     assert not any(name.startswith("imageport_builtin") for name in imported)
 
 
-def test_the_version_is_told_without_building_a_command(tmp_path: Path) -> None:
+def test_the_version_is_printed_without_building_a_command(tmp_path: Path) -> None:
     commands = {name for name in _imported(tmp_path, "--version") if name.startswith("imageport.cli.")}
     assert commands == {"imageport.cli.app", "imageport.cli.commands", "imageport.cli.invocation"}
 
@@ -140,7 +140,7 @@ def test_a_module_is_imported_for_the_public_names_that_are_asked_for(tmp_path: 
     assert {"imageport.context", "imageport.plugin", "pydantic"}.isdisjoint(found)
 
 
-def test_a_wrong_command_is_told_with_the_nearest_right_one(
+def test_a_wrong_command_is_reported_with_the_nearest_right_one(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     subprocess.run([sys.executable, "-m", "imageport", "valdate"], cwd=tmp_path, check=False)

@@ -104,7 +104,7 @@ def test_what_may_be_left_out_has_a_default(load: Load) -> None:
     assert load(HEAD.replace("acme-fetch", "acme-fetch, with: ") + STORE).source.label == "acme-fetch"
 
 
-def test_every_mistake_is_told_at_once_by_position(refusal: Refusal) -> None:
+def test_every_mistake_is_reported_at_once_by_position(refusal: Refusal) -> None:
     text = """\
 nme: p
 vars: {release: 12}
@@ -175,7 +175,7 @@ staging: sometimes
         ("observers", "acme-check", "steps"),
     ],
 )
-def test_a_plugin_in_the_wrong_place_is_told_where_it_belongs(
+def test_a_plugin_in_the_wrong_place_is_reported_where_it_belongs(
     refusal: Refusal, place: str, plugin: str, home: str
 ) -> None:
     entry = f"{{use: {plugin}}}"
@@ -301,7 +301,7 @@ def test_two_stores_of_one_place_are_a_mistake(refusal: Refusal) -> None:
     ]
 
 
-def test_a_mistake_in_a_shared_store_is_told_where_it_is(refusal: Refusal) -> None:
+def test_a_mistake_in_a_shared_store_is_reported_where_it_is(refusal: Refusal) -> None:
     assert refusal(
         HEAD + "stores: [a]\n", "stores:\n  - {use: acme-folder, id: a, with: {directry: x}}\n"
     ) == [
@@ -328,7 +328,7 @@ def test_observers_of_the_site_watch_every_pipeline(load: Load) -> None:
 # ------------------------------------------------------------------------------------ entries looked at together
 
 
-def test_steps_in_the_wrong_order_are_told_once(refusal: Refusal) -> None:
+def test_steps_in_the_wrong_order_are_reported_once(refusal: Refusal) -> None:
     text = HEAD + "steps:\n  - use: acme-convert\n  - {use: acme-unpack, id: unpack}\n" + STORE
     assert refusal(text) == ["4:5: steps.0: 'acme-convert' stands before 'unpack': move it below"]
 

@@ -154,7 +154,7 @@ HOW_RULES_ARE_WRITTEN = (
 )
 
 
-def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     text = """\
 catalogue: x
 staging: {directry: /x}

@@ -92,7 +92,7 @@ def test_values_of_the_environment_and_of_files_are_secrets(tmp_path: Path) -> N
         ("a } b", "a single '}': write '}}' for the character itself"),
     ],
 )
-def test_what_cannot_be_filled_in_is_told(text: str, message: str) -> None:
+def test_what_cannot_be_filled_in_is_reported(text: str, message: str) -> None:
     names = variables(defaults={"release": "12", "loop": "{var.loop}"}, environ={"PASSWORD": "x"})
     with pytest.raises(ValueError) as caught:
         names.expand(text)
@@ -109,7 +109,7 @@ def test_an_unknown_variable_is_answered_with_those_there_are(text: str) -> None
     )
 
 
-def test_a_source_variable_without_a_source_is_told() -> None:
+def test_a_source_variable_without_a_source_is_reported() -> None:
     with pytest.raises(ValueError) as caught:
         variables(source_uri=None).expand("{source.dir}/x")
     assert str(caught.value) == "'{source.dir}' needs a source: give its address on the command line"

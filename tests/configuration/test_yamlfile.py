@@ -58,7 +58,7 @@ def test_dates_and_keys_stay_as_they_were_written() -> None:
     assert YamlFile.parse("2024: 2024-01-01\ntrue: !!str 12\n").data == {"2024": "2024-01-01", "true": "12"}
 
 
-def test_a_file_may_say_that_it_is_yaml_1_2() -> None:
+def test_a_file_may_declare_that_it_is_yaml_1_2() -> None:
     assert YamlFile.parse("%YAML 1.2\n---\na: 1:59\n").data == {"a": "1:59"}
 
 
@@ -130,7 +130,7 @@ def test_a_file_that_is_no_plain_mapping_is_refused_with_the_position(text: str,
     assert refusal(text) == f"p.yaml:{message}"
 
 
-def test_all_mistakes_are_told_at_once_in_order() -> None:
+def test_all_mistakes_are_reported_at_once_in_order() -> None:
     assert refusal("b: !x 1\na: 1\na: 2\nc: !y 2\n").splitlines() == [
         "p.yaml:1:4: b: YAML tags (!x) are not supported",
         "p.yaml:3:1: a: duplicate key: it is already in line 2",

@@ -134,7 +134,7 @@ def test_059_a_copy_that_no_store_takes_fails(site: Site) -> None:
     assert done.image == before
 
 
-def test_060_the_policy_says_who_may_copy(site: Site) -> None:
+def test_060_the_policy_decides_who_may_copy(site: Site) -> None:
     """A caller who is no admin copies a public image of somebody else: not allowed by default. With a policy that
     allows it for public images it works, and the owner stays the owner."""
     image = imported(site, "s1", options=("--visibility", "public", "--role", "admin"))

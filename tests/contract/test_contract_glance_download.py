@@ -88,7 +88,7 @@ def test_107_a_remote_image_that_cannot_be_had_changes_nothing(site: Site, fault
     assert_as_before(site, before, done)
 
 
-def test_108_other_bytes_than_the_remote_digest_says_are_refused(site: Site) -> None:
+def test_108_bytes_with_another_digest_than_the_remote_one_are_refused(site: Site) -> None:
     """The remote os_hash_value is not that of the received bytes: the import fails, and nothing is stored."""
     before = queued(site)
     expected, found = (hashlib.sha512(body).hexdigest() for body in (BODY[::-1], BODY))

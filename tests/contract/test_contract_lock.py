@@ -302,7 +302,7 @@ def test_069_no_import_leaves_a_lock(site: Site) -> None:
     assert {task["status"] for task in tasks} == {"success", "failure"}
 
 
-def test_070_progress_is_told_in_order(site: Site) -> None:
+def test_070_progress_is_reported_in_order(site: Site) -> None:
     """An image of 12 MiB comes in slowly: 4, 8, 12 MiB are told in this order while it is downloaded, and while it is
     copied to the store; and so is the progress of converting it. Every part is told five times a second at most."""
     more = threading.Semaphore()

@@ -29,7 +29,7 @@ def row(notification: dict[str, Any]) -> Row:
     )
 
 
-def test_103_an_import_is_told_from_beginning_to_end(site: Site) -> None:
+def test_103_an_import_is_reported_from_beginning_to_end(site: Site) -> None:
     """Staged data into s1 and s2, all well: exactly the events of Glance in their order, each with the status and the
     lists of that moment; upload names the store as well, and nothing names a location."""
     image = site.create()
@@ -60,7 +60,7 @@ def test_103_an_import_is_told_from_beginning_to_end(site: Site) -> None:
     assert site.location("s1", image) not in (site.folder / "notifications.jsonl").read_text()
 
 
-def test_104_a_failing_store_is_told_among_those_that_go_on(site: Site) -> None:
+def test_104_a_failing_store_is_reported_among_those_that_go_on(site: Site) -> None:
     """Not all stores must succeed, s2 of three is broken: the upload into s2 is an ERROR that says which image, store
     and step, and why; the others are INFO, and s2 is in the list of failed stores from then on."""
     image = site.create()

@@ -268,7 +268,7 @@ def other_cloud(server: HttpServer) -> dict[str, Any]:
     return {"auth_url": server.url("/identity"), "token": "secret", "glance_region": "North"}
 
 
-def test_013_glance_download_says_which_image_of_which_region(site: Site) -> None:
+def test_013_glance_download_names_the_image_and_its_region(site: Site) -> None:
     """glance-download without region, without id, or with an id that is none: refused (400), and nobody is asked.
     Without an interface the public one is used."""
     options = other_cloud(site.server)

@@ -169,7 +169,9 @@ def _lists(site: Site, image: str) -> tuple[str, str]:
     return properties["os_glance_importing_to_stores"], properties["os_glance_failed_import"]
 
 
-def test_050_a_copy_that_cannot_be_taken_back_is_told(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+def test_050_a_copy_that_cannot_be_taken_back_is_reported(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
     """The roll back cannot delete from s1, which has become read-only: that is logged, the record says nothing of the
     copy, the report names the orphan, and once s1 is repaired ``imageport gc`` removes it."""
     image = site.create()

@@ -28,7 +28,7 @@ def test_a_buffer_is_used_again_when_the_last_view_of_it_is_gone() -> None:
     assert _address(pool.lend()) == address
 
 
-def test_whoever_keeps_a_view_keeps_its_bytes() -> None:
+def test_a_view_keeps_its_bytes() -> None:
     pool = BufferPool()
     kept = []
     for number in range(20):

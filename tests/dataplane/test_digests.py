@@ -64,7 +64,7 @@ def test_memory_that_a_source_uses_again_does_not_change_what_was_digested() -> 
     assert digest.value == hashlib.sha256(content).hexdigest()
 
 
-def test_a_digest_is_not_told_before_it_is_known() -> None:
+def test_a_digest_is_not_reported_before_it_is_known() -> None:
     data = stream().digested("sha256")
     chunks = data.chunks()
     next(chunks)
@@ -138,7 +138,7 @@ def stream() -> ImageData:
     return ImageData.from_chunks(lambda: iter(PIECES), size=len(BODY))
 
 
-def test_whoever_asks_for_a_digest_gets_it_after_the_last_byte() -> None:
+def test_a_digest_is_available_after_the_last_byte() -> None:
     seen: list[object] = []
     data = stream().digested("md5", seen.append).digested("sha256", seen.append)
     for piece in data.chunks():

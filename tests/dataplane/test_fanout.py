@@ -35,7 +35,7 @@ def _run(chunks: Iterator[bytes], *consumers: Consumer[bytes]) -> int:
     return fan_out(chunks, consumers, report=lambda done, waits: None)
 
 
-def test_everybody_gets_every_byte() -> None:
+def test_all_consumers_get_every_byte() -> None:
     consumers = [Consumer(f"store {number}", _keep, optional=True) for number in range(3)]
     assert _run(_pieces(20), *consumers) == 20 * CHUNK_SIZE
     assert all(consumer.outcome() == b"".join(_pieces(20)) for consumer in consumers)

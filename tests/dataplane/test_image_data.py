@@ -18,7 +18,7 @@ def _stream(*pieces: bytes) -> ImageData:
     return ImageData.from_chunks(lambda: iter(pieces))
 
 
-def test_nothing_is_opened_before_somebody_reads() -> None:
+def test_nothing_is_opened_before_it_is_read() -> None:
     opened = []
 
     def pieces() -> Iterator[bytes]:

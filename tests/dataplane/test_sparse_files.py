@@ -94,7 +94,7 @@ def test_what_was_written_is_not_in_the_page_cache(tmp_path: Path) -> None:
         os.preadv(file.fileno(), [buffer], 0, os.RWF_NOWAIT)
 
 
-def test_runs_of_data_are_told_from_zeros() -> None:
+def test_runs_of_data_are_distinguished_from_zeros() -> None:
     piece = bytes(BLOCK) + b"\0" * (BLOCK - 1) + b"x" + b"y" * BLOCK + bytes(BLOCK) + b"z"
     assert nonzero_ranges(piece) == [(BLOCK, 3 * BLOCK), (4 * BLOCK, 4 * BLOCK + 1)]
     assert nonzero_ranges(bytes(3)) == []

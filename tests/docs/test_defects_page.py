@@ -40,7 +40,7 @@ def existing_tests() -> set[str]:
     }
 
 
-def test_every_known_defect_is_told_once() -> None:
+def test_every_known_defect_is_reported_once() -> None:
     names = Counter(re.findall(r"\bD\d+\b|\b\d{7}\b|\bOSS[AN]-[\d-]+\b", " ".join(DEFECTS)))
     assert set(names) == OBSERVED | BUGS | ADVISORIES
     assert set(names.values()) == {1}

@@ -28,7 +28,7 @@ def test_contributing_runs(clone: Path) -> None:
     play(clone / "CONTRIBUTING.md", clone, {"PYTEST_ADDOPTS": "--collect-only --quiet", **cache})
 
 
-def test_the_readme_tells_every_exit_code() -> None:
+def test_the_readme_shows_every_exit_code() -> None:
     told = re.findall(r"^\| (\d+) \|", (PROJECT / "README.md").read_text(), re.MULTILINE)
     assert [int(code) for code in told] == [code.value for code in ExitCode]
 

@@ -101,7 +101,7 @@ def test_a_wrong_digest_is_fetched_again_once(downloads: Downloads) -> None:
 
 
 @pytest.mark.parametrize(("by", "staging"), [("method", "file"), ("step", "auto"), ("step", "file")])
-def test_the_second_wrong_digest_is_final_and_both_are_told(
+def test_the_second_wrong_digest_is_final_and_both_are_reported(
     downloads: Downloads, by: str, staging: str
 ) -> None:
     url = downloads.server.answer("/disk.raw", File(OTHER))
@@ -193,7 +193,7 @@ def test_an_endless_file_ends_at_the_cap(downloads: Downloads) -> None:
     assert downloads.server.asked("/disk.raw") == [None]
 
 
-def test_a_file_longer_than_announced_ends_where_it_was_said_to(downloads: Downloads) -> None:
+def test_a_file_longer_than_announced_ends_where_it_was_announced(downloads: Downloads) -> None:
     """What follows the announced bytes is no part of the answer (RFC 9112, section 6.2)."""
     url = downloads.server.answer("/disk.raw", File(BODY + b"x" * 512, length=len(BODY)))
     downloads.require_imported(downloads.importing(url), BODY)

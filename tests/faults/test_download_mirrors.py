@@ -52,7 +52,7 @@ def test_the_next_place_is_asked_when_one_fails(downloads: Downloads, fault: Beh
     assert downloads.server.asked("/bad.raw") == downloads.server.asked("/good.raw") == [None]
 
 
-def test_the_next_place_is_asked_when_nobody_listens_or_the_name_is_unknown(downloads: Downloads) -> None:
+def test_the_next_place_is_asked_when_no_server_listens_or_the_name_is_unknown(downloads: Downloads) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     nobody = f"http://127.0.0.1:{port}/disk.raw"
@@ -73,7 +73,9 @@ def test_a_wrong_digest_is_fetched_from_each_place_in_turn(downloads: Downloads)
     assert [request.path for request in server.requests] == ["/1.raw", "/2.raw", "/3.raw"]
 
 
-def test_when_every_place_fails_the_last_says_why_and_the_report_tells_of_all(downloads: Downloads) -> None:
+def test_when_every_mirror_fails_the_error_is_the_last_one_and_the_report_has_all(
+    downloads: Downloads,
+) -> None:
     server = downloads.server
     first = server.answer("/1.raw", Truncated(BODY, after=HALF, etag=None))
     second, third = server.answer("/2.raw", Status(404)), server.answer("/3.raw", File(OTHER))

@@ -151,7 +151,7 @@ def test_without_resume_a_dead_import_is_cleaned_up_as_ever(downloads: Downloads
     assert "without --resume" in done.report["error"]["hint"]
 
 
-def test_what_cannot_be_resumed_is_said_and_stays_as_it_was(downloads: Downloads) -> None:
+def test_what_cannot_be_resumed_is_reported_and_stays_as_it_was(downloads: Downloads) -> None:
     downloads.write(staging="file")
     url = downloads.server.answer("/disk.raw", Stalled(BODY, after=THERE), File(BODY))
     task = killed(downloads, url)
@@ -192,7 +192,7 @@ def test_a_live_import_is_not_taken_over(downloads: Downloads) -> None:
     assert downloads.files("staging") == []
 
 
-def test_nothing_is_kept_that_could_not_be_told_from_another_file(downloads: Downloads) -> None:
+def test_nothing_is_kept_that_could_not_be_distinguished_from_another_file(downloads: Downloads) -> None:
     downloads.write(staging="file")
     url = downloads.server.answer("/disk.raw", Stalled(BODY, after=THERE, etag='W/"1"'), File(BODY))
     task = killed(downloads, url)

@@ -32,7 +32,7 @@ def _on_small_disk(folder: Path) -> list[str]:
     return [*SMALL_DISK, str(folder)]
 
 
-def test_a_full_staging_disk_is_told_as_such(bench: Bench, disk: Path) -> None:
+def test_a_full_staging_disk_is_reported_as_such(bench: Bench, disk: Path) -> None:
     bench.pipeline(output="qcow2")
     with disk.open("rb") as file:
         process = subprocess.run(

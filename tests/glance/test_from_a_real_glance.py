@@ -156,7 +156,7 @@ def test_bytes_that_were_damaged_over_there_are_not_imported(
     assert done.copies == {}
 
 
-def test_each_failure_says_what_to_do(cloud: Cloud, fetch: Fetch) -> None:
+def test_each_failure_has_a_hint(cloud: Cloud, fetch: Fetch) -> None:
     """Scenario 107."""
     queued = cloud.north.create(cloud.token, disk_format="raw", container_format="bare")
     nowhere = "00000000-0000-4000-8000-000000000000"

@@ -199,7 +199,7 @@ def test_a_coded_body_may_come_in_chunks(http_server: HttpServer) -> None:
         ("disk.raw", "rot13", False),
     ],
 )
-def test_the_name_says_whether_a_file_is_published_in_a_coding(
+def test_the_name_shows_whether_a_file_is_published_in_a_coding(
     name: str | None, label: str, published: bool
 ) -> None:
     assert coding.is_published_in(label, name) is published

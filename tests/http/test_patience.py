@@ -145,7 +145,7 @@ def test_a_machine_that_does_not_answer_is_given_up_and_cancelling_ends_the_wait
             make_transport(cancelled=cancelled, limits=Limits(connect_timeout=60)).get(url)
 
 
-def test_what_is_here_goes_on_its_way_while_the_server_says_nothing(http_server: HttpServer) -> None:
+def test_received_bytes_are_passed_on_while_the_server_sends_nothing(http_server: HttpServer) -> None:
     """The server sends the second half when the first has arrived."""
     arrived = threading.Event()
 

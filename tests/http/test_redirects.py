@@ -113,7 +113,7 @@ def test_a_circle_of_redirects_is_noticed(http_server: HttpServer) -> None:
     assert http_server.paths() == ["/a", "/b"]
 
 
-def test_a_redirect_must_say_where_to(http_server: HttpServer) -> None:
+def test_a_redirect_must_have_a_location(http_server: HttpServer) -> None:
     with pytest.raises(SourceUnavailable, match="without a Location"):
         make_transport().get(http_server.answer("/a", status(302)))
 

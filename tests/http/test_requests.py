@@ -30,7 +30,7 @@ def test_a_body_arrives_whole_in_large_pieces(http_server: HttpServer) -> None:
     assert response.closed
 
 
-def test_requests_say_who_asks_and_that_nothing_may_be_compressed(http_server: HttpServer) -> None:
+def test_requests_name_the_program_and_refuse_compression(http_server: HttpServer) -> None:
     make_transport().get(http_server.publish("/disk", BODY), headers={"X-Extra": "1"}).close()
     headers = http_server.requests[0].headers
     assert headers["User-Agent"] == f"imageport/{importlib.metadata.version('imageport')}"
@@ -172,7 +172,7 @@ def test_only_the_status_200_is_an_answer(http_server: HttpServer, code: int) ->
         make_transport().get(http_server.answer("/disk", status(code)))
 
 
-def test_a_port_where_nobody_listens_is_named() -> None:
+def test_a_port_where_no_server_listens_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     with pytest.raises(SourceUnavailable, match=f"Connection refused .127.0.0.1 port {port}") as caught:
@@ -352,7 +352,7 @@ def test_the_answer_to_what_was_posted_can_be_read(http_server: HttpServer) -> N
 
 
 @pytest.mark.parametrize("code", [302, 401, 503])
-def test_what_is_posted_is_sent_once_and_to_nobody_else(http_server: HttpServer, code: int) -> None:
+def test_what_is_posted_is_sent_once_and_to_no_other_server(http_server: HttpServer, code: int) -> None:
     url = http_server.answer("/tokens", status(code, {"Location": "/elsewhere"}))
     with pytest.raises(SourceUnavailable, match=f"answered {code}") as caught:
         make_transport().post(url, {"password": "secret"})

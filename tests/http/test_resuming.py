@@ -183,7 +183,7 @@ def test_a_rest_of_unannounced_length_must_be_whole_and_is_cut_at_the_end(
     assert [asked for asked, _ in ranges(http_server)] == [None, "bytes=7-", "bytes=2000000-"]
 
 
-def test_a_server_that_says_it_has_no_ranges_is_believed(http_server: HttpServer) -> None:
+def test_a_server_that_announces_no_ranges_is_believed(http_server: HttpServer) -> None:
     url = http_server.answer("/disk", Truncated(BODY, after=7, headers={"Accept-Ranges": "none"}))
     with pytest.raises(SourceUnavailable, match="after 7 of 3500000 bytes"):
         download(url)

@@ -94,7 +94,7 @@ def test_a_certificate_for_another_name_is_refused(https_server: HttpServer, aut
     assert https_server.requests == []
 
 
-def test_an_unknown_authority_is_refused_and_the_hint_says_what_to_do(https_server: HttpServer) -> None:
+def test_an_unknown_authority_is_refused_with_a_hint(https_server: HttpServer) -> None:
     with pytest.raises(SourceUnavailable, match="is issued by an unknown authority") as caught:
         make_transport(resolver=RESOLVER).get(https_server.url("/disk"))
     assert "network.ca_bundle" in caught.value.hint

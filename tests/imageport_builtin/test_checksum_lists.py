@@ -405,12 +405,12 @@ FOLDERS = f"{S256}  amd64/disk.raw\n{O256}  arm64/disk.raw\n"
         ("/mirror/images/amd64/disk.raw", None),
     ],
 )
-def test_the_path_of_the_image_tells_files_of_one_name_apart(path: str, beside: str | None) -> None:
+def test_the_path_of_the_image_distinguishes_files_of_one_name(path: str, beside: str | None) -> None:
     assert found(FOLDERS, path=path, beside=beside) == f"sha256:{S256}"
 
 
 @pytest.mark.parametrize("path", [None, "/images/disk.raw", "/images/s390x/disk.raw"])
-def test_files_of_one_name_that_nothing_tells_apart_are_named(path: str | None) -> None:
+def test_files_of_one_name_that_cannot_be_distinguished_are_named(path: str | None) -> None:
     error = refused(FOLDERS, path=path)
     assert error.message == f"{SUMS} has several files called 'disk.raw': 'amd64/disk.raw', 'arm64/disk.raw'"
     assert error.hint == "name one with its folder, in the option filename of the step checksum"

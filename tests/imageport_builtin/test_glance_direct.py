@@ -66,7 +66,7 @@ def test_a_pipe_is_read_to_its_end_in_full_pieces(ctx: Context, pipe: Path) -> N
     assert [len(piece) for piece in pieces[:-1]] == [CHUNK_SIZE] * (len(CONTENT) // CHUNK_SIZE)
 
 
-def test_a_pipe_that_nobody_writes_to_can_be_given_up(ctx: Context, pipe: Path) -> None:
+def test_a_pipe_that_no_process_writes_to_can_be_given_up(ctx: Context, pipe: Path) -> None:
     reading = in_background(lambda: list(stage(str(pipe), ctx).chunks()))
     ctx.cancelled.set()
     assert isinstance(reading.exception(timeout=30), Cancelled)
@@ -83,7 +83,7 @@ def test_a_pipe_whose_writer_stalls_can_be_given_up(ctx: Context, pipe: Path) ->
         assert isinstance(rest.exception(timeout=30), Cancelled)
 
 
-def test_standard_input_that_is_closed_is_told_as_such(tmp_path: Path) -> None:
+def test_standard_input_that_is_closed_is_reported_as_such(tmp_path: Path) -> None:
     pipeline = "{name: p, source: {use: glance-direct}, stores: [{use: file, with: {directory: ./images}}]}"
     (tmp_path / "p.yaml").write_text(pipeline)
     done = subprocess.run(

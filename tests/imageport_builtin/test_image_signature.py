@@ -221,7 +221,7 @@ def test_the_curve_of_the_key_has_to_be_the_one_that_is_named(folder: Path, ec_s
         verify(folder, ec_signer.signed() | {KEY_TYPE: "RSA-PSS"})
 
 
-def test_a_key_that_signs_no_images_is_told(folder: Path, rsa_signer: Signer) -> None:
+def test_a_key_that_signs_no_images_is_reported(folder: Path, rsa_signer: Signer) -> None:
     key = ed25519.Ed25519PrivateKey.generate()
     (folder / f"{RSA_ID}.pem").write_bytes(certificate_of(key).public_bytes(Encoding.PEM))
     with pytest.raises(VerificationFailed, match="has a key of another type than RSA-PSS"):
@@ -244,14 +244,14 @@ def test_certificates_may_be_called_crt(folder: Path, rsa_signer: Signer, encodi
     assert verify(folder, properties) == BODY
 
 
-def test_a_broken_certificate_is_told(folder: Path, rsa_signer: Signer) -> None:
+def test_a_broken_certificate_is_reported(folder: Path, rsa_signer: Signer) -> None:
     for content in (b"", b"what?", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"):
         (folder / f"{RSA_ID}.pem").write_bytes(content)
         with pytest.raises(VerificationFailed, match="cannot be read"):
             verify(folder, rsa_signer.signed())
 
 
-def test_a_missing_folder_is_told_before_anything_begins(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported_before_anything_begins(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not a folder with certificates"):
         ImageSignature(ImageSignatureConfig(certificates=tmp_path / "nowhere"))
 

@@ -33,7 +33,7 @@ def test_each_thing_worth_telling_is_one_line_with_a_time(capfd: pytest.CaptureF
     ]
 
 
-def test_progress_of_a_lane_is_told_once_in_an_interval(capfd: pytest.CaptureFixture[str]) -> None:
+def test_progress_of_a_lane_is_reported_once_in_an_interval(capfd: pytest.CaptureFixture[str]) -> None:
     log = LogLines(LogLinesConfig(interval=10))
     for second in range(25):
         log.on_progress(

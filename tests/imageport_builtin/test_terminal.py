@@ -100,12 +100,12 @@ _BEGUN = (
         ("ceph", "store ceph"), ("md5", "digest md5"), ("inspection", "the inspection"),
     ],
 )  # fmt: skip
-def test_what_is_slowest_is_told_in_plain_words(waits: str | None, told: str) -> None:
+def test_what_is_slowest_is_reported_in_plain_words(waits: str | None, told: str) -> None:
     terminal = _heard(*_BEGUN, event("progress", lane="digests", done=5, waits=waits))
     assert f"slowest now: {told}\n" in _drawn(terminal, 80)
 
 
-def test_what_is_slowest_is_told_while_files_are_made_too() -> None:
+def test_what_is_slowest_is_reported_while_files_are_made_too() -> None:
     terminal = _heard(*_BEGUN[:-1], event("progress", lane="unpack", done=9, waits="unpack"))
     terminal.on_progress(event("progress", lane="staging", done=9))
     assert "slowest now: step unpack\n" in _drawn(terminal, 80)
@@ -113,7 +113,7 @@ def test_what_is_slowest_is_told_while_files_are_made_too() -> None:
     assert "slowest now: step convert\n" in _drawn(terminal, 80)
 
 
-def test_what_the_stages_say_of_themselves_does_not_hide_a_slow_store() -> None:
+def test_the_times_of_the_stages_do_not_hide_a_slow_store() -> None:
     terminal = _heard(*_BEGUN, event("progress", lane="ceph", store="ceph", done=5, waits="ceph"))
     terminal.on_progress(event("progress", lane="fetch", done=9, waits="fetch"))
     assert "slowest now: store ceph\n" in _drawn(terminal, 80)

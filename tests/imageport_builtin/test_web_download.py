@@ -192,7 +192,7 @@ def test_a_source_that_is_missing_is_asked_for(uri: str | None) -> None:
 
 
 @pytest.mark.parametrize("uri", ["pub/disk.raw", "file:///srv/disk.raw", "file://name/disk.raw"])
-def test_whoever_names_a_file_is_told_of_the_method_for_files(uri: str) -> None:
+def test_a_file_as_source_is_answered_with_the_method_for_files(uri: str) -> None:
     with pytest.raises(SourceRejected) as caught:
         WebDownload(WebDownloadConfig()).validate_source(source=Source(method="web-download", uri=uri))
     assert re.search("glance-direct|to import a local file, write its path", caught.value.hint)

@@ -62,7 +62,7 @@ def test_no_password_is_shown(cli: CommandLine, kolla: list[Path], more: tuple[s
     assert not [secret for secret in SECRETS if secret in shown + written]
 
 
-def test_json_tells_what_was_carried_and_what_was_not(cli: CommandLine, kolla: list[Path]) -> None:
+def test_json_shows_what_was_carried_and_what_was_not(cli: CommandLine, kolla: list[Path]) -> None:
     told = cli.inside("from-glance", *kolla, "--json").json
     (cap,) = [entry for entry in told["carried"] if entry["option"] == "image_size_cap"]
     assert cap["here"] == {"file": "imageport.yaml", "key": "limits.image_size_cap"}
@@ -150,7 +150,7 @@ def test_nothing_is_overwritten(cli: CommandLine, kolla: list[Path]) -> None:
     assert cli.files("out/pipelines") == ["copy-image.yaml"]
 
 
-def test_a_folder_that_cannot_be_made_is_told(cli: CommandLine, kolla: list[Path]) -> None:
+def test_a_folder_that_cannot_be_made_is_reported(cli: CommandLine, kolla: list[Path]) -> None:
     assert (
         "cannot write disk.raw/out"
         in cli.inside("from-glance", *kolla, "--output", "disk.raw/out", code=2).err
@@ -172,7 +172,7 @@ def test_another_file_is_refused(cli: CommandLine, text: str, complaint: str) ->
     assert complaint in cli.inside("from-glance", "x", code=2).err
 
 
-def test_a_file_of_comments_says_nothing(cli: CommandLine) -> None:
+def test_a_file_of_comments_has_no_settings(cli: CommandLine) -> None:
     (cli.folder / "policy.yaml").write_text('# "copy_image": "role:admin"\n')
     shown = cli.inside("from-glance", "policy.yaml", "--json").json
     assert json.dumps(shown["carried"]) == "[]"

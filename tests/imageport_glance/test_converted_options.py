@@ -161,7 +161,7 @@ def test_an_option_with_an_unknown_name_is_listed(converted: Convert) -> None:
     ],
     ids=["number", "digest", "staging", "reserved", "port", "switch", "mode"],
 )
-def test_a_value_that_glance_would_refuse_is_told_with_its_line(
+def test_a_value_that_glance_would_refuse_is_reported_with_its_line(
     text: str, complaint: str, converted: Convert
 ) -> None:
     with pytest.raises(PipelineInvalid) as raised:
@@ -170,7 +170,7 @@ def test_a_value_that_glance_would_refuse_is_told_with_its_line(
     assert complaint in str(raised.value)
 
 
-def test_all_wrong_values_are_told_at_once(converted: Convert) -> None:
+def test_all_wrong_values_are_reported_at_once(converted: Convert) -> None:
     with pytest.raises(PipelineInvalid) as raised:
         converted("[DEFAULT]\nimage_size_cap = big\nhashing_algorithm = crc\n")
     assert [problem.line for problem in raised.value.problems] == [2, 3]
@@ -225,7 +225,7 @@ def test_decompression_moves_above_conversion(converted: Convert) -> None:
     assert "moved up" in pipeline
 
 
-def test_a_plugin_of_somebody_else_is_listed(converted: Convert) -> None:
+def test_a_plugin_of_another_author_is_listed(converted: Convert) -> None:
     (gap,) = converted("[image_import_opts]\nimage_import_plugins = [acme_scan]\n").gaps
     assert gap.what == "acme_scan"
 

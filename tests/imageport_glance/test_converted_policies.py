@@ -25,7 +25,7 @@ RULES = {"context_is_admin": "role:admin", "default": "", "mine": "project_id:%(
         ("rule:default", "@"),
     ],
 )  # fmt: skip
-def test_a_rule_is_said_without_brackets(text: str, meant: str) -> None:
+def test_a_rule_is_written_without_brackets(text: str, meant: str) -> None:
     assert convert_rule(text, RULES) == meant
 
 
@@ -44,7 +44,7 @@ def test_a_rule_is_said_without_brackets(text: str, meant: str) -> None:
     ],
     ids=["not", "http", "member", "unknown", "open end", "bracket", "no link", "closed", "deep"],
 )
-def test_a_rule_that_cannot_be_said_is_told(text: str, complaint: str) -> None:
+def test_a_rule_that_cannot_be_expressed_is_reported(text: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=r".") as raised:
         convert_rule(text, RULES)
     assert complaint in str(raised.value)

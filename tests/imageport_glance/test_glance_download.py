@@ -252,7 +252,7 @@ def test_other_prefixes_never_reach_what_is_no_property(glance: HttpServer, ctx:
     assert dict(copied) == {"hw_disk_bus": "virtio", "os_distro": "debian", "os_version": "12", "nice": "yes"}
 
 
-def test_formats_that_the_other_glance_does_not_tell_stay(glance: HttpServer, ctx: Context) -> None:
+def test_formats_that_the_other_glance_does_not_report_stay(glance: HttpServer, ctx: Context) -> None:
     serve(glance, disk_format=None, container_format=None)
     method = plugin(glance)
     stage(method, ctx)
@@ -263,7 +263,7 @@ def test_formats_that_the_other_glance_does_not_tell_stay(glance: HttpServer, ct
 # ------------------------------------------------------------------------------------------------ what goes wrong
 
 
-def test_a_region_that_the_catalog_lacks_is_told_with_those_that_it_has(
+def test_a_region_that_the_catalog_lacks_is_reported_with_those_that_it_has(
     glance: HttpServer, ctx: Context
 ) -> None:
     """Scenario 107."""
@@ -314,7 +314,7 @@ def test_each_refusal_of_the_servers_has_its_own_advice(
     assert hint in caught.value.hint
 
 
-def test_a_token_that_keystone_does_not_accept_is_told(glance: HttpServer, ctx: Context) -> None:
+def test_a_token_that_keystone_does_not_accept_is_reported(glance: HttpServer, ctx: Context) -> None:
     glance.answer(CATALOG, status(401))
     with pytest.raises(SourceUnavailable, match="does not accept the token"):
         stage(plugin(glance, token="old"), ctx)
@@ -322,7 +322,7 @@ def test_a_token_that_keystone_does_not_accept_is_told(glance: HttpServer, ctx: 
 
 @pytest.mark.parametrize("path", [SIGNED_IN, CATALOG])
 @pytest.mark.parametrize("code", [401, 200], ids=["refused", "no such region"])
-def test_credentials_in_the_url_of_keystone_are_not_told(
+def test_credentials_in_the_url_of_keystone_are_not_reported(
     glance: HttpServer, ctx: Context, path: str, code: int
 ) -> None:
     url = glance.url("/identity").replace("://", "://proxy:battery-staple@")
@@ -418,7 +418,7 @@ def test_bytes_that_differ_from_the_digest_fail_and_both_values_are_named(
     assert [(event.message, event.verdict) for event in events] == [(f"checksum {algorithm}", "failed")]
 
 
-def test_without_any_digest_a_warning_says_so(
+def test_without_any_digest_a_warning_reports_that(
     glance: HttpServer, ctx: Context, caplog: pytest.LogCaptureFixture
 ) -> None:
     serve(glance, os_hash_value=None, checksum=None)

@@ -68,7 +68,7 @@ def test_times_are_written_as_glance_writes_them(path: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("visibility", "public"), [("public", True), ("shared", False)])
-def test_is_public_says_whether_everybody_sees_the_image(
+def test_is_public_is_true_for_images_that_all_users_see(
     path: Path, tmp_path: Path, visibility: str, public: bool
 ) -> None:
     record = RECORD.evolve(visibility=visibility)
@@ -76,7 +76,7 @@ def test_is_public_says_whether_everybody_sees_the_image(
     assert _told(path)[0]["payload"]["is_public"] is public
 
 
-def test_a_deleted_image_is_told_with_the_time(path: Path, tmp_path: Path) -> None:
+def test_a_deleted_image_is_reported_with_the_time(path: Path, tmp_path: Path) -> None:
     observer = _observer(path)
     for kind in ("image.create", "image.delete"):
         observer.on_progress(event(kind, record=RECORD), context(tmp_path))
@@ -95,7 +95,7 @@ def test_lists_of_stores_are_split_and_empty_ones_are_empty(path: Path, tmp_path
     assert payload["properties"] == properties
 
 
-def test_no_location_is_ever_told(path: Path, tmp_path: Path) -> None:
+def test_no_location_is_ever_reported(path: Path, tmp_path: Path) -> None:
     record = RECORD.evolve(locations=(Location(url="rbd://secret/place", store="a"),))
     for kind in ("image.prepare", "image.upload", "image.update", "image.activate", "image.delete"):
         _observer(path).on_progress(event(kind, store="a", record=record), context(tmp_path))
@@ -103,7 +103,7 @@ def test_no_location_is_ever_told(path: Path, tmp_path: Path) -> None:
     assert "secret" not in path.read_text()
 
 
-def test_a_task_is_told_with_status_owner_and_times(path: Path, tmp_path: Path) -> None:
+def test_a_task_is_reported_with_status_owner_and_times(path: Path, tmp_path: Path) -> None:
     observer = _observer(path)
     for seconds, kind in enumerate(("task.create", "task.processing", "task.success")):
         observer.on_progress(event(kind, at=1_700_000_000.0 + seconds), context(tmp_path))
@@ -115,7 +115,7 @@ def test_a_task_is_told_with_status_owner_and_times(path: Path, tmp_path: Path) 
     }  # fmt: skip
 
 
-def test_a_failed_task_says_why_and_is_no_error_for_glance(path: Path, tmp_path: Path) -> None:
+def test_a_failed_task_has_a_cause_and_is_not_an_error_for_glance(path: Path, tmp_path: Path) -> None:
     failed = event("task.failure", store="b", step="convert", error="disk full")
     _observer(path).on_progress(failed, context(tmp_path))
     (told,) = _told(path)
@@ -127,7 +127,7 @@ def test_a_failed_task_says_why_and_is_no_error_for_glance(path: Path, tmp_path:
 
 
 @pytest.mark.parametrize(("status", "told"), [("success", ["task.run"]), ("failure", [])])
-def test_the_end_of_a_run_is_told_when_it_went_well(
+def test_the_end_of_a_run_is_reported_when_it_went_well(
     path: Path, tmp_path: Path, status: str, told: list[str]
 ) -> None:
     observer = _observer(path)
@@ -263,7 +263,7 @@ def _observe(cli: CommandLine, path: Path) -> None:
         pipeline.write(f"observers: [{{use: notifications, with: {{path: {path}}}}}]\n")
 
 
-def test_an_import_into_two_stores_is_told_from_beginning_to_end(path: Path, tmp_path: Path) -> None:
+def test_an_import_into_two_stores_is_reported_from_beginning_to_end(path: Path, tmp_path: Path) -> None:
     cli = CommandLine(tmp_path)
     _observe(cli, path)
     cli.inside("run", "p.yaml", str(cli.image), "-q")
@@ -285,7 +285,7 @@ def test_an_import_into_two_stores_is_told_from_beginning_to_end(path: Path, tmp
     ]
 
 
-def test_a_store_that_fails_is_told_with_its_reason(path: Path, tmp_path: Path) -> None:
+def test_a_store_that_fails_is_reported_with_its_reason(path: Path, tmp_path: Path) -> None:
     cli = CommandLine(tmp_path)
     _observe(cli, path)
     (cli.folder / "two").write_text("in the way")

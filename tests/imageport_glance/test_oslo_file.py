@@ -77,7 +77,7 @@ def test_variables_stand_for_other_options() -> None:
     ],
     ids=["unknown", "circle"],
 )
-def test_a_variable_without_value_is_told(text: str, complaint: str) -> None:
+def test_a_variable_without_value_is_reported(text: str, complaint: str) -> None:
     assert complaint in refused(text, "a", "b")
 
 
@@ -106,14 +106,14 @@ def test_variables_that_grow_to_nothing_take_no_time() -> None:
     ],
     ids=["outside", "words", "nameless", "open", "empty", "indented", "escape", "zero"],
 )
-def test_a_mistake_is_told_with_its_line(text: str, line: int, complaint: str) -> None:
+def test_a_mistake_is_reported_with_its_line(text: str, line: int, complaint: str) -> None:
     with pytest.raises(PipelineInvalid) as raised:
         parse(text, "x.conf")
     assert str(raised.value).startswith(f"x.conf:{line}:1:")
     assert complaint in str(raised.value)
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     with pytest.raises(PipelineInvalid) as raised:
         parse("[a]\none\ntwo\n", "x.conf")
     assert [problem.line for problem in raised.value.problems] == [2, 3]

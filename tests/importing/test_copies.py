@@ -144,7 +144,7 @@ def test_an_image_that_is_not_active_cannot_be_copied_nor_an_active_one_imported
     assert desk.catalog.get_image(image_id).status == "active"
 
 
-def test_nothing_staged_is_told_before_anything_starts(desk: Desk) -> None:
+def test_nothing_staged_is_reported_before_anything_starts(desk: Desk) -> None:
     class Staged(Plugin[NoConfig]):
         """Read staging."""
 

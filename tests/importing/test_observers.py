@@ -150,7 +150,7 @@ def test_news_of_progress_is_dropped_for_an_observer_that_is_far_behind_and_noth
     assert kinds.count("check") == 2 * BACKLOG
 
 
-def test_progress_of_a_lane_is_told_a_few_times_a_second(tmp_path: Path) -> None:
+def test_progress_of_a_lane_is_reported_a_few_times_a_second(tmp_path: Path) -> None:
     listener = Listener()
     observers = Observers([_bound("listener", listener)])
     for number in range(100):
@@ -162,7 +162,7 @@ def test_progress_of_a_lane_is_told_a_few_times_a_second(tmp_path: Path) -> None
     assert last.done == 7
 
 
-def test_a_lane_that_is_complete_is_told_so_at_once_and_no_more_often_than_others(tmp_path: Path) -> None:
+def test_a_lane_that_is_complete_is_reported_at_once_and_no_more_often_than_others(tmp_path: Path) -> None:
     listener = Listener()
     observers = Observers([_bound("listener", listener)])
     for done, at in ((10**9 - 1, 100.0), (10**9, 100.01), (10**9, 100.06), (10**9, 100.11), (10**9, 100.22)):
@@ -280,7 +280,7 @@ def test_everything_is_printed_before_the_report(tmp_path: Path) -> None:
     assert [line.get("type") for line in lines[-3:]] == ["image.update", "task.success", "report"]
 
 
-def test_a_failed_import_tells_its_observers_to_the_end(desk: Desk) -> None:
+def test_a_failed_import_sends_events_to_its_observers_until_the_end(desk: Desk) -> None:
     report = desk.run(Bytes(b"some bytes"), Shelf("one", fails="write"))
     assert report.status == "failure"
     assert desk.listener.events[-1].kind == "report"

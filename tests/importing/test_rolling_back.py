@@ -75,7 +75,7 @@ def test_a_store_that_cannot_be_cleaned_does_not_keep_the_others_from_it(desk: D
     assert not desk.catalog.is_locked(record.id)
 
 
-def test_a_clean_rollback_says_so(desk: Desk) -> None:
+def test_a_clean_rollback_reports_that(desk: Desk) -> None:
     report = desk.run(Bytes(CONTENT), Shelf("one", fails="middle"))
     assert report.rolled_back is True
     assert desk.run(Bytes(CONTENT), Shelf("one")).rolled_back is None
@@ -263,7 +263,7 @@ def test_a_thread_that_cannot_be_started_leaves_no_other_waiting() -> None:
     assert not waiting.running
 
 
-def test_whatever_fails_because_the_image_was_deleted_is_told_as_that(desk: Desk) -> None:
+def test_failures_because_the_image_was_deleted_are_reported_as_such(desk: Desk) -> None:
     record = desk.catalog.create_image(desk_image("8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a0a"))
 
     class DeletesAndFails(Plugin[NoConfig]):
@@ -349,7 +349,7 @@ def test_a_stream_that_is_no_bytes_is_blamed_on_its_step(desk: Desk) -> None:
     assert "str where bytes or a read-only memoryview of bytes is expected" in report.error.message
 
 
-def test_an_image_that_is_deleted_late_is_told_as_such(desk: Desk) -> None:
+def test_an_image_that_is_deleted_late_is_reported_as_such(desk: Desk) -> None:
     record = desk.catalog.create_image(desk_image("8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a07"))
 
     class Deletes(Plugin[NoConfig]):
@@ -384,7 +384,7 @@ def test_what_an_earlier_import_left_is_removed_by_the_next_one(desk: Desk) -> N
     assert list(back.visible.values()) == [CONTENT]
 
 
-def test_a_copy_that_nobody_knows_of_is_told_without_hiding_why_it_came_to_be(desk: Desk) -> None:
+def test_a_copy_that_is_unknown_is_reported_without_hiding_why_it_came_to_be(desk: Desk) -> None:
     record = desk.catalog.create_image(desk_image("8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a08"))
 
     class Deleting(Unreachable):

@@ -23,7 +23,7 @@ class Asking(Shelf):
 
 
 @pytest.mark.parametrize("at_once", [0, 1])
-def test_a_store_is_told_the_size_before_it_reads_a_byte(desk: Desk, tmp_path: Path, at_once: int) -> None:
+def test_a_store_knows_the_size_before_it_reads_a_byte(desk: Desk, tmp_path: Path, at_once: int) -> None:
     """A store of objects needs it to choose the size of the parts that it uploads."""
     limits = desk.site.limits.model_copy(update={"max_parallel_stores": at_once})
     desk.site = desk.site.model_copy(update={"limits": limits})
@@ -35,7 +35,7 @@ def test_a_store_is_told_the_size_before_it_reads_a_byte(desk: Desk, tmp_path: P
     assert (one.size, two.size) == (len(CONTENT), len(CONTENT))
 
 
-def test_a_size_that_nobody_knows_is_told_as_such(desk: Desk) -> None:
+def test_a_size_that_nobody_knows_is_reported_as_such(desk: Desk) -> None:
     one = Asking("one")
     report = desk.run(Bytes(CONTENT), one)
     assert report.error is None

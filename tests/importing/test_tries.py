@@ -73,7 +73,7 @@ def test_what_another_try_would_not_change_is_not_tried_again(desk: Desk, error:
     assert method.staged == 1
 
 
-def test_a_method_that_says_nothing_is_asked_once(desk: Desk) -> None:
+def test_a_method_without_max_attempts_is_called_once(desk: Desk) -> None:
     method = Flaky(broken(), max_attempts=Bytes(b"").max_attempts)
     assert desk.run(method, Shelf("shelf")).error is not None
     assert method.staged == 1

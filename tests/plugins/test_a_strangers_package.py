@@ -86,7 +86,7 @@ def test_its_options_are_validated_by_position(stranger: Desk) -> None:
     assert level.startswith("wrong.yaml:7:33: stores.0.with.level:")
 
 
-def test_its_removal_is_told_by_name(desk: Callable[..., Desk]) -> None:
+def test_its_removal_is_reported_by_name(desk: Callable[..., Desk]) -> None:
     bare = desk()
     done = bare.imageport("validate", bare.pipeline("stamp"))
     assert done.exit_code == 2

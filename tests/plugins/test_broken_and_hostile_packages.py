@@ -72,7 +72,7 @@ UNUSABLE = {
 }
 
 
-def test_what_cannot_be_used_is_told_by_validate_for_each_pipeline(beset: Desk) -> None:
+def test_what_cannot_be_used_is_reported_by_validate_for_each_pipeline(beset: Desk) -> None:
     pipelines = [beset.pipeline(plugin) for plugin in UNUSABLE]
     done = beset.imageport("validate", *pipelines, beset.pipeline("stamp"))
     assert done.exit_code == 2
@@ -84,7 +84,7 @@ def test_what_cannot_be_used_is_told_by_validate_for_each_pipeline(beset: Desk) 
         assert "acme-" in line
 
 
-def test_a_mistake_in_the_hooks_is_told_where_the_plugin_is_used(beset: Desk) -> None:
+def test_a_mistake_in_the_hooks_is_reported_where_the_plugin_is_used(beset: Desk) -> None:
     (beset.folder / "mine.yaml").write_text(
         "name: mine\n"
         "source: {use: glance-direct}\n"

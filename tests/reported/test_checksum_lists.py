@@ -396,7 +396,7 @@ def test_a_large_list_is_read_where_an_option_permits_it(bench: Bench, server: H
 # ----------------------------------------------------------------------------------------- several files of one name
 
 
-def test_the_url_of_the_image_tells_files_of_one_name_apart(bench: Bench, server: HttpServer) -> None:
+def test_the_url_of_the_image_distinguishes_files_of_one_name(bench: Bench, server: HttpServer) -> None:
     server.answer("/12/amd64/disk.raw", content(DISK))
     url = publish(
         server, f"{OTHER}  arm64/disk.raw\n{D}  amd64/disk.raw\n{OTHER}  disk.raw\n".encode(), "12/SUMS"
@@ -408,7 +408,7 @@ def test_the_url_of_the_image_tells_files_of_one_name_apart(bench: Bench, server
     bench.assert_stored(done, DISK)
 
 
-def test_files_of_one_name_in_folders_that_nothing_tells_apart_are_refused(
+def test_files_of_one_name_in_folders_that_cannot_be_distinguished_are_refused(
     bench: Bench, server: HttpServer
 ) -> None:
     url = publish(server, f"{OTHER}  arm64/disk.raw\n{D}  amd64/disk.raw\n".encode())
@@ -459,7 +459,7 @@ def mismatch(found: bytes, expected: str, place: str, form: str = "as published"
     ],
     ids=["changed", "another file of the list", "the unpacked file"],
 )
-def test_a_mismatch_says_which_line_was_compared_with_what_and_why_it_may_differ(
+def test_a_mismatch_names_the_compared_line_and_possible_causes(
     bench: Bench, server: HttpServer, text: str, name: str, filename: str, found: bytes, hint: str
 ) -> None:
     url = publish(server, text.encode())
@@ -472,7 +472,7 @@ def test_a_mismatch_says_which_line_was_compared_with_what_and_why_it_may_differ
     )
 
 
-def test_a_mismatch_below_decompression_says_that_the_image_is_unpacked(
+def test_a_mismatch_below_decompression_shows_that_the_image_is_unpacked(
     bench: Bench, server: HttpServer
 ) -> None:
     url = publish(server, f"{sha256(PACKED)}  disk.raw.xz\n".encode())

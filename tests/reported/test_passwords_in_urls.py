@@ -222,7 +222,7 @@ def test_no_command_shows_the_password_of_a_proxy_or_webhook(
     _assert_secret(site_folder, *runs)
 
 
-def test_the_error_for_a_password_with_a_slash_says_how_to_write_it(
+def test_the_error_for_a_password_with_a_slash_shows_how_to_write_it(
     run_imageport: RunImageport, pipeline: Path
 ) -> None:
     done = run_imageport.inside("run", pipeline, "http://user:s3cretA/B@h.example/x", "--json")

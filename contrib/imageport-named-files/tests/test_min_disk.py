@@ -33,7 +33,7 @@ def test_raw_data_counts_as_long_as_it_is(site: Site) -> None:
     assert site.run([MIN_DISK], [STORE], site.disk(size=(1 << 30) + 512))["image"]["min_disk"] == 2
 
 
-def test_a_stream_that_tells_its_size_in_its_header_is_not_read_for_it(site: Site) -> None:
+def test_a_stream_that_shows_its_size_in_its_header_is_not_read_for_it(site: Site) -> None:
     source = qcow2(site, "5G")
     subprocess.run(["gzip", source], cwd=site.folder, check=True)
     report = site.run([{"use": "image_decompression"}, MIN_DISK], [STORE], "disk.qcow2.gz")

@@ -37,7 +37,7 @@ def test_holes_stay_holes_and_the_mode_is_that_of_the_option(site: Site) -> None
     assert status.st_mode & 0o777 == 0o600
 
 
-def test_an_undeclared_format_is_told_by_its_first_bytes(site: Site) -> None:
+def test_an_undeclared_format_is_detected_by_its_first_bytes(site: Site) -> None:
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", site.folder / "disk.img", "8M"], check=True)
     report = site.run([], [STORE], "disk.img")
     assert report["status"] == "success"
@@ -93,7 +93,7 @@ def test_deleting_the_image_removes_the_file(site: Site) -> None:
     assert site.library() == []
 
 
-def test_deleting_the_image_leaves_a_file_that_somebody_changed(site: Site) -> None:
+def test_deleting_the_image_leaves_a_file_that_was_changed(site: Site) -> None:
     image = site.run([], [STORE], site.disk())["image"]["id"]
     with (site.folder / "library" / "disk.raw").open("r+b") as file:
         file.write(b"a machine ran here")
@@ -101,7 +101,7 @@ def test_deleting_the_image_leaves_a_file_that_somebody_changed(site: Site) -> N
     assert site.library() == ["disk.raw"]
 
 
-def test_a_copy_can_be_exported_until_somebody_changes_it(site: Site) -> None:
+def test_a_copy_can_be_exported_until_it_is_changed(site: Site) -> None:
     image = site.run([], [STORE], site.disk())["image"]["id"]
     assert site("images", "export", image, "back.raw").exit_code == 0
     assert (site.folder / "back.raw").read_bytes() == (site.folder / "disk.raw").read_bytes()

@@ -182,7 +182,7 @@ def test_an_archive_with_a_damaged_byte_in_its_header_is_no_disk(
 
 
 @pytest.mark.parametrize("name", ["gzip", "xz", "zstd", "lz4", "lzip"])
-def test_a_boot_record_tells_a_disk_from_a_damaged_archive(name: str) -> None:
+def test_a_boot_record_distinguishes_a_disk_from_a_damaged_archive(name: str) -> None:
     head = bytearray(packed(name))
     head[510:512] = b"\x55\xaa"
     assert name_of(bytes(head)) == name

@@ -235,7 +235,7 @@ def test_the_allowed_types_hold_for_images_that_need_no_conversion(
         )
 
 
-def test_progress_is_told_in_bytes_of_the_disk(make: Make, bench: Bench) -> None:
+def test_progress_is_reported_in_bytes_of_the_disk(make: Make, bench: Bench) -> None:
     bench.convert(make("qcow2 v3"), output_format="vmdk")
 
     done = [event.done for event in bench.events if event.kind == "progress" and event.lane == "convert"]

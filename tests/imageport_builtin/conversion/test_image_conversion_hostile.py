@@ -218,7 +218,7 @@ def test_an_image_whose_table_is_elsewhere_is_refused(patched: Patch, bench: Ben
     assert_refused(bench, image, "is not whole", VerificationFailed)
 
 
-def test_clusters_that_nobody_uses_do_no_harm(patched: Patch, make: Make, bench: Bench) -> None:
+def test_clusters_without_references_do_no_harm(patched: Patch, make: Make, bench: Bench) -> None:
     size = make("qcow2 v3").stat().st_size
     refcount_of_the_next_cluster = 2 * (64 << 10) + 2 * (size >> 16)
 

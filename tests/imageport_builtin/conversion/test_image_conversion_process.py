@@ -240,7 +240,7 @@ qemu_img.check(pathlib.Path({str(make("qcow2 v3"))!r}), "qcow2", ctx)
     assert has_ended(number)
 
 
-def test_a_missing_qemu_img_is_told_with_its_package(
+def test_a_missing_qemu_img_is_reported_with_its_package(
     make: Callable[[str], Path], bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = make("qcow2 v3")

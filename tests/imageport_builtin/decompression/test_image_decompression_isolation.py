@@ -73,7 +73,7 @@ def test_the_decoder_has_limits(decoder: Path) -> None:
     assert int(limits["Max file size"][0]) < 1 << 20
 
 
-def test_a_decoder_that_computes_for_too_long_is_told_as_such(
+def test_a_decoder_that_computes_for_too_long_is_reported_as_such(
     limited_context: Callable[..., Context], pack: Pack, tmp_path: Path
 ) -> None:
     path = tmp_path / "packed.7z"

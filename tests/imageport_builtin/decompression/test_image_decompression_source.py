@@ -141,7 +141,7 @@ def test_a_stream_cannot_wait_for_a_file_that_fits_better(
 
 
 @pytest.mark.parametrize("kind", SPOOLED)
-def test_archives_that_need_a_file_say_so_in_a_pipeline_that_streams(
+def test_archives_that_need_a_file_report_that_in_a_pipeline_that_streams(
     kind: str, ctx: Context, pack: Pack, unpack: Unpack, small: bytes
 ) -> None:
     with pytest.raises(TransformFailed, match="only be read from a file"):
@@ -226,7 +226,7 @@ def test_a_raw_disk_that_looks_like_gzip_is_taken_for_gzip(unpack: Unpack) -> No
         unpack(b"\x1f\x8b\x08" + b"\xff" * 5000)
 
 
-def test_the_plugin_says_where_it_stands() -> None:
+def test_the_plugin_declares_its_position() -> None:
     assert ImageDecompression.reads == "either"
     assert ImageDecompression.runs_before == {"image_conversion"}
     assert ImageDecompression.config_model is DecompressionConfig

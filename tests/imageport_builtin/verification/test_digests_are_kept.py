@@ -79,7 +79,7 @@ def test_no_digest_of_an_archive_is_made_that_nobody_asked_for(published: Import
     assert kept(published, report) == ({}, digests(DISK, "md5", "sha512"), None)
 
 
-def test_a_check_below_what_changes_the_bytes_says_nothing_of_the_source(published: Imports) -> None:
+def test_a_check_below_what_changes_the_bytes_has_no_effect_on_the_source(published: Imports) -> None:
     """The signature is of what comes out of the unpacking."""
     signer = published.folder / "signers" / "5c1d7b6e-9a0f-4a57-8c0e-3f1f6c1a9d42.pem"
     properties = signed_by(signer, DISK)

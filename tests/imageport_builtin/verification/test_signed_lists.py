@@ -224,7 +224,7 @@ REFUSED: dict[str, tuple[Documents, str]] = {
 
 
 @pytest.mark.parametrize("attack", REFUSED)
-def test_what_nobody_trusted_has_signed_is_refused(
+def test_what_no_trusted_signer_has_signed_is_refused(
     look_up: LookUp, gpg: Gpg, events: list[Any], attack: str
 ) -> None:
     make, message = REFUSED[attack]
@@ -313,7 +313,7 @@ def test_a_signature_larger_than_any_is_not_read(look_up: LookUp) -> None:
     ],
     ids=["missing", "empty", "another file", "a signature", "cut off", "too large"],
 )
-def test_a_keyring_that_trusts_nobody_is_refused_before_anything_begins(
+def test_a_keyring_that_trusts_no_signer_is_refused_before_anything_begins(
     gpg: Gpg, tmp_path: Path, made: Callable[[Gpg], bytes | None], message: str
 ) -> None:
     path = tmp_path / "keyring"
@@ -325,7 +325,7 @@ def test_a_keyring_that_trusts_nobody_is_refused_before_anything_begins(
     assert caught.value.hint
 
 
-def test_a_library_that_is_not_installed_is_told_with_the_command_that_installs_it(
+def test_a_library_that_is_not_installed_is_reported_with_the_command_that_installs_it(
     keyring: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pysequoia", None)

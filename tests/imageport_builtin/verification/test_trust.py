@@ -126,7 +126,7 @@ def test_a_pipeline_that_lets_unsigned_images_in_is_refused_where_it_demands_tru
     ],
     ids=["by the method", "by the step"],
 )
-def test_a_signed_image_is_imported_and_the_report_says_who_vouches(
+def test_a_signed_image_is_imported_and_the_report_names_the_signer(
     published: Imports, gpg: Gpg, source: str, steps: str
 ) -> None:
     published.pipeline(source=source, steps=steps, more="trust: signed")
@@ -217,7 +217,7 @@ def test_a_copy_cannot_demand_a_signature(published: Imports) -> None:
 
 
 @pytest.mark.usefixtures("acme")
-def test_a_plugin_of_somebody_else_may_vouch(published: Imports) -> None:
+def test_a_plugin_of_another_author_may_vouch(published: Imports) -> None:
     published.pipeline(steps="{use: acme-signed}", more="trust: signed")
     [check] = published("disk.raw")["source"]["checks"]
     assert check == {"name": "signature of Acme", "verdict": "passed", "signer": "acme"}

@@ -107,7 +107,7 @@ def test_the_step_comes_to_the_same_verdict(imports: Imports, gpg: Gpg, staging:
     imports.refused("disk.raw.gz", message="was expected")
 
 
-def test_a_list_that_nobody_trusted_has_signed_ends_the_import_before_the_image_is_asked_for(
+def test_a_list_that_no_trusted_signer_has_signed_ends_the_import_before_the_image_is_asked_for(
     imports: Imports, gpg: Gpg
 ) -> None:
     sums = listed("disk.raw", DISK)
