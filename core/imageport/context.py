@@ -6,13 +6,14 @@ import itertools
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imageport.data import ImageData
-from imageport.dataplane.buffers import Chunks
+from imageport.dataplane.buffers import Chunk, Chunks
 from imageport.dataplane.inspection import InspectionPolicy
 from imageport.dataplane.spool import require_space, space_taken, write_spool, writing_to
 from imageport.errors import Cancelled, LimitExceeded, TransformFailed
@@ -134,10 +135,11 @@ class Context:
         with writing_to(self.work_folder):
             descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         try:
-            length = write_spool(
-                self.capped(data.chunks()), descriptor, self.work_folder,
-                progress=lambda done: self._link.spooled(done, data.size),
-            )  # fmt: skip
+            with closing(self.capped(data.chunks())) as chunks:
+                length = write_spool(
+                    chunks, descriptor, self.work_folder,
+                    progress=lambda done: self._link.spooled(done, data.size),
+                )  # fmt: skip
             self._link.spooled(length, length)
         except BaseException:
             path.unlink()
@@ -162,15 +164,22 @@ class Context:
         """Return whether *path* is in the work folder or in staging, where no other process replaces it."""
         return path == self.staged or path.resolve().is_relative_to(self.work_folder.resolve())
 
-    def capped(self, chunks: Chunks) -> Chunks:
-        """Pass *chunks* on until they exceed the image size cap; stop when the import is cancelled."""
+    def capped(self, chunks: Chunks) -> Generator[Chunk, None, None]:
+        """Pass *chunks* on until they exceed the image size cap; stop when the import is cancelled.
+
+        When the caller closes the result, or an error ends it, *chunks* is closed too.
+        """
         total = 0
-        for piece in chunks:
-            self.check_cancelled()
-            total += len(piece)
-            if total > self.limits.image_size_cap:
-                raise self._over_the_cap()
-            yield piece
+        try:
+            for chunk in chunks:
+                self.check_cancelled()
+                total += len(chunk)
+                if total > self.limits.image_size_cap:
+                    raise self._over_the_cap()
+                yield chunk
+        finally:
+            if isinstance(chunks, Generator):
+                chunks.close()
 
     def require_below_cap(self, size: int | None) -> None:
         """Raise ``LimitExceeded`` when data of *size* bytes, if that is known, is larger than images may be."""

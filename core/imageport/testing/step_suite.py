@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -118,6 +118,13 @@ class StepConformance:
             self.run(step, source)
         assert caught.value is error
         assert source.closed
+
+    def test_a_step_of_a_cancelled_import_closes_the_stream(self, step: Bench) -> None:
+        source = Stream(self.content)
+        step.cancel()
+        with suppress(Cancelled):
+            self.run(step, source)
+        assert source.closed or not source.begun
 
     def test_a_stream_that_is_not_read_to_its_end_is_closed(self, step: Bench) -> None:
         source = Stream(*[self.content[start : start + 4096] for start in range(0, len(self.content), 4096)])
