@@ -19,6 +19,9 @@ from imageport.catalog.failures import opening_failed, use_failed, value_unfit
 
 Row = dict[str, Any]
 
+#: Idle connections that are kept open for the next transactions.
+_KEPT = 5
+
 
 class Database(ABC):
     """One catalog database; safe to use from several threads."""
@@ -143,10 +146,13 @@ class Database(ABC):
         finally:
             try:
                 connection.rollback()
+                is_kept = len(self._idle) < _KEPT
             except self.driver.Error:
-                connection.close()
-            else:
+                is_kept = False
+            if is_kept:
                 self._idle.append(connection)
+            else:
+                connection.close()
 
     def _taken(self) -> Any:
         while True:
