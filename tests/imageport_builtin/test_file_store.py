@@ -61,7 +61,7 @@ def test_a_copy_that_another_process_has_removed_cannot_be_published(store: File
     before = _open_files()
     copy = store.store_write(_image(CONTENT), ctx)
     store.store_delete(copy.location, ctx)
-    with pytest.raises(StoreFailed, match="No such file"):
+    with pytest.raises(StoreFailed, match="is missing from the store"):
         copy.publish()
     assert list(store.config.directory.iterdir()) == []
     assert _open_files() == before
@@ -103,7 +103,7 @@ def test_a_copy_is_read_back_and_deleted(store: FileStore, ctx: Context) -> None
     store.store_delete(copy.location, ctx)
     store.store_delete(copy.location, ctx)
     assert list(store.config.directory.iterdir()) == []
-    with pytest.raises(StoreFailed, match="No such file"):
+    with pytest.raises(StoreFailed, match="is missing from the store"):
         store.store_read(copy.location, ctx)
 
 
