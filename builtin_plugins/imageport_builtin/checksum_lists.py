@@ -63,7 +63,7 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is looked up in a list.
+    """The file that is looked up in a list.
 
     ``filename`` is the name of the file, or the end of its path; without one, the list must be about one file.
     ``path`` is the whole path of the file on its server, and ``beside`` that from the folder of the list, if the file

@@ -67,18 +67,18 @@ class OutputOptions(PluginConfig):
     subformat: Literal["dynamic", "fixed", "streamOptimized", "monolithicSparse"] | None = Field(
         default=None,
         description="Kind of vhd (fixed, dynamic), vhdx (dynamic, fixed) or vmdk (streamOptimized, monolithicSparse) "
-        "to store; unset, any kind passes, and what is converted becomes the first.",
+        "to store; unset, any kind passes, and converted images have the first.",
     )
     adapter_type: Literal["ide", "lsilogic", "buslogic", "legacyESX"] | None = Field(
-        default=None, description="Disk controller that a vmdk names; unset, what is converted names ide."
+        default=None, description="Disk controller that a vmdk names; unset, converted images name ide."
     )
     compat: Annotated[Literal["0.10", "1.1"], BeforeValidator(_version_as_text)] | None = Field(
         default=None,
-        description="Version of qcow2: 0.10 for QEMU before 1.1 (of 2012); unset, what is converted is 1.1.",
+        description="Version of qcow2: 0.10 for QEMU before 1.1 (of 2012); unset, converted images have 1.1.",
     )
     cluster_size: ByteSize | None = Field(
         default=None,
-        description="Cluster size of a qcow2, a power of two from 512 to 2 MiB; unset, what is converted has 64 KiB.",
+        description="Cluster size of a qcow2, a power of two from 512 to 2 MiB; unset, converted images have 64 KiB.",
     )
     compress: bool = Field(default=False, description="Compress the clusters of a qcow2 that is written.")
     compression_type: Literal["zlib", "zstd"] | None = Field(

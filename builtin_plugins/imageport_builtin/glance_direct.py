@@ -1,4 +1,4 @@
-"""Import data that is here already: a file, standard input, or what was put in staging before."""
+"""Import data that is here already: a file, standard input, or staged data."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ class ImageDecompression(Plugin[DecompressionConfig]):
     def _without(
         self, layer: str, data: ImageData, published: ImageData, guard: ExpansionGuard, ctx: Context
     ) -> ImageData:
-        """Return what is in *data*, an archive of the format *layer*."""
+        """Return the content of *data*, an archive of the format *layer*."""
         from imageport_builtin.unpacking.formats import UNPACKERS
 
         def unpack(data: ImageData, require_time: Callable[[], None]) -> Chunks:

@@ -62,7 +62,7 @@ def run(
 
     *on_tick* is called several times a second, whether there is output or not. Raises ``LimitExceeded`` when the
     program takes too long or writes too much, ``Cancelled`` when the import is cancelled, ``TransformFailed`` when it
-    is not installed, and whatever *on_output* and *on_tick* raise; it is dead then.
+    is not installed, and the errors of *on_output* and *on_tick*; the program is dead then.
     """
     give_up = time.monotonic() + bounds.deadline
 

@@ -89,7 +89,7 @@ class _Request:
 class NbdExport:
     """The disk at the other end of *connection*, which has a timeout; *require_time* is called before each wait.
 
-    ``size`` is in bytes. Raises ``NbdError``, ``OSError``, and whatever *require_time* raises.
+    ``size`` is in bytes. Raises ``NbdError``, ``OSError``, and the errors of *require_time*.
     """
 
     def __init__(self, connection: socket.socket, require_time: Callable[[], None]) -> None:

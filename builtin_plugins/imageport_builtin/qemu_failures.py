@@ -21,7 +21,7 @@ _NO_MEMORY = re.compile(
     "Cannot allocate memory|failed to allocate|failed to map segment|cannot map zero-fill pages"
 )
 _ABORTED = frozenset({-signal.SIGABRT, -signal.SIGTRAP})
-#: Reasons for a file that cannot be opened that have nothing to do with what is in it.
+#: Reasons for a file that cannot be opened which do not depend on its content.
 _NOT_READABLE = re.compile(
     "Permission denied|No such file or directory|Too many open files|Failed to get .* lock"
 )

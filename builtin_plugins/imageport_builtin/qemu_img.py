@@ -209,7 +209,7 @@ def _run(
     on_output: Callable[[bytes], None] = lambda _: None,
     watch: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run qemu-img; any word on standard error is a failure, whatever the exit code is."""
+    """Run qemu-img; any text on standard error is a failure, with any exit code."""
     result = run([program.program, *arguments], program.bounds, ctx, on_output, watch)
     if result.code or result.stderr:
         raise program.failure(result)

@@ -29,7 +29,7 @@ _MARKS: Final = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", cod
 
 
 def _place(given: str | Path | None) -> str | None:
-    """Return a url, or the path of a file of this machine. Raises ``ValueError`` for what is neither."""
+    """Return a url, or the path of a file of this machine. Raises ``ValueError`` for other text."""
     if given is None:
         return None
     text = str(given)
@@ -102,7 +102,7 @@ class ChecksumList:
     def look_up(
         self, filename: str | None, ctx: Context, *, algorithm: str | None = None
     ) -> tuple[Expected, str | None]:
-        """Return the digest that the list has for *filename*, and the fingerprint of who has signed that.
+        """Return the digest that the list has for *filename*, and the fingerprint of its signer.
 
         Raises ``VerificationFailed`` when there is none, ``LimitExceeded`` when the list is too large,
         ``SourceUnavailable`` when it cannot be read, and what ``ctx.http.get`` and ``ctx.local_files.find`` raise.
@@ -178,7 +178,7 @@ def _read(place: str | Path, limit: int, ctx: Context) -> bytes:
         return _read_file(Path(place).expanduser(), limit, ctx)
     document = b""
     with ctx.http.get(str(place)) as response:
-        # Servers that store objects compressed send them so, whatever was asked for.
+        # Servers that store objects compressed send them so in any case.
         response.decode()
         for piece in response.chunks():
             document += piece

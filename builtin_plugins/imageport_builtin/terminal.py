@@ -58,7 +58,7 @@ class _Lane:
 class Terminal(Plugin[NoConfig]):
     """Show a lane for each step and store, and one for the digests, on standard error.
 
-    With bytes, rate and time left of each, and what is slowest just now: the source, a step, a digest or a store.
+    With bytes, rate and time left of each, and the slowest part: the source, a step, a digest or a store.
     Does nothing where standard error is not a terminal.
     """
 

@@ -1,4 +1,4 @@
-"""The certificates of those who may sign images, in a folder of the operator."""
+"""The certificates of trusted signers, in a folder of the operator."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ class WebDownloadConfig(PluginConfig):
 class WebDownload(Plugin[WebDownloadConfig]):
     """Fetch the image from an http or https url.
 
-    Resumes broken connections, and refuses empty bodies, web pages and whatever differs from the checksum. What cannot
+    Resumes broken connections, and refuses empty bodies, web pages and data that differs from the checksum. What cannot
     be resumed, or has another digest than it should, is fetched once more from the beginning, or from each of the
     mirrors. With a checksum, a mirror may also go on where another mirror broke off.
 
@@ -139,7 +139,7 @@ class WebDownload(Plugin[WebDownloadConfig]):
 
     @hookimpl
     def validate_source(self, source: Source) -> None:
-        """Refuse what is not an http or https url."""
+        """Refuse other urls than those of http and https."""
         if source.method != "web-download":
             return
         if not source.uri:
@@ -155,7 +155,7 @@ class WebDownload(Plugin[WebDownloadConfig]):
 
     @hookimpl
     def stage(self, source: Source, ctx: Context) -> ImageData:
-        """Open the url, so that what is wrong with it shows at once; the body is read later."""
+        """Open the url, so that its errors are found at once; the body is read later."""
         url = source.uri or ""
         expected, signer = self._expected(Url.parse(url), ctx)
         secret = {name: value.get_secret_value() for name, value in self.config.headers.items()}

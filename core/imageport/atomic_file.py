@@ -78,7 +78,7 @@ class HiddenFile:
             self.hidden.unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Close the file and remove its hidden name for good, whatever happens to the power."""
+        """Close the file and remove its hidden name durably."""
         self.close()
         if self._has_name:
             sync_directory(self.hidden.parent)

@@ -117,7 +117,7 @@ class Context:
 
         A file of the caller is copied too: what was checked must be what is used. Zeros become holes. Raises
         ``TransformFailed`` where the pipeline allows streaming only, ``LimitExceeded`` at the image size cap and when
-        the disk is full, and whatever the stream raises. What is known not to fit is not begun.
+        the disk is full, and the errors of the stream. Data that cannot fit is not begun.
         """
         if data.path is not None and self.is_private(data.path):
             return data

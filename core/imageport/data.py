@@ -139,7 +139,7 @@ class ImageData:
     def chunks(self) -> Chunks:
         """Iterate over the bytes in pieces of at most a few MiB: ``bytes``, or read-only views of memory.
 
-        Raises whatever the source raises: an error here is an error of the import, not of the reader.
+        Raises the errors of the source: an error here is an error of the import, not of the reader.
         """
         if self.path is not None:
             return self._noting_the_end(self._open())

@@ -16,7 +16,7 @@
         ├── TransformFailed     exit 1   a step could not do its work on this image
         ├── LimitExceeded       exit 1   a cap on bytes, ratio, members or time was reached
         ├── StepCrashed         exit 1   a plugin raised something that is not in this tree
-        ├── VerificationFailed  exit 5   bytes or format differ from what was promised
+        ├── VerificationFailed  exit 5   bytes or format differ from the expected ones
         │   └── UnsupportedFormat exit 5 the format is recognised, and cannot be imported
         ├── StoreFailed         exit 6   a store could not take or publish its copy
         ├── LockLost            exit 7   another import took over; this one must not touch the record
@@ -229,7 +229,7 @@ class StepCrashed(ImportFailed):
 
 
 class VerificationFailed(ImportFailed):
-    """Bytes, digest or format differ from what was promised; ``retry`` is true when fetching them again may help."""
+    """Bytes, digest or format differ from the expected ones; ``retry`` is true when fetching them again may help."""
 
     code = "verification-failed"
     exit_code = ExitCode.VERIFICATION_FAILED

@@ -114,7 +114,7 @@ class ImportHooks:
 
     @hookspec
     def on_progress(self, event: Event, ctx: Context) -> None:
-        """Take note of *event*. Whatever is raised here is logged and never stops the import.
+        """Take note of *event*. Errors are logged and never stop the import.
 
         Called for every event on every observer, and on every step that has this hook, in the order in which things
         happened, one call at a time, in a separate thread: the import does not wait for an observer. One

@@ -18,7 +18,7 @@ __all__ = [
     "LocalFiles",
 ]
 
-#: Succeeds for who may read the file at the path $1, when that is the very file $2.
+#: Succeeds for users who can read the file at the path $1, if that is the file $2.
 _MAY_READ: Final = 'test -r "$1" && test "$1" -ef "$2"'
 
 
@@ -49,9 +49,9 @@ class LocalFiles:
         return cls(None if folders is None else tuple(folders))
 
     def find(self, path: Path) -> Path:
-        """Return where to open the file at *path*: the one that was checked, whatever *path* leads to later.
+        """Return where to open the file at *path*: the one that was checked, even if *path* is changed later.
 
-        What is returned is valid as long as this object.
+        The result is valid as long as this object.
         Raises ``SourceRejected`` for a file that may not be imported, and for every path outside of the folders,
         whether there is a file or not; ``OSError`` when there is none.
         """

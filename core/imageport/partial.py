@@ -24,7 +24,7 @@ __all__ = [
     "PartialSource",
 ]
 
-#: Bytes after which the disk is made to have what was received, in case the whole machine goes down.
+#: Received bytes after which the file is synced to the disk, in case the machine goes down.
 _SYNC_EVERY: Final = 256 << 20
 _FLAGS: Final = os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW
 
@@ -59,7 +59,7 @@ class PartialSource:
         self.start = 0
 
     def rest_of(self, url: str) -> Rest | None:
-        """Return what is missing of the file at *url*, or None when nothing of it is here that can be used."""
+        """Return the missing rest of the file at *url*, or None when no usable part of it is here."""
         from imageport.http.exchange import Rest  # noqa: PLC0415 - with urllib3, for downloads only
 
         note = self._read_note()
@@ -69,7 +69,7 @@ class PartialSource:
         return Rest(received, note.length, note.validator) if received else None
 
     def begin(self, url: str, response: HttpResponse) -> None:
-        """Keep what comes with *response*, which was asked of *url*, and what is here from before if it is the rest."""
+        """Keep the body of *response* to a request for *url*, and the bytes from before if it is their rest."""
         before = self._read_note()
         self.start = response.start
         self._note_path.unlink(missing_ok=True)
@@ -85,16 +85,16 @@ class PartialSource:
             self._write_note(_Note(_digest(url), response.validator, response.length, synced, _this_boot()))
 
     def received(self) -> Chunks:
-        """Read what is here from before."""
+        """Read the bytes from before."""
         if self.start:
             with self.path.open("rb", buffering=0) as file:
                 yield from descriptor_chunks(file.fileno())
 
     def fill(self, data: ImageData, progress: Callable[[int, int | None], None]) -> ImageData:
-        """Write the rest of *data*, which begins with what is here from before, and return the file.
+        """Write the rest of *data*, which begins with the bytes from before, and return the file.
 
         *progress* is called with the bytes that are in the file, and their number in the end if it is known.
-        Raises ``LimitExceeded`` when the disk is full, and whatever the stream raises.
+        Raises ``LimitExceeded`` when the disk is full, and the errors of the stream.
         """
         needed = None
         if data.size is not None:
@@ -116,7 +116,7 @@ class PartialSource:
         return ImageData.from_file(self.path, verified=data.verified)
 
     def forget(self) -> None:
-        """Begin from nothing: what is here is wrong."""
+        """Remove the file and its note: the bytes are wrong."""
         self.start = 0
         self._note = None
         self._note_path.unlink(missing_ok=True)
@@ -128,7 +128,7 @@ class PartialSource:
         return self._received(note) if note else 0
 
     def move_to(self, folder: Path) -> None:
-        """Give what is here to another import, which has its scratch data in *folder*. Raises ``OSError``."""
+        """Move file and note to another import, which has its scratch data in *folder*. Raises ``OSError``."""
         with suppress(FileNotFoundError):
             self.path.rename(folder / self.path.name)
             # The note last: without it, the file is not used.
@@ -140,7 +140,7 @@ class PartialSource:
         except FileNotFoundError:
             return 0
         certain = size if note.boot == _this_boot() else min(size, note.synced)
-        # What was being written when the import was killed is fetched again.
+        # The last chunk before the import was killed is fetched again.
         usable = min(certain, note.length - 1)
         return max(0, usable // CHUNK_SIZE * CHUNK_SIZE)
 

@@ -114,7 +114,7 @@ def test_data_that_is_staged_while_an_import_begins_is_kept(
     assert done.exit_code == 7
     expected = f"data is staged for image {image}, and another source is given"
     assert done.report["error"]["message"] == expected
-    assert "leave the source out to import what is staged" in done.report["error"]["hint"]
+    assert "leave the source out to import the staged data" in done.report["error"]["hint"]
     assert _status(run_imageport, image) == "uploading"
     assert (site_folder / "staging" / image).read_bytes() == staged.read_bytes()
     assert run_imageport.inside("tasks", "list", "--json").json == []

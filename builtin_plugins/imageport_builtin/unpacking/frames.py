@@ -75,7 +75,7 @@ class Codec:
 
 
 class Feed:
-    """Compressed bytes on their way to the decoders; ``taken`` counts what was given out."""
+    """Compressed bytes on their way to the decoders; ``taken`` counts the bytes given out."""
 
     def __init__(self, chunks: Chunks, require_time: Callable[[], None]) -> None:
         self._chunks = chunks
@@ -102,7 +102,7 @@ class Feed:
         return taken
 
     def give_back(self, rest: bytes) -> None:
-        """Take back *rest*, the end of what was taken; another frame begins with it."""
+        """Take back *rest*, the end of the taken bytes; another frame begins with it."""
         if rest:
             self._waiting.append(memoryview(rest))
         self._most = _FIRST_FEED

@@ -47,7 +47,7 @@ class Job:
 
 
 def closed_after(chunks: Chunks) -> AbstractContextManager[Chunks]:
-    """Close what is behind *chunks* at the end of a ``with`` statement, however it comes."""
+    """Close *chunks* and their source at the end of a ``with`` statement."""
     return closing(cast("Generator[bytes, None, None]", chunks))
 
 

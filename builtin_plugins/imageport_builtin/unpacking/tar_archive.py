@@ -90,7 +90,7 @@ class TarArchive:
         with self._blaming(self._place.start):
             sparse_map, taken = (sparse.map, 0) if sparse.map is not None else stored_map(self._block_of_map)
             if sparse_map.stored(sparse.size) + taken != self._place.stored:
-                raise Damage("the map of the sparse file does not fit what is stored")
+                raise Damage("the map of the sparse file does not fit the stored data")
         yield from with_holes(sparse_map, self._stored())
 
     @property
@@ -214,7 +214,7 @@ class TarArchive:
 
     def _block_of_map(self) -> bytes:
         if self._left < BLOCK:
-            raise Damage("the map of the sparse file is longer than what is stored")
+            raise Damage("the map of the sparse file is longer than the stored data")
         self._left -= BLOCK
         return self._stream.read(BLOCK)
 

@@ -43,7 +43,7 @@ class Damage(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The fields of a header block that matter here. ``size`` is that of what is stored behind the header."""
+    """The fields of a header block that matter here. ``size`` is that of the data behind the header."""
 
     name: bytes
     size: int

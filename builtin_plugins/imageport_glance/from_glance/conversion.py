@@ -25,7 +25,7 @@ _SITE_HEAD = """\
 # catalog: "postgresql+psycopg://imageport:{env.CATALOG_PASSWORD}@db.example.org/imageport"
 """
 _RUN: Mapping[str, str] = {
-    "glance-direct": "FILE (or - for standard input, or --image ID for what is staged)",
+    "glance-direct": "FILE (or - for standard input, or --image ID for staged data)",
     "web-download": "URL",
     "glance-download": "ID-OF-THE-REMOTE-IMAGE",
     "copy-image": "--image ID --store STORE (or --all-stores)",

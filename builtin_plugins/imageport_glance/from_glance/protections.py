@@ -18,7 +18,7 @@ from imageport_glance.from_glance.yaml_text import Leaf, Tree
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProtectionsFile:
-    """A file of property protections: where it is, and what stands in it."""
+    """A file of property protections: its path and its settings."""
 
     path: str
     settings: tuple[Setting, ...]
@@ -27,7 +27,7 @@ class ProtectionsFile:
 def convert_protections(
     settings: Settings, given: ProtectionsFile | None, policy: Mapping[str, Setting], gaps: list[Gap]
 ) -> dict[str, Tree]:
-    """Return what stands under ``property_protections``; nothing when there is no such file."""
+    """Return the value of ``property_protections``; nothing when there is no such file."""
     named = settings.leaf("DEFAULT", "property_protection_file", values.text)
     kind = settings.leaf("DEFAULT", "property_protection_rule_format", _rule_format)
     if given is None and named is None:

@@ -36,7 +36,7 @@ class Leaf:
 
     @property
     def comment(self) -> str:
-        """What stands behind the value."""
+        """The comment behind the value."""
         origins = ", ".join(dict.fromkeys(setting.origin for setting in self.settings))
         return printable("; ".join(filter(None, (origins, self.remark))))
 

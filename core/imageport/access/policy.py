@@ -76,7 +76,7 @@ _OWN = "role:admin or role:member and owner"
 
 
 class Policy(BaseModel):
-    """``policy:`` of the site file: who may do what. The names and defaults are those of Glance."""
+    """``policy:`` of the site file: access rules. The names and defaults are those of Glance."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

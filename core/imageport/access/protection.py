@@ -34,7 +34,7 @@ class PropertyProtections(BaseModel):
     file: Path = Field(description="File of property protections, written as for Glance.")
     format: Literal["roles", "policies"] = Field(
         default="roles",
-        description="What stands behind create, read, update and delete there: roles, or the name of one rule.",
+        description="Format of the values of create, read, update and delete: roles, or the name of one rule.",
     )
     rules: dict[str, Rule] = Field(
         default_factory=dict, description="The rules that a file in the format policies names."
@@ -146,7 +146,7 @@ class _Reader:
             yield _Section(names, permissions)
 
     def _permission(self, text: str, section_line: int, operation: str) -> str:
-        """Return what stands behind *operation*, noting what is wrong with it."""
+        """Return the value of *operation*, and note its mistakes."""
         line = self._line_of(operation, section_line)
         if self._settings.format == "policies":
             known = self._settings.rules

@@ -51,7 +51,7 @@ class Demand:
         return self.limits.keys()
 
     def compare(self, used: Mapping[str, int]) -> None:
-        """Raise ``OverQuota`` when what is *used* of one of the quotas leaves too little."""
+        """Raise ``OverQuota`` when the usage *used* leaves too little of a quota."""
         for name, limit in self.limits.items():
             more = self.wanted[name]
             if used[name] + more > limit:
@@ -65,7 +65,7 @@ class Demand:
 
 
 def demand(quotas: Quotas, owner: str | None, *, besides: str | None = None, **wanted: int) -> Demand:
-    """Return the demand for what is *wanted*, under the names of the quotas."""
+    """Return the demand for the amounts *wanted*, under the names of the quotas."""
     limits = {name: limit for name in wanted if (limit := getattr(quotas, name)) is not None}
     return Demand(limits=limits, wanted=wanted, owner=owner, besides=besides)
 
@@ -100,6 +100,6 @@ def require_few_copies(limits: Limits, record: ImageRecord, copies: int) -> None
 _REMEDIES = {
     "image_count_total": "delete images that are not needed",
     "image_size_total": "delete images or copies that are not needed",
-    "image_stage_total": "wait until other imports are over, or import or delete what is staged",
-    "image_count_uploading": "wait until other imports are over, or import or delete what is staged",
+    "image_stage_total": "wait until other imports are over, or import or delete staged data",
+    "image_count_uploading": "wait until other imports are over, or import or delete staged data",
 }

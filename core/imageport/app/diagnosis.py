@@ -1,4 +1,4 @@
-"""Ask a plugin what ``imageport doctor`` should report about it, whatever the plugin does."""
+"""Ask a plugin for its findings for ``imageport doctor``, and survive its errors."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def forecast(plan: Plan, site: Site) -> dict[str, Any]:
 
 
 def deadlines(limits: Limits) -> dict[str, Any]:
-    """Return the tree of deadlines: what is inside of a part ends with it at the latest.
+    """Return the tree of deadlines: a part ends before the one that contains it.
 
     All numbers are seconds, but for ``minimum_rate`` in bytes a second; None means without a deadline.
     """

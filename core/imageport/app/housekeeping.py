@@ -104,7 +104,7 @@ class Housekeeping:
             )
 
     def _dealt_with(self, leftover: Leftover, remove: Callable[[], bool]) -> Iterator[Leftover]:
-        """Call *remove*, unless this only looks. Whatever goes wrong there, the others are dealt with.
+        """Call *remove*, unless this only looks. After an error the others are still removed.
 
         When it returns False, another process was faster, and there is nothing to report.
         """

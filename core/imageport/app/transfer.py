@@ -101,7 +101,7 @@ def _begin(image_id: str, catalog: Catalog, staging: Staging, demand: Demand) ->
         if before.status == "uploading" and staging.staged(image_id):
             raise Conflict(
                 f"image {image_id} takes no data: data is staged already",
-                hint="import what is staged, or create another image",
+                hint="import the staged data, or create another image",
             )
         staging.remove(image_id)
 

@@ -54,7 +54,7 @@ class Catalog(Imports, HiddenCopies, DeadImports, Tasks):
     """
 
     def __init__(self, url: str) -> None:
-        """Open ``sqlite:////folder/file`` or ``postgresql+psycopg://...``; make what is missing.
+        """Open ``sqlite:////folder/file`` or ``postgresql+psycopg://...``; make missing folders and tables.
 
         An SQLite file of an older Imageport is upgraded, after a backup. Raises ``UsageError`` for a database that
         is not a catalog that this Imageport can use, ``Conflict`` when it has to be upgraded while an import uses it.

@@ -229,7 +229,7 @@ def data_is_staged(image_id: str) -> Conflict:
     """Return the error of an import that has another source, while data is in staging."""
     return Conflict(
         f"data is staged for image {image_id}, and another source is given",
-        hint="leave the source out to import what is staged, or import into a new image",
+        hint="leave the source out to import the staged data, or import into a new image",
     )
 
 

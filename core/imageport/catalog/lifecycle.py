@@ -46,7 +46,7 @@ TASK_MOVES: Mapping[TaskStatus, frozenset[TaskStatus]] = MappingProxyType(
 #: The statuses of tasks that have not ended.
 UNFINISHED = frozenset(status for status, moves in TASK_MOVES.items() if moves)
 
-#: What is known of data that is not there any more: nothing.
+#: Fields of the record that describe the data, reset without it.
 CLEARED_WHEN_QUEUED: Mapping[str, None] = MappingProxyType({"size": None, "virtual_size": None})
 
 _NEED_FORMATS = frozenset({"importing", "active"})

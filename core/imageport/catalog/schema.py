@@ -1,4 +1,4 @@
-"""The revision of the tables: made in a new database, upgraded in an older one, refused in what is neither.
+"""The revision of the tables: made in a new database, upgraded in an older one, refused in all other databases.
 
 Alembic runs the steps, and is not loaded for a catalog that is up to date: that is opened by reading one row. A new
 catalog is made of the tables as they are after all steps.

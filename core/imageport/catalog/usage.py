@@ -53,7 +53,7 @@ class Demand(Protocol):
         ...
 
     def compare(self, used: Mapping[str, int]) -> None:
-        """Raise ``OverQuota`` when what is *used* of one of the quotas leaves too little."""
+        """Raise ``OverQuota`` when the usage *used* leaves too little of a quota."""
         ...
 
 
@@ -76,7 +76,7 @@ def of_owner(transaction: Transaction, owner: str | None, *, besides: str | None
     return Usage(**{name: _count(transaction, name, owner, besides) for name in _COUNTED})
 
 
-#: What is counted of the images of an owner; of one that is being imported, the bytes that it is going to have.
+#: The images of an owner that count; one that is being imported counts with its expected bytes.
 _COUNTED: Mapping[str, Sequence[str]] = MappingProxyType(
     {
         "image_count_total": ("SELECT count(*) FROM images WHERE {theirs}",),

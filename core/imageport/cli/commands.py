@@ -34,7 +34,7 @@ class InstalledCommand(EntryPoint):
     kind = "command"
 
     def load(self) -> Any:
-        """Import and build the command. Raises ``PluginBroken`` whatever is wrong with it."""
+        """Import and build the command. Raises ``PluginBroken`` for all of its mistakes."""
         found = self.import_object()
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
         if isinstance(found, typer.Typer):

@@ -31,7 +31,9 @@ Settings = Annotated[
 #: Option ``--user``, the name of the caller.
 User = Annotated[
     str | None,
-    typer.Option("--user", envvar="IMAGEPORT_USER", help="Who does this. Default: the login name."),
+    typer.Option(
+        "--user", envvar="IMAGEPORT_USER", help="User who runs the command. Default: the login name."
+    ),
 ]
 
 #: Option ``--project`` of the caller.

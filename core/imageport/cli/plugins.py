@@ -1,4 +1,4 @@
-"""``imageport plugins``: what is installed."""
+"""``imageport plugins``: the installed plugins."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from imageport.values import ImageRecord
 
 
 def show_success(report: Report, image: ImageRecord) -> None:
-    """Print what was imported, what it is, and where the copies are."""
+    """Print the imported image, its format, and the places of its copies."""
     written = {label: store for label, store in report.stores.items() if store.status != "skipped"}
     if not written:
         print_line(f"nothing to do: every store holds image {image.id} already")

@@ -54,7 +54,7 @@ _MESSAGES = {
 def model_problems(
     file: YamlFile, error: ValidationError, model: type[BaseModel], prefix: Sequence[str | int] = ()
 ) -> list[Problem]:
-    """Return the mistakes in *error*, met when *model* was made of what stands at *prefix* in *file*."""
+    """Return the mistakes in *error*, met when *model* was made of the value at *prefix* in *file*."""
     messages: dict[KeyPath, list[str]] = {}
     for detail in error.errors(include_url=False):
         path = _key_path(file, tuple(prefix), detail)

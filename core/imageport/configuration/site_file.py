@@ -120,7 +120,7 @@ def _take_staging_for_path(file: YamlFile, tree: dict[str, Any], problems: list[
 
 
 def _store_problems(file: YamlFile, tree: Mapping[str, Any]) -> Iterator[Problem]:
-    """Find ids that are not unique, whatever else is wrong with the file."""
+    """Find ids that are not unique, also in a file with other mistakes."""
     stores, ids = tree["stores"], []
     for index, store in enumerate(stores if isinstance(stores, list) else []):
         name = id_of(store)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: Bytes of the largest file that ``{file.PATH}`` stands for.
 MAX_SECRET_SIZE = 64 << 10
 
-#: Characters of all texts of one file together, and of what stands for their variables.
+#: Characters of all texts of one file together, with their variables replaced.
 MAX_EXPANDED = 4 << 20
 
 _URL_START = re.compile(r"(?:(?P<scheme>https?(?=:/)|[a-z][a-z0-9+.-]*(?=://)):)?/{0,2}", re.IGNORECASE)
@@ -41,7 +41,7 @@ class TooLarge(ValueError):
 
 
 class Variables:
-    """What stands for each ``{name}`` in one file.
+    """The values of each ``{name}`` in one file.
 
     *values* come from ``--set`` and are taken as they are; *defaults* are ``vars:`` of the pipeline and may
     use variables themselves. ``secrets`` collects every value that came from the environment or from a file,

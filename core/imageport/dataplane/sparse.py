@@ -57,7 +57,7 @@ class SparseFile:
             self._gather(memoryview(piece))
 
     def finish(self) -> int:
-        """Write what is left, give the file its length, and return that."""
+        """Write the rest, set the length of the file, and return that."""
         if self._pending is not None:
             rest, self._pending, self._have = self._pending[: self._have], None, 0
             _set_direct(self._descriptor, wanted=False)

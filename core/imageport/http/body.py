@@ -136,7 +136,7 @@ class ResumedBody:
         self._ask(cause)
 
     def _ask(self, cause: Exception | None) -> None:
-        """Ask for what is missing until there is an answer; *cause* is why a connection broke, if one did."""
+        """Request the rest until there is an answer; *cause* is why a connection broke, if one did."""
         rest = Rest(self._position, self._total, self.resource.validator, self.stop)
         asked = None
         while True:
@@ -161,7 +161,7 @@ class ResumedBody:
                 exchange.close()
                 continue
             self._exchange = exchange
-            # What is not the rest of the very same body is never spliced.
+            # Only the rest of the same body is appended.
             if (problem := rest.misfit(exchange.answer) or self._other_coding(exchange)) is not None:
                 broke = f"the connection broke after {self._progress}, and then " if cause else ""
                 self._fail(f"{broke}{problem}", "import it again")

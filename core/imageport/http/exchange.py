@@ -22,10 +22,10 @@ _CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+|\*)", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """What is still missing of a body: everything from byte *start*, if it is still the same body.
+    """The rest of a body: everything from byte *start*, if it is still the same body.
 
     It is the same when it has *total* bytes (None: unknown) and *validator*, a strong ETag or a date, still holds.
-    Without a validator the caller compares the whole with a digest. With *stop*, only what is before that is wanted.
+    Without a validator the caller compares the whole with a digest. With *stop*, it ends before that byte.
     """
 
     start: int

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from http.client import HTTPMessage
 from typing import Final
 
-#: Most seconds that a ``Retry-After`` can mean: ten years. What is beyond is as good as never.
+#: Most seconds that a ``Retry-After`` can mean: ten years.
 _FOREVER: Final = 10 * 365 * 86400.0
 
 #: No file has 10 ** 18 bytes.

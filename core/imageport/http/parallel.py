@@ -50,7 +50,7 @@ def parallel_chunks(response: HttpResponse, connections: int) -> Chunks:
 def _parts(response: HttpResponse, end: int, connections: int) -> Generator[Chunk, None, None]:
     """Fetch parts ahead of the reader, one on each connection, and yield them in order."""
     first = response.start + PART
-    # What was opened for the whole serves for the first part, and is hung up on then.
+    # The open answer serves for the first part, and is closed then.
     parts = chain(
         [response.until(first)],
         (response.part(start, min(end, start + PART)) for start in range(first, end, PART)),

@@ -71,7 +71,7 @@ class HttpTransport:
     def post(self, url: str, payload: Any) -> HttpResponse:
         """Send *payload* as JSON to *url*, once, and return the answer, whose body is unread.
 
-        Redirects are not followed: what is sent this way, such as a password, is meant for this address alone.
+        Redirects are not followed: the payload, such as a password, is for this address alone.
         Raises ``SourceRejected`` or, unless the answer has a status of 2xx, ``SourceUnavailable``.
         """
         return self._client().post(url, payload)

@@ -40,7 +40,7 @@ class Url:
 
     @classmethod
     def parse(cls, text: str) -> Url:
-        """Take *text* apart. Raises ``SourceRejected``, and nothing else, for what is not clearly a url.
+        """Parse *text*. Raises ``SourceRejected``, and nothing else, for text that is not clearly a url.
 
         An ``@`` behind a host with a port or a user is refused: what looks like the host may be half of a password.
         """
@@ -166,7 +166,7 @@ def without_credentials(text: str) -> str:
     """Return *text*, which may be a malformed url, without user, password, query and fragment."""
     scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text)
     start = scheme[0] if scheme else ""
-    # Whatever stands before an @ may be a password, and what stands for a port, too.
+    # Text before an @ may be a password, and so may the text in place of a port.
     place = re.split("[?#]", text[len(start) :].rpartition("@")[2], maxsplit=1)[0]
     return start + re.sub(r"^([^/:\[\]]*):(?![0-9]*(?:/|$))[^/]*", r"\1:***", place)
 

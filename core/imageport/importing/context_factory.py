@@ -32,7 +32,7 @@ from imageport.values import Caller, ImageRecord, Location, Source
 
 log = logging.getLogger("imageport")
 
-#: The lane of what is written to scratch files.
+#: The lane of scratch files.
 STAGING = "staging"
 
 

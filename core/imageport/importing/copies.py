@@ -271,7 +271,7 @@ class CopySet:
         return copies
 
     def restart(self) -> None:
-        """Take back what was written, to begin again with other data."""
+        """Remove the written bytes, to begin again with other data."""
         self.discard()
         self._copies, self._unsettled = (), []
 

@@ -217,7 +217,7 @@ def _measured(data: ImageData, step: BoundStep, meter: Meter) -> ImageData:
 
 
 def _opened(chunks: Chunks) -> Chunks:
-    """Open what is behind *chunks* now: a store may move the file away as soon as it starts."""
+    """Open the file of *chunks* now: a store may move the file away as soon as it starts."""
     first = next(chunks, b"")
 
     def all_chunks() -> Chunks:

@@ -150,7 +150,7 @@ class Staging:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder and what is in it, unless it is gone already. Raises ``OSError``."""
+    """Remove a file, or a folder with its content, if it exists. Raises ``OSError``."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -160,7 +160,7 @@ def reopen_store(label: str, definition: Definition, registry: PluginRegistry) -
 
 
 def _reason(error: ValueError) -> str:
-    """Return what is wrong with the options, without their values: some are secret."""
+    """Return the mistakes in the options, without their values: some are secret."""
     if not isinstance(error, ValidationError):
         return str(error)
     details = error.errors(include_url=False, include_context=False, include_input=False)

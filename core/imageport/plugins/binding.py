@@ -184,7 +184,7 @@ class BoundStep:
         raise self.wrong_answer(hook, answer, f"{expected.__name__}")
 
     def wrong_answer(self, hook: str, answer: Any, expected: str) -> ImageportError:
-        """Return the error for an *answer* of this step that is not what is *expected* of *hook*."""
+        """Return the error for an *answer* of this step to *hook* where another type is *expected*."""
         return self.blamed(
             StepCrashed(
                 f"{hook} returned {type(answer).__name__} where {expected} is expected",

@@ -88,7 +88,7 @@ def describe(
         made, files = _ask(missing, by)
         answers.known |= made
         answers.stamps |= {path: _stamp(path) for path in (*files, *_module_path())}
-        # What is changed just now may have been imported before the change.
+        # A file that was changed just now may have been imported before the change.
         if cache and all(stamp is None or stamp[0] < began for stamp in answers.stamps.values()):
             _write(cache, answers)
     return found | {plugin.name: answers.known[identity] for identity, plugin in asked.items()}

@@ -58,7 +58,7 @@ class EntryPoint:
             raise self.broken("has no proper name: letters, digits, '_', '.' and '-', at most 64")
 
     def import_object(self) -> Any:
-        """Import the object. What it prints goes to standard error. Raises ``PluginBroken`` whatever goes wrong."""
+        """Import the object. What it prints goes to standard error. Raises ``PluginBroken`` for all errors."""
         self.require_usable()
         try:
             with _IMPORTING, redirect_stdout(sys.stderr), warnings.catch_warnings():

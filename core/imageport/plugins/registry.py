@@ -40,7 +40,7 @@ class InstalledPlugin(EntryPoint):
     kind = "plugin"
 
     def load(self) -> type[Plugin[Any]]:
-        """Import the plugin and return its class. Raises ``PluginBroken`` whatever is wrong with it."""
+        """Import the plugin and return its class. Raises ``PluginBroken`` for all of its mistakes."""
         found = self.import_object()
         if not isinstance(found, type):
             raise self.broken(f"is not a class but {type(found).__name__} {self.value}")

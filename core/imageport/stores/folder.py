@@ -129,7 +129,7 @@ class FolderStore(Store[FolderConfigT, CopyFile]):
     def delete(self, location: Location, ctx: Context) -> None:
         """Remove the file for good, finished or not; another file that took its name stays."""
         path, mark = self.path(location), self.mark(location)
-        # A file system that was made read-only refuses to remove even what is not there.
+        # A read-only file system refuses to remove even missing files.
         there = [hidden] if os.path.lexists(hidden := hidden_name(path, mark)) else []
         if self.is_ours(path, mark):
             there.append(path)

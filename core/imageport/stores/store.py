@@ -18,7 +18,7 @@ from imageport.plugin import ConfigT, Plugin
 from imageport.stores.system_errors import remedy
 from imageport.values import Image, Location, PendingCopy, StagedCopy
 
-#: A copy while it is written: whatever ``open`` of the store returns.
+#: A copy while it is written: the result of ``open`` of the store.
 CopyT = TypeVar("CopyT")
 
 

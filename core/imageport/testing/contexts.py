@@ -82,4 +82,4 @@ def names(known: Mapping[str, Sequence[str]]) -> Callable[[str], Sequence[str]]:
 
 def unused(*_: object) -> Any:
     """Stand for a service that the test has no use for: calling it fails the test."""
-    raise AssertionError("what is tested has no use for this")
+    raise AssertionError("the tested code must not call this")

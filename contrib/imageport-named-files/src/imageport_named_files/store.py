@@ -23,7 +23,7 @@ class NamedFileConfig(FolderStoreConfig):
 class NamedFileStore(FolderStore[NamedFileConfig]):
     """Keep each image in a file named after it, such as ``debian-12.qcow2``.
 
-    For image folders of libvirt and Proxmox, and whatever else people browse. The suffix is the disk format. A file
+    For image folders of libvirt and Proxmox, and others that people browse. The suffix is the disk format. A file
     that is there already is never replaced; until a copy is published it is a hidden file.
 
     People work in such folders. So the store marks its files with a special modification time and reads and

@@ -13,7 +13,7 @@ from imageport.dataplane.file_types.signature import HEAD, FileType
 
 __all__ = ["HEAD", "FileType", "identify", "identify_end"]
 
-#: In this order: what is recognised by its structure comes before text.
+#: In this order: binary formats come before text.
 _SIGNATURES = (*DISKS, *ARCHIVES, *DOCUMENTS)
 
 

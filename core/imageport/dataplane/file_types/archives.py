@@ -111,7 +111,7 @@ def _begins_lzma(head: bytes) -> bool:
 
 
 def _decodes_as_lzma(head: bytes) -> bool:
-    # No more memory than the first bytes can need, whatever dictionary the header asks for.
+    # No more memory than the first bytes can need, for any dictionary size in the header.
     head = head[:1] + struct.pack("<I", _LZMA_TRIAL) + head[5:]
     try:
         return bool(lzma.LZMADecompressor(lzma.FORMAT_ALONE).decompress(head, _LZMA_TRIAL))

@@ -42,7 +42,7 @@ def is_file_system(sector: bytes) -> bool:
 
 
 def oddity(sector: bytes) -> str | None:
-    """Return what is odd about the partition table in *sector*, so that programs may read it differently; or None."""
+    """Return how the partition table in *sector* is ambiguous, so that programs may read it differently; or None."""
     entries = [_ENTRY.unpack_from(sector, _ENTRIES_AT + number * _ENTRY.size) for number in range(4)]
     for number, (flag, *_) in enumerate(entries, 1):
         if flag not in (0x00, 0x80):

@@ -1,4 +1,4 @@
-"""Word the faults that detection finds: what is wrong, and what to do."""
+"""Messages and hints for the faults that detection finds."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _DAMAGED = {
 def fault(name: str, check: str, found: str = "") -> Fault:
     """Return the fault for a *check* that failed on an image of the format *name*.
 
-    *found* is what is odd about a boot record.
+    *found* describes an odd boot record.
     """
     if check == "mbr":
         return Fault(

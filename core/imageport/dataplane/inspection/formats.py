@@ -1,4 +1,4 @@
-"""Describe what an image was found to be, and what is wrong with it."""
+"""The findings of an inspection: the format of an image and its faults."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ class FileRegions:
         self._wanted.append((iter(places), length, False))
 
     def finish(self) -> None:
-        """Read everything that is wanted, and what is wanted because of that."""
+        """Read all requested regions, and those that are requested because of them."""
         while self._wanted:
             places, length, partial = self._wanted[-1]
             if (place := next(places, None)) is None:

@@ -33,7 +33,7 @@ class FormatInspection:
         return self._detection.needs_more
 
     def feed(self, chunk: Chunk) -> None:
-        """Take the next bytes. Never raises: what is wrong with them is returned at the end."""
+        """Take the next bytes. Never raises: faults are returned at the end."""
         self._detection.feed(chunk)
         if self._start is not None:
             self._start += chunk

@@ -75,7 +75,7 @@ class Layout(ABC):
         """
 
     def faults(self, size: int, tail: bytes) -> list[Fault]:
-        """Return what is wrong with the image in a file of *size* bytes that ends with *tail*."""
+        """Return the faults of the image in a file of *size* bytes that ends with *tail*."""
         if not self._faults and self.end <= size:
             self._guarded(lambda: self._finish(size, tail))
         if not self._faults and self.end > size:
@@ -124,7 +124,7 @@ class Layout(ABC):
         return taking
 
     def _guarded(self, work: Callable[[], Any]) -> None:
-        """Do *work* unless something is wrong already, and note what is wrong."""
+        """Do *work* unless there is a fault already, and note its faults."""
         if self._faults:
             return
         try:
