@@ -18,15 +18,13 @@ from types import MappingProxyType
 from typing import Any, cast
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.json import Json
 
+from imageport.catalog import postgresql_url
 from imageport.catalog.database import Database, Transaction, to_json
 from imageport.catalog.failures import BUSY, DISK_FULL, OTHER_TABLES, SERVER, commit_unknown
-from imageport.errors import UsageError
 
-_PASSWORD = re.compile(r"(?<=//)([^:/@]*):.*@")
 _CONNECT_SECONDS = 10
 #: Seconds to wait for the server to come back, between two tries, and for the server to notice a dead connection.
 PATIENCE = 20.0
@@ -93,22 +91,13 @@ class PostgresqlDatabase(Database):
 
     def __init__(self, url: str) -> None:
         """Prepare connections. Raises ``UsageError``."""
-        super().__init__(_PASSWORD.sub(r"\1:***@", url))
-        self._url = "postgresql://" + url.partition("://")[2]
-        self.plain_url = _PASSWORD.sub(r"\1@", self._url)
-        try:
-            conninfo_to_dict(self._url)
-        except psycopg.ProgrammingError as error:
-            # The reason may show a part of the password.
-            reason = f": {error}".strip() if self.shown == url else ""
-            raise UsageError(
-                f"the url of the catalog {self.shown} cannot be read{reason}",
-                hint="write postgresql+psycopg://user:password@host/database, and other characters as %XX",
-            ) from None
+        self._url = postgresql_url.read(url)
+        super().__init__(self._url.shown)
+        self.plain_url = self._url.plain
 
     def connect(self) -> psycopg.Connection[Any]:
         """Return a connection that begins no transaction by itself."""
-        connection = psycopg.connect(self._url, autocommit=True, connect_timeout=_CONNECT_SECONDS)
+        connection = psycopg.connect(self._url.libpq, autocommit=True, connect_timeout=_CONNECT_SECONDS)
         connection.adapters.register_loader("timestamptz", _InUtc)
         return connection
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import unquote
 
 from imageport.catalog.database import Database, to_json
 from imageport.catalog.failures import BUSY, DISK_FULL, NOT_PERMITTED, OTHER_TABLES, busy
@@ -42,7 +43,6 @@ _HINTS = MappingProxyType(
 #: SQLite keeps these as texts and numbers; columns of times end with ``_at``.
 _JSON = frozenset({"cause", "input", "metadata", "progress", "result", "snapshot", "touched"})
 _BOOLEANS = frozenset({"cancel_requested", "protected"})
-_TIME = "%Y-%m-%d %H:%M:%S.%f"
 
 
 class SqliteDatabase(Database):
@@ -58,9 +58,11 @@ class SqliteDatabase(Database):
         """Prepare connections, and make the file if it is missing. Raises ``UsageError``."""
         super().__init__(url)
         self.plain_url = url
-        # A URI of SQLite has other parameters.
         self._path = url.partition(":///")[2]
         self._is_uri = self._path.startswith("file:")
+        if not self._is_uri:
+            # This module sets all that other options could; a URI of SQLite has its own.
+            self._path = unquote(self._path.partition("?")[0])
         if self._path in {"", ":memory:"}:
             raise UsageError(
                 f"the catalog {url} names no file",
@@ -69,8 +71,10 @@ class SqliteDatabase(Database):
         # Only one thread waits for other processes that write to the file; the others wait for that thread.
         self._turn = _Turn(self)
         if not self._is_uri:
+            # A program may change its directory between two connections.
+            self._path = str(Path(self._path).absolute())
             with self.opening_errors():
-                _make_private(Path(self._path).absolute())
+                _make_private(Path(self._path))
 
     def connect(self) -> sqlite3.Connection:
         """Return a connection that begins no transaction by itself."""
@@ -167,7 +171,7 @@ def _make_private(path: Path) -> None:
 
 def _stored(value: Any) -> Any:
     if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime(_TIME)
+        return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
     return to_json(value) if isinstance(value, Mapping) else value
 
 
