@@ -35,7 +35,7 @@ class Mirror:
         return Url.parse(self.url).shown
 
 
-class Download:
+class FileDownload:
     """A file that is open at one mirror; ``size`` is its length or None, ``name`` its published name.
 
     ``complete`` is true after the last byte, ``failure`` has the reason otherwise, ``decoding`` is true while a

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 from imageport import Context, LimitExceeded, SourceRejected, SourceUnavailable
 from imageport.limits import format_size
-from imageport_builtin.download import Download, Mirror, add_answers, empty, message_with_url, report_source
+from imageport_builtin.download import (
+    FileDownload,
+    Mirror,
+    add_answers,
+    empty,
+    message_with_url,
+    report_source,
+)
 
 if TYPE_CHECKING:
     from imageport.http import HttpResponse
@@ -25,7 +32,7 @@ class Mirrors:
         self._alone = len(mirrors) == 1
         self._left = deque([*mirrors, *mirrors] if self._alone else mirrors)
         self._opened = 0
-        self._download: Download | None = None
+        self._download: FileDownload | None = None
         self._failures: list[str] = []
 
     @property
@@ -34,7 +41,7 @@ class Mirrors:
         other_form = self._download is not None and self._download.has_other_form and not self._alone
         return self._opened + len(self._left) + other_form
 
-    def open(self, ctx: Context, *, any_rest: bool, connections: int = 1) -> Download:
+    def open(self, ctx: Context, *, any_rest: bool, connections: int = 1) -> FileDownload:
         """Open the file at the first mirror that has it, over *connections* connections on the first call.
 
         With *any_rest* the rest of an interrupted body may come from another mirror, because the whole is compared
@@ -80,9 +87,9 @@ class Mirrors:
         ctx: Context,
         *,
         first_form: bool = True,
-    ) -> Download:
+    ) -> FileDownload:
         self._opened += 1
-        self._download = Download(
+        self._download = FileDownload(
             response,
             mirror,
             others,

@@ -25,7 +25,7 @@ from imageport.http import Url
 from imageport_builtin.checksum import DigestText, verified
 from imageport_builtin.checksum_digests import Digest
 from imageport_builtin.checksum_lists import Expected, OptionNames
-from imageport_builtin.download import Download, Mirror
+from imageport_builtin.download import FileDownload, Mirror
 from imageport_builtin.mirrors import Mirrors
 from imageport_builtin.openpgp import Keyring
 from imageport_builtin.signed_lists import (
@@ -185,7 +185,7 @@ class WebDownload(Plugin[WebDownloadConfig]):
         return published.look_up(filename, ctx, algorithm=config.checksum_algorithm)
 
 
-def _naming_the_form(chunks: Chunks, download: Download) -> Chunks:
+def _naming_the_form(chunks: Chunks, download: FileDownload) -> Chunks:
     """Pass *chunks* on, and add their form to the error for a wrong digest."""
     try:
         yield from chunks

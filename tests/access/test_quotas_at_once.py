@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.cli.command_line import CommandLine
 
-from imageport.access.quotas import Demand, Quotas, demand_of_one, demand_to_bring, demand_to_keep
+from imageport.access.quotas import QuotaDemand, Quotas, demand_of_one, demand_to_bring, demand_to_keep
 from imageport.catalog import Catalog, Lease
 from imageport.errors import OverQuota
 from imageport.values import ImageRecord, Location
@@ -48,7 +48,7 @@ def record(number: int, **fields: Any) -> ImageRecord:
     )
 
 
-def begun(catalog: Catalog, image_id: str, demand: Demand | None = None) -> Lease:
+def begun(catalog: Catalog, image_id: str, demand: QuotaDemand | None = None) -> Lease:
     lease = catalog.begin_import(
         image_id,
         starts_from={"queued", "active"},

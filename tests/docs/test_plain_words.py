@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import re
 import subprocess
@@ -109,3 +110,14 @@ def test_names_that_were_changed_are_gone() -> None:
         if (found := names(path) & set(RENAMED))
     }
     assert old == {}
+
+
+def test_one_public_name_is_one_class() -> None:
+    homes: dict[str, list[str]] = {}
+    for path in tracked("core", "builtin_plugins"):
+        if path.endswith(".py"):
+            for node in ast.parse((PROJECT / path).read_text()).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    homes.setdefault(node.name, []).append(path)
+    assert len(homes) > 100
+    assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}

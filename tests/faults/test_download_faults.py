@@ -11,7 +11,7 @@ import pytest
 from tests.faults.downloads import Downloads
 
 from imageport.testing.command import RunImageport
-from imageport.testing.http_answers import Dripping, Endless, File, Page, Stalled, Status, Truncated
+from imageport.testing.http_answers import Dripping, Endless, File, HtmlPage, Stalled, Status, Truncated
 from imageport.testing.http_server import Behaviour, HttpServer
 
 BODY = os.urandom(3 << 20)
@@ -152,7 +152,7 @@ def test_a_server_that_asks_for_more_time_than_there_is_ends_the_import(
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (Page(), "is a web page, not an image"),
+        (HtmlPage(), "is a web page, not an image"),
         (File(b""), "is empty"),
         (Status(302, location="/nowhere.raw"), "/nowhere.raw answered 404"),
         (Status(302, location="/disk.raw"), "redirects in a circle"),

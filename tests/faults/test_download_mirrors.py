@@ -11,7 +11,7 @@ import pytest
 from tests.faults.downloads import Downloads
 
 from imageport.testing.command import RunImageport
-from imageport.testing.http_answers import File, Page, Stalled, Status, Truncated
+from imageport.testing.http_answers import File, HtmlPage, Stalled, Status, Truncated
 from imageport.testing.http_server import Behaviour, HttpServer
 
 #: More than one piece of the stream is here when it breaks off.
@@ -33,7 +33,7 @@ def downloads(run_imageport: RunImageport) -> Iterator[Downloads]:
         (Status(404), "answered 404"),
         (Status(503), "answered 503"),
         (Status(503, retry_after="3600"), "answered 503"),
-        (Page(), "is a web page"),
+        (HtmlPage(), "is a web page"),
         (File(b""), "is empty"),
         (Status(302, location="http://10.0.0.1/disk.raw"), "is a private address"),
         (Stalled(BODY, after=HALF, etag=None), "sent nothing for"),
@@ -104,7 +104,7 @@ def test_with_a_checksum_another_place_goes_on_where_one_broke_off(downloads: Do
 
 @pytest.mark.parametrize(
     "mirror",
-    [File(BODY, ranges=False), File(BODY + b"more"), Page(), Status(416)],
+    [File(BODY, ranges=False), File(BODY + b"more"), HtmlPage(), Status(416)],
     ids=["no-ranges", "other-size", "page", "refused"],
 )
 def test_what_is_not_the_rest_of_the_same_file_is_not_taken_for_it(

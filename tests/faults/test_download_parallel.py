@@ -10,7 +10,7 @@ import pytest
 from tests.faults.downloads import Downloads
 
 from imageport.testing.command import RunImageport
-from imageport.testing.http_answers import File, Gathering, Page, Stalled, Status, Truncated
+from imageport.testing.http_answers import File, Gathering, HtmlPage, Stalled, Status, Truncated
 from imageport.testing.http_server import Behaviour, HttpServer
 
 BODY = os.urandom(35 << 20)
@@ -65,7 +65,7 @@ def test_a_server_that_does_not_offer_parts_is_asked_once(downloads: Downloads, 
     assert downloads.server.asked("/disk.raw") == [None]
 
 
-@pytest.mark.parametrize("refusal", [Status(403), Status(416), Page()], ids=["403", "416", "page"])
+@pytest.mark.parametrize("refusal", [Status(403), Status(416), HtmlPage()], ids=["403", "416", "page"])
 def test_where_a_part_is_refused_the_rest_comes_over_one_connection(
     downloads: Downloads, refusal: Behaviour
 ) -> None:

@@ -34,7 +34,7 @@ class Quotas(BaseModel):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Demand:
+class QuotaDemand:
     """What *owner* wants on top of what there is, the image with the id *besides* left out; by the names of the quotas.
 
     0 asks whether the owner has too much already.
@@ -64,25 +64,25 @@ class Demand:
                 )
 
 
-def demand(quotas: Quotas, owner: str | None, *, besides: str | None = None, **wanted: int) -> Demand:
+def demand(quotas: Quotas, owner: str | None, *, besides: str | None = None, **wanted: int) -> QuotaDemand:
     """Return the demand for the amounts *wanted*, under the names of the quotas."""
     limits = {name: limit for name in wanted if (limit := getattr(quotas, name)) is not None}
-    return Demand(limits=limits, wanted=wanted, owner=owner, besides=besides)
+    return QuotaDemand(limits=limits, wanted=wanted, owner=owner, besides=besides)
 
 
-def demand_of_one(quotas: Quotas, owner: str | None) -> Demand:
+def demand_of_one(quotas: Quotas, owner: str | None) -> QuotaDemand:
     """Return the demand for one more image."""
     return demand(quotas, owner, image_count_total=1)
 
 
-def demand_to_bring(quotas: Quotas, record: ImageRecord, size: int | None) -> Demand:
+def demand_to_bring(quotas: Quotas, record: ImageRecord, size: int | None) -> QuotaDemand:
     """Return the demand for *size* bytes (None: not known yet) that are staged or fetched for *record* now."""
     return demand(
         quotas, record.owner, besides=record.id, image_stage_total=size or 0, image_count_uploading=1
     )
 
 
-def demand_to_keep(quotas: Quotas, record: ImageRecord, stored: int) -> Demand:
+def demand_to_keep(quotas: Quotas, record: ImageRecord, stored: int) -> QuotaDemand:
     """Return the demand for *stored* bytes in all copies of *record*, those that it has included."""
     return demand(quotas, record.owner, besides=record.id, image_size_total=stored)
 

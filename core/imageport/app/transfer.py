@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from imageport.access.quotas import Demand, demand_to_bring
+from imageport.access.quotas import QuotaDemand, demand_to_bring
 from imageport.app.housekeeping import maintenance_context
 from imageport.app.resources import Resources
 from imageport.atomic_file import new_file
@@ -93,7 +93,7 @@ def stage(
     return count
 
 
-def _begin(image_id: str, catalog: Catalog, staging: Staging, demand: Demand) -> None:
+def _begin(image_id: str, catalog: Catalog, staging: Staging, demand: QuotaDemand) -> None:
     """Make the image ``uploading``. One without data is left over from a command that was killed."""
     with catalog.changing_status(
         image_id, of=("queued", "uploading"), to="uploading", staging=staging.directory, demand=demand

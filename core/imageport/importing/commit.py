@@ -56,7 +56,7 @@ class Commit:
         in_use = False
         try:
             while copy := self.copies.next_ended(
-                together=together, check=self.keeper.check, patience=patience
+                together=together, check=self.keeper.require_running, patience=patience
             ):
                 in_use = self._settle(copy, record, ctx) or in_use
         except Exception as error:
@@ -87,7 +87,7 @@ class Commit:
         self._require_complete(copy)
         self.lease.require()
         before = self._prepare(copy.label, ctx)
-        error = copy.publish(patience=self.env.site.limits.store_patience, check=self.keeper.check)
+        error = copy.publish(patience=self.env.site.limits.store_patience, check=self.keeper.require_running)
         if error is not None:
             store = next(store for store in self.env.plan.stores if store.label == copy.label)
             copy.error = store.blamed(error, "publish")

@@ -116,7 +116,7 @@ class _Import:
                     self._start(commit, ctx)
                     self._reserve(lease, record, len(targets))
                     image = self._attempts(lease, record, ctx)
-                    keeper.check()
+                    keeper.require_running()
                     verified = self._verified(image, ctx)
                     self._reserve(lease, verified, sum(not copy.failed for copy in self.copies))
                     commit.publish(verified, ctx)

@@ -54,7 +54,7 @@ class Interruption:
     @contextmanager
     def raising(self) -> Iterator[None]:
         """Let a signal raise ``Cancelled`` in this block; outside it, cleaning up is never disturbed."""
-        self.check()
+        self.require_running()
         self._raising = True
         try:
             yield
@@ -62,9 +62,9 @@ class Interruption:
             raise self._error() from None
         finally:
             self._raising = False
-        self.check()
+        self.require_running()
 
-    def check(self) -> None:
+    def require_running(self) -> None:
         """Raise ``Cancelled`` when a signal has come."""
         if self.event.is_set():
             raise self._error()
@@ -124,11 +124,11 @@ class LeaseKeeper:
         self._over.set()
         self._thread.join()
 
-    def check(self) -> None:
+    def require_running(self) -> None:
         """Raise ``Cancelled``, ``LockLost`` or ``LimitExceeded`` when the import has to end, also after a signal."""
         if self.reason is not None:
             raise self.reason
-        self._interruption.check()
+        self._interruption.require_running()
 
     def _run(self) -> None:
         # Goes on after a cancellation: rolling back needs the lease as well.

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from imageport.testing.http_server import Reply
 
-__all__ = ["Dripping", "Endless", "File", "Gathering", "Page", "Stalled", "Status", "Truncated"]
+__all__ = ["Dripping", "Endless", "File", "Gathering", "HtmlPage", "Stalled", "Status", "Truncated"]
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class Status:
 
 
 @dataclass(frozen=True)
-class Page:
+class HtmlPage:
     """A page for people about what went wrong, with the status 200."""
 
     text: str = "<html><h1>Sorry</h1>We are down for maintenance.</html>"
