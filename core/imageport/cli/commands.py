@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -96,14 +97,18 @@ class _Installed(Mapping[str, Any]):
     """The installed commands by name; each is imported when it is first asked for."""
 
     def __init__(self) -> None:
+        self._built: dict[str, Any] = {}
+
+    @cached_property
+    def installed(self) -> Mapping[str, InstalledCommand]:
+        """The commands by name, in the order of their names. Raises ``UsageError`` when there is none."""
         found = entry_points(GROUP, InstalledCommand)
         if not found:
             raise UsageError(
                 "imageport is not installed completely: its metadata announces no command",
                 hint="install it again; in a checkout, with: .ci/prepare test",
             )
-        self.installed = {name: found[name] for name in sorted(found)}
-        self._built: dict[str, Any] = {}
+        return {name: found[name] for name in sorted(found)}
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._built:

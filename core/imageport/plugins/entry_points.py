@@ -7,6 +7,7 @@ the import of ``importlib.metadata`` takes: every start of a command looks for c
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import threading
@@ -15,7 +16,6 @@ from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from importlib import import_module
-from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from imageport.errors import PluginBroken
@@ -28,6 +28,9 @@ _log = logging.getLogger(__name__)
 
 #: Output and warnings have one destination for all threads: two threads that redirect them would not restore it.
 _IMPORTING = threading.RLock()
+
+#: The file with name and version in a folder of metadata, by the ending of its name.
+_METADATA = {".dist-info": "METADATA", ".egg-info": "PKG-INFO"}
 
 _FIELDS = re.compile(r"^(Name|Version):[ \t]*(.*?)\s*$", re.MULTILINE)
 
@@ -109,39 +112,42 @@ def entry_points(group: str, kind: type[E]) -> dict[str, E]:
 
 def _announced(group: str) -> Iterator[tuple[str, dict[str, str]]]:
     """Return the distributions on the module path that have entry points of *group*, with these, in its order."""
-    for folder in dict.fromkeys(Path(entry or ".") for entry in sys.path):
+    for folder in dict.fromkeys(entry or "." for entry in sys.path):
         try:
-            if folder.is_file():
-                yield from _in_archive(group, folder)
-                continue
-            infos = [info for info in folder.iterdir() if info.suffix.lower() in (".dist-info", ".egg-info")]
+            names = os.listdir(folder)  # noqa: PTH208 - a start has no time for a path of each of hundreds of files
+        except NotADirectoryError:
+            yield from _in_archive(group, folder)
+            continue
         except OSError:
             continue
-        for info in infos:
+        for name in names:
+            metadata = _METADATA.get(name[name.rfind(".") :].lower())
+            if metadata is None:
+                continue
+            info = f"{folder}/{name}"
             try:
-                values = _values(group, _read(info / "entry_points.txt"))
+                values = _values(group, _read(f"{info}/entry_points.txt"))
                 if values:
-                    metadata = "METADATA" if info.suffix.lower() == ".dist-info" else "PKG-INFO"
-                    yield _supplier(_read(info / metadata)), values
+                    yield _supplier(_read(f"{info}/{metadata}")), values
             except (OSError, ValueError):
                 _log.info("the metadata in %s cannot be read", info, exc_info=True)
 
 
-def _in_archive(group: str, archive: Path) -> Iterator[tuple[str, dict[str, str]]]:
+def _in_archive(group: str, archive: str) -> Iterator[tuple[str, dict[str, str]]]:
     """Read the distributions in a zip file on the module path."""
     from importlib.metadata import distributions  # noqa: PLC0415 - slow to import, and few paths have archives
 
-    for distribution in distributions(path=[str(archive)]):
+    for distribution in distributions(path=[archive]):
         values = _values(group, distribution.read_text("entry_points.txt") or "")
         if values:
             metadata = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
             yield _supplier(metadata), values
 
 
-def _read(path: Path) -> str:
+def _read(path: str) -> str:
     """Return the text of a file of metadata; that of a missing one is empty."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:  # noqa: PTH123
             content = file.read(MAX_SIZE + 1)
     except (FileNotFoundError, NotADirectoryError):
         return ""
