@@ -71,10 +71,9 @@ def load_pipeline(
 ) -> ConfiguredPipeline:
     """Read the pipeline at *path* and check everything that can be checked without running it.
 
-    *source_uri* comes before ``source.uri`` of the file. Where neither is given, ``{source.dir}`` and its
-    like are a mistake with *require_source*; without it a placeholder stands for them, so that a pipeline can
-    be looked at before there is a source. *more_stores* are ids of stores of the site file that come on top
-    of those of the pipeline. Raises ``PipelineInvalid`` with every mistake, sorted by position.
+    *source_uri* comes before ``source.uri`` of the file. Without both, variables such as ``{source.dir}`` are a
+    mistake with *require_source*, else they get a placeholder. *more_stores* are ids of further stores of the site
+    file. Raises ``PipelineInvalid`` with every mistake, sorted by position.
     """
     file = YamlFile.load(path)
     names = Variables(None, variables, _defaults(file.data), os.environ)
@@ -86,12 +85,7 @@ def load_pipeline(
     lasting = DeferredVariables(names.source_uri, variables, names.defaults, os.environ)
     file = replace(file, data=_expanded(file, lasting, []))
 
-    pipeline = None
-    try:
-        pipeline = Pipeline.model_validate(tree)
-    except ValidationError as error:
-        add_unreported(problems, model_problems(file, error, Pipeline))
-
+    pipeline = _validated(file, tree, problems)
     roles = _configured(file, tree, site, registry, more_stores=more_stores, problems=problems)
     problems += _contradictions(file, tree, site, roles)
 
@@ -111,6 +105,14 @@ def load_pipeline(
         trust=pipeline.trust or site.trust,
         secrets=secrets,
     )
+
+
+def _validated(file: YamlFile, tree: Mapping[str, Any], problems: list[Problem]) -> Pipeline | None:
+    try:
+        return Pipeline.model_validate(tree)
+    except ValidationError as error:
+        add_unreported(problems, model_problems(file, error, Pipeline))
+        return None
 
 
 def _configured(
