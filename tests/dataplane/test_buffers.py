@@ -38,6 +38,17 @@ def test_a_view_keeps_its_bytes() -> None:
     assert [bytes(part) for part in kept] == [bytes([number]) * 5 for number in range(20)]
 
 
+def test_a_process_that_was_forked_has_other_memory_in_its_buffers() -> None:
+    pool = BufferPool()
+    pool.lend()[:] = b"p" * CHUNK_SIZE
+    child = os.fork()
+    if child == 0:
+        pool.lend()[:] = b"c" * CHUNK_SIZE
+        os._exit(0)
+    assert os.waitpid(child, 0) == (child, 0)
+    assert bytes(pool.lend()) == b"p" * CHUNK_SIZE
+
+
 def test_buffers_begin_at_a_page() -> None:
     assert _address(BufferPool().lend()) % 4096 == 0
 

@@ -39,7 +39,8 @@ class BufferPool:
         try:
             memory = self._unused.pop()
         except IndexError:
-            memory = mmap.mmap(-1, CHUNK_SIZE)
+            # Shared memory would be written by every process that is forked from this one.
+            memory = mmap.mmap(-1, CHUNK_SIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         # Views refer to this object and not to the mapping, so its end is the end of the last view.
         holder = (ctypes.c_char * CHUNK_SIZE).from_buffer(memory)
 
