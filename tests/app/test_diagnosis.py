@@ -129,7 +129,7 @@ def test_a_plugin_that_gives_no_answer_is_left_behind(
     monkeypatch.setattr(diagnosis, "DEADLINE", 0.1)
     found = examined(observers="[{use: hanging}]")
     [failed] = found["observer hanging"]
-    assert (failed.ok, failed.message) == (False, "hanging of acme 1.0 gives no answer within 0.1 s")
+    assert (failed.ok, failed.message) == (False, "hanging of acme 1.0 does not answer within 0.1 s")
     assert "catalog" in found
     assert all(thread.daemon for thread in threading.enumerate() if thread.name.startswith("diagnose"))
 

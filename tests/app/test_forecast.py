@@ -90,7 +90,7 @@ def test_what_is_in_an_archive_is_not_known(plan: Make, site: Site, qcow2: Path)
     described = forecast(plan(packed, CONVERTED), site)
     assert _needs(described) == [
         ("image_decompression", "the source", _taken(packed), False),
-        ("image_conversion", "what image_decompression makes of it", None, False),
+        ("image_conversion", "the result of image_decompression", None, False),
         ("image_conversion", "the virtual size of its disk", None, False),
     ]
     assert (described["scratch"]["at_most"], described["scratch"]["fits"]) == (None, None)
@@ -168,7 +168,7 @@ def test_steps_of_others_are_described_by_their_facts(plan: Make, site: Site, qc
     described = forecast(replace(plan(qcow2), steps=(bound,)), site)
     assert _needs(described) == [
         ("encrypts", "the source", _taken(qcow2), True),
-        ("encrypts", "what encrypts makes of it", None, True),
+        ("encrypts", "the result of encrypts", None, True),
     ]
 
 

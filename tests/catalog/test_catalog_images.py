@@ -45,7 +45,7 @@ def test_every_field_comes_back_as_it_went_in(catalog: Catalog) -> None:
 
 
 def test_an_id_can_be_used_once(catalog: Catalog, image: ImageRecord) -> None:
-    with pytest.raises(Conflict, match=f"an image {image.id} already"):
+    with pytest.raises(Conflict, match=f"already an image {image.id}"):
         catalog.create_image(ImageRecord(id=image.id, name="other"))
     assert catalog.list_images() == [image]
 

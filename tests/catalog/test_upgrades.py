@@ -314,7 +314,7 @@ def test_the_command_upgrades_an_sqlite_file_as_well_and_names_the_copy(
     [backup] = backups(tmp_path / "catalog.db")
     assert upgraded.stdout.splitlines() == [
         f"upgraded the catalog from revision 0001 to {HEAD}",
-        f"a copy of it as it was: {backup}",
+        f"backup: {backup}",
     ]
     assert run("upgrade-db").stdout == "the catalog is up to date\n"
 

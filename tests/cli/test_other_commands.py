@@ -373,7 +373,7 @@ def test_the_doctor_reports_orphan_files(cli: CommandLine) -> None:
     process.kill()
     process.communicate()
     said = cli("doctor", code=1).out
-    assert "left by imports that died: 1, with" in said
+    assert "left by dead imports: 1, with" in said
     assert "run 'imageport gc'" in said
 
 

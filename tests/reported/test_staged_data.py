@@ -36,7 +36,7 @@ def test_gc_queues_the_image_again_and_frees_its_quota(
     run_imageport: RunImageport, raw_disk: Path, lost: str
 ) -> None:
     examined = run_imageport.inside("doctor")
-    assert "left by imports that died: 1, with 0 B of staging" in examined.stdout
+    assert "left by dead imports: 1, with 0 B of staging" in examined.stdout
     planned = run_imageport.inside("gc", "--dry-run")
     assert f"would queue image {lost} again, whose data in staging is lost" in planned.stdout
     assert _status(run_imageport, lost) == "uploading"

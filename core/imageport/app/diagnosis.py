@@ -80,8 +80,8 @@ def _findings(entry: ConfiguredStep) -> Sequence[Finding]:
         return [
             Finding(
                 "error",
-                f"{installed.name} of {installed.distribution} gives no answer within {DEADLINE:g} s",
-                "check that what its options name can be reached",
+                f"{installed.name} of {installed.distribution} does not answer within {DEADLINE:g} s",
+                "check that the servers and paths in its options can be reached",
             )
         ]
     return findings or [Finding("ok", f"{installed.name} of {installed.distribution}")]

@@ -113,7 +113,7 @@ def _catalog(site: Site, registry: PluginRegistry) -> Iterator[Diagnosis]:
         owed = [leftover for leftover in left if leftover.kind != "task"]
         if owed:
             freed = format_size(sum(leftover.freed for leftover in owed))
-            message = f"left by imports that died: {len(owed)}, with {freed} of staging"
+            message = f"left by dead imports: {len(owed)}, with {freed} of staging"
             yield Diagnosis("leftovers", "error", message, "run 'imageport gc'")
         else:
             yield Diagnosis("leftovers", "ok", "none")

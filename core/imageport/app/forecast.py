@@ -104,7 +104,7 @@ def _needs(plan: Plan, max_parallel_stores: int) -> Iterator[Need]:
         # Where the pipeline allows streaming only, data that needs a file fails instead.
         if reads != "stream" and not (data.is_scratch or plan.stream_only):
             yield Need(step=step.label, what=data.what, size=data.size, certain=certain)
-        made = _Data(what=f"what {step.label} makes of it", is_scratch=writes in ("file", "disk"))
+        made = _Data(what=f"the result of {step.label}", is_scratch=writes in ("file", "disk"))
         if writes == "disk":
             made = replace(made, what="the virtual size of its disk", size=data.virtual_size)
         if made.is_scratch and not (plan.stream_only and not certain):

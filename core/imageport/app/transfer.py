@@ -256,7 +256,7 @@ def _require_size(found: int, size: int) -> None:
 def _wrong_size(found: str, size: int) -> SourceRejected:
     return SourceRejected(
         f"the data has {found} bytes; {size} were announced",
-        hint="give all of the data and its exact size in bytes, or no size",
+        hint="give the complete data and its exact size in bytes, or no size",
     )
 
 
@@ -297,4 +297,4 @@ def _refuse_existing(target: Path, *, overwrite: bool) -> None:
 
 
 def _exists(target: Path) -> Conflict:
-    return Conflict(f"{target} is there already", hint="choose another name, or overwrite it with --force")
+    return Conflict(f"{target} already exists", hint="choose another name, or overwrite it with --force")

@@ -67,7 +67,7 @@ class Catalog(Imports, HiddenCopies, DeadImports, Tasks):
             raise
         if done is not None:
             log.warning(
-                "the catalog %s is upgraded from revision %s to %s; a copy of it as it was is %s",
+                "the catalog %s is upgraded from revision %s to %s; the backup is %s",
                 self._database.shown, done.before, done.after, done.backup,
             )  # fmt: skip
 

@@ -11,7 +11,7 @@ OTHER_TABLES = (
 )
 NOT_PERMITTED = "let this user read and write the file of the catalog and its folder"
 SERVER = "check that the server of the database runs, and its address under 'catalog:' in the site file"
-BUSY = "look for a process that was stopped while it wrote; PostgreSQL bears more imports at a time"
+BUSY = "look for a process that was stopped while it wrote; PostgreSQL supports more imports at the same time"
 
 
 class CommitUnknown(ImageportError):

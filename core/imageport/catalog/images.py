@@ -41,7 +41,7 @@ def create(transaction: Transaction, record: ImageRecord, now: datetime) -> None
         "updated_at": record.updated_at or now,
     }
     if not transaction.insert("images", row, unless_there=True):
-        raise Conflict(f"there is an image {record.id} already", hint="choose another id")
+        raise Conflict(f"there is already an image {record.id}", hint="choose another id")
     _set_tags(transaction, record.id, record.tags)
     _set_properties(transaction, record.id, record.properties)
     for location in record.locations:

@@ -164,7 +164,7 @@ class Lease:
             if fence is None:
                 cause = "the image was deleted"
             elif holder is None:
-                cause = "the import was given up for dead and rolled back"
+                cause = "its lease expired, and another process rolled it back"
             elif fence != self.fence:
                 cause = f"task {holder} took it over"
             else:

@@ -51,7 +51,7 @@ def make_free(transaction: Transaction, image_id: str, now: datetime) -> None:
     if task.is_dead(now):
         raise Conflict(
             f"image {image_id} is locked by task {task.id}, started {age} ago, whose {task.process} has died",
-            hint="run the import again: it rolls the dead one back first. 'imageport gc' does so too",
+            hint="run the import again: it rolls the dead one back first. 'imageport gc' does the same",
         )
     raise Conflict(
         f"image {image_id} is locked by task {task.id}, started {age} ago by {task.process}",

@@ -25,4 +25,4 @@ def upgrade_db(ctx: typer.Context) -> None:
         return
     print_line(f"upgraded the catalog from revision {done.before} to {done.after}")
     if done.backup is not None:
-        print_line(f"a copy of it as it was: {done.backup}")
+        print_line(f"backup: {done.backup}")
