@@ -232,6 +232,30 @@ def test_a_lock_whose_task_was_lost_does_not_block_for_ever(
         lost.renew({})
 
 
+@pytest.mark.parametrize(
+    "act",
+    [
+        pytest.param(lambda lease: lease.start(), id="start"),
+        pytest.param(lambda lease: lease.renew({}), id="renew"),
+        pytest.param(lambda lease: lease.require(), id="require"),
+        pytest.param(lambda lease: lease.update(name="other"), id="update"),
+        pytest.param(lambda lease: lease.finish(fields={"name": "other"}, result={}), id="finish"),
+    ],
+)
+def test_an_import_whose_task_was_lost_stops_at_the_next_statement_and_changes_nothing(
+    url: str, catalog: Catalog, begin: Begin, image: ImageRecord, act: Callable[[Lease], object]
+) -> None:
+    lease = begin(image)
+    before = catalog.get_image(image.id)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM tasks"))
+    engine.dispose()
+    with pytest.raises(LockLost, match=f"task {lease.task_id} was removed from the catalog"):
+        act(lease)
+    assert catalog.get_image(image.id) == before
+
+
 def test_an_active_image_whose_task_was_lost_is_not_taken_away(
     url: str, catalog: Catalog, begin: Begin, image: ImageRecord
 ) -> None:

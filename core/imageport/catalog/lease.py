@@ -52,13 +52,7 @@ class Lease:
         """Prolong the lease from now on and record the progress; return whether the import is to stop."""
         with self._holding(durable=False) as (transaction, now):
             self._prolong(transaction, now, progress=progress)
-            task = tasks.get_if_any(transaction, self.task_id)
-            if task is None:
-                raise LockLost(
-                    f"task {self.task_id} was removed from the catalog",
-                    hint="import again if the image is wanted",
-                )
-            return task.cancel_requested
+            return tasks.get(transaction, self.task_id).cancel_requested
 
     def require(self) -> None:
         """Prolong the lease from now on."""
@@ -101,6 +95,8 @@ class Lease:
         lock.refuse_setting(properties)
         with self._holding(durable="status" in fields) as (transaction, now):
             touched = transaction.value("SELECT touched FROM tasks WHERE id = :task", task=self.task_id)
+            if touched is None:
+                raise tasks.removed(self.task_id)
             touched["fields"] = sorted({*touched["fields"], *fields})
             touched["properties"] = sorted({*touched["properties"], *properties})
             tasks.write(transaction, self.task_id, now, touched=touched)

@@ -105,7 +105,7 @@ class PostgresqlDatabase(Database):
         """Ask the server, which may have been started anew or have closed what was idle for long."""
         try:
             connection.execute("")
-        except psycopg.OperationalError:
+        except psycopg.Error:
             return False
         return True
 

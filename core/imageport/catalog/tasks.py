@@ -13,7 +13,7 @@ from imageport.catalog.finding import MIN_PREFIX, SHOWN_CANDIDATES
 from imageport.catalog.lifecycle import UNFINISHED, TaskStatus, require_task_move
 from imageport.catalog.listing import Page, task_ids, tasks_beginning_so
 from imageport.catalog.processes import is_dead
-from imageport.errors import Conflict, UsageError
+from imageport.errors import Conflict, LockLost, UsageError
 
 #: How long a finished task is remembered; the default of Glance's ``task_time_to_live``.
 TIME_TO_LIVE = timedelta(hours=48)
@@ -108,11 +108,20 @@ def lock_row_if_any(transaction: Transaction, task_id: str) -> TaskRow | None:
 
 
 def write(transaction: Transaction, task_id: str, now: datetime, **columns: Any) -> None:
-    """Set these columns of the task. Raises ``Conflict`` for a status that it cannot get."""
+    """Set these columns. Raises ``Conflict`` for a status that the task cannot get, ``LockLost`` when it is gone."""
     if "status" in columns:
         current = transaction.value("SELECT status FROM tasks WHERE id = :task", task=task_id)
-        require_task_move(task_id, current, cast("TaskStatus", columns["status"]))
-    transaction.update("tasks", {**columns, "updated_at": now}, "id = :task", task=task_id)
+        if current is not None:
+            require_task_move(task_id, current, cast("TaskStatus", columns["status"]))
+    if not transaction.update("tasks", {**columns, "updated_at": now}, "id = :task", task=task_id):
+        raise removed(task_id)
+
+
+def removed(task_id: str) -> LockLost:
+    """Return the error of an import whose task was deleted by hand."""
+    return LockLost(
+        f"task {task_id} was removed from the catalog", hint="import again if the image is wanted"
+    )
 
 
 def close(
