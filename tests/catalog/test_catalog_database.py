@@ -188,6 +188,45 @@ def test_a_connection_that_the_server_has_closed_is_replaced(
     catalog.close()
 
 
+@pytest.mark.parametrize("isolation", ["read%20committed", "repeatable%20read", "serializable"])
+def test_threads_wait_for_each_other_whatever_isolation_is_the_default_of_the_server(
+    postgresql: str, isolation: str
+) -> None:
+    default = isolation.replace("%20", "%5C%20")
+    catalog = Catalog(f"{postgresql}&options=-cdefault_transaction_isolation%3D{default}")
+    catalog.create_image(ImageRecord(id="one"))
+
+    def add(number: int) -> None:
+        catalog.update_image("one", properties={f"thread-{number}": "was here"})
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        list(pool.map(add, range(20)))
+    assert len(catalog.get_image("one").properties) == 20
+    catalog.close()
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1", "UTF8"])
+def test_text_is_the_same_in_every_encoding_of_a_database(
+    postgresql_socket: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    with psycopg.connect(
+        host=str(postgresql_socket), user="imageport", dbname="postgres", autocommit=True
+    ) as admin:
+        name = f"in_{encoding.lower()}"
+        admin.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0".encode())
+    monkeypatch.setenv("PGCLIENTENCODING", "SQL_ASCII")
+    catalog = Catalog(f"postgresql://imageport@/{name}?host={postgresql_socket}")
+    record = ImageRecord(id="one", name="caf\N{LATIN SMALL LETTER E WITH ACUTE}", disk_format="raw")
+    assert catalog.create_image(record).name == record.name
+    assert catalog.list_images(name=record.name)[0].id == "one"
+    if encoding == "LATIN1":
+        with pytest.raises(UsageError, match="cannot keep this value"):
+            catalog.update_image("one", name="\N{SNOWMAN}")
+    else:
+        assert catalog.update_image("one", name="\N{SNOWMAN}").name == "\N{SNOWMAN}"
+    catalog.close()
+
+
 def test_a_library_that_is_not_installed_is_named_with_the_way_to_get_it() -> None:
     script = """
 import sys

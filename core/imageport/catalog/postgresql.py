@@ -36,6 +36,8 @@ _TURN_LOCK = 0x696D7175
 #: Seconds to wait for another process that changes the tables.
 TABLES_LOCK_SECONDS = 60
 
+#: What waited for a lock has to see what others changed meanwhile, whatever the default of the server.
+_BEGIN_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _NUMBER = "SELECT pg_backend_pid(), pg_current_xact_id()::text, pg_stat_get_bgwriter_stat_reset_time()"
 _STATUS = "SELECT pg_xact_status(%s::xid8), pg_stat_get_bgwriter_stat_reset_time()"
 #: Another session may have the process by now, hence the number.
@@ -97,7 +99,9 @@ class PostgresqlDatabase(Database):
 
     def connect(self) -> psycopg.Connection[Any]:
         """Return a connection that begins no transaction by itself."""
-        connection = psycopg.connect(self._url.libpq, autocommit=True, connect_timeout=_CONNECT_SECONDS)
+        connection = psycopg.connect(
+            self._url.libpq, autocommit=True, connect_timeout=_CONNECT_SECONDS, client_encoding="utf8"
+        )
         connection.adapters.register_loader("timestamptz", _InUtc)
         return connection
 
@@ -117,12 +121,12 @@ class PostgresqlDatabase(Database):
             # Several selects make up one record: they have to see one state of the database.
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             return None
-        connection.execute("BEGIN")
+        connection.execute(_BEGIN_WRITING)
         return TransactionNumber(*_only(connection.execute(_NUMBER)))
 
     def lock_tables(self, connection: psycopg.Connection[Any]) -> None:
         """Begin a transaction that waits for others that change the tables."""
-        connection.execute("BEGIN")
+        connection.execute(_BEGIN_WRITING)
         connection.execute(f"SET LOCAL lock_timeout = '{TABLES_LOCK_SECONDS}s'".encode())
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [TABLES_LOCK])
 
