@@ -7,12 +7,16 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+import typer
 from tests.plugin_folder import PluginFolder
 
 from imageport.app import diagnosis
 from imageport.app.doctor import examine
+from imageport.cli.doctor import doctor
 from imageport.values import Finding
 
 PLUGINS = """
@@ -91,9 +95,7 @@ def examined(
     yield examine_site
 
 
-def test_the_findings_of_a_plugin_are_reported_under_its_label(
-    examined: Examine, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_findings_of_a_plugin_are_reported_under_its_label(examined: Examine) -> None:
     found = examined(observers="[{use: careful, id: porter}, {use: silent}]")
     assert [(one.severity, one.ok, one.message, one.hint) for one in found["observer porter"]] == [
         ("ok", True, "the door is closed", ""),
@@ -101,7 +103,19 @@ def test_the_findings_of_a_plugin_are_reported_under_its_label(
         ("error", False, "the lock is missing", "buy one"),
     ]
     assert [(one.severity, one.message) for one in found["observer silent"]] == [("ok", "silent of acme 1.0")]
-    assert capsys.readouterr().out == ""
+
+
+def test_the_output_of_a_plugin_is_kept_out_of_that_of_the_command(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def examine() -> Iterator[diagnosis.Diagnosis]:
+        print("noise")
+        yield diagnosis.Diagnosis("python", "ok", "3")
+
+    doctor(cast(typer.Context, SimpleNamespace(obj=SimpleNamespace(examine=examine))))
+    output = capsys.readouterr()
+    assert "python: 3" in output.out
+    assert (output.err, "noise" in output.out) == ("noise\n", False)
 
 
 @pytest.mark.parametrize(

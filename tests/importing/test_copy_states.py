@@ -29,7 +29,7 @@ class Shop:
         self.calls: list[str] = []
         self.writing = self._open()
         self.publishing = self._open()
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     @staticmethod
     def _open() -> threading.Event:
@@ -317,3 +317,40 @@ def test_together_a_failed_copy_comes_first() -> None:
     assert failed is not None
     assert (failed.label, failed.failed) == ("broken", True)
     slow.writing.set()
+
+
+def test_a_store_that_was_stuck_before_a_restart_still_counts_as_at_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("imageport.importing.copies.LAST_WAIT", 0.05)
+    monkeypatch.setattr("imageport.importing.copies._LEAVING", 0.05)
+    answers = threading.Event()
+
+    def hang(_chunks: Chunks) -> StagedCopy:
+        answers.wait()
+        raise StoreFailed("too late")
+
+    copies = CopySet()
+    [copy] = copies.begin([Copy("stuck", hang)], slots=1)
+    copy.start()
+    copies.restart()
+    copies.begin([Shop().copy("fine")], slots=1)
+    assert copies.stuck() == ["stuck"]
+    answers.set()
+    _wait_for(lambda: not copy.running)
+    assert copies.stuck() == []
+
+
+class Cancelling(BaseException):
+    """The kind of error that asyncio raises in a coroutine that is cancelled: it is no ``Exception``."""
+
+
+@pytest.mark.parametrize(
+    "error", [Cancelling(), KeyboardInterrupt(), GeneratorExit(), SystemExit()], ids=repr
+)
+def test_a_store_that_raises_anything_while_it_publishes_has_failed(error: BaseException) -> None:
+    shop = Shop()
+    copy = shop.written()
+    shop.error = error
+    assert copy.publish(patience=PATIENCE, check=no_check) is error
+    assert (copy.state, copy.error) == (S.FAILED, error)

@@ -401,3 +401,100 @@ def test_a_copy_that_is_unknown_is_reported_without_hiding_why_it_came_to_be(des
     report = desk.run(Bytes(CONTENT), Deleting("far"), request=ImportRequest(caller=ME, image=record.id))
     assert report.exit_code == ExitCode.CONFLICT
     assert report.rolled_back is False
+
+
+class Cancelling(BaseException):
+    """The kind of error that asyncio raises in a coroutine that is cancelled: it is no ``Exception``."""
+
+
+class Raising(Shelf):
+    """Raise an error at one of the calls of a store."""
+
+    def __init__(self, name: str, error: BaseException, call: str) -> None:
+        super().__init__(name, fails="publish" if call == "delete" else "")
+        self.error = error
+        self.call = call
+
+    def after_the_first_piece(self) -> None:
+        if self.call == "write":
+            raise self.error
+
+    def before_it_publishes(self) -> None:
+        if self.call == "publish":
+            raise self.error
+
+    @hookimpl
+    def store_delete(self, location: Location) -> None:
+        if self.call == "delete":
+            raise self.error
+        super().store_delete(location)
+
+
+@pytest.mark.parametrize("must", [True, False])
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (call, error)
+        for call in ("write", "publish", "delete")
+        for error in (Cancelling("mid"), GeneratorExit("mid"), SystemExit(3), KeyboardInterrupt("mid"))
+        if (call, type(error)) != ("delete", KeyboardInterrupt)
+    ],
+    ids=repr,
+)
+def test_whatever_a_store_raises_it_has_failed_and_the_image_is_not_in_it(
+    desk: Desk, call: str, error: BaseException, must: bool
+) -> None:
+    bad, good = Raising("bad", error, call), Shelf("good")
+    report = desk.run(Bytes(CONTENT), bad, good, must=must)
+    assert report.image is not None
+    record = desk.catalog.get_image(report.image.id)
+    assert not desk.catalog.is_locked(record.id)
+    assert report.stores["bad"].status == "failed"
+    assert not bad.visible
+    if must:
+        assert report.error is not None
+        assert (record.status, report.error.store) == ("queued", "bad")
+        assert not good.visible
+    else:
+        assert report.error is None
+        assert [location.store for location in record.locations] == ["good"]
+    if call != "delete":
+        assert f"{type(error).__name__} in " in (report.stores["bad"].error or "")
+        assert not desk.catalog.hidden_copies()
+
+
+def test_an_import_is_rolled_back_before_the_program_around_it_is_interrupted(desk: Desk) -> None:
+    class Ending(Bytes):
+        def _chunks(self) -> Iterator[bytes]:
+            yield CONTENT
+            os.kill(os.getpid(), signal.SIGUSR1)
+            yield CONTENT
+
+    def interrupt(number: int, _frame: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    one = Shelf("one")
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            desk.run(Ending(), one)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert not (one.visible or one.pending)
+    [task] = desk.catalog.list_tasks()
+    assert (task.status, task.message) == ("failure", "the import was interrupted")
+    assert not desk.catalog.is_locked(task.image_id)
+    assert desk.leftovers() == []
+
+
+def test_an_interruption_that_is_over_sends_no_signal() -> None:
+    sent: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: sent.append(number))
+    try:
+        with Interruption() as interruption:
+            interruption.interrupt()
+        assert interruption.event.is_set()
+        interruption.interrupt()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert sent == []

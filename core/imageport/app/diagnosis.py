@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -71,9 +69,8 @@ def _findings(entry: ConfiguredStep) -> Sequence[Finding]:
 
     # The thread may have to be left behind: a folder may be on a server that does not answer.
     thread = threading.Thread(target=ask, name=f"diagnose {entry.label}", daemon=True)
-    with redirect_stdout(sys.stderr):
-        thread.start()
-        thread.join(DEADLINE)
+    thread.start()
+    thread.join(DEADLINE)
     if failures:
         return [Finding("error", failures[0].message, failures[0].hint)]
     if thread.is_alive():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
 import typer
@@ -21,7 +23,9 @@ def doctor(ctx: typer.Context, json: Json = False) -> None:
     from imageport.errors import ExitCode
 
     imageport: Imageport = ctx.obj
-    found = list(imageport.examine())
+    # Standard output is for the findings, whatever a plugin prints.
+    with redirect_stdout(sys.stderr):
+        found = list(imageport.examine())
     if json:
         print_json([diagnosis.as_dict() for diagnosis in found])
     else:

@@ -82,17 +82,17 @@ class Consumer(Generic[T]):
 
     def finalize(
         self, action: Callable[[], None], *, patience: float, check: Callable[[], None] = lambda: None
-    ) -> Exception | SystemExit | None:
+    ) -> BaseException | None:
         """Do *action* after the work, in a thread again, and return what it raised; ``StoreFailed`` when it is stuck.
 
         *check* is called while waiting; what it raises is raised here.
         """
-        raised: list[Exception | SystemExit] = []
+        raised: list[BaseException] = []
 
         def run() -> None:
             try:
                 action()
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - passed to the thread that waits
+            except BaseException as error:  # noqa: BLE001 - passed to the thread that waits
                 raised.append(error)
 
         started = time.monotonic()

@@ -28,7 +28,6 @@ _LEAVING = 2.0
 class CopyState(StrEnum):
     """The states of a copy; the last three are final."""
 
-    #: The store was not called yet.
     WAITING = "waiting"
     #: The store takes the bytes.
     WRITING = "writing"
@@ -122,8 +121,7 @@ class Copy(Consumer[PendingCopy]):
     def discard(self, error: BaseException | None = None, *, patience: float = _LEAVING) -> None:
         """Take the copy back unless it has ended; with *error* its store has failed.
 
-        A store that is stuck for *patience* seconds is left behind. A copy whose publishing was begun stays where it
-        is: the catalog has its row, by which it is removed.
+        A store stuck for *patience* seconds is left behind. Once publishing was begun, the copy is removed by its row.
         """
         if self.state is CopyState.WRITING:
             self.abandon(error)
@@ -137,7 +135,7 @@ class Copy(Consumer[PendingCopy]):
         if before is CopyState.WRITTEN:
             self.finalize(lambda: discard(self.label, self.pending), patience=patience)
 
-    def publish(self, *, patience: float, check: Callable[[], None]) -> Exception | SystemExit | None:
+    def publish(self, *, patience: float, check: Callable[[], None]) -> BaseException | None:
         """Make the copy visible in its store, and return what that raised, which is the fault of the store.
 
         A store that is stuck for *patience* seconds is abandoned. *check* is called while waiting; what it raises is
@@ -199,6 +197,7 @@ class CopySet:
         self.spill: Spill | None = None
         self.report: Callable[[], None] = lambda: None
         self._copies: tuple[Copy, ...] = ()
+        self._left_behind: list[Copy] = []
         self._unsettled: list[Copy] = []
 
     def __iter__(self) -> Iterator[Copy]:
@@ -273,6 +272,7 @@ class CopySet:
     def restart(self) -> None:
         """Remove the written bytes, to begin again with other data."""
         self.discard()
+        self._left_behind += [copy for copy in self._copies if copy.running]
         self._copies, self._unsettled = (), []
 
     def discard(self) -> None:
@@ -286,14 +286,15 @@ class CopySet:
                 copy.discard(patience=max(_LEAVING, deadline - time.monotonic()))
 
     def stuck(self) -> list[str]:
-        """Return the stores that are still at work, after a moment for those that were abandoned to notice it."""
+        """Return the stores that are still at work, maybe since before a restart, once those that stop had the time."""
         deadline = time.monotonic() + _LEAVING
-        return [copy.label for copy in self._copies if copy.is_stuck(max(0.0, deadline - time.monotonic()))]
+        at_work = (*self._left_behind, *self._copies)
+        return [copy.label for copy in at_work if copy.is_stuck(max(0.0, deadline - time.monotonic()))]
 
 
 def discard(label: str, pending: PendingCopy) -> None:
     """Ask a store to discard its hidden copy; what it raises is logged, since the removal by location follows."""
     try:
         pending.discard()
-    except Exception:
+    except BaseException:
         log.warning("store %s could not discard its copy", label, exc_info=True)

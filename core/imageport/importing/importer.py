@@ -12,7 +12,7 @@ from imageport.access.quotas import demand_to_keep
 from imageport.catalog import Catalog, Lease
 from imageport.configuration.site import Site
 from imageport.data import ImageData
-from imageport.errors import ImageportError, ImportFailed, SourceUnavailable, VerificationFailed
+from imageport.errors import ImageportError, SourceUnavailable, VerificationFailed
 from imageport.events import CheckEvent, Event, ImageEvent, ProgressEvent, ReportEvent, SourceEvent, TaskEvent
 from imageport.importing.admission import Admission, ImportRequest, as_requested
 from imageport.importing.commit import Commit
@@ -22,7 +22,7 @@ from imageport.importing.lease_keeper import Interruption, LeaseKeeper
 from imageport.importing.observers import Observers
 from imageport.importing.plan import Plan
 from imageport.importing.report import Report, StoreReport, check_dict
-from imageport.importing.rollback import lost_lease, roll_back
+from imageport.importing.rollback import ENDS_PROGRAM, explained, lost_lease, roll_back
 from imageport.importing.stages import Stages
 from imageport.importing.staging import Staging, remove
 from imageport.importing.stores import Stores
@@ -61,10 +61,13 @@ class Importer:
         run = _Import(env, request)
         try:
             run.run()
-        except Exception as error:
+        except BaseException as error:
+            run.report.error = explained(error)
+            if isinstance(error, ENDS_PROGRAM):
+                run.conclude()
+                raise
             if not isinstance(error, ImageportError):
                 log.exception("internal error")
-            run.report.error = _explained(error)
         return run.conclude()
 
 
@@ -122,8 +125,10 @@ class _Import:
                     commit.publish(verified, ctx)
                 commit.finish(ctx)
             except BaseException as error:
-                cause = keeper.reason or lost_lease(commit) or _explained(error)
+                cause = keeper.reason or lost_lease(commit) or explained(error)
                 roll_back(commit, cause, targets, ctx)
+                if isinstance(error, ENDS_PROGRAM):
+                    raise
                 raise cause from error
 
     def _start(self, commit: Commit, ctx: HostContext) -> None:
@@ -284,15 +289,3 @@ class RetryPolicy:
         self.ctx = replace(self.ctx, replicas=self.ctx.replicas[position:], staged=None)
         self._opened = None
         return bool(self.ctx.replicas)
-
-
-def _explained(error: BaseException) -> ImageportError:
-    """Return *error* if it explains itself, or else one that reports a defect of Imageport."""
-    if isinstance(error, ImageportError):
-        return error
-    failed = ImportFailed(
-        f"internal error: {type(error).__name__}: {error}",
-        hint="this is a defect of Imageport: please report it with the log",
-    )
-    failed.__cause__ = error
-    return failed

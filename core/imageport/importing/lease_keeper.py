@@ -24,7 +24,7 @@ RENEW_EVERY = 5.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class _Interrupt(BaseException):
+class _Interrupt(KeyboardInterrupt):
     """The exception of a signal: no ``except Exception`` of a plugin or library keeps it from ending the import."""
 
 
@@ -38,6 +38,7 @@ class Interruption:
         self.event = threading.Event()
         self._raising = False
         self._previous: dict[int, Any] = {}
+        self._sending = threading.RLock()
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
@@ -48,18 +49,21 @@ class Interruption:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        # Once the handlers are gone, a signal from another thread would end the process.
+        with self._sending:
+            for number, handler in self._previous.items():
+                signal.signal(number, handler)
+            self._previous.clear()
 
     @contextmanager
     def raising(self) -> Iterator[None]:
         """Let a signal raise ``Cancelled`` in this block; outside it, cleaning up is never disturbed."""
         self.require_running()
-        self._raising = True
         try:
+            self._raising = True
             yield
         except _Interrupt:
-            raise self._error() from None
+            raise interrupted() from None
         finally:
             self._raising = False
         self.require_running()
@@ -67,14 +71,15 @@ class Interruption:
     def require_running(self) -> None:
         """Raise ``Cancelled`` when a signal has come."""
         if self.event.is_set():
-            raise self._error()
+            raise interrupted()
 
     def interrupt(self) -> None:
         """Do as if a signal had come; for other threads."""
         self.event.set()
-        if self._previous:
-            # Only a real signal ends a read that stalls in the main thread.
-            signal.pthread_kill(threading.main_thread().ident or 0, next(iter(self._previous)))
+        with self._sending:
+            if self._previous:
+                # Only a real signal ends a read that stalls in the main thread.
+                signal.pthread_kill(threading.main_thread().ident or 0, next(iter(self._previous)))
 
     def _arrived(self, _number: int, _frame: FrameType | None) -> None:
         self.event.set()
@@ -83,9 +88,10 @@ class Interruption:
             self._raising = False
             raise _Interrupt
 
-    @staticmethod
-    def _error() -> Cancelled:
-        return Cancelled("the import was interrupted", hint="import the image again to start over")
+
+def interrupted() -> Cancelled:
+    """Return the error of an import that a signal ends."""
+    return Cancelled("the import was interrupted", hint="import the image again to start over")
 
 
 class LeaseKeeper:

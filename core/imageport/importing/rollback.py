@@ -6,15 +6,19 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
-from imageport.errors import ImageportError, LockLost
+from imageport.errors import ImageportError, ImportFailed, LockLost
 from imageport.events import ImageEvent, TaskEvent
 from imageport.importing.commit import Commit
 from imageport.importing.context_factory import HostContext
 from imageport.importing.copies import CopyState
+from imageport.importing.lease_keeper import interrupted
 from imageport.plugins.binding import BoundStep
 from imageport.redaction import redact
 
 log = logging.getLogger("imageport")
+
+#: Raised in the thread of an import by the program that runs it: that goes on with its own end after the roll-back.
+ENDS_PROGRAM = (KeyboardInterrupt, SystemExit)
 
 
 def roll_back(commit: Commit, error: ImageportError, targets: Sequence[BoundStep], ctx: HostContext) -> None:
@@ -55,6 +59,20 @@ def lost_lease(commit: Commit) -> LockLost | None:
     except Exception:
         log.warning("cannot look at the lock of the image", exc_info=True)
     return None
+
+
+def explained(error: BaseException) -> ImageportError:
+    """Return *error* if it explains itself, or else one that reports a defect of Imageport."""
+    if isinstance(error, ImageportError):
+        return error
+    if isinstance(error, ENDS_PROGRAM):
+        return interrupted()
+    failed = ImportFailed(
+        f"internal error: {type(error).__name__}: {error}",
+        hint="this is a defect of Imageport: please report it with the log",
+    )
+    failed.__cause__ = error
+    return failed
 
 
 def _unpublish(commit: Commit) -> None:

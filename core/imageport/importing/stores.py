@@ -103,7 +103,11 @@ def write_copy(
             yield chunk
 
     stream = ImageData(counted, size=image.data.size, backing_file=backing_file)
-    copy = store.store_write(Image(image.record, stream), ctx)
+    try:
+        copy = store.store_write(Image(image.record, stream), ctx)
+    except KeyboardInterrupt as error:
+        # No signal raises in the thread of a store.
+        raise store.blamed(error, "store_write") from error
     if not stream.finished or copy.bytes_written != taken:
         discard(store.label, copy)
         raise store.blamed(

@@ -52,7 +52,8 @@ class BoundStep:
     """A plugin instance under its label, with a separate hook manager.
 
     A manager for each step keeps order out of pluggy: the runner's lists are the order. Every error that leaves a
-    hook carries the label and the distribution; other errors than ``ImageportError`` become ``StepCrashed``.
+    hook carries the label and the distribution; other errors than ``ImageportError`` become ``StepCrashed``, except for
+    ``KeyboardInterrupt``, by which a signal ends the work.
     """
 
     label: str
@@ -101,7 +102,9 @@ class BoundStep:
         """Return whether the step leaves bytes that begin with *head* unchanged."""
         try:
             return self.plugin.leaves_unchanged(head)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise self.blamed(error, "leaves_unchanged") from error
 
     def store_write(self, image: Image, ctx: StepContexts) -> PendingCopy:
@@ -129,7 +132,9 @@ class BoundStep:
             return []
         try:
             found = list(islice(self.hooks.diagnose() or (), _MAX_FINDINGS))
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise self.blamed(error, "diagnose") from error
         return [self._checked(finding, Finding, "diagnose") for finding in found]
 
@@ -139,7 +144,9 @@ class BoundStep:
             for chunk in chunks:
                 self._require_bytes(chunk)
                 yield chunk
-        except (Exception, SystemExit) as error:
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
             blamed = self.blamed(error, "its stream")
             if blamed is error:
                 raise
@@ -149,7 +156,7 @@ class BoundStep:
         if not (isinstance(chunk, bytes) or _is_read_only(chunk)):
             raise self.wrong_answer("its stream", chunk, "bytes or a read-only memoryview of bytes")
 
-    def blamed(self, error: Exception | SystemExit, hook: str) -> ImageportError:
+    def blamed(self, error: BaseException, hook: str) -> ImageportError:
         """Return *error* with this step named in it, unless a deeper step is named already."""
         if not isinstance(error, ImageportError):
             error = StepCrashed(
@@ -168,8 +175,10 @@ class BoundStep:
         arguments["ctx"] = ctx.for_step(self.label)
         try:
             return getattr(self.hooks, hook)(**arguments)
-        # A plugin may even try to end the process.
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        # A plugin may even try to end the process, or raise that its coroutine was cancelled.
+        except BaseException as error:
             blamed = self.blamed(error, hook)
             if blamed is error:
                 raise
