@@ -112,9 +112,9 @@ class Database(ABC):
             raise opening_failed(error, self.shown, self.hint(error)) from error
 
     def close(self) -> None:
-        """Close every connection."""
-        while self._idle:
-            self._idle.pop().close()
+        """Close every connection that is idle."""
+        while (connection := self._idle_one()) is not None:
+            connection.close()
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
@@ -155,14 +155,21 @@ class Database(ABC):
                 connection.close()
 
     def _taken(self) -> Any:
-        while True:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                return self.connect()
-            if self.is_usable(connection):
-                return connection
-            connection.close()
+        connection = self._idle_one()
+        if connection is None:
+            return self.connect()
+        if self.is_usable(connection):
+            return connection
+        connection.close()
+        # The others do not reach the database either, and a server that is out of reach may take minutes to show it.
+        self.close()
+        return self.connect()
+
+    def _idle_one(self) -> Any:
+        try:
+            return self._idle.pop()
+        except IndexError:  # another thread may take the last one
+            return None
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

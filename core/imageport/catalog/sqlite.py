@@ -63,7 +63,7 @@ class SqliteDatabase(Database):
         if not self._is_uri:
             # This module sets all that other options could; a URI of SQLite has its own.
             self._path = unquote(self._path.partition("?")[0])
-        if self._path in {"", ":memory:"}:
+        if self._path in {"", ":memory:"} or "\0" in self._path:
             raise UsageError(
                 f"the catalog {url} names no file",
                 hint="write the absolute path of a file after sqlite:///, for instance sqlite:////tmp/catalog.db",
@@ -81,9 +81,13 @@ class SqliteDatabase(Database):
         connection = sqlite3.connect(
             self._path, BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=self._is_uri
         )
-        connection.execute("PRAGMA foreign_keys = ON")
-        # SQLite does not wait for other processes here.
-        self._patiently(connection, "PRAGMA journal_mode = WAL")
+        try:
+            connection.execute("PRAGMA foreign_keys = ON")
+            # SQLite does not wait for other processes here.
+            self._patiently(connection, "PRAGMA journal_mode = WAL")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def begin(self, connection: sqlite3.Connection, *, writes: bool, durable: bool = True) -> None:
