@@ -14,7 +14,7 @@ import pytest
 
 from imageport import Caller, Conflict, UsageError, VerificationFailed
 from imageport.app import Imageport, Interruption, Session, instance
-from imageport.errors import NotAllowed, PipelineInvalid
+from imageport.errors import NotAllowed, PipelineInvalid, SourceUnavailable
 from imageport.events import Event
 
 DISK = b"boot me".ljust(1 << 20, b"\0")
@@ -183,6 +183,26 @@ def test_data_is_downloaded_and_exported_verified(ada: Session, folder: Path) ->
     assert not (folder / "damaged.raw").exists()
 
 
+def test_a_name_that_no_file_can_have_is_an_error_of_the_caller(ada: Session, folder: Path) -> None:
+    name = "x" * 300
+    image = imported(ada, folder)
+    with pytest.raises(UsageError, match="cannot write"):
+        ada.export(image, folder / name)
+    queued = ada.create_image(disk_format="raw", container_format="bare")
+    with pytest.raises(SourceUnavailable, match="cannot read"):
+        ada.stage(queued.id, folder / name)
+    assert ada.find_image(queued.id).status == "queued"
+
+
+def test_numbers_below_zero_are_refused(ada: Session) -> None:
+    with pytest.raises(UsageError, match="min_disk"):
+        ada.create_image(min_disk=-1)
+    with pytest.raises(UsageError, match="limit"):
+        ada.list_images(limit=-1)
+    with pytest.raises(UsageError, match="limit"):
+        ada.list_tasks(limit=-1)
+
+
 def test_tasks_are_found_and_those_that_ended_cannot_be_resumed(ada: Session, folder: Path) -> None:
     image = imported(ada, folder)
     (task,) = ada.list_tasks(image=image)
@@ -267,6 +287,21 @@ def test_errors_do_not_contain_the_secrets_of_a_pipeline(
     with pytest.raises(UsageError) as caught:
         ada.prepare_import(folder / "p.yaml", "https://example.org/disk")
     assert "horse" not in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_reports_do_not_contain_the_secrets_of_a_pipeline(
+    ada: Session, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOLDER", str(folder / "correct-horse"))
+    (folder / "correct-horse").touch()
+    (folder / "p.yaml").write_text(
+        "name: env\nsource: {use: glance-direct}\n"
+        "stores: [{use: file, id: one, with: {directory: '{env.FOLDER}'}}]\n"
+    )
+    report = ada.import_image(folder / "p.yaml", str(folder / "disk.raw"))
+    assert report.error is not None
+    assert "remove or rename the file in the way of ***" in report.error.hint
+    assert "horse" not in str([report.as_dict(), report.error.message])
 
 
 def test_no_module_prints_asks_or_ends_the_process() -> None:

@@ -40,6 +40,12 @@ def require_property_texts(properties: Mapping[str, str | None]) -> None:
         require_text("property", value, most=MAX_VALUE)
 
 
+def require_not_negative(what: str, given: int | None) -> None:
+    """Raise ``UsageError`` when *given* is a number below zero."""
+    if given is not None and given < 0:
+        raise UsageError(f"{what} is {given}", hint="give a number that is not below zero")
+
+
 def require_known(what: str, given: str | None, known: Sequence[str]) -> None:
     """Raise ``UsageError`` unless *given* is None or one of *known*."""
     if given is not None and given not in known:

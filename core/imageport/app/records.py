@@ -8,7 +8,12 @@ from typing import Any
 
 from imageport.access.permissions import Access
 from imageport.access.quotas import demand_of_one
-from imageport.access.texts import require_known, require_property_texts, require_text
+from imageport.access.texts import (
+    require_known,
+    require_not_negative,
+    require_property_texts,
+    require_text,
+)
 from imageport.catalog import Catalog, HiddenCopy
 from imageport.errors import Conflict, StoreFailed
 from imageport.events import ImageEvent
@@ -119,6 +124,8 @@ def _check(fields: Mapping[str, Any], properties: Mapping[str, str | None]) -> N
     require_known("container format", fields.get("container_format"), CONTAINER_FORMATS)
     require_known("visibility", fields.get("visibility"), VISIBILITIES)
     require_text("name", fields.get("name"))
+    for name in ("min_disk", "min_ram"):
+        require_not_negative(name, fields.get(name))
     for tag in fields.get("tags", ()):
         require_text("tag", tag)
     require_property_texts(properties)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, Unpack, get_args
 
 from imageport.access.permissions import Access
-from imageport.access.texts import require_known
+from imageport.access.texts import require_known, require_not_negative
 from imageport.app.fields import ImageFields, ImageOrder, ImportOptions, TaskStatus
 from imageport.app.resources import Resources
 from imageport.values import ImageStatus
@@ -106,6 +106,7 @@ class Session:
         """
         require_known("status", status, get_args(ImageStatus))
         require_known("order", sort, get_args(ImageOrder))
+        require_not_negative("limit", limit)
         return self._access.list_images(
             status=status,
             name=name,
@@ -262,6 +263,7 @@ class Session:
         Raises ``UsageError`` for an unknown status.
         """
         require_known("status", status, get_args(TaskStatus))
+        require_not_negative("limit", limit)
         return self._access.list_tasks(
             image_id=image if image is None else self._access.find_image(image).id,
             status=status,

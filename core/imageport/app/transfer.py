@@ -166,8 +166,8 @@ def export(download: Download, target: Path, *, interruption: Interruption, over
 
     Zeros become holes. Raises ``Conflict`` when the file exists, ``VerificationFailed`` when the copy is damaged.
     """
-    _refuse_existing(target, overwrite=overwrite)
     try:
+        _refuse_existing(target, overwrite=overwrite)
         with new_file(target, overwrite=overwrite) as descriptor, interruption.raising():
             position = 0
             for piece in download.chunks():

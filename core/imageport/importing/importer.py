@@ -213,6 +213,8 @@ class _Import:
         report.digests = stages.findings.digests
         report.waited_for = stages.findings.waited_for
         report.seconds = time.monotonic() - self.started
+        # The pipeline is gone when a program looks at the report, and its secrets are not known any more.
+        report.hide(self.env.plan.secrets)
         if (ctx := self.admission.ctx) is not None:
             replace(ctx, task_id=report.task_id or "").send(ReportEvent(detail=report.as_dict()))
             self.observers.close()

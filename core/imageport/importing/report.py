@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from imageport.errors import ExitCode, ImageportError, PipelineInvalid
 from imageport.events import CheckEvent, SourceEvent
+from imageport.redaction import redact
 from imageport.values import ImageRecord
 
 StoreStatus = Literal["published", "failed", "discarded", "skipped"]
@@ -81,6 +82,15 @@ class Report:
     def exit_code(self) -> ExitCode:
         """The exit code of the command."""
         return ExitCode.SUCCESS if self.error is None else self.error.exit_code
+
+    def hide(self, secrets: Collection[str]) -> None:
+        """Replace each of *secrets* in the errors and in the urls of copies that are left behind."""
+        if self.error is not None:
+            self.error.message = redact(self.error.message, secrets)
+            self.error.hint = redact(self.error.hint, secrets)
+        for store in self.stores.values():
+            store.error = store.error and redact(store.error, secrets)
+        self.orphans = [redact(url, secrets) for url in self.orphans]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain values, ready for JSON."""
