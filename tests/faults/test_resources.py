@@ -198,7 +198,8 @@ sys.exit(code)
 
 def test_memory_of_all_processes_together_stays_below_300_mib(bench: Bench, tmp_path: Path) -> None:
     disk = tmp_path / "disk.raw"
-    disk.write_bytes(os.urandom(4 << 20) * 60)
+    # More than the dictionary of the archive.
+    disk.write_bytes(os.urandom(4 << 20) * 36)
     packed = tmp_path / "disk.7z"
     subprocess.run(["7z", "a", "-bso0", "-bd", "-mx=1", "-md=128m", packed, disk], check=True)
     process = bench.start("run", "pipeline.yaml", packed, "--disk-format", "raw", "--quiet")
@@ -228,7 +229,7 @@ def _memory(pid: int) -> int:
     return 0
 
 
-@pytest.mark.parametrize("size", [64 << 20, 1536 << 20])
+@pytest.mark.parametrize("size", [64 << 20, 512 << 20])
 def test_memory_stays_far_below_300_mib_whatever_the_size(bench: Bench, tmp_path: Path, size: int) -> None:
     packed = tmp_path / "disk.zst"
     pattern = os.urandom(4 << 20)

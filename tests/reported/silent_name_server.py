@@ -32,6 +32,8 @@ def main(number: int, command: list[str]) -> None:
         settings.flush()
         subprocess.run(["mount", "--bind", settings.name, "/etc/resolv.conf"], check=True)
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+            # A command that does not ask would be waited for in vain.
+            server.settimeout(30)
             question = server.recv(512)
             if number:
                 running.send_signal(number)
