@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
+from imageport.testing.command import RunImageport
 from imageport.testing.forked import Forked
-from imageport.testing.running import run_main, usual_garbage_collection
 
 PIPELINE = """
 name: two-stores
@@ -84,16 +81,8 @@ class CommandLine:
 
     def any_end(self, *arguments: str | Path) -> Result:
         """Run the command in this process, whatever its exit code is."""
-        out, err = io.StringIO(), io.StringIO()
-        with (
-            patch.dict(os.environ, self.environment, clear=True),
-            usual_garbage_collection(),
-            chdir(self.folder),
-            redirect_stdout(out),
-            redirect_stderr(err),
-        ):
-            returned = run_main(arguments)
-        return Result(returned, out.getvalue(), err.getvalue())
+        done = RunImageport(self.folder, self.environment).inside(*arguments)
+        return Result(done.exit_code, done.stdout, done.stderr)
 
     def imported(self, *arguments: str) -> str:
         """Import the image and return its id."""
