@@ -1,4 +1,4 @@
-.PHONY: demo test fuzz test-more test-elsewhere corpora boot-proof bench glance lint clean
+.PHONY: demo test coverage fuzz test-more test-elsewhere corpora boot-proof bench glance lint clean
 
 demo: ## import a bootable disk from a local server into two stores
 	@.ci/prepare demo && .venv/bin/python docs/demo/demo.py
@@ -6,7 +6,17 @@ demo: ## import a bootable disk from a local server into two stores
 test: lint ## check and test everything
 	@.venv/bin/python -m pytest --numprocesses auto --dist worksteal
 
-test-more: corpora fuzz boot-proof ## what takes longer than "make test"
+coverage: ## run the quick folders of tests with coverage, which has a floor in pyproject.toml
+	@.ci/prepare test
+	@rm -rf .coverage
+	@.venv/bin/coverage run -m pytest --numprocesses auto --dist worksteal $(QUICK) --deselect tests/catalog/test_lost_commits.py
+	@.venv/bin/coverage combine --quiet
+	@.venv/bin/coverage report
+
+test-more: coverage corpora fuzz boot-proof ## what takes longer than "make test"
+
+QUICK = $(addprefix tests/,access app catalog cli configuration contract dataplane http imageport_builtin \
+	imageport_glance importing plugins stores testing)
 
 test-elsewhere: ## all tests on other Pythons and on odd machines, in random order; takes root; RUNS=user
 	@.ci/elsewhere $(RUNS)
@@ -41,4 +51,4 @@ lint: ## check style, types and layers
 	@.venv/bin/lint-imports
 
 clean: ## remove what the targets above made
-	rm -rf .venv .tox demo-run bench-run boot-run dist
+	rm -rf .venv .tox .coverage demo-run bench-run boot-run dist
