@@ -18,6 +18,7 @@ from imageport.app import diagnosis
 from imageport.app.doctor import examine
 from imageport.cli.doctor import doctor
 from imageport.values import Finding
+from imageport_builtin.file_store import FileStore, FileStoreConfig
 
 PLUGINS = """
     import threading
@@ -200,3 +201,15 @@ def test_a_finding_has_a_severity_and_texts(fields: tuple[str, str, str]) -> Non
 def _free(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
     usage = shutil.disk_usage(os.sep)
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=free))
+
+
+def test_a_folder_at_which_no_program_can_look_is_a_finding(tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 300)
+    (tmp_path / "site.yaml").write_text(
+        f"catalog: 'sqlite:///catalog.db'\nstaging: {{directory: {folder}}}\n"
+    )
+    [staging] = [one for one in examine(str(tmp_path / "site.yaml")) if one.subject == "staging"]
+    [store] = FileStore(FileStoreConfig(directory=folder)).diagnose()
+    for found in (staging, store):
+        assert (found.severity, found.message) == ("error", f"{folder} cannot be used: File name too long")
+        assert found.hint

@@ -14,7 +14,7 @@ import pytest
 
 from imageport import Caller, Conflict, UsageError, VerificationFailed
 from imageport.app import Imageport, Interruption, Session, instance
-from imageport.errors import NotAllowed, PipelineInvalid, SourceUnavailable
+from imageport.errors import ImportFailed, NotAllowed, PipelineInvalid, SourceUnavailable
 from imageport.events import Event
 
 DISK = b"boot me".ljust(1 << 20, b"\0")
@@ -240,6 +240,18 @@ def test_a_site_file_with_mistakes_is_raised_where_it_is_needed(tmp_path: Path) 
         with pytest.raises(PipelineInvalid, match="catalogue"):
             imageport.session(ADA)
         assert any("catalogue" in diagnosis.message for diagnosis in imageport.examine())
+
+
+def test_a_staging_folder_that_cannot_be_used_is_reported_as_such(folder: Path) -> None:
+    site = folder / "imageport.yaml"
+    site.write_text(site.read_text().replace("directory: staging", f"directory: {'x' * 300}"))
+    with Imageport(site) as opened:
+        report = opened.session(ADA).import_image(folder / "p.yaml", str(folder / "disk.raw"))
+        assert report.error is not None
+        assert report.error.message.endswith("xxx: File name too long")
+        assert "staging.directory" in report.error.hint
+        with pytest.raises(ImportFailed, match="File name too long"):
+            list(opened.clean_up())
 
 
 def test_threads_share_one_site(imageport: Imageport, folder: Path) -> None:

@@ -229,3 +229,20 @@ def test_file_systems_without_nameless_files_keep_every_promise() -> None:
     failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
     assert all("has_no_name" in line for line in failed), done.stdout
     assert "passed" in done.stdout
+
+
+@pytest.mark.parametrize("step", [0, -3600 * 10**9], ids=["stands still", "steps back"])
+def test_no_two_attempts_have_the_same_mark_whatever_the_clock_does(
+    store: FileStore, ctx: Context, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    times = (1_700_000_000 * 10**9 + step * attempt for attempt in range(1000))
+    monkeypatch.setattr("imageport.stores.store.time.time_ns", lambda: next(times))
+    copies = [store.store_write(_image(CONTENT), ctx) for _ in range(3)]
+    first, second, third = copies
+    assert len({copy.location.metadata["mark"] for copy in copies}) == 3
+    first.publish()
+    second.discard()
+    store.store_delete(third.location, ctx)
+    [path] = store.config.directory.iterdir()
+    assert path.read_bytes() == CONTENT
+    third.discard()

@@ -79,6 +79,14 @@ def _program(name: str) -> Diagnosis:
 
 def _staging(site: Site) -> Diagnosis:
     directory = site.staging.directory
+    try:
+        return _staging_in(directory)
+    except OSError as error:
+        message = f"{directory} cannot be used: {error.strerror}"
+        return Diagnosis("staging", "error", message, "correct it, or set staging.directory in the site file")
+
+
+def _staging_in(directory: Path) -> Diagnosis:
     if not _is_writable(directory):
         return Diagnosis(
             "staging",

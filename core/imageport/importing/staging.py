@@ -69,7 +69,8 @@ class Staging:
     def staged(self, image_id: str) -> Path | None:
         """Return the data that was put in staging for an image, or None."""
         path = self.directory / image_id
-        return path if path.is_file() else None
+        with writing_to(self.directory):
+            return path if path.is_file() else None
 
     def is_written(self, image_id: str) -> bool:
         """Return whether a command is putting data for an image in staging now."""
@@ -138,11 +139,11 @@ class Staging:
 
         Data that a command is just putting in staging is left out.
         """
-        if not self.directory.is_dir():
-            return []
+        with writing_to(self.directory):
+            paths = sorted(self.directory.iterdir()) if self.directory.is_dir() else []
         return [
             path
-            for path in sorted(self.directory.iterdir())
+            for path in paths
             if _is_image_id(stem := path.name.partition(".")[0])
             and image_id in (None, stem)
             and (not path.name.endswith(HALF_STAGED) or _is_unlocked(path))

@@ -146,26 +146,12 @@ class FolderStore(Store[FolderConfigT, CopyFile]):
     def diagnose(self) -> Iterator[Finding]:
         """Yield whether images can be written to the folder, and how much room there is."""
         directory = self.config.directory
-        present = next(parent for parent in (directory, *directory.parents) if parent.exists())
-        if not (present.is_dir() and os.access(present, os.W_OK | os.X_OK)):
-            hint = (
-                f"let the user with id {os.geteuid()} write to it"
-                if present.is_dir()
-                else f"remove or rename the file in the way of {directory}"
-            )
-            yield Finding("error", f"{directory} cannot be written", hint)
-            return
-        free = shutil.disk_usage(present).free
-        message = f"{directory}, {format_size(free)} free"
-        if present == directory:
-            low = free < _LITTLE_ROOM
-            yield (
-                Finding("warning", message, "free space for further images")
-                if low
-                else Finding("ok", message)
-            )
-        else:
-            yield Finding("ok", f"{message}; the first import makes the folder")
+        try:
+            yield _state_of(directory)
+        except OSError as error:
+            # No program can look at it: its parent cannot be entered, or its server does not answer.
+            hint = remedy(error, str(directory))
+            yield Finding("error", f"{directory} cannot be used: {error.strerror}", hint)
 
     def mark(self, location: Location) -> str:
         """Return the mark of the attempt that wrote the copy."""
@@ -194,3 +180,21 @@ class FolderStore(Store[FolderConfigT, CopyFile]):
         elif error.errno == errno.ENOENT:
             return StoreFailed(f"the file {path} is missing from the store", hint=hint)
         return StoreFailed(f"cannot use {path}: {error.strerror}", hint=hint)
+
+
+def _state_of(directory: Path) -> Finding:
+    present = next(parent for parent in (directory, *directory.parents) if parent.exists())
+    if not (present.is_dir() and os.access(present, os.W_OK | os.X_OK)):
+        hint = (
+            f"let the user with id {os.geteuid()} write to it"
+            if present.is_dir()
+            else f"remove or rename the file in the way of {directory}"
+        )
+        return Finding("error", f"{directory} cannot be written", hint)
+    free = shutil.disk_usage(present).free
+    message = f"{directory}, {format_size(free)} free"
+    if present != directory:
+        return Finding("ok", f"{message}; the first import makes the folder")
+    if free < _LITTLE_ROOM:
+        return Finding("warning", message, "free space for further images")
+    return Finding("ok", message)

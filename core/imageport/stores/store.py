@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -91,7 +92,7 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
     @hookimpl
     def store_write(self, image: Image, ctx: Context) -> PendingCopy:
         """Write every byte to a copy that is announced before and invisible afterwards."""
-        location = Location(url=self.url(image), metadata={"mark": _new_mark()})
+        location = Location(url=self.url(image), metadata={"mark": _MARKS.new()})
         with self._translating(location):
             self.prepare(location)
             ctx.announce(location)
@@ -149,6 +150,20 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
             raise self.failure(location, error) from error
 
 
-def _new_mark() -> str:
-    """Return a mark for one copy: the time in nanoseconds, in whole microseconds as not all disks keep more."""
-    return str(time.time_ns() // 1000 * 1000)
+class _Marks:
+    """Makes marks: the time in nanoseconds, in whole microseconds as not all disks keep more.
+
+    No two marks of a process are the same, however coarse its clock is and wherever it is set to.
+    """
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._one_at_a_time = threading.Lock()
+
+    def new(self) -> str:
+        with self._one_at_a_time:
+            self._last = max(time.time_ns() // 1000 * 1000, self._last + 1000)
+            return str(self._last)
+
+
+_MARKS = _Marks()
