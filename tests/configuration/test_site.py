@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from imageport.catalog import Catalog
 from imageport.configuration.site import Site
 from imageport.configuration.site_file import load_site
 from imageport.errors import PipelineInvalid
@@ -123,6 +124,26 @@ def test_relative_paths_belong_to_the_folder_of_the_file(tmp_path: Path) -> None
 )
 def test_only_files_of_sqlite_are_paths(tmp_path: Path, catalog: str, anchored: str) -> None:
     assert load(f"catalog: '{catalog}'\n", tmp_path).catalog == anchored.format(folder=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a?b", "a%20b", "100%", "a b#c"])
+def test_the_catalog_is_in_the_folder_that_is_meant_whatever_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    sites = [
+        load_site(None, environ={"HOME": str(folder)}, cwd=tmp_path),
+        load("catalog: sqlite:///beside.db\n", folder),
+        load("catalog: 'sqlite:///~/of%20home.db?timeout=5'\n", tmp_path),
+    ]
+    for site in sites:
+        Catalog(site.catalog).close()
+    assert sorted(str(found.relative_to(folder)) for found in folder.rglob("*.db")) == [
+        ".local/share/imageport/catalog.db", "beside.db", "of home.db",
+    ]  # fmt: skip
+    assert [found.parent for found in tmp_path.rglob("*.db") if folder not in found.parents] == []
 
 
 def test_stores_must_be_a_list(tmp_path: Path) -> None:

@@ -21,7 +21,12 @@ STAGED_DATA_METHOD: Final = "glance-direct"
 
 def default_catalog(environ: Mapping[str, str]) -> str:
     """Return the url of the catalog of a user."""
-    return f"sqlite:///{data_home(environ) / 'catalog.db'}"
+    return f"sqlite:///{url_path(data_home(environ) / 'catalog.db')}"
+
+
+def url_path(path: Path) -> str:
+    """Return *path* as the url of an SQLite file has it: ``?`` and ``%`` mean something there."""
+    return str(path).replace("%", "%25").replace("?", "%3F")
 
 
 def default_staging(environ: Mapping[str, str]) -> Path:

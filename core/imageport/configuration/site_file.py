@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from imageport.access.protection import PropertyProtections
-from imageport.configuration.defaults import default_catalog, default_staging, default_store_entry
+from imageport.configuration.defaults import default_catalog, default_staging, default_store_entry, url_path
 from imageport.configuration.folders import config_home
 from imageport.configuration.optionerrors import add_unreported, model_problems
 from imageport.configuration.paths import expanded, path_of, resolve_paths
@@ -153,4 +153,8 @@ def _exists(path: Path) -> bool:
 
 def _anchored_catalog(url: str, folder: Path) -> str:
     found = _SQLITE_FILE.fullmatch(url)
-    return f"{found[1]}{folder / expanded(found[2])}" if found else url
+    if found is None:
+        return url
+    first, slash, rest = found[2].partition("/")
+    home = url_path(expanded(first)) if first.startswith("~") else first
+    return f"{found[1]}{Path(url_path(folder)) / (home + slash + rest)}"
