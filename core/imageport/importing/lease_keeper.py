@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +22,9 @@ log = logging.getLogger(__name__)
 LEASE_SECONDS = 60.0
 RENEW_EVERY = 5.0
 
+#: Seconds between two attempts to raise an exception that Python has discarded.
+_MOMENT = 0.01
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -28,17 +32,32 @@ class _Interrupt(KeyboardInterrupt):
     """The exception of a signal: no ``except Exception`` of a plugin or library keeps it from ending the import."""
 
 
-class Interruption:
-    """Sets ``event`` on a signal. While data flows it raises as well, so that a stalled read ends at once.
+class _SignalEvent(threading.Event):
+    """An event that the handler of a signal may set in the thread that waits for it just then.
 
-    A signal that is ignored (``nohup``, jobs in the background) stays ignored.
+    The lock of a plain event cannot be taken twice by one thread: the handler would wait for ever.
     """
 
     def __init__(self) -> None:
-        self.event = threading.Event()
+        super().__init__()
+        self._cond = threading.Condition(threading.RLock())
+
+
+class Interruption:
+    """Sets ``event`` on a signal. While data flows it raises as well, so that a stalled read ends at once.
+
+    A signal that is ignored (``nohup``, jobs in the background) stays ignored. Where the exception is raised in a
+    destructor or a callback of the garbage collector, Python discards it, so it is raised again a moment later.
+    """
+
+    def __init__(self) -> None:
+        self.event: threading.Event = _SignalEvent()
         self._raising = False
         self._previous: dict[int, Any] = {}
         self._sending = threading.RLock()
+        self._unraisable = sys.unraisablehook
+        self._insisting: threading.Thread | None = None
+        self._left = threading.Event()
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
@@ -46,9 +65,15 @@ class Interruption:
                 if (previous := signal.getsignal(number)) != signal.SIG_IGN:
                     self._previous[number] = previous
                     signal.signal(number, self._arrived)
+        if self._previous:
+            self._unraisable, sys.unraisablehook = sys.unraisablehook, self._discarded
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._insisting is not None:
+            self._insisting.join()
+        if self._previous:
+            sys.unraisablehook = self._unraisable
         # Once the handlers are gone, a signal from another thread would end the process.
         with self._sending:
             for number, handler in self._previous.items():
@@ -58,14 +83,17 @@ class Interruption:
     @contextmanager
     def raising(self) -> Iterator[None]:
         """Let a signal raise ``Cancelled`` in this block; outside it, cleaning up is never disturbed."""
-        self.require_running()
         try:
+            self._left.clear()
             self._raising = True
+            # After the line above: a signal that comes between the two is not lost.
+            self.require_running()
             yield
         except _Interrupt:
             raise interrupted() from None
         finally:
             self._raising = False
+            self._left.set()
         self.require_running()
 
     def require_running(self) -> None:
@@ -87,6 +115,21 @@ class Interruption:
             # Once: what cleans up after this must not be disturbed by a second signal.
             self._raising = False
             raise _Interrupt
+
+    def _discarded(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Take an exception that Python cannot raise where it happened."""
+        if unraisable.exc_type is not _Interrupt:
+            self._unraisable(unraisable)
+            return
+        if self._insisting is None:
+            self._insisting = threading.Thread(target=self._insist, name="interruption", daemon=True)
+            self._insisting.start()
+        self._raising = True
+
+    def _insist(self) -> None:
+        """Send the signal again until the block is left; once it has raised, it does not disturb the cleaning up."""
+        while not self._left.wait(_MOMENT):
+            self.interrupt()
 
 
 def interrupted() -> Cancelled:
