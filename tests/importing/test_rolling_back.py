@@ -156,7 +156,9 @@ def test_a_signal_in_an_observer_ends_the_import(desk: Desk) -> None:
 
     def stalled() -> ImageData:
         def chunks():  # type: ignore[no-untyped-def]
-            threading.Event().wait(20)
+            for _ in range(400):
+                # A signal that comes just before a wait does not end it.
+                threading.Event().wait(0.05)
             yield CONTENT
 
         return ImageData.from_chunks(chunks)

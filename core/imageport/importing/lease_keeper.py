@@ -182,14 +182,14 @@ class LeaseKeeper:
     def _run(self) -> None:
         # Goes on after a cancellation: rolling back needs the lease as well.
         while not isinstance(self.reason, LockLost) and not self._over.wait(self._pause()):
-            before = self.reason
-            if before is None and time.monotonic() >= self._deadline:
+            if self.reason is None and time.monotonic() >= self._deadline:
                 self.reason = LimitExceeded(
                     f"the import was not complete after {self._seconds:g} s",
                     hint="use a faster source or store, or raise limits.import_deadline in the site file",
                 )
             self._renew()
-            if self.reason is not before:
+            if self.reason is not None:
+                # Again each time: a signal that comes just before a read begins to wait does not end the wait.
                 self._interruption.interrupt()
 
     def _pause(self) -> float:
