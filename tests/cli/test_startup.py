@@ -61,7 +61,7 @@ def test_simple_questions_are_answered_without_pydantic_and_without_plugins(
 
 def test_the_version_is_printed_without_building_a_command(tmp_path: Path) -> None:
     commands = {name for name in _imported(tmp_path, "--version") if name.startswith("imageport.cli.")}
-    assert commands == {"imageport.cli.app", "imageport.cli.commands", "imageport.cli.invocation"}
+    assert commands == {"imageport.cli.app", "imageport.cli.commands"}
 
 
 def test_commands_are_found_without_the_metadata_of_other_distributions(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from imageport.configuration.configure import ConfiguredStep
+from imageport.configuration.resolution import ConfiguredStep
 from imageport.errors import ImageportError, StepCrashed
 from imageport.importing.plan import bind
 from imageport.redaction import redact

@@ -8,8 +8,9 @@ from typing import Any
 
 from imageport.app.forecast import deadlines, forecast
 from imageport.app.resources import Resources
-from imageport.configuration.configure import ConfiguredStep, configure_stores
+from imageport.configuration.configure import configure_stores
 from imageport.configuration.pipeline import ConfiguredPipeline, load_pipeline
+from imageport.configuration.resolution import ConfiguredStep
 from imageport.errors import ImageportError, PipelineInvalid, Problem
 from imageport.importing.plan import Plan, make_plan
 from imageport.plugins.registry import hooks_of

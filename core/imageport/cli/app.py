@@ -9,8 +9,7 @@ from typing import Annotated
 
 import typer
 
-from imageport.cli.commands import Commands
-from imageport.cli.invocation import Invocation
+from imageport.cli.commands import Commands, Invocation
 from imageport.errors import ExitCode, ImageportError
 
 app = typer.Typer(

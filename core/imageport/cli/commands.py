@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,9 @@ from imageport.plugins.entry_points import EntryPoint, entry_points
 from imageport.text import printable
 
 if TYPE_CHECKING:
-    from imageport.cli.invocation import Invocation
+    from collections.abc import Collection
+
+    from imageport.app import Imageport
 
 GROUP = "imageport.commands"
 
@@ -55,6 +58,25 @@ class InstalledCommand(EntryPoint):
     def is_own(self) -> bool:
         """Whether this package alone announces the command."""
         return self.distribution.partition(" ")[0] == _OWN and not self.conflicts
+
+
+@dataclass
+class Invocation:
+    """What ``main`` has to know of a call when it ends: its site, ``--debug``, and the command that runs."""
+
+    imageport: Imageport | None = None
+    debug: bool = False
+    command: InstalledCommand | None = None
+
+    @property
+    def secrets(self) -> Collection[str]:
+        """The values that neither errors nor log lines may show."""
+        return () if self.imageport is None else self.imageport.secrets
+
+    def close(self) -> None:
+        """Close the catalog, if it was opened."""
+        if self.imageport is not None:
+            self.imageport.close()
 
 
 class Commands(TyperGroup):

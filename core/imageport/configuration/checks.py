@@ -12,7 +12,7 @@ from imageport.errors import Problem
 from imageport.plugins.registry import hooks_of
 
 if TYPE_CHECKING:
-    from imageport.configuration.configure import ConfiguredStep
+    from imageport.configuration.resolution import ConfiguredStep
     from imageport.configuration.site import Site
     from imageport.configuration.yamlfile import YamlFile
 

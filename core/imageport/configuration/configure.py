@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -11,35 +9,21 @@ from pydantic import ValidationError
 from imageport.configuration.checks import scratch_problems
 from imageport.configuration.optionerrors import add_unreported, model_problems
 from imageport.configuration.paths import resolve_paths
-from imageport.configuration.resolution import ResolvedEntry, labels_of, shared_observers, shared_stores
-from imageport.configuration.yamlfile import YamlFile
-from imageport.errors import KeyPath, PipelineInvalid, Problem, UsageError
+from imageport.configuration.resolution import (
+    ConfiguredStep,
+    ResolvedEntry,
+    labels_of,
+    shared_observers,
+    shared_stores,
+)
+from imageport.errors import PipelineInvalid, Problem, UsageError
 from imageport.plugin import Plugin, PluginConfig
-from imageport.plugins.registry import InstalledPlugin, PluginRegistry, hooks_of
+from imageport.plugins.registry import PluginRegistry, hooks_of
 from imageport.plugins.roles import SECTIONS, Role, fits
 from imageport.redaction import redact_problems
 
 if TYPE_CHECKING:
     from imageport.configuration.site import Site
-
-
-@dataclass(frozen=True)
-class ConfiguredStep:
-    """One entry whose plugin exists and whose options are valid; the plugin is not instantiated yet.
-
-    ``label`` names it in this import; ``key_path`` and ``file`` are its position, and ``folder`` is the one to which
-    folder its relative paths belong. The texts in ``file`` still hold references to the environment and to files,
-    and no other variables.
-    """
-
-    label: str
-    role: Role
-    installed: InstalledPlugin
-    plugin_class: type[Plugin[Any]]
-    config: PluginConfig = field(repr=False)
-    key_path: KeyPath
-    file: YamlFile
-    folder: Path
 
 
 def configure(

@@ -12,10 +12,10 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from imageport.configuration import checks
-from imageport.configuration.configure import ConfiguredStep, configure
+from imageport.configuration.configure import configure
 from imageport.configuration.entries import Pipeline, SourceEntry, StepEntry
 from imageport.configuration.optionerrors import add_unreported, model_problems
-from imageport.configuration.resolution import labels_of, resolve_entries
+from imageport.configuration.resolution import ConfiguredStep, labels_of, resolve_entries
 from imageport.configuration.site import Site
 from imageport.configuration.templating import DeferredVariables, Variables, confidential, expand_tree
 from imageport.configuration.yamlfile import YamlFile

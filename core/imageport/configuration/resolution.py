@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ from imageport.text import did_you_mean
 if TYPE_CHECKING:
     from imageport.configuration.site import Site
     from imageport.configuration.yamlfile import YamlFile
+    from imageport.plugin import Plugin, PluginConfig
+    from imageport.plugins.registry import InstalledPlugin
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,25 @@ class ResolvedEntry:
     folder: Path
     id: str | None
     referenced_at: tuple[YamlFile, KeyPath]
+
+
+@dataclass(frozen=True)
+class ConfiguredStep:
+    """One entry whose plugin exists and whose options are valid; the plugin is not instantiated yet.
+
+    ``label`` names it in this import; ``key_path`` and ``file`` are its position, and its relative paths belong to
+    ``folder``. The texts in ``file`` still hold references to the environment and to files,
+    and no other variables.
+    """
+
+    label: str
+    role: Role
+    installed: InstalledPlugin
+    plugin_class: type[Plugin[Any]]
+    config: PluginConfig = field(repr=False)
+    key_path: KeyPath
+    file: YamlFile
+    folder: Path
 
 
 def resolve_entries(

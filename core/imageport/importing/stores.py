@@ -12,8 +12,8 @@ from typing import Any, TypedDict
 
 from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
-from imageport.configuration.configure import ConfiguredStep
 from imageport.configuration.paths import resolve_paths
+from imageport.configuration.resolution import ConfiguredStep
 from imageport.configuration.templating import Variables, has_reference, literal, texts_of
 from imageport.data import ImageData
 from imageport.dataplane.buffers import Chunks

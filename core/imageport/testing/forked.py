@@ -23,7 +23,7 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
-from imageport.testing.running import Finished, run_main
+from imageport.testing.running import MODULE_PATH, Finished, run_main
 
 #: Seconds after which a command that has not ended is killed.
 DEADLINE = 120.0
@@ -113,8 +113,6 @@ def _become(
     standard: tuple[Connection, Connection, Connection],
 ) -> NoReturn:
     """Be the command from now on."""
-    from imageport.testing import warm
-
     for number, end in enumerate(standard):
         os.dup2(end.fileno(), number)
         end.close()
@@ -126,7 +124,7 @@ def _become(
         warnings.simplefilter("error")
     # What the tests have put there is not for commands.
     added = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    sys.path[:] = [*added, *warm.PATH]
+    sys.path[:] = [*added, *MODULE_PATH]
     importlib.invalidate_caches()
     os.environ.clear()
     os.environ.update(environment)

@@ -8,13 +8,110 @@
 from __future__ import annotations
 
 import re
+import socket
+import struct
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from email.message import Message
 
-from imageport.testing.http_server import Reply
+__all__ = [
+    "Behaviour",
+    "Dripping",
+    "Endless",
+    "File",
+    "Gathering",
+    "HtmlPage",
+    "Reply",
+    "Request",
+    "Stalled",
+    "Status",
+    "Truncated",
+    "chunked",
+    "content",
+    "redirect",
+    "status",
+]
 
-__all__ = ["Dripping", "Endless", "File", "Gathering", "HtmlPage", "Stalled", "Status", "Truncated"]
+
+@dataclass(frozen=True)
+class Request:
+    """A request of a client."""
+
+    method: str
+    path: str
+    headers: Message
+    body: bytes
+
+    @property
+    def range(self) -> str | None:
+        """The range that was asked for, as written; None stands for everything."""
+        return self.headers["Range"]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The connection on which a behaviour answers ``request``."""
+
+    request: Request
+    connection: socket.socket
+    closing: threading.Event
+
+    def head(self, status: int, headers: Mapping[str, str]) -> None:
+        """Write the status line and *headers*."""
+        lines = [f"HTTP/1.1 {status} Whatever", "Date: Wed, 03 Jan 2024 00:00:00 GMT", "Connection: close"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        self.write("".join(f"{line}\r\n" for line in [*lines, ""]).encode("latin-1"))
+
+    def write(self, data: bytes) -> None:
+        """Write *data* as it is."""
+        self.connection.sendall(data)
+
+    def stall(self, seconds: float = 30) -> None:
+        """Write nothing for *seconds*, or until the server is closed."""
+        self.closing.wait(seconds)
+
+    def reset(self) -> None:
+        """Break the connection as a crashing machine does."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+#: Answers one request: it writes to the connection of the reply.
+Behaviour = Callable[[Reply], None]
+
+
+def content(body: bytes, *, headers: Mapping[str, str] | None = None, length: str | None = None) -> Behaviour:
+    """Answer with *body*, announced with its Content-Length or with *length*."""
+    announced = str(len(body)) if length is None else length
+
+    def behave(reply: Reply) -> None:
+        reply.head(200, {"Content-Length": announced, **(headers or {})})
+        reply.write(body)
+
+    return behave
+
+
+def chunked(*pieces: bytes, complete: bool = True, headers: Mapping[str, str] | None = None) -> Behaviour:
+    """Answer with *pieces* in chunks, without a Content-Length."""
+
+    def behave(reply: Reply) -> None:
+        reply.head(200, {"Transfer-Encoding": "chunked", **(headers or {})})
+        for piece in pieces:
+            reply.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+        if complete:
+            reply.write(b"0\r\n\r\n")
+
+    return behave
+
+
+def status(code: int, headers: Mapping[str, str] | None = None) -> Behaviour:
+    """Answer with *code* and no body."""
+    return lambda reply: reply.head(code, {"Content-Length": "0", **(headers or {})})
+
+
+def redirect(url: str, code: int = 302) -> Behaviour:
+    """Send the client on to *url*."""
+    return status(code, {"Location": url})
 
 
 @dataclass(frozen=True)

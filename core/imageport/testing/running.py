@@ -15,6 +15,9 @@ from urllib.parse import unquote, urlsplit
 
 from imageport.cli.app import main
 
+#: Where this interpreter finds modules, but for the folder in which it was started.
+MODULE_PATH = [entry for entry in sys.path if entry]
+
 
 def run_main(arguments: Sequence[str | Path]) -> int:
     """Run the command in this process, with the environment and the standard files of this process."""

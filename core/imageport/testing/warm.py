@@ -5,15 +5,11 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import logging
-import sys
 import tempfile
 from pathlib import Path
 
 from imageport.plugins.registry import GROUP
 from imageport.testing.pipelines import run_pipeline
-
-#: Where this interpreter finds modules, but for the folder in which it was started.
-PATH = [entry for entry in sys.path if entry]
 
 
 def _import(folder: Path) -> None:
