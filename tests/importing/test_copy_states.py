@@ -29,6 +29,7 @@ class Shop:
         self.calls: list[str] = []
         self.writing = self._open()
         self.publishing = self._open()
+        self.has_read = threading.Event()
         self.error: BaseException | None = None
 
     @staticmethod
@@ -46,6 +47,7 @@ class Shop:
 
         def write(chunks: Chunks) -> StagedCopy:
             count = sum(map(len, chunks))
+            self.has_read.set()
             self.writing.wait()
             if self.error is not None:
                 raise self.error
@@ -118,7 +120,7 @@ def test_what_a_store_delivers_too_late_is_discarded_and_the_copy_stays_abandone
     copy.start()
     copy.channel.put(b"a")
     copy.channel.close()
-    _wait_for(lambda: copy.channel.taken == 1)
+    shop.has_read.wait()
     copy.abandon(StoreFailed("stuck"))
     assert (copy.state, copy.failed, copy.report().status) == (S.ABANDONED, True, "failed")
     assert copy.is_stuck(0.0)
@@ -248,6 +250,7 @@ def test_taking_all_copies_back_leaves_a_store_behind_that_is_stuck(monkeypatch:
         copy.start()
         copy.channel.close()
     ready.wait()
+    stuck.has_read.wait()
     copies.discard()
     assert (late.state, late.failed) == (S.ABANDONED, False)
     assert (ready.state, good.calls) == (S.DISCARDED, ["discard ready"])
@@ -267,6 +270,7 @@ def test_a_copy_that_waits_for_its_turn_when_the_import_is_interrupted_is_discar
     first.publish(patience=PATIENCE, check=no_check)
     first.move(S.PUBLISHED)
     last.wait()
+    shops["slow"].has_read.wait()
 
     def interrupted() -> None:
         raise Cancelled("the import was interrupted")

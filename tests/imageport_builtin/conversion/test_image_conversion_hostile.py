@@ -272,7 +272,7 @@ def test_an_image_inside_an_image_is_refused(
     qemu_img("convert", "-f", "raw", "-O", "qcow2", make(inner), outer)
 
     assert_refused(
-        bench, outer, f"no proper raw: it looks like {inner.partition(' ')[0]}", VerificationFailed
+        bench, outer, f"not a proper raw: it looks like {inner.partition(' ')[0]}", VerificationFailed
     )
 
 
@@ -283,7 +283,7 @@ def test_an_image_with_a_backing_file_inside_an_image_is_refused(
     qemu_img("create", "-f", "qcow2", "-F", "qcow2", "-b", make("qcow2 v3"), overlay)
     qemu_img("convert", "-f", "raw", "-O", "vdi", overlay, outer)
 
-    assert_refused(bench, outer, "no proper raw: it looks like qcow2", VerificationFailed)
+    assert_refused(bench, outer, "not a proper raw: it looks like qcow2", VerificationFailed)
 
 
 def test_a_bad_boot_flag_is_refused_outside_and_inside(
