@@ -47,7 +47,8 @@ def decode_elsewhere(archive: str, task: Mapping[str, object], job: Job) -> Chun
     never outlives the iteration.
     """
     seconds = int(job.ctx.limits.conversion_deadline) + 1
-    decoder = [sys.executable, "-P", "-W", "ignore", "-m", _MODULE, archive, str(job.memory)]
+    # Its files are limited in size: bytecode that it wrote would be cut off, and stay (-B).
+    decoder = [sys.executable, "-P", "-B", "-W", "ignore", "-m", _MODULE, archive, str(job.memory)]
     with (
         tempfile.TemporaryFile(dir=job.ctx.work_folder) as complaint,
         subprocess.Popen(

@@ -65,6 +65,11 @@ def test_the_decoder_gets_no_secrets(decoder: Path) -> None:
 
 
 @pytest.mark.parametrize("decoder", ISOLATED, indirect=True)
+def test_the_decoder_writes_no_bytecode_that_its_limits_would_cut_off(decoder: Path) -> None:
+    assert b"-B" in (decoder / "cmdline").read_bytes().split(b"\0")
+
+
+@pytest.mark.parametrize("decoder", ISOLATED, indirect=True)
 def test_the_decoder_has_limits(decoder: Path) -> None:
     limits = {line[:25].strip(): line[25:].split() for line in (decoder / "limits").read_text().splitlines()}
     assert limits["Max cpu time"][0] == "14401"
