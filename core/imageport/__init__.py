@@ -74,7 +74,7 @@ PUBLIC_MODULES = (
     "imageport.http",
     "imageport.limits",
     "imageport.local_files",
-    "imageport.partial",
+    "imageport.partial_source",
     "imageport.stores",
     "imageport.testing",
     "imageport.testing.http_answers",

@@ -23,7 +23,7 @@ from imageport.values import Caller, Location, Source
 
 if TYPE_CHECKING:
     from imageport.http.transport import HttpTransport
-    from imageport.partial import PartialSource
+    from imageport.partial_source import PartialSource
 
 _numbers = itertools.count(1)
 

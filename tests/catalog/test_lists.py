@@ -13,7 +13,7 @@ import pytest
 from tests.bench.crowd import fill, image_id
 from tests.catalog.plans import plans, recorded_statements
 
-from imageport.access.scope import EVERYTHING, NOTHING, Scope, admits
+from imageport.access.visibility import EVERYTHING, NOTHING, Scope, admits
 from imageport.catalog import Catalog, finding, listing
 from imageport.catalog.sqlite import SqliteDatabase
 from imageport.errors import UsageError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from imageport.access.policy import allows, scope_of
 from imageport.access.protection import Operation
-from imageport.access.scope import NOTHING, admits
+from imageport.access.visibility import NOTHING, admits
 from imageport.errors import NotAllowed, OverQuota, UsageError
 from imageport.text import did_you_mean
 from imageport.values import MAX_NAME, MAX_VALUE, RESERVED_PREFIX, Caller, ImageRecord

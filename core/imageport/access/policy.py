@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from imageport.access.scope import EVERYTHING, Scope, admits
+from imageport.access.visibility import EVERYTHING, Scope, admits
 from imageport.values import Caller, ImageRecord
 
 _TERM = re.compile(r"@|!|owner|role:[\w.-]+|visibility:(public|community|shared|private)")

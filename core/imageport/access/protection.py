@@ -12,7 +12,7 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 from imageport.access.policy import Rule, scope_of
-from imageport.access.scope import EVERYTHING, NOTHING, Scope, admits
+from imageport.access.visibility import EVERYTHING, NOTHING, Scope, admits
 from imageport.errors import PipelineInvalid, Problem
 from imageport.text import did_you_mean, printable
 from imageport.values import RESERVED_PREFIX, Caller, ImageRecord

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from imageport.access.scope import EVERYTHING, Scope
+from imageport.access.visibility import EVERYTHING, Scope
 from imageport.catalog import finding, images, listing, locations, lock, schema, usage
 from imageport.catalog.failed_imports import DeadImports
 from imageport.catalog.lease import Imports

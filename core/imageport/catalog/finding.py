@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from imageport.access.scope import Scope, admits
+from imageport.access.visibility import Scope, admits
 from imageport.catalog import images
 from imageport.catalog.database import Transaction, Values
 from imageport.catalog.listing import INDEXED, OF_IMAGES, begins, in_scope

@@ -12,7 +12,7 @@ from itertools import product
 from types import MappingProxyType
 from typing import Any, Literal
 
-from imageport.access.scope import EVERYTHING, Scope
+from imageport.access.visibility import EVERYTHING, Scope
 from imageport.catalog.database import Transaction, Values
 from imageport.catalog.tables import VALUE_START, VALUE_START_LENGTH
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from imageport.access.scope import EVERYTHING, Scope
+from imageport.access.visibility import EVERYTHING, Scope
 from imageport.catalog.database import CatalogPart, Transaction
 from imageport.catalog.finding import MIN_PREFIX, SHOWN_CANDIDATES
 from imageport.catalog.lifecycle import UNFINISHED, TaskStatus, require_task_move

@@ -25,7 +25,7 @@ from imageport.importing.recovery import (
     require_resumable,
 )
 from imageport.importing.staging import remove
-from imageport.partial import PartialSource
+from imageport.partial_source import PartialSource
 from imageport.plugins.binding import BoundStep
 from imageport.redaction import redact_tree
 from imageport.text import did_you_mean

@@ -21,7 +21,7 @@ from imageport.atomic_file import sync_directory
 from imageport.dataplane.buffers import Chunks
 from imageport.dataplane.spool import write_spool, writing_to
 from imageport.errors import Conflict
-from imageport.partial import PartialSource
+from imageport.partial_source import PartialSource
 
 #: Ends the names of files with incoming data; who writes one holds a lock on it.
 HALF_STAGED = ".staging"
