@@ -54,12 +54,17 @@ def resolve_paths(options: Any, model: type[BaseModel], folder: Path) -> Any:
     return {**options, **paths}
 
 
-def expanded(path: str | Path) -> Path:
-    """Return *path* with the home folder for ``~`` or ``~user``. Raises ``ValueError`` when that is not known."""
+def expanded(path: str | Path, *, shown: str | None = None) -> Path:
+    """Return *path* with the home folder for ``~`` or ``~user``.
+
+    Raises ``ValueError`` when that is not known, with *shown* in the place of *path* if it is part of another text.
+    """
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
-        raise ValueError(f"'{path}': the home folder is not known; write an absolute path") from error
+        raise ValueError(
+            f"'{shown or path}': the home folder is not known; write an absolute path"
+        ) from error
 
 
 def _is_url(text: str, field: FieldInfo) -> bool:

@@ -156,5 +156,5 @@ def _anchored_catalog(url: str, folder: Path) -> str:
     if found is None:
         return url
     first, slash, rest = found[2].partition("/")
-    home = url_path(expanded(first)) if first.startswith("~") else first
+    home = url_path(expanded(first, shown=found[2])) if first.startswith("~") else first
     return f"{found[1]}{Path(url_path(folder)) / (home + slash + rest)}"

@@ -32,15 +32,14 @@ class _Interrupt(KeyboardInterrupt):
     """The exception of a signal: no ``except Exception`` of a plugin or library keeps it from ending the import."""
 
 
-class _SignalEvent(threading.Event):
-    """An event that the handler of a signal may set in the thread that waits for it just then.
+def _signal_event() -> threading.Event:
+    """Return an event that the handler of a signal may set in the thread that waits for it just then.
 
-    The lock of a plain event cannot be taken twice by one thread: the handler would wait for ever.
+    The lock of a usual event cannot be taken twice by one thread: the handler would wait for ever.
     """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._cond = threading.Condition(threading.RLock())
+    event = threading.Event()
+    vars(event)["_cond"] = threading.Condition(threading.RLock())
+    return event
 
 
 class Interruption:
@@ -51,7 +50,7 @@ class Interruption:
     """
 
     def __init__(self) -> None:
-        self.event: threading.Event = _SignalEvent()
+        self.event = _signal_event()
         self._raising = False
         self._previous: dict[int, Any] = {}
         self._sending = threading.RLock()
