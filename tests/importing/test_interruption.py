@@ -46,6 +46,15 @@ def test_a_signal_during_a_destructor_ends_the_import() -> None:
         pytest.fail("the wait was not interrupted")
 
 
+def test_another_error_that_a_signal_has_caused_is_reported_as_the_interruption() -> None:
+    with Interruption() as interruption, pytest.raises(Cancelled), interruption.raising():
+        try:
+            _kill(None)
+            threading.Event().wait(60)
+        except KeyboardInterrupt:
+            raise RuntimeError("cannot release a lock that is not held") from None
+
+
 def test_a_second_signal_does_not_disturb_what_cleans_up_after_the_first() -> None:
     cleaned = False
     with Interruption() as interruption, pytest.raises(Cancelled), interruption.raising():

@@ -90,6 +90,11 @@ class Interruption:
             yield
         except _Interrupt:
             raise interrupted() from None
+        except Exception as error:
+            # The exception of a signal may break what it interrupts, which then raises another one.
+            if self.event.is_set() and not isinstance(error, Cancelled):
+                raise interrupted() from error
+            raise
         finally:
             self._raising = False
             self._left.set()

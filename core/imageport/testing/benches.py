@@ -146,3 +146,15 @@ def files_below(folder: Path) -> list[str]:
 def joined(chunks: Iterable[Chunk]) -> bytes:
     """Return *chunks* as one."""
     return b"".join(chunks)
+
+
+def require_equal(found: bytes, expected: bytes) -> None:
+    """Raise ``AssertionError``, with the first difference, unless both are equal.
+
+    pytest would compare megabytes line by line for its message, which takes minutes.
+    """
+    if found == expected:
+        return
+    alike = next((i for i, pair in enumerate(zip(found, expected, strict=False)) if pair[0] != pair[1]), None)
+    where = "one ends early" if alike is None else f"they differ from byte {alike} on"
+    raise AssertionError(f"{len(found)} bytes were read, {len(expected)} expected; {where}")

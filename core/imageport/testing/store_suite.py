@@ -16,7 +16,7 @@ from imageport.dataplane.buffers import CHUNK_SIZE, ZERO_CHUNK, Chunk, Chunks
 from imageport.errors import Cancelled, SourceUnavailable, StepCrashed, StoreFailed
 from imageport.events import ProgressEvent
 from imageport.plugin import Plugin
-from imageport.testing.benches import Bench, Stream, bench, files_below, joined
+from imageport.testing.benches import Bench, Stream, bench, files_below, joined, require_equal
 from imageport.values import Location, PendingCopy
 
 _RANDOM = random.Random(7)
@@ -74,8 +74,8 @@ class StoreConformance:
         assert copy.bytes_written == len(whole)
         assert source.ended
         _in_another_thread(copy.publish)
-        assert store.read(copy.location) == whole
-        assert store.read(copy.location) == whole
+        require_equal(store.read(copy.location), whole)
+        require_equal(store.read(copy.location), whole)
         store.delete(copy.location)
         assert self.traces(tmp_path) == []
 
@@ -154,7 +154,7 @@ class StoreConformance:
         with pytest.raises(StoreFailed):
             first.publish()
         store.delete(first.location)
-        assert store.read(second.location) == _OTHER
+        require_equal(store.read(second.location), _OTHER)
         store.delete(second.location)
         assert self.traces(tmp_path) == []
 
@@ -162,7 +162,7 @@ class StoreConformance:
         copy = _published(store, _NOISE)
         with pytest.raises(StoreFailed):
             store.write(Stream(_OTHER).data()).publish()
-        assert store.read(copy.location) == _NOISE
+        require_equal(store.read(copy.location), _NOISE)
         store.delete(copy.location)
         assert self.traces(tmp_path) == []
 
@@ -218,12 +218,12 @@ class ReadOnlyStoreConformance:
     @pytest.mark.parametrize("shape", IMAGES)
     def test_a_copy_is_read(self, store: Bench, place: Any, shape: str) -> None:
         whole = joined(IMAGES[shape])
-        assert store.read(place(whole)) == whole
+        require_equal(store.read(place(whole)), whole)
 
     def test_the_size_of_a_copy_is_right_where_it_is_known(self, store: Bench, place: Any) -> None:
         data = store.open(place(_NOISE))
         assert data.size in (None, len(_NOISE))
-        assert joined(data.chunks()) == _NOISE
+        require_equal(joined(data.chunks()), _NOISE)
 
     def test_a_copy_that_is_not_there_is_a_failure_of_the_store(self, store: Bench, place: Any) -> None:
         _assert_absent(store, place(None))
