@@ -1,4 +1,4 @@
-"""Fixtures for tests of all areas: the real command on a machine of its own, a web server, and a disk."""
+"""Fixtures for tests of all areas: the real command on a separate machine, a web server, and a disk."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ How a page is written so that it runs:
 
 * A ``console`` block is a session. Lines that begin with ``$ `` are typed (``> `` continues one); the lines below are
   what must be printed. A line ``...`` stands for any lines, ``...`` within a line for any text. A command without
-  output below it may print what it likes. Every command must succeed unless the block says ``console fails``: there
+  output below it may print anything. Every command must succeed unless the block begins with ``console fails``: there
   the last one must not.
 * Any other block whose first line is a comment with a file name, ``# site.yaml``, is written to that file, in the
   folder where the session is. A file of the whole machine, ``# /etc/cron.d/gc``, is written below the scratch folder.
@@ -140,7 +140,8 @@ def steady(text: str) -> str:
 class Shell:
     """A bash in which commands are typed one after the other, in a scratch folder that is its home.
 
-    *environment* comes on top of that of the tests. ``IMAGEPORT_*`` variables of whoever runs the tests are left out.
+    *environment* comes on top of that of the tests. ``IMAGEPORT_*`` variables of the user who runs the tests are left
+    out.
     """
 
     def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
@@ -202,7 +203,7 @@ def play(
     environment: Mapping[str, str] | None = None,
     stand_ins: Mapping[str, str] | None = None,
 ) -> None:
-    """Do everything that *page* says, in *folder*, and compare what is printed with what it shows.
+    """Run everything on *page*, in *folder*, and compare the output with the page.
 
     *stand_ins* are texts of the page, such as addresses of servers, and what takes their place here.
     """
@@ -248,7 +249,7 @@ def place(block: Block, directory: Path, folder: Path) -> Path:
 
 
 def free_port() -> str:
-    """Return a port of the loopback address on which nobody listens."""
+    """Return a port of the loopback address on which no process listens."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return str(listener.getsockname()[1])

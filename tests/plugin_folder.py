@@ -121,7 +121,7 @@ ACME = """
 
 
     class Imager(Plugin[NoConfig]):
-        '''Need a program that everybody knows.'''
+        '''Need a well-known program.'''
 
         binaries = {"qemu-img": "qemu-utils"}
 

@@ -60,7 +60,7 @@ def record(keyword: bytes, value: bytes | int) -> bytes:
 
 
 def pax(records: Iterable[tuple[bytes, bytes | int]], kind: bytes = b"x") -> bytes:
-    """Return a pax header, which says more about the next member."""
+    """Return a pax header, which has more facts about the next member."""
     text = b"".join(record(*each) for each in records)
     return header(b"PaxHeaders/x", len(text), kind) + padded(text)
 

@@ -61,7 +61,7 @@ class GlanceDownloadConfig(Credentials):
     )
 
     @model_validator(mode="after")
-    def _says_where(self) -> Self:
+    def _require_place(self) -> Self:
         if (self.endpoint is None) == (self.glance_region is None):
             raise ValueError("give one of glance_region and endpoint")
         if self.glance_region is not None and self.auth_url is None:

@@ -49,7 +49,7 @@ def main() -> int:
     disk = FOLDER / "disk.raw"
     _start_anew()
     what = build_disk(disk, FOLDER / "packages")
-    _say(f"built    {_shown(disk)}: {what}")
+    _print(f"built    {_shown(disk)}: {what}")
     _publish(disk)
     with HttpServer() as server:
         for file in PUBLISHED.iterdir():
@@ -78,7 +78,7 @@ def _publish(disk: Path) -> None:
         shutil.copyfileobj(source, target)
     qcow2.unlink()
     (PUBLISHED / "SHA256SUMS").write_text(f"{_digest(packed, 'sha256')}  {packed.name}\n")
-    _say(f"packed   {_shown(packed)} and SHA256SUMS, {packed.stat().st_size >> 20} MiB")
+    _print(f"packed   {_shown(packed)} and SHA256SUMS, {packed.stat().st_size >> 20} MiB")
 
 
 def _import(port: int) -> int:
@@ -87,7 +87,7 @@ def _import(port: int) -> int:
         f"imageport --config {_shown(FOLDER)}/imageport.yaml run pipelines/quickstart.yaml "
         f"http://127.0.0.1:{port}/disk.qcow2.gz --name demo --set images={_shown(IMAGES)} --set port={port}"
     )
-    _say(f"running  {command}\n")
+    _print(f"running  {command}\n")
     program = Path(sys.executable).with_name("imageport")
     return subprocess.run([program, *command.split()[1:]], check=False, cwd=PROJECT).returncode
 
@@ -95,17 +95,17 @@ def _import(port: int) -> int:
 def _compare(disk: Path) -> int:
     """Compare both stored files with the raw original; return 0 when they are equal."""
     wanted = _digest(disk, "sha512")
-    _say(f"\noriginal {_shown(disk)}: sha512 {wanted[:32]}...")
+    _print(f"\noriginal {_shown(disk)}: sha512 {wanted[:32]}...")
     stored = sorted(IMAGES.glob("*/*"))
     different = [file for file in stored if _digest(file, "sha512") != wanted]
     for file in stored:
-        _say(f"{'DIFFERS ' if file in different else 'equal   '} {_shown(file)}")
+        _print(f"{'DIFFERS ' if file in different else 'equal   '} {_shown(file)}")
     if different or len(stored) != 2:
-        _say("the stored files are not what they should be")
+        _print("the stored files are not what they should be")
         return 1
-    _say(f"look     .venv/bin/imageport --config {_shown(FOLDER)}/imageport.yaml images show demo")
+    _print(f"look     .venv/bin/imageport --config {_shown(FOLDER)}/imageport.yaml images show demo")
     if shutil.which("qemu-system-x86_64"):
-        _say(f"boot it  qemu-system-x86_64 -m 256 -snapshot -drive format=raw,file={_shown(stored[0])}")
+        _print(f"boot it  qemu-system-x86_64 -m 256 -snapshot -drive format=raw,file={_shown(stored[0])}")
     return 0
 
 
@@ -118,7 +118,7 @@ def _shown(path: Path) -> str:
     return str(path.relative_to(PROJECT))
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     print(line, flush=True)
 
 

@@ -27,7 +27,7 @@ def differences_page() -> Iterator[str]:
     for reason in YAML(typ="safe").load(FILE):
         why = f"{reason['why']} ({reason['contract']})"
         for title, fields in reason["cases"].items():
-            rows.append((title, _said(fields, 0), _said(fields, 1), why))
+            rows.append((title, _values(fields, 0), _values(fields, 1), why))
             why = "the same"
     yield table(("import", "in Glance", "in Imageport", "why"), rows)
     yield (
@@ -37,5 +37,5 @@ def differences_page() -> Iterator[str]:
     )
 
 
-def _said(fields: Mapping[str, Any], side: int) -> str:
+def _values(fields: Mapping[str, Any], side: int) -> str:
     return ", ".join(f"{field}: {pair[side]}" for field, pair in fields.items())

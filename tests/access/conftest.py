@@ -1,4 +1,4 @@
-"""The command in a folder of its own, with a site file that tests write; and new databases, SQLite and PostgreSQL."""
+"""The command in a separate folder, with a site file that tests write; and new databases, SQLite and PostgreSQL."""
 
 from __future__ import annotations
 

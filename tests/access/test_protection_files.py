@@ -28,7 +28,7 @@ update = !
 delete = admin, !
 
 [DEFAULT]
-create = nobody
+create = stranger
 """
 
 
@@ -81,7 +81,7 @@ def test_a_file_of_policies_names_rules(tmp_path: Path) -> None:
     assert allowed(rules, "a", "creator", "mine") == ["read", "update"]
 
 
-def test_a_role_is_no_rule_of_the_same_name(tmp_path: Path) -> None:
+def test_a_role_is_not_a_rule_of_the_same_name(tmp_path: Path) -> None:
     text = "[.*]\ncreate = builder\nread = builder\nupdate = builder\ndelete = builder\n"
     assert allowed(protections(text, tmp_path, rules={"builder": "@"}), "a", "member") == []
 

@@ -21,7 +21,7 @@ AT_ONCE = 10
 
 
 def at_once(url: str, work: Callable[[Catalog, int], Any]) -> list[Any]:
-    """Do *work* so often at the same moment, each with a catalog of its own; return what is not refused."""
+    """Do *work* so often at the same moment, each with a separate catalog; return the results that are not refused."""
     begin = threading.Barrier(AT_ONCE)
 
     def do(number: int) -> Any:
@@ -151,7 +151,7 @@ def test_commands_at_once_do_not_pass_a_quota(cli: CommandLine) -> None:
         )
         for _ in range(4)
     ]  # fmt: skip
-    told = [command.communicate()[1].decode() for command in commands]
-    assert sorted(command.returncode for command in commands) == [0, 0, 7, 7], told
+    errors = [command.communicate()[1].decode() for command in commands]
+    assert sorted(command.returncode for command in commands) == [0, 0, 7, 7], errors
     assert len(cli.files("one")) == 2
     assert [path for path in Path(cli.folder / "one").iterdir() if path.name.startswith(".")] == []

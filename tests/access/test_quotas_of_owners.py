@@ -53,9 +53,11 @@ def test_the_number_of_images_is_limited_for_each_owner(cli: CommandLine) -> Non
     limit(cli, image_count_total=1)
     image = created(cli)
     for arguments in (["images", "create"], ["run", "one.yaml", "disk.raw", "-q"]):
-        told = cli.inside(*arguments, code=7).err
-        assert "error: tester is over quota image_count_total: images used 1, wanted 1 more, limit 1" in told
-        assert "raise quotas.image_count_total" in told
+        printed = cli.inside(*arguments, code=7).err
+        assert (
+            "error: tester is over quota image_count_total: images used 1, wanted 1 more, limit 1" in printed
+        )
+        assert "raise quotas.image_count_total" in printed
     created(cli, "--user", "ada")
     cli.inside("images", "delete", image, "--yes")
     created(cli)
@@ -103,8 +105,8 @@ def test_a_size_that_shows_only_at_the_end_counts_before_anything_is_published(c
 def test_staging_is_limited_by_number_and_bytes(cli: CommandLine) -> None:
     limit(cli, image_count_uploading=1)
     first, second = staged(cli), created(cli)
-    told = cli.inside("images", "stage", second, cli.image, code=7).err
-    assert "image_count_uploading: images used 1, wanted 1 more, limit 1" in told
+    printed = cli.inside("images", "stage", second, cli.image, code=7).err
+    assert "image_count_uploading: images used 1, wanted 1 more, limit 1" in printed
     assert_untouched(cli, second)
     cli.inside("run", "one.yaml", "--image", first, "-q")
     cli.inside("images", "stage", second, cli.image)
@@ -114,8 +116,8 @@ def test_staged_bytes_are_limited_also_when_their_number_is_not_known(cli: Comma
     limit(cli, image_stage_total="4 MiB")
     staged(cli)
     image = created(cli)
-    told = cli.inside("images", "stage", image, cli.image, code=7).err
-    assert f"image_stage_total: bytes used {3 * MIB}, wanted {3 * MIB} more" in told
+    printed = cli.inside("images", "stage", image, cli.image, code=7).err
+    assert f"image_stage_total: bytes used {3 * MIB}, wanted {3 * MIB} more" in printed
     assert_untouched(cli, image)
     cli("images", "stage", image, "-", data=cli.image.read_bytes(), code=7)
     assert_untouched(cli, image)

@@ -60,9 +60,11 @@ def test_an_image_that_is_not_to_be_seen_is_as_if_it_were_not_there(cli: Command
     image = imported(cli, "--name", "secret")
     unknown = f"{image[:-4]}{'0000' if image[-4:] != '0000' else '1111'}"
     for there, nowhere in zip(commands(image), commands(unknown), strict=True):
-        told = cli.inside(*there, *BOB, code=2)
-        assert f"no image '{image}'" in told.err
-        assert told.err.replace(image, "ID") == cli.inside(*nowhere, *BOB, code=2).err.replace(unknown, "ID")
+        printed = cli.inside(*there, *BOB, code=2)
+        assert f"no image '{image}'" in printed.err
+        assert printed.err.replace(image, "ID") == cli.inside(*nowhere, *BOB, code=2).err.replace(
+            unknown, "ID"
+        )
     for name in ("secret", "secrte", image[:8]):
         assert "secret'?" not in cli.inside("images", "show", name, *BOB, code=2).err
     assert cli.inside("images", "list", "--json", *BOB).json == []
@@ -86,9 +88,9 @@ def test_what_can_be_seen_cannot_be_changed_by_others(cli: CommandLine) -> None:
         (active, ["run", "copy.yaml", "--image", active, "-q"], "copy_image"),
     ):
         before = cli.inside("images", "show", image, "--json", *ADA).json
-        told = cli.inside(*arguments, *BOB, code=2).err
-        assert f"policy {rule} (" in told
-        assert "does not allow this to bob of project ops (roles: member)" in told
+        printed = cli.inside(*arguments, *BOB, code=2).err
+        assert f"policy {rule} (" in printed
+        assert "does not allow this to bob of project ops (roles: member)" in printed
         assert cli.inside("images", "show", image, "--json", *ADA).json == before
     assert cli.inside("images", "export", active, "bobs.raw", *BOB).code == 0
 
@@ -157,12 +159,14 @@ def test_the_environment_names_the_caller_unless_options_do(cli: CommandLine) ->
     cli.environ |= {"IMAGEPORT_USER": "ada", "IMAGEPORT_PROJECT": "web", "IMAGEPORT_ROLES": "reader,Admin"}
     image = created(cli, "--visibility", "public")
     assert cli.inside("images", "show", image, "--json").json["owner"] == "web"
-    told = cli.inside("images", "set", image, "--name", "x", "--user", "eve", "--role", "guest", code=2).err
-    assert "does not allow this to eve of project web (roles: guest)" in told
+    printed = cli.inside(
+        "images", "set", image, "--name", "x", "--user", "eve", "--role", "guest", code=2
+    ).err
+    assert "does not allow this to eve of project web (roles: guest)" in printed
 
 
 @pytest.mark.parametrize("option", ["--user", "--project", "--role"])
-def test_a_caller_whose_name_is_no_text_is_refused(cli: CommandLine, option: str) -> None:
+def test_a_caller_whose_name_is_not_text_is_refused(cli: CommandLine, option: str) -> None:
     assert "is not text" in cli.inside("images", "create", option, "\udcff", code=2).err
 
 
@@ -208,8 +212,8 @@ def test_reserved_properties_are_not_written_by_users(cli: CommandLine, name: st
 
 @pytest.mark.parametrize("name", ["size", "checksum", "os_hash_value", "status", "owner", "id"])
 def test_read_only_fields_are_not_written_by_users(cli: CommandLine, name: str) -> None:
-    told = cli.inside("images", "set", created(cli), "--property", f"{name}=5", code=2).err
-    assert f"{name} of an image is read-only" in told
+    printed = cli.inside("images", "set", created(cli), "--property", f"{name}=5", code=2).err
+    assert f"{name} of an image is read-only" in printed
 
 
 def test_programs_set_no_fields_that_users_may_not_set(tmp_path: Path) -> None:
@@ -227,8 +231,8 @@ def test_programs_set_no_fields_that_users_may_not_set(tmp_path: Path) -> None:
 
 
 def test_a_property_is_not_called_like_a_field(cli: CommandLine) -> None:
-    told = cli.inside("images", "create", "--property", "visibility=public", code=2).err
-    assert "visibility is a field of the image" in told
+    printed = cli.inside("images", "create", "--property", "visibility=public", code=2).err
+    assert "visibility is a field of the image" in printed
     assert "has 256 characters" in cli.inside("images", "create", "--property", f"{'a' * 256}=b", code=2).err
 
 
@@ -236,8 +240,8 @@ def test_users_have_only_so_many_properties(cli: CommandLine) -> None:
     (cli.folder / "imageport.yaml").write_text("limits: {image_properties: 2}\n")
     image = imported(cli, "--property", "a=1")
     two = ("images", "set", image, *ADA, "--property")
-    told = cli.inside(*two, "b=2", code=7).err
-    assert "an image may have 2 properties, this one would have 3" in told
+    printed = cli.inside(*two, "b=2", code=7).err
+    assert "an image may have 2 properties, this one would have 3" in printed
     cli.inside(*two, "a=2")
     cli.inside(*two, "b=2", "--remove-property", "a")
 
@@ -246,8 +250,8 @@ def test_an_image_has_only_so_many_copies(cli: CommandLine) -> None:
     (cli.folder / "imageport.yaml").write_text("limits: {image_locations: 2}\n")
     (cli.folder / "copy.yaml").write_text(COPY)
     image = imported(cli)
-    told = cli.inside("run", "copy.yaml", "--image", image, *ADA, "--role", "admin", "-q", code=7).err
-    assert f"an image may have 2 copies, image {image} would have 3" in told
+    printed = cli.inside("run", "copy.yaml", "--image", image, *ADA, "--role", "admin", "-q", code=7).err
+    assert f"an image may have 2 copies, image {image} would have 3" in printed
     assert cli.files("three") == []
 
 
@@ -315,10 +319,10 @@ def test_a_property_that_may_not_be_read_is_as_if_it_were_not_there(protected: C
     one = created(protected, *ADA, "--property", "hidden=treasure", "--role", "admin")
     other = created(protected, *ADA)
     for arguments in (["--remove-property", "hidden"], ["--property", "hidden=x"]):
-        told = [
+        printed = [
             protected.inside("images", "set", image, *arguments, *ADA, code=2).err for image in (one, other)
         ]
-        assert told[0].replace(one, "ID") == told[1].replace(other, "ID")
+        assert printed[0].replace(one, "ID") == printed[1].replace(other, "ID")
     written_once = ("images", "set", other, "--property", "once=hidden", *ADA)
     protected.inside(*written_once)
     assert "may not create it" in protected.inside(*written_once, code=2).err
@@ -336,17 +340,17 @@ def test_a_property_that_may_not_be_read_is_as_if_it_were_not_there(protected: C
 def test_what_a_step_sets_is_the_operators_word_and_users_do_not_change_it(protected: CommandLine) -> None:
     done = protected.inside("run", "p.yaml", protected.image, "--json", *ADA).lines[-1]
     assert done["image"]["properties"]["os_distro"] == "debian"
-    told = protected.inside(
+    printed = protected.inside(
         "images", "set", done["image"]["id"], "--property", "os_distro=x", *ADA, code=2
     ).err
-    assert "property os_distro is protected" in told
+    assert "property os_distro is protected" in printed
 
 
 def test_a_protection_file_with_a_mistake_stops_every_command(cli: CommandLine, tmp_path: Path) -> None:
     (cli.folder / "protections.conf").write_text("[.*]\ncreate = @\nread = @\nupdate = @, !\n")
     (cli.folder / "imageport.yaml").write_text("property_protections: {file: protections.conf}\n")
-    told = cli.inside("images", "list", code=2).err.splitlines()
-    assert told == [
+    printed = cli.inside("images", "list", code=2).err.splitlines()
+    assert printed == [
         f"{tmp_path}/protections.conf:1:1: [.*] lacks 'delete': write 'delete = !' for no caller",
         f"{tmp_path}/protections.conf:4:1: 'update' has both '@' (all callers) and '!' (none)",
     ]

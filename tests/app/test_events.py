@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.cli.command_line import CommandLine
 
-SITE = "observers: [{use: notifications, with: {path: told.jsonl}}]\n"
+SITE = "observers: [{use: notifications, with: {path: events.jsonl}}]\n"
 
 
 @pytest.fixture
@@ -19,9 +19,9 @@ def cli(tmp_path: Path) -> CommandLine:
     return cli
 
 
-def _told(cli: CommandLine) -> list[tuple[str, dict[str, Any]]]:
-    lines = (cli.folder / "told.jsonl").read_text().splitlines()
-    return [(told["event_type"], told["payload"]) for told in map(json.loads, lines)]
+def _sent(cli: CommandLine) -> list[tuple[str, dict[str, Any]]]:
+    lines = (cli.folder / "events.jsonl").read_text().splitlines()
+    return [(sent["event_type"], sent["payload"]) for sent in map(json.loads, lines)]
 
 
 def test_images_that_are_made_changed_and_deleted_by_hand_are_reported(cli: CommandLine) -> None:
@@ -29,7 +29,8 @@ def test_images_that_are_made_changed_and_deleted_by_hand_are_reported(cli: Comm
     cli.inside("images", "set", image, "--name", "ours")
     cli.inside("images", "delete", image, "--yes")
     assert [
-        (kind, told["id"], told["name"], told["status"], told["deleted"]) for kind, told in _told(cli)
+        (kind, payload["id"], payload["name"], payload["status"], payload["deleted"])
+        for kind, payload in _sent(cli)
     ] == [
         ("image.create", image, "mine", "queued", False),
         ("image.update", image, "ours", "queued", False),
@@ -41,7 +42,7 @@ def test_staging_is_reported_twice(cli: CommandLine) -> None:
     image = cli.inside("images", "create", "--name", "mine", "--json").json["id"]
     cli.inside("images", "stage", image, cli.image)
     size = cli.image.stat().st_size
-    assert [(kind, told["status"], told["size"]) for kind, told in _told(cli)[1:]] == [
+    assert [(kind, payload["status"], payload["size"]) for kind, payload in _sent(cli)[1:]] == [
         ("image.update", "uploading", None),
         ("image.update", "uploading", size),
     ]
@@ -55,7 +56,7 @@ def test_staging_that_fails_is_reported_with_the_image_queued_again(cli: Command
     writer.start()
     cli.inside("images", "stage", image, "--size", "1000", pipe, code=3)
     writer.join()
-    assert [(kind, told["status"], told["size"]) for kind, told in _told(cli)[1:]] == [
+    assert [(kind, payload["status"], payload["size"]) for kind, payload in _sent(cli)[1:]] == [
         ("image.update", "uploading", None),
         ("image.update", "queued", None),
     ]
@@ -63,31 +64,31 @@ def test_staging_that_fails_is_reported_with_the_image_queued_again(cli: Command
 
 def test_a_removed_copy_is_reported(cli: CommandLine) -> None:
     image = cli.imported()
-    (cli.folder / "told.jsonl").unlink()
+    (cli.folder / "events.jsonl").unlink()
     cli.inside("images", "delete", image, "--store", "two", "--yes", "--role", "admin")
-    ((kind, told),) = _told(cli)
-    assert (kind, told["id"], told["status"]) == ("image.update", image, "active")
+    ((kind, payload),) = _sent(cli)
+    assert (kind, payload["id"], payload["status"]) == ("image.update", image, "active")
 
 
 def test_what_is_refused_is_not_reported(cli: CommandLine) -> None:
     cli.inside("images", "create", "--name", "mine", "--property", "os_glance_x=1", code=2)
-    assert not (cli.folder / "told.jsonl").exists()
+    assert not (cli.folder / "events.jsonl").exists()
 
 
-def test_observers_that_are_written_wrong_do_not_keep_anybody_from_working(
+def test_invalid_observers_do_not_stop_the_commands(
     cli: CommandLine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (cli.folder / "imageport.yaml").write_text("observers: [{use: nobody}]\n")
+    (cli.folder / "imageport.yaml").write_text("observers: [{use: no-such-observer}]\n")
     cli.inside("images", "create", "--name", "mine")
     (message,) = caplog.messages
     assert "imageport.yaml get no events" in message
-    assert "nobody" in message
+    assert "no-such-observer" in message
 
 
 def test_secrets_of_the_site_are_not_reported(cli: CommandLine) -> None:
     (cli.folder / "imageport.yaml").write_text(
         "observers: [{use: notifications, with: {path: '{file.where}'}}]\n"
     )
-    (cli.folder / "where").write_text("told.jsonl")
-    cli.inside("images", "create", "--name", "see told.jsonl")
-    assert _told(cli)[0][1]["name"] == "see ***"
+    (cli.folder / "where").write_text("events.jsonl")
+    cli.inside("images", "create", "--name", "see events.jsonl")
+    assert _sent(cli)[0][1]["name"] == "see ***"

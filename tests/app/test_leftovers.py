@@ -145,7 +145,7 @@ def test_what_a_link_points_to_does_not_count(staging: Staging, tmp_path: Path) 
     assert size_on_disk(link) < 1 << 20
 
 
-def test_a_pipe_that_bears_the_name_of_incoming_data_holds_nobody_up(
+def test_a_pipe_with_the_name_of_incoming_data_blocks_no_command(
     staging: Staging, leftovers: OrphanFiles
 ) -> None:
     os.mkfifo(pipe := staging.directory / f"{STALE}.staging")

@@ -42,7 +42,7 @@ SEARCHED = tuple(_SEARCHES)
 
 def search(folder: Path, count: int, rounds: int) -> Mapping[str, Cost]:
     """Return what each search costs in a catalog of *count* images: the median of so many *rounds*, after one more."""
-    # In a process of its own, whose memory is not counted as that of the commands.
+    # In a separate process, whose memory does not count as that of the commands.
     filling = [sys.executable, "-m", "tests.bench.crowd", f"sqlite:///{folder}/catalog.db", str(count)]
     subprocess.run(filling, cwd=REPOSITORY, check=True)
     (folder / "imageport.yaml").write_text("catalog: sqlite:///catalog.db\nstaging: {directory: staging}\n")

@@ -1,4 +1,4 @@
-"""Compute md5 and sha512 of a file side by side, each in a thread with a reading of its own."""
+"""Compute md5 and sha512 of a file side by side, each in a thread that reads the file itself."""
 
 from __future__ import annotations
 

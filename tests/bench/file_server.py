@@ -16,7 +16,7 @@ from pathlib import Path
 
 
 def main(folder: Path) -> None:
-    """Serve until standard input ends, as it does when whoever started this has died."""
+    """Serve until standard input ends, as it does when the parent process has died."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
     # Where the default is bbr, its timers pace even what goes through memory, now and then at twice the cost.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
@@ -54,7 +54,7 @@ def _answer(connection: socket.socket, path: Path, *, body: bool) -> None:
 
 @contextmanager
 def serving(folder: Path) -> Iterator[str]:
-    """Serve the files of *folder* in a process of its own, and give its url."""
+    """Serve the files of *folder* in a separate process, and yield its url."""
     command = [sys.executable, "-m", "tests.bench.file_server", str(folder)]
     repository = Path(__file__).parents[2]
     with subprocess.Popen(

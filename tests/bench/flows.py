@@ -1,4 +1,4 @@
-"""Imports through the command, each in a folder of its own with a new catalog and empty stores."""
+"""Imports through the command, each in a separate folder with a new catalog and empty stores."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Flow:
     """One import: *method* and *steps* bring the image from *source* into so many *stores*.
 
     Without *source* the raw disk is *staged*, or stored in another store and copied, before the clock starts.
-    With *at_once*, as many commands run at the same time, each with a catalog and stores of its own.
+    With *at_once*, as many commands run at the same time, each with a separate catalog and stores.
     """
 
     title: str

@@ -34,13 +34,13 @@ SEARCH_MEMORY = 150 * MIB
 
 @dataclass(frozen=True)
 class Goal:
-    """A limit and what it says; NaN when what it is made of was not measured."""
+    """A limit and its description; the limit is NaN when its inputs were not measured."""
 
     words: str
     limit: float
 
     def met(self, value: float) -> bool | None:
-        """Say whether *value*, infinite after a failure, is within the limit; None when that cannot be said."""
+        """Return whether *value*, infinite after a failure, is within the limit; None when this is unknown."""
         if value == math.inf:
             return False
         return None if math.isnan(self.limit) or math.isnan(value) else value <= self.limit

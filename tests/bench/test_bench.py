@@ -1,4 +1,4 @@
-"""The harness of ``make bench``, with a disk of 4 MiB: it measures what it says, and its verdicts are right.
+"""The harness of ``make bench``, with a disk of 4 MiB: it measures correctly, and its verdicts are right.
 
 That the flows bring the right bytes is seen in ``tests/dataplane/test_bytes_moved.py``.
 """

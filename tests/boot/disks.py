@@ -32,7 +32,7 @@ class Disk:
 
 def build_disks(system: Path, scratch: Path) -> dict[str, Disk]:
     """Return the disks by name, out of the packages that are unpacked in *system*. GRUB, iPXE and Memtest86+ are
-    hybrid images: an ISO 9660 file system and a boot record. The installer gets a disk of its own, in *scratch*."""
+    hybrid images: an ISO 9660 file system and a boot record. The installer gets a separate disk, in *scratch*."""
     disks = (
         Disk("grub", system / "usr/lib/grub-rescue/grub-rescue-cdrom.iso", "GNU GRUB  version 2"),
         Disk("ipxe", system / "usr/lib/ipxe/ipxe.iso", "Press Ctrl-B for the iPXE command line"),

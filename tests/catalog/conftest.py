@@ -1,4 +1,4 @@
-"""Every test of this folder runs on SQLite and on a PostgreSQL server of its own."""
+"""Every test of this folder runs on SQLite and on a PostgreSQL server that the tests start."""
 
 from __future__ import annotations
 

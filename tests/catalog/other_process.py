@@ -45,7 +45,7 @@ def obey(catalog: Catalog, order: str, image_id: str) -> str:
 
 
 def main() -> None:
-    """Open the catalog when told to, then answer orders until stdin ends."""
+    """Open the catalog on request, then answer requests until stdin ends."""
     sys.stdin.readline()
     catalog = Catalog(sys.argv[1])
     print("open", flush=True)

@@ -130,14 +130,14 @@ def test_times_given_with_another_zone_are_kept_as_the_same_moment(catalog: Cata
     "url",
     ["mysql://host/database", "catalog.db", "", "sqlite://", "sqlite:///:memory:", "no-such-database://"],
 )
-def test_a_url_that_is_no_catalog_is_refused_with_an_example(url: str) -> None:
+def test_a_url_that_cannot_be_a_catalog_is_refused_with_an_example(url: str) -> None:
     with pytest.raises(UsageError) as caught:
         Catalog(url)
     assert "sqlite:////" in caught.value.hint
 
 
-def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "catalog.db").write_text("This is no database at all. " * 100)
+def test_a_file_that_is_not_a_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "catalog.db").write_text("This is not a database. " * 100)
     with pytest.raises(UsageError, match="cannot be opened: file is not a database") as caught:
         Catalog(f"sqlite:///{tmp_path}/catalog.db")
     assert caught.value.hint.startswith("name the file of a catalog, or a new one")
@@ -253,7 +253,7 @@ def test_a_database_that_breaks_later_is_reported_as_such(url: str, catalog: Cat
     assert "restore a backup" in caught.value.hint
 
 
-def test_a_missing_column_is_no_matter_of_disk_space(url: str, catalog: Catalog) -> None:
+def test_a_missing_column_is_not_reported_as_a_full_disk(url: str, catalog: Catalog) -> None:
     engine = create_engine(url)
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE tasks DROP COLUMN cause"))

@@ -1,4 +1,4 @@
-"""Bytes of copies that have to go: removed by one process at a time, and never those of somebody else."""
+"""Bytes of copies that have to go: removed by one process at a time, and never those of another import."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def failed(catalog: Catalog, begin: Begin, image: ImageRecord) -> Lease:
     return lease
 
 
-def test_nobody_writes_where_a_copy_is_just_being_removed(
+def test_no_import_writes_where_a_copy_is_being_removed(
     catalog: Catalog, begin: Begin, image: ImageRecord, failed: Lease
 ) -> None:
     assert catalog.claim_removal(failed.task_id, COPY)

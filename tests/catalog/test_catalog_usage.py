@@ -14,7 +14,7 @@ def image_of(owner: str, number: int, status: str, copies: int = 0) -> ImageReco
     )
 
 
-def test_usage_counts_as_the_quotas_say(catalog: Catalog) -> None:
+def test_usage_is_counted_as_quotas_define_it(catalog: Catalog) -> None:
     for number, (status, copies) in enumerate(
         [("queued", 0), ("uploading", 0), ("importing", 0), ("saving", 0), ("active", 1), ("active", 3)]
     ):
@@ -30,5 +30,5 @@ def test_usage_counts_as_the_quotas_say(catalog: Catalog) -> None:
     assert catalog.usage("ada", besides="ada-5").image_size_total == 1000
     lease.fail(message="")
     assert catalog.usage("ada") == usage
-    assert catalog.usage("nobody").image_count_total == 0
+    assert catalog.usage("unknown").image_count_total == 0
     assert catalog.usage(None).image_size_total == 0

@@ -27,7 +27,7 @@ WANTED = {
 }
 
 
-def test_the_table_is_what_the_contract_says() -> None:
+def test_the_table_matches_the_contract() -> None:
     assert {status: set(moves) for status, moves in IMAGE_MOVES.items()} == WANTED
     assert set(IMAGE_MOVES) == set(get_args(ImageStatus))
 

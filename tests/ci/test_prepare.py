@@ -1,4 +1,4 @@
-"""``.ci/prepare`` says in one line what a machine lacks, and does nothing where nothing is lacking."""
+"""``.ci/prepare`` reports in one line what a machine lacks, and does nothing where nothing is missing."""
 
 from __future__ import annotations
 

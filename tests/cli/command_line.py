@@ -1,4 +1,4 @@
-"""The real command in a folder of its own."""
+"""The real command in a separate folder."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Result:
 
 @dataclass
 class CommandLine:
-    """The real command, run in a home and a working folder of its own."""
+    """The real command, run in a separate home and working folder."""
 
     folder: Path
     environ: dict[str, str] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class CommandLine:
         return result
 
     def inside(self, *arguments: str | Path, code: int = 0) -> Result:
-        """Run the command in this process, where a process of its own would only take time."""
+        """Run the command in this process, where a separate process would only take time."""
         result = self.any_end(*arguments)
         assert result.code == code, result.err + result.out
         return result

@@ -70,7 +70,7 @@ def test_a_record_is_made_and_changed(cli: CommandLine) -> None:
         (["create", "--disk-format", "qcwo2"], "unknown disk format 'qcwo2' (did you mean 'qcow2'?)"),
         (["create", "--visibility", "secret"], "unknown visibility 'secret'"),
         (["create", "--property", "os_glance_x=1"], "property os_glance_x is reserved"),
-        (["show", "nobody"], "no image 'nobody'"),
+        (["show", "unknown"], "no image 'unknown'"),
         (["list", "--status", "activ"], "unknown status 'activ' (did you mean 'active'?)"),
         (["create", "--min-disk", "-1"], "--min-disk"),
     ],
@@ -208,9 +208,9 @@ def test_a_damaged_copy_is_not_exported(cli: CommandLine) -> None:
     with (cli.folder / "one" / image_id).open("r+b") as copy:
         copy.write(b"rotten")
     before = set(cli.files("."))
-    said = cli("images", "export", image_id, "out.raw", code=5).err
-    assert "the copy in store one is damaged: its md5 is" in said
-    assert f"imageport images delete {image_id} --store one" in said
+    printed = cli("images", "export", image_id, "out.raw", code=5).err
+    assert "the copy in store one is damaged: its md5 is" in printed
+    assert f"imageport images delete {image_id} --store one" in printed
     assert set(cli.files(".")) == before
 
 
@@ -234,10 +234,10 @@ def test_a_damaged_copy_is_removed_and_made_anew(cli: CommandLine) -> None:
     copy = _copying(cli, image_id)
     with (cli.folder / "one" / image_id).open("r+b") as damaged:
         damaged.write(b"rotten")
-    said = cli(*copy).err
-    assert "the copy in store one is damaged: its sha512 is " in said
+    printed = cli(*copy).err
+    assert "the copy in store one is damaged: its sha512 is " in printed
     assert (cli.folder / "three" / image_id).read_bytes() == cli.image.read_bytes()
-    (command,) = re.findall(r"'imageport (images delete [^']*)'", said)
+    (command,) = re.findall(r"'imageport (images delete [^']*)'", printed)
     assert "has no copy in one now" in cli.inside(*command.split(), "--yes").out
     assert cli.files("one") == []
     cli.inside(*copy)

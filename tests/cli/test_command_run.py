@@ -52,7 +52,7 @@ def test_json_is_events_with_the_report_once_and_last(cli: CommandLine) -> None:
     ]
 
 
-def test_a_page_is_no_disk_unless_its_user_declares_it(cli: CommandLine) -> None:
+def test_a_page_is_not_a_disk_unless_the_user_declares_it(cli: CommandLine) -> None:
     cli.image.write_bytes(b"<html>moved</html>\n" * 100)
 
     refused = cli("run", "p.yaml", cli.image, "-q", code=5)
@@ -110,7 +110,7 @@ def test_a_script_whose_variable_is_not_set_makes_no_other_image(cli: CommandLin
 
 
 def test_a_refusal_before_anything_starts_is_a_report_as_well(cli: CommandLine) -> None:
-    report = cli("run", "p.yaml", cli.image, "--image", "nobody", "--json", code=2).lines[-1]
+    report = cli("run", "p.yaml", cli.image, "--image", "unknown", "--json", code=2).lines[-1]
     assert report["error"]["code"] == "usage"
     assert report["task_id"] is None
 
@@ -202,9 +202,9 @@ def test_without_either_the_stores_of_the_pipeline_are_written(cli: CommandLine)
 
 
 def test_an_unknown_store_is_refused_with_a_suggestion(cli: CommandLine) -> None:
-    said = cli.inside("run", "p.yaml", cli.image, "--store", "tow", code=2).err
-    assert "no store 'tow' (did you mean 'two'?)" in said
-    assert "the pipeline has one, two; 'imageport stores list' shows those of the site file" in said
+    printed = cli.inside("run", "p.yaml", cli.image, "--store", "tow", code=2).err
+    assert "no store 'tow' (did you mean 'two'?)" in printed
+    assert "the pipeline has one, two; 'imageport stores list' shows those of the site file" in printed
 
 
 def test_store_and_all_stores_exclude_each_other(cli: CommandLine) -> None:
@@ -277,7 +277,7 @@ def test_an_interrupted_run_leaves_nothing_and_returns_130(cli: CommandLine) -> 
     while b"step.end" not in process.stdout.readline():
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    # The end of the input would be an end of its own.
+    # The end of the input would end the command too.
     process.wait(timeout=30)
     out, err = process.communicate()
     assert process.returncode == 130, err
@@ -303,7 +303,7 @@ def test_a_reader_that_goes_away_causes_no_noise(cli: CommandLine) -> None:
 
 
 def test_a_defect_is_one_line_and_debug_shows_where(cli: CommandLine) -> None:
-    # Nobody foresees a working folder that is gone; it stands here for whatever nobody foresees.
+    # No code expects a deleted working folder; it stands here for any unexpected error.
     script = 'mkdir gone && cd gone && rmdir ../gone && exec "$@"'
     quiet, loud = (
         subprocess.run(

@@ -91,7 +91,7 @@ def test_data_of_the_announced_size_is_taken(cli: CommandLine, image_id: str, so
 
 
 @pytest.mark.parametrize("size", ["abc", "-1", "1.5", ""])
-def test_a_size_that_is_no_number_of_bytes_is_a_usage_error(
+def test_a_size_that_is_not_a_number_of_bytes_is_a_usage_error(
     cli: CommandLine, image_id: str, size: str
 ) -> None:
     assert "--size" in cli.inside("images", "stage", "mine", cli.image, "--size", size, code=2).err

@@ -195,7 +195,7 @@ def test_the_example_of_a_plugin_is_valid_where_it_stands(cli: CommandLine, name
     given.mkdir()
     example = example.replace("/path/to/it", str(given))
     (cli.folder / "example.yaml").write_text(f"name: example\n{source}{example}\n{beside}")
-    # one of several options is needed, and the operator says which
+    # one of several options is needed, and the operator chooses it
     chooses = name in {"checksum", "notifications", "glance-download"}
     done = cli.inside("validate", "example.yaml", code=2 if chooses else 0)
     assert done.out == "example.yaml: ok\n" or re.search(r": (source|(steps|observers).0).with: ", done.out)
@@ -261,7 +261,7 @@ def _on_a_terminal(cli: CommandLine, *arguments: str) -> list[str]:
     )
     os.close(theirs)
     shown = b""
-    with suppress(OSError):  # which says that the other end is closed
+    with suppress(OSError):  # the other end is closed
         while piece := os.read(ours, 65536):
             shown += piece
     os.close(ours)
@@ -372,9 +372,9 @@ def test_the_doctor_reports_orphan_files(cli: CommandLine) -> None:
     process = _running(cli)
     process.kill()
     process.communicate()
-    said = cli("doctor", code=1).out
-    assert "left by dead imports: 1, with" in said
-    assert "run 'imageport gc'" in said
+    printed = cli("doctor", code=1).out
+    assert "left by dead imports: 1, with" in printed
+    assert "run 'imageport gc'" in printed
 
 
 def test_the_doctor_reads_a_site_file_that_is_wrong(cli: CommandLine) -> None:

@@ -25,7 +25,7 @@ Load = Callable[..., ConfiguredPipeline]
 
 @pytest.fixture
 def load(acme: PluginFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
-    """Load a pipeline from its text, in a folder of its own, beside a site file."""
+    """Load a pipeline from its text, in a separate folder, beside a site file."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
 
@@ -287,7 +287,7 @@ def test_without_stores_and_default_there_is_nowhere_to_write(refusal: Refusal) 
     ]
 
 
-def test_stores_that_can_only_be_read_are_no_target(refusal: Refusal, load: Load) -> None:
+def test_stores_that_can_only_be_read_cannot_be_targets(refusal: Refusal, load: Load) -> None:
     assert refusal(HEAD + "stores: [{use: acme-mirror}]\n") == [
         "3:1: stores: every store here is read-only: add one that can be written"
     ]
@@ -417,7 +417,7 @@ def test_without_a_source_a_placeholder_stands_for_it_unless_one_is_required(
     ]
 
 
-def test_a_variable_that_nobody_asks_for_is_a_mistake(refusal: Refusal) -> None:
+def test_an_unused_variable_is_a_mistake(refusal: Refusal) -> None:
     assert refusal(TEMPLATED, variables={"levle": "5"}) == [
         "2:1: vars: --set levle: no variable of this pipeline has that name (did you mean 'level'?)"
     ]

@@ -38,7 +38,7 @@ def test_a_file_url_names_the_same_directory_as_its_path(tmp_path: Path, written
 
 
 @pytest.mark.parametrize(
-    ("written", "told"),
+    ("written", "complaint"),
     [
         ("http://example.org/staging", "is not a folder on this machine"),
         ("rbd:/pool/staging", "is not a folder on this machine"),
@@ -47,10 +47,10 @@ def test_a_file_url_names_the_same_directory_as_its_path(tmp_path: Path, written
         ("file://other-host/staging", "has no absolute path: write three slashes"),
     ],
 )
-def test_other_urls_are_refused_with_their_position(tmp_path: Path, written: str, told: str) -> None:
+def test_other_urls_are_refused_with_their_position(tmp_path: Path, written: str, complaint: str) -> None:
     with pytest.raises(PipelineInvalid) as caught:
         load(f"staging:\n  directory: '{written}'\n", tmp_path)
-    assert str(caught.value).startswith(f"site.yaml:2:3: staging.directory: '{written}' {told}")
+    assert str(caught.value).startswith(f"site.yaml:2:3: staging.directory: '{written}' {complaint}")
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_control_characters_in_a_problem_are_escaped() -> None:
         ("a: &x {b: 1}\nc:\n  <<: *x\n", "3:3: c.<<: merge keys are not supported"),
     ],
 )
-def test_a_file_that_is_no_plain_mapping_is_refused_with_the_position(text: str, message: str) -> None:
+def test_a_file_that_is_not_a_plain_mapping_is_refused_with_the_position(text: str, message: str) -> None:
     assert refusal(text) == f"p.yaml:{message}"
 
 
@@ -173,7 +173,7 @@ def test_a_file_is_known_by_the_name_the_user_typed(tmp_path: Path, monkeypatch:
     assert YamlFile.load(Path("p.yaml")).data == {"a": 1}
 
 
-def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     missing = tmp_path / "missing.yaml"
     assert refusal_of_file(missing) == f"{missing}:1:1: no such file: check the spelling and the folder"
@@ -183,7 +183,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     assert refusal_of_file("/proc/self/mem") == "/proc/self/mem:1:1: cannot be read: Input/output error"
 
 
-def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_content_that_is_not_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "p.yaml"
     path.write_bytes("name: ä\nother: ".encode() + b"\xff\xfe\n")
     assert refusal_of_file(path) == f"{path}:2:8: this is not UTF-8 text"

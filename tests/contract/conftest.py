@@ -23,7 +23,7 @@ OPTION = "--contract-page"
 def site(
     run_imageport: RunImageport, http_server: HttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Site]:
-    """Return a site in a folder of its own."""
+    """Return a site in a separate folder."""
     monkeypatch.syspath_prepend(PACKAGE)
     environment = {**run_imageport.environment, "PYTHONPATH": str(PACKAGE), "LOGNAME": "tester"}
     made = Site(RunImageport(run_imageport.folder, environment), http_server)

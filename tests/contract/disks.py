@@ -16,7 +16,7 @@ ODD_PARTITION = b"\x77" + PARTITION[1:]
 
 
 def raw_disk(size: int = 3 * MIB) -> bytes:
-    """Return a disk that is no image of any format: noise at both ends, and zeros between."""
+    """Return a disk that has no image format: noise at both ends, and zeros between."""
     noise = random.Random(size)
     return noise.randbytes(100_000) + bytes(size - 150_000) + noise.randbytes(50_000)
 

@@ -1,4 +1,4 @@
-"""The scenarios of the import contract: which test proves which, and the page that says so."""
+"""The scenarios of the import contract: which test proves which, and the page with the result."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Waiting:
 
 WAITING = (
     Waiting(
-        17, "A content type that is no octet-stream is answered with 415", "the command has no content types"
+        17, "Another content type than octet-stream is answered with 415", "the command has no content types"
     ),
     Waiting(17, "A wrong verb is answered with 405", "the command has no verbs"),
     Waiting(

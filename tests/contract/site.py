@@ -6,12 +6,12 @@
         image = site.create(disk_format="raw")
         done = site.run(site.server.publish("/disk", BODY), image=image, stores=["s1", "s2"])
         assert done.code == 0
-        assert done.image["status"] == "active"          # the record afterwards, as 'images show' says it
+        assert done.image["status"] == "active"          # the record afterwards, as 'images show' prints it
         assert site.stored() == {"s1": {image: BODY}, "s2": {image: BODY}}
 
         site.trouble("s2", "middle")                     # see packages/troubled for what can break
         site.configure(limits={"image_size_cap": "1 MiB"})
-        running = site.start(url, stores=["s1", "s3"])   # a process of its own
+        running = site.start(url, stores=["s1", "s3"])   # a separate process
         running.until("image.prepare")
         done = running.finish()
 """
@@ -44,7 +44,7 @@ def step(use: str, **options: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an import printed, and what the catalog says afterwards."""
+    """The output of an import, and the records in the catalog afterwards."""
 
     code: int
     events: list[dict[str, Any]]
@@ -67,13 +67,13 @@ class Outcome:
 
     @property
     def checks(self) -> list[tuple[str, str]]:
-        """The checks of the source that the report tells of, with their verdicts."""
+        """The checks of the source in the report, with their verdicts."""
         return [(check["name"], check["verdict"]) for check in self.report["source"]["checks"]]
 
 
 @dataclass(frozen=True)
 class Running:
-    """An import in a process of its own."""
+    """An import in a separate process."""
 
     site: Site
     process: Forked
@@ -137,7 +137,7 @@ class Site:
         (self.folder / "imageport.yaml").write_text(json.dumps({**self.settings, "stores": stores}))
 
     def trouble(self, store: str, *faults: str, waits: bool = False) -> None:
-        """Make *store* fail where *faults* say, or not at all; with *waits* it takes no data before ``let_go``.
+        """Make *store* fail at the points in *faults*, or not at all; with *waits* it takes no data before ``let_go``.
 
         Copies remember how they were written, so for those it is ``repair`` that ends the trouble.
         """
@@ -226,7 +226,7 @@ class Site:
         )
 
     def start(self, source: str | Path | bytes | None = None, *options: str, **how: Any) -> Running:
-        """Import in a process of its own."""
+        """Import in a separate process."""
         process = Forked(self.arguments(source, *options, **how), self.folder, self.command.environment)
         process.stdin.close()
         self.running.append(Running(self, process))
@@ -285,7 +285,7 @@ class Site:
         )
 
     def _kept(self, what: str, name: str) -> dict[str, Any]:
-        """Return what the catalog says of an image or a task, nothing when there is no such thing."""
+        """Return the record of an image or a task in the catalog, an empty one when there is none."""
         done = self.imageport(what, "show", name, "--json", code=None)
         return dict(done.json) if done.exit_code == 0 else {}
 

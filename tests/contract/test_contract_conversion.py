@@ -113,7 +113,7 @@ def test_087_an_image_that_refers_to_other_files_is_never_converted(site: Site, 
     for image, declared, message, options in cases:
         for done in both_ways(site, image, step(CONVERT, **options), disk_format=declared):
             assert_refused(site, done, message, "unsupported-format" if options else "verification-failed")
-    # What names no other file is shown to qemu-img, which tells the type of a vmdk.
+    # An image that names no other file is passed to qemu-img, which finds the type of a vmdk.
     assert [path.name for path in called.iterdir()] == ["info"]
 
 
@@ -152,7 +152,7 @@ def test_088_an_iso_is_an_iso_or_refused(site: Site, tmp_path: Path) -> None:
 def test_089_trouble_with_qemu_img_fails_the_import(
     site: Site, tmp_path: Path, program: str, script: str, message: str, code: str
 ) -> None:
-    """qemu-img is missing (told before anything starts), exits with an error, writes to standard error, takes the
+    """qemu-img is missing (reported before anything starts), exits with an error, writes to standard error, takes the
     image for something else, or exceeds its CPU time: the import fails and the scratch folder is clean."""
     image = converted(tmp_path, DISK, "qcow2")
     site.program(program, script)
@@ -182,7 +182,7 @@ def test_090_a_disk_that_pretends_to_be_something_else_is_refused(
 
 
 def test_091_a_vhd_is_converted_and_a_failure_restores_its_format(site: Site, tmp_path: Path) -> None:
-    """A vhd becomes raw. When the import fails after that, the record says vhd again."""
+    """A vhd becomes raw. When the import fails after that, the format in the record is vhd again."""
     image = converted(tmp_path, DISK, "vpc", "-o", "subformat=dynamic,force_size=on")
     for done in both_ways(site, image, CONVERT, disk_format="vhd"):
         assert done.code == 0, done.report["error"]

@@ -135,8 +135,8 @@ def test_059_a_copy_that_no_store_takes_fails(site: Site) -> None:
 
 
 def test_060_the_policy_decides_who_may_copy(site: Site) -> None:
-    """A caller who is no admin copies a public image of somebody else: not allowed by default. With a policy that
-    allows it for public images it works, and the owner stays the owner."""
+    """A caller without the role admin copies a public image of another owner: not allowed by default. With a policy
+    that allows it for public images it works, and the owner stays the owner."""
     image = imported(site, "s1", options=("--visibility", "public", "--role", "admin"))
     refused = copied(site, image, "--user", "other", role="member", stores=["s2"])
     assert refused.code == 2

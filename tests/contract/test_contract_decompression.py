@@ -94,9 +94,9 @@ def test_080_an_lha_archive_is_unpacked(site: Site, tmp_path: Path) -> None:
     assert [line for line in needed if line.startswith("lhafile") and ";" not in line]
 
 
-def test_081_what_is_no_archive_or_shall_stay_one_is_left_alone(site: Site, tmp_path: Path) -> None:
-    """What is no archive, a zip without an entry, and a gzip in the container compressed: stored as they are. A
-    tar.gz is stored as tar in the containers ova and docker, and in every container when the step is told to keep
+def test_081_other_files_and_kept_archives_are_left_unchanged(site: Site, tmp_path: Path) -> None:
+    """A file that is not an archive, a zip without an entry, and a gzip in the container compressed: stored as they
+    are. A tar.gz is stored as tar in the containers ova and docker, and in every container when the option keep has
     tar; otherwise, unlike in Glance, the one file in the tar is stored."""
     archive = gzip.compress(DISK)
     tar = packed(tmp_path, "tar", disk=DISK)

@@ -13,21 +13,21 @@ from tests.contract.site import Site
 from imageport.testing.command import IMAGEPORT
 
 BODY = b"bytes"
-#: Run a command where a folder is mounted anew, in a namespace of its own.
+#: Run a command where a folder is mounted anew, in a separate namespace.
 MOUNTED = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c")
 SMALL_DISK = (*MOUNTED, 'mkdir -p "$0" && mount -t tmpfs -o size=1m none "$0" && exec "$@"')
 READ_ONLY = (*MOUNTED, 'mkdir -p "$0" && mount -t tmpfs -o ro none "$0" && exec "$@"')
 
 
 def assert_nothing_staged(site: Site, image: str) -> None:
-    """The image is queued as if nobody had tried."""
+    """The image is queued as before the attempt."""
     record = site.show(image)
     assert (record["status"], record["size"], site.staged()) == ("queued", None, [])
 
 
 def test_016_staged_bytes_become_active(site: Site) -> None:
     """5 bytes are staged: the image is uploading and has a size, no checksum. Imported: active, the checksum is their
-    MD5, os_hash_value their SHA-512, the size 5; the staged file is gone, nobody holds the lock, and no store is
+    MD5, os_hash_value their SHA-512, the size 5; the staged file is gone, the lock is free, and no store is
     listed as being imported to or as failed."""
     image = site.create()
     site.stage(image, BODY)
@@ -92,7 +92,7 @@ def test_019_what_cannot_be_staged_leaves_nothing(
     site: Site, prefix: Sequence[str], size: int, message: str, hint: str
 ) -> None:
     """The data is larger than image_size_cap, or than the disk (413 both), or staging cannot be written (503): the
-    command fails and says what to change, the image is queued and nothing is staged."""
+    command fails and its hint names the change to make, the image is queued and nothing is staged."""
     site.configure(limits={"image_size_cap": "1.5 MiB"})
     image = site.create()
     mounted = [str(site.folder / "staging")] if prefix else []
@@ -101,17 +101,17 @@ def test_019_what_cannot_be_staged_leaves_nothing(
         input=os.urandom(size), capture_output=True, cwd=site.folder, env=dict(site.command.environment),
         check=False,
     )  # fmt: skip
-    told = done.stderr.decode()
-    assert done.returncode == 1, told
-    assert message in told
-    assert hint in told
+    printed = done.stderr.decode()
+    assert done.returncode == 1, printed
+    assert message in printed
+    assert hint in printed
     assert_nothing_staged(site, image)
 
 
 @pytest.mark.parametrize("size", [4, 6])
 def test_020_a_record_that_does_not_fit_the_staged_file_is_not_imported(site: Site, size: int) -> None:
     """The size of the record was edited in the database, so that it differs from the staged file: the task fails and
-    says both, and nothing is stored."""
+    names both sizes, and nothing is stored."""
     image = site.create()
     site.stage(image, BODY)
     with closing(sqlite3.connect(site.folder / "catalog.db")) as database, database:
@@ -124,7 +124,7 @@ def test_020_a_record_that_does_not_fit_the_staged_file_is_not_imported(site: Si
 
 def test_021_the_staging_directory_may_be_written_as_a_url(site: Site) -> None:
     """The staging directory as a path and as a file:// url, with and without a slash at the end: one and the same
-    folder. Another scheme, or a url without an absolute path: a mistake of the site file, told with its line."""
+    folder. Another scheme, or a url without an absolute path: a mistake of the site file, printed with its line."""
     folder = site.folder / "some where"
     for directory in (f"{folder}", f"{folder}/", f"file://{folder}", f"file://{folder}/", "some where"):
         site.configure(staging={"directory": directory})
@@ -134,6 +134,6 @@ def test_021_the_staging_directory_may_be_written_as_a_url(site: Site) -> None:
         site.imageport("images", "delete", "--yes", image)
     for directory in ("http://host/staging", "swift://staging", "file://host/staging", "file://staging/"):
         site.configure(staging={"directory": directory})
-        told = site.imageport("images", "list", code=2).stderr
-        assert "imageport.yaml:1:" in told
-        assert "staging.directory" in told
+        printed = site.imageport("images", "list", code=2).stderr
+        assert "imageport.yaml:1:" in printed
+        assert "staging.directory" in printed

@@ -70,15 +70,15 @@ def test_107_a_remote_image_that_cannot_be_had_changes_nothing(site: Site, fault
     """The remote image is queued, the region is unknown, or its Glance cannot be reached: the import fails, the image
     is queued with the formats and properties it had, and nothing is locked."""
     before = queued(site)
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
         method = publish_remote(site.server, BODY, status="queued")
         message = f"{REMOTE_IMAGE} is queued, not active"
         if fault == "region":
             method = fetch_remote(site.server, region="West")
             message = "no public image service in region 'West'"
         if fault == "unreachable":
-            url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+            url = f"http://127.0.0.1:{unused.getsockname()[1]}"
             method = step("glance-download", endpoint=url, glance_image_id=before["id"])
             message = "could not be reached"
         done = site.run(None, image=before["id"], method=method)

@@ -21,7 +21,7 @@ GARBAGE = random.Random(95).randbytes(100_000)
 
 
 def test_094_the_virtual_size_is_read_from_the_header(site: Site, tmp_path: Path) -> None:
-    """A bare qcow2 whose header says 5 MiB has a virtual size of 5 MiB, a raw disk that of its bytes; an aki has
+    """A bare qcow2 with 5 MiB in its header has a virtual size of 5 MiB, a raw disk that of its bytes; an aki has
     none and is accepted."""
     qcow2 = tmp_path / "five.qcow2"
     qemu_img("create", "-f", "qcow2", qcow2, "5M")

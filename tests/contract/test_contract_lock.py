@@ -95,7 +95,7 @@ def wait_until(is_so: Callable[[], bool]) -> None:
 
 
 def wait_for_writing(site: Site, task: str, *stores: str) -> None:
-    """Wait until *stores* have said where they put what *task* gives them."""
+    """Wait until *stores* have announced the location of the data of *task*."""
     catalog = Catalog(catalog_of(site))
     wait_until(lambda: {copy.store for copy in catalog.pending_locations(task)} == set(stores))
     catalog.close()
@@ -128,8 +128,8 @@ def test_061_of_two_imports_at_the_same_time_one_is_refused(site: Site, catalog_
 
 
 def test_062_a_lock_can_be_taken_from_an_import_that_stopped_renewing_it(site: Site) -> None:
-    """Who holds the lock has renewed its lease less than 60 s ago: the next import is refused; longer ago: it is
-    robbed. Its task fails and says so, the new import runs, its stores have the image, and those of the robbed one
+    """Who holds the lock has renewed its lease less than 60 s ago: the next import is refused; longer ago: it loses the
+    lock. Its task fails with this reason, the new import runs, its stores have the image, and those of the first one
     are in no list. Glance waits for 60 minutes; here a lease of 60 s is renewed by a timer, and a process on the same
     machine that has died is noticed at once."""
     image = site.run(BODY, image=site.create()).image["id"]
@@ -177,7 +177,7 @@ def test_064_a_lock_whose_task_is_missing_is_taken_at_once(site: Site) -> None:
 @pytest.mark.parametrize("ended", ["success", "failure"])
 def test_065_a_lock_whose_task_has_ended_is_taken_at_once(site: Site, ended: str) -> None:
     """The task has ended, well or not, but the lock is still there: the next import takes it without any error about
-    states. Glance does so after 60 minutes; here it is certain at once that nobody else will release it."""
+    states. Glance does so after 60 minutes; here it is certain at once that no process will release it."""
     image = site.create()
     task = hold(site, image, "s2")
     with database(site) as transaction:
@@ -228,8 +228,8 @@ def test_067_a_robbed_import_that_comes_back_changes_nothing(site: Site) -> None
 
 
 def test_068_a_cancelled_import_stops_while_it_writes(site: Site) -> None:
-    """The task is cancelled, or its row is removed, while a store is written: the import notices when it next tells
-    how far it is, and is rolled back."""
+    """The task is cancelled, or its row is removed, while a store is written: the import notices at its next report of
+    progress, and is rolled back."""
     site.trouble("s1", waits=True)
     writing = []
     for _ in range(2):
@@ -303,8 +303,9 @@ def test_069_no_import_leaves_a_lock(site: Site) -> None:
 
 
 def test_070_progress_is_reported_in_order(site: Site) -> None:
-    """An image of 12 MiB comes in slowly: 4, 8, 12 MiB are told in this order while it is downloaded, and while it is
-    copied to the store; and so is the progress of converting it. Every part is told five times a second at most."""
+    """An image of 12 MiB comes in slowly: 4, 8, 12 MiB are reported in this order while it is downloaded, and while it
+    is copied to the store; and so is the progress of converting it. Every part is reported five times a second at
+    most."""
     more = threading.Semaphore()
 
     def slow(reply: Reply) -> None:
@@ -318,13 +319,13 @@ def test_070_progress_is_reported_in_order(site: Site) -> None:
         running = site.start(url, image=site.create(), steps=steps)
         for mebibytes in (4, 8, 12):
             running.until("progress", lane="web-download", done=mebibytes * MIB)
-            # What comes sooner than 0.2 s after that is not told.
+            # Progress within 0.2 s after that is not reported.
             time.sleep(0.25)
             more.release()
         done = running.finish()
         assert done.code == 0, done.report["error"]
         for lane in lanes:
-            told = [event["done"] for event in done.events if event.get("lane") == lane]
-            assert told == sorted(told)
-            assert told[-1] == 12 * MIB
-            assert len(set(told)) > 1
+            reported = [event["done"] for event in done.events if event.get("lane") == lane]
+            assert reported == sorted(reported)
+            assert reported[-1] == 12 * MIB
+            assert len(set(reported)) > 1

@@ -10,7 +10,7 @@ BODY = bytes(range(256)) * 100
 Row = tuple[str, str | None, str | None, list[str] | None, list[str] | None]
 
 
-def told(site: Site) -> list[dict[str, Any]]:
+def sent(site: Site) -> list[dict[str, Any]]:
     """Return what was notified since the import began."""
     notifications = site.notifications()
     kinds = [one["event_type"] for one in notifications]
@@ -35,7 +35,7 @@ def test_103_an_import_is_reported_from_beginning_to_end(site: Site) -> None:
     image = site.create()
     site.stage(image, BODY)
     site.run(image=image, stores=["s1", "s2"])
-    assert list(map(row, told(site))) == [
+    assert list(map(row, sent(site))) == [
         ("task.create", None, None, None, None),
         ("task.processing", None, None, None, None),
         ("image.update", "importing", None, None, None),
@@ -50,7 +50,7 @@ def test_103_an_import_is_reported_from_beginning_to_end(site: Site) -> None:
         ("task.success", None, None, None, None),
         ("task.run", None, None, None, None),
     ]
-    assert {one["priority"] for one in told(site)} == {"INFO"}
+    assert {one["priority"] for one in sent(site)} == {"INFO"}
     staged = [row(one)[:2] for one in site.notifications()[:3]]
     assert staged == [
         ("image.create", "queued"),
@@ -61,13 +61,13 @@ def test_103_an_import_is_reported_from_beginning_to_end(site: Site) -> None:
 
 
 def test_104_a_failing_store_is_reported_among_those_that_go_on(site: Site) -> None:
-    """Not all stores must succeed, s2 of three is broken: the upload into s2 is an ERROR that says which image, store
-    and step, and why; the others are INFO, and s2 is in the list of failed stores from then on."""
+    """Not all stores must succeed, s2 of three is broken: the upload into s2 is an ERROR that names image, store, step
+    and reason; the others are INFO, and s2 is in the list of failed stores from then on."""
     image = site.create()
     site.trouble("s2", "middle")
     site.stage(image, BODY)
     site.run(image=image, all_stores=True, must=False)
-    errors = [one for one in told(site) if one["priority"] == "ERROR"]
+    errors = [one for one in sent(site) if one["priority"] == "ERROR"]
     (error,) = errors
     assert error["event_type"] == "image.upload"
     assert error["payload"] == {
@@ -76,7 +76,7 @@ def test_104_a_failing_store_is_reported_among_those_that_go_on(site: Site) -> N
         "step": None,
         "reason": "s2 broke: middle",
     }
-    rows = [row(one) for one in told(site)]
+    rows = [row(one) for one in sent(site)]
     assert rows[3:] == [
         ("image.prepare", "importing", "s1", ["s1", "s2", "s3"], []),
         ("image.upload", "active", "s1", ["s1", "s2", "s3"], []),
@@ -95,11 +95,11 @@ def test_104_a_failing_store_is_reported_among_those_that_go_on(site: Site) -> N
 
 
 def test_105_types_of_notifications_can_be_left_out(site: Site) -> None:
-    """With image.prepare disabled only that is missing; with image disabled nothing about images is told, and all
+    """With image.prepare disabled only that is missing; with image disabled nothing about images is sent, and all
     about tasks is."""
     kinds = []
     for number, disabled in enumerate(([], ["image.prepare"], ["image"])):
-        path = f"told-{number}.jsonl"
+        path = f"events-{number}.jsonl"
         site.configure(observers=[step("notifications", path=path, disabled_notifications=disabled)])
         site.run(BODY, image=site.create(), stores=["s1", "s2"])
         kinds.append([one["event_type"] for one in site.notifications(path)])

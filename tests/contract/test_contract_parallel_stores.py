@@ -48,11 +48,11 @@ def _whole(site: Site, done: Outcome) -> dict[str, Any]:
         "task": done.task["status"],
         "stored": {store: files.get(done.image["id"]) for store, files in site.stored().items()},
         "staged": site.staged(),
-        "told": [_told(event) for event in done.events if event["type"] != "progress"],
+        "events": [_facts(event) for event in done.events if event["type"] != "progress"],
     }
 
 
-def _told(event: dict[str, Any]) -> tuple[Any, ...]:
+def _facts(event: dict[str, Any]) -> tuple[Any, ...]:
     record = event.get("record", {"properties": {}})
     lists = [
         record["properties"].get(f"os_glance_{name}") for name in ("importing_to_stores", "failed_import")
@@ -61,8 +61,8 @@ def _told(event: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def test_051_parallel_stores_change_nothing_but_the_time(site: Site, tmp_path: Path) -> None:
-    """Three stores written at the same time: all that 41, 43, 45, 47 and the scenarios about the bytes say comes out
-    as it does with one after another, with the same results, events and lists."""
+    """Three stores written at the same time: all outcomes of 41, 43, 45, 47 and of the scenarios about the bytes are as
+    with one after another, with the same results, events and lists."""
     disk, overlay = tmp_path / "disk.qcow2", tmp_path / "overlay.qcow2"
     qemu_img("create", "-f", "qcow2", disk, "5M")
     qemu_img("create", "-f", "qcow2", "-F", "qcow2", "-b", disk, overlay)

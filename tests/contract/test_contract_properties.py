@@ -20,7 +20,7 @@ STAGE_HOST = "os_glance_stage_host"
     "name",
     ["os_glance", "os_glancefoo", "os_glance_import_task", "os_glance_failed_import", "os_glance_stage_host"],
 )
-def test_071_nobody_sets_reserved_properties(site: Site, name: str) -> None:
+def test_071_reserved_properties_cannot_be_set(site: Site, name: str) -> None:
     """A property whose name begins with os_glance is added, replaced or removed, when the image is made, later, or
     with an import: not allowed (403). Reading those that are there is."""
     assert "is reserved" in site.imageport("images", "create", "--property", f"{name}=x", code=2).stderr
@@ -35,7 +35,7 @@ def test_071_nobody_sets_reserved_properties(site: Site, name: str) -> None:
     assert done.task == {}
 
 
-def test_072_where_data_is_staged_is_shown_to_nobody(site: Site) -> None:
+def test_072_the_place_of_staged_data_is_not_shown(site: Site) -> None:
     """os_glance_stage_host, which a staged image has, is in no answer, and gone from the catalog once the image is
     imported. Setting size, checksum or os_hash_value: not allowed (403), as a property and as a field."""
     image = site.create()
@@ -43,13 +43,13 @@ def test_072_where_data_is_staged_is_shown_to_nobody(site: Site) -> None:
     catalog = Catalog(f"sqlite:///{site.folder}/catalog.db")
     try:
         assert catalog.get_image(image).properties[STAGE_HOST] == socket.gethostname()
-        told = [
+        answers = [
             site.show(image),
             site.imageport("images", "list", "--json").json,
             site.imageport("images", "set", image, "--name", "x", "--json").json,
         ]
         done = site.run(image=image)
-        assert STAGE_HOST not in str([*told, *done.events, done.report, done.image])
+        assert STAGE_HOST not in str([*answers, *done.events, done.report, done.image])
         assert STAGE_HOST not in catalog.get_image(image).properties
         access = Access(Settings(), catalog, Caller(user="tester", roles=frozenset({"admin"})))
         for name in ("size", "checksum", "os_hash_value"):

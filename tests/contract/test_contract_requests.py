@@ -12,7 +12,7 @@ from imageport.importing.admission import ImportRequest
 from imageport.testing.http_server import Behaviour, HttpServer, content, status
 
 BODY = b"disk\0" * 1000
-#: What the record of an image says while nothing has been done to it.
+#: The record of a new image.
 UNTOUCHED: dict[str, Any] = {
     "status": "queued",
     "size": None,
@@ -30,7 +30,7 @@ def url(site: Site) -> str:
 
 
 def pipeline(text: Any) -> bytes:
-    """Return the file of a pipeline; what is no text is written as JSON, which is YAML."""
+    """Return the file of a pipeline; content that is not text is written as JSON, which is YAML."""
     return text if isinstance(text, bytes) else json.dumps(text).encode()
 
 
@@ -94,7 +94,7 @@ def test_002_an_unknown_or_disabled_method_is_refused(site: Site) -> None:
 @pytest.mark.parametrize("given", ["false", "no", 0, 1, None, []], ids=repr)
 def test_003_what_is_true_or_false_is_written_as_such(site: Site, given: Any) -> None:
     """all_stores_must_succeed as a text, a number, a list or nothing: refused (400 each). On the command line
-    --all-stores and --allow-failure take no value; all_stores is no key of a pipeline."""
+    --all-stores and --allow-failure take no value; a pipeline has no key all_stores."""
     assert_pipeline_refused(site, described(all_stores_must_succeed=given), "all_stores_must_succeed")
     assert_pipeline_refused(site, described(all_stores=given), "all_stores")
     image = site.create()
@@ -127,7 +127,7 @@ def test_004_a_value_of_another_kind_is_a_mistake_and_no_crash(
     assert_pipeline_refused(site, described(**change), *words)
 
 
-def test_005_nobody_imports_into_images_of_others(site: Site, url: str) -> None:
+def test_005_imports_into_images_of_others_are_refused(site: Site, url: str) -> None:
     """An image that is not there, and a private one of another project: not found (404), in the same words. One
     that can be seen but is not owned: not allowed (403)."""
     image = site.create()
@@ -221,8 +221,8 @@ def test_010_a_store_named_twice_is_written_once(site: Site, url: str) -> None:
 
 def test_011_one_store_alone_cannot_be_let_fail(site: Site, url: str) -> None:
     """A site with one store: all_stores_must_succeed=false is refused (400), in the pipeline and on the command line.
-    An unknown store is refused as everywhere, and not ignored as in Glance: the image would go where nobody asked
-    for it."""
+    An unknown store is refused as everywhere, and not ignored as in Glance: the image would go to a store that was not
+    requested."""
     site.stores = {"s1": site.stores["s1"]}
     site.configure()
     image = site.create()
@@ -269,7 +269,7 @@ def other_cloud(server: HttpServer) -> dict[str, Any]:
 
 
 def test_013_glance_download_names_the_image_and_its_region(site: Site) -> None:
-    """glance-download without region, without id, or with an id that is none: refused (400), and nobody is asked.
+    """glance-download without region, without id, or with an invalid id: refused (400), and no request is sent.
     Without an interface the public one is used."""
     options = other_cloud(site.server)
     image = site.create()
@@ -290,9 +290,9 @@ def test_013_glance_download_names_the_image_and_its_region(site: Site) -> None:
 
 
 def test_014_methods_and_stores_are_listed(site: Site) -> None:
-    """What Glance says in headers when an image is created, 'plugins list' and 'stores list' say: the enabled
-    methods, the default store, which ones can be written; no reserved ones, which cannot be configured either. With
-    no method enabled none is listed as such."""
+    """'plugins list' and 'stores list' print the facts that Glance sends in headers when an image is created: the
+    enabled methods, the default store, which ones can be written; no reserved ones, which cannot be configured either.
+    With no method enabled none is listed as such."""
     listed = site.imageport("stores", "list", "--json").json
     assert [(store["id"], store["default"], store["read_only"]) for store in listed] == [
         ("s1", True, False), ("s2", False, False), ("s3", False, False), ("w", False, True),

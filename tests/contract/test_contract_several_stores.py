@@ -172,7 +172,7 @@ def _lists(site: Site, image: str) -> tuple[str, str]:
 def test_050_a_copy_that_cannot_be_taken_back_is_reported(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The roll back cannot delete from s1, which has become read-only: that is logged, the record says nothing of the
+    """The roll back cannot delete from s1, which has become read-only: that is logged, the record does not list the
     copy, the report names the orphan, and once s1 is repaired ``imageport gc`` removes it."""
     image = site.create()
     site.trouble("s1", "discard", "delete")

@@ -10,7 +10,7 @@ BODY = b"disk\0" * 1000
 
 
 def assert_over_quota(done: Outcome, *words: str) -> None:
-    """The quota was told of: how much is used, how much more is wanted."""
+    """Require the error of a quota, with the usage and the wanted amount."""
     assert (done.code, done.error["code"]) == (7, "over-quota"), done.error
     for word in words:
         assert word in done.error["message"]
@@ -27,21 +27,21 @@ def assert_not_staged(site: Site, image: str, quota: str) -> None:
 def test_098_what_belongs_to_no_image_goes_from_staging(site: Site) -> None:
     """In staging are foo, a file with the id of an image that is gone, two more that begin with such an id, .qcow2 and
     .uc, and the data of an image that is there: 'gc' removes only the three. Glance does this when it starts; here it
-    is a command, which can also say what it would do."""
+    is a command, which can also list the files without removing them."""
     live = site.create()
     site.stage(live, BODY)
     stale = [f"{uuid.uuid4()}{suffix}" for suffix in ("", ".qcow2", ".uc")]
     for name in ("foo", *stale):
         (site.folder / "staging" / name).write_bytes(b"left")
-    told = site.imageport("gc", "--dry-run").stdout
-    assert [name for name in ("foo", live, *stale) if name in told] == stale
+    printed = site.imageport("gc", "--dry-run").stdout
+    assert [name for name in ("foo", live, *stale) if name in printed] == stale
     assert site.staged() == sorted(["foo", live, *stale])
     site.imageport("gc")
     assert site.staged() == sorted(["foo", live])
 
 
 def test_099_data_that_is_staged_elsewhere_is_asked_for_there(site: Site) -> None:
-    """Two machines share a catalog, each with a staging directory of its own. Data is staged on one, the import is run
+    """Two machines share a catalog, each with its staging directory. Data is staged on one, the import is run
     on the other: a conflict that names the first, and the data stays; on the first it works, and so it does when the
     second stages the data as well. An image that is staged elsewhere is deleted also while that machine is down."""
 
@@ -75,7 +75,7 @@ def test_099_data_that_is_staged_elsewhere_is_asked_for_there(site: Site) -> Non
 @pytest.mark.parametrize("source", ["web-download", "staging"])
 def test_100_an_image_that_is_deleted_during_its_import_leaves_nothing(site: Site, source: str) -> None:
     """The image is deleted while its data is written: it is gone, staging is empty, no store has any bytes, and its
-    activation is never told. The import ends with an error that says so."""
+    activation is never reported. The import ends with an error that gives this reason."""
     site.trouble("s2", waits=True)
     image = site.create()
     url = site.server.publish("/disk", BODY) if source == "web-download" else None
@@ -91,9 +91,9 @@ def test_100_an_image_that_is_deleted_during_its_import_leaves_nothing(site: Sit
     site.imageport("images", "show", image, code=2)
     assert site.stored() == {}
     assert site.staged() == []
-    told = [event["event_type"] for event in site.notifications()]
-    assert "image.delete" in told
-    assert "image.activate" not in told
+    kinds = [event["event_type"] for event in site.notifications()]
+    assert "image.delete" in kinds
+    assert "image.activate" not in kinds
     assert "image.activate" not in [event["type"] for event in done.events]
     assert site.imageport("gc").stdout == "nothing to clean up\n"
 

@@ -27,7 +27,7 @@ NAMES = {
 
 
 def verdict(url: str | None, *, allow: Sequence[str] = LOOPBACK, **lists: Any) -> str:
-    """Return what the filter with these *lists* says of *url*, where the site allows the networks *allow*."""
+    """Return the verdict of the filter with these *lists* on *url*, where the site allows the networks *allow*."""
     context = make_context(Path(), http=make_transport(allow=allow, resolver=names(NAMES)))
     source = Source(method="web-download", uri=url)
     try:
@@ -39,7 +39,7 @@ def verdict(url: str | None, *, allow: Sequence[str] = LOOPBACK, **lists: Any) -
 
 
 def verdicts(*urls: str | None, **lists: Any) -> set[str]:
-    """Return all that the filter says of *urls*, without the reasons."""
+    """Return all verdicts of the filter on *urls*, without the reasons."""
     return {verdict(url, **lists).partition(":")[0] for url in urls}
 
 
@@ -62,7 +62,7 @@ def test_029_only_http_and_https_are_accepted(site: Site) -> None:
 
 
 def test_030_ports_are_judged(site: Site) -> None:
-    """No port, 80 and 443 are accepted; 22, 8080 and 081 refused, as are 0, 99999, -1 and abc, which are no ports."""
+    """No port, 80 and 443 are accepted; 22, 8080 and 081 refused, as are 0, 99999, -1 and abc, which are not ports."""
     assert verdicts("http://name/", "http://name:80/", "http://name:443/") == {"accepted"}
     refused = [f"http://127.0.0.1:{port}/" for port in ("22", "8080", "081", "0", "99999", "-1", "abc")]
     assert verdicts(*refused) == {"refused"}

@@ -55,10 +55,10 @@ def test_023_a_body_shorter_than_announced_fails(site: Site) -> None:
 def test_024_a_server_that_does_not_deliver_fails_the_import(
     site: Site, code: int | None, message: str
 ) -> None:
-    """The server answers 404 or 500, or refuses the connection: as in 23, and the task says why."""
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/disk"
+    """The server answers 404 or 500, or refuses the connection: as in 23, and the task has the reason."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/disk"
         if code is not None:
             url = site.server.answer("/disk", status(code))
         done = site.run(url, image=site.create(), stores=["s1", "s2"])
@@ -67,9 +67,9 @@ def test_024_a_server_that_does_not_deliver_fails_the_import(
 
 
 @pytest.mark.parametrize("length", ["many", "-5", "+500", "5_00", "99999999999999999999999", "500, 501"])
-def test_025_a_length_that_is_no_number_is_refused(site: Site, length: str) -> None:
-    """The Content-Length is no number, or two different ones: the import fails, because a body that was cut off could
-    not be recognised (RFC 9112, 6.3). Glance treats the length as unknown."""
+def test_025_a_length_that_is_not_a_number_is_refused(site: Site, length: str) -> None:
+    """The Content-Length is not a number, or two different ones: the import fails, because a body that was cut off
+    could not be recognised (RFC 9112, 6.3). Glance treats the length as unknown."""
     url = site.server.answer("/disk", content(BODY, length=length))
     done = site.run(url, image=site.create(), stores=["s1", "s2"])
     assert done.code == 4

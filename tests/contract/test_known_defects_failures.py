@@ -42,7 +42,7 @@ def run(site: Site, method: str, image: str, body: bytes = BODY, **rest: Any) ->
 
 
 def start_and_wait(site: Site, method: str, image: str, store: str, **rest: Any) -> Running:
-    """Import by *method* in a process of its own, until *store* is being written."""
+    """Import by *method* in a separate process, until *store* is being written."""
     source, options, given = how(site, method, image)
     running = site.start(source, *options, **{**given, **rest})
     running.until("task.processing")
@@ -128,8 +128,8 @@ def test_refused_bytes_stay_in_no_store_and_block_none(
 def test_an_image_that_is_deleted_while_a_store_is_written_leaves_no_bytes(
     site: Site, method: str, must: bool
 ) -> None:
-    """Deleted while s2 is being written, after s1 has published where failures are allowed: nothing of it is anywhere,
-    and after image.delete nobody is told that it was stored or became active."""
+    """Deleted while s2 is being written, after s1 has published where failures are allowed: nothing of it is left, and
+    after image.delete no event reports that it was stored or became active."""
     image = arranged(site, method)
     site.trouble("s2", waits=True)
     running = start_and_wait(site, method, image, "s2", must=must)
@@ -145,8 +145,8 @@ def test_an_image_that_is_deleted_while_a_store_is_written_leaves_no_bytes(
     site.imageport("images", "show", image, code=2)
     assert site.stored() == {}
     assert site.staged() == []
-    told = [event["event_type"] for event in site.notifications()]
-    assert {"image.upload", "image.activate"}.isdisjoint(told[told.index("image.delete") :])
+    kinds = [event["event_type"] for event in site.notifications()]
+    assert {"image.upload", "image.activate"}.isdisjoint(kinds[kinds.index("image.delete") :])
 
 
 @pytest.mark.parametrize("fails", [True, False])

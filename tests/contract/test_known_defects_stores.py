@@ -30,7 +30,7 @@ INJECT = step("inject_image_metadata", inject={"colour": "injected"})
 
 @dataclass(frozen=True)
 class Way:
-    """A *method* that brings images to a site, and what the record declares before and says afterwards."""
+    """A *method* that brings images to a site, and the formats in the record before and after the import."""
 
     method: str
     converts: bool = False
@@ -96,7 +96,7 @@ def _own_properties(record: Mapping[str, Any]) -> dict[str, str]:
 def _assert_failed(
     site: Site, way: Way, before: Mapping[str, Any], done: Outcome, broken: tuple[str, ...], *, must: bool
 ) -> None:
-    failed = [store for store, told in done.report["stores"].items() if told["status"] == "failed"]
+    failed = [store for store, outcome in done.report["stores"].items() if outcome["status"] == "failed"]
     if must and broken == STORES:  # the first failure ends it, whatever the others were doing
         assert failed
     else:

@@ -53,7 +53,7 @@ class Outcome:
 
 
 class Importer:
-    """Imports files into a site of its own, one at a time."""
+    """Imports files into a separate site, one at a time."""
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="imageport-corpora-"))

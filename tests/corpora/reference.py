@@ -63,7 +63,7 @@ def expected(path: Path, work: Path) -> Expectation:
 def _unpacked(path: Path, head: bytes, target: Path) -> str | None:
     """Write what is packed in *path* to *target*.
 
-    Returns None when it is no archive, an empty text when it was unpacked, else why it cannot be.
+    Returns None when it is not an archive, an empty text when it was unpacked, else the reason why not.
     """
     for magic, command in _FRAMES.items():
         if head.startswith(magic):

@@ -1,4 +1,4 @@
-"""Buffers are shared and used again, and nobody who keeps a view sees it change."""
+"""Buffers are shared and used again, and a view that is kept never changes."""
 
 from __future__ import annotations
 

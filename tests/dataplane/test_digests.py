@@ -100,7 +100,7 @@ def test_views_of_memory_are_let_go() -> None:
     assert sum(len(piece) for piece in digest.beside(pieces)) == len(BODY)
     pieces.close()
     view.release()
-    memory.clear()  # raises BufferError when somebody still holds a view
+    memory.clear()  # raises BufferError while another object holds a view
     assert digest.value == hashlib.sha256(BODY).hexdigest()
 
 
@@ -127,7 +127,7 @@ def test_a_reader_may_stop_anywhere() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["text", [0, 1, 2], 3])
-def test_what_is_no_bytes_ends_the_stream(wrong: object) -> None:
+def test_a_chunk_that_is_not_bytes_ends_the_stream(wrong: object) -> None:
     pieces: list[object] = [b"x", wrong, *PIECES]
     with pytest.raises(TypeError):
         list(PassingDigest("sha256").beside(iter(pieces)))  # type: ignore[arg-type]

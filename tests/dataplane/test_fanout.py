@@ -93,7 +93,7 @@ def test_when_every_store_has_failed_the_rest_is_not_read() -> None:
         )
 
 
-def test_an_error_of_the_source_reaches_everybody_and_is_nobodys_fault() -> None:
+def test_an_error_of_the_source_reaches_all_consumers_and_blames_none() -> None:
     def pieces() -> Iterator[bytes]:
         yield from _pieces(3)
         raise ValueError("the cable was cut")

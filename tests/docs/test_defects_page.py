@@ -1,4 +1,4 @@
-"""The page of Glance's defects tells of every one that is known, and names tests that exist."""
+"""The page of Glance's defects lists every known one, and names tests that exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that README.md and CONTRIBUTING.md tell people to type works."""
+"""Every command in README.md and CONTRIBUTING.md works."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def test_contributing_runs(clone: Path) -> None:
 
 
 def test_the_readme_shows_every_exit_code() -> None:
-    told = re.findall(r"^\| (\d+) \|", (PROJECT / "README.md").read_text(), re.MULTILINE)
-    assert [int(code) for code in told] == [code.value for code in ExitCode]
+    listed = re.findall(r"^\| (\d+) \|", (PROJECT / "README.md").read_text(), re.MULTILINE)
+    assert [int(code) for code in listed] == [code.value for code in ExitCode]
 
 
 def test_the_readme_names_every_built_in_plugin() -> None:
     entry_points = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["entry-points"]
-    told = set()
+    listed = set()
     for row in re.findall(r"^\| (`.*?) \|", (PROJECT / "README.md").read_text(), re.MULTILINE):
-        told |= set(re.findall(r"`([\w-]+)`", row))
-    assert told == set(entry_points["imageport.plugins"])
+        listed |= set(re.findall(r"`([\w-]+)`", row))
+    assert listed == set(entry_points["imageport.plugins"])
 
 
 def test_every_relative_link_leads_somewhere() -> None:

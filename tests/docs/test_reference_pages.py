@@ -17,7 +17,7 @@ EXAMPLES: dict[str, str] = YAML(typ="safe").load(REPOSITORY / "docs/reference/pl
 REST: dict[str, Any] = {"name": "example", "source": {"use": "web-download"}}
 
 
-def test_the_pages_are_what_the_code_says() -> None:
+def test_the_pages_match_the_code() -> None:
     command = [sys.executable, "docs/generate.py", "--check"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

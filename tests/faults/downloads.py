@@ -49,7 +49,7 @@ class Downloads:
         (self.folder / "download.yaml").write_text(json.dumps(pipeline))
 
     def importing(self, url: str, *arguments: str, **options: Any) -> Finished:
-        """Import *url*, as ``write`` says, in this process."""
+        """Import *url*, with the pipeline of ``write``, in this process."""
         self.write(**options)
         return self.run.inside("run", "download.yaml", url, "--disk-format", "raw", "--json", *arguments)
 

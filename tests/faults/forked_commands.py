@@ -36,7 +36,7 @@ def serve(commands: socket.socket) -> None:
             for key, _ in selector.select():
                 if key.fileobj is not commands:
                     selector.unregister(key.fileobj)
-                    _tell_end(commands, running.pop(key.fd))
+                    _report_end(commands, running.pop(key.fd))
                     os.close(key.fd)
                 elif message := _next_message(commands):
                     child = os.fork()
@@ -60,7 +60,7 @@ def _next_message(commands: socket.socket) -> bytes:
         return b""
 
 
-def _tell_end(commands: socket.socket, child: int) -> None:
+def _report_end(commands: socket.socket, child: int) -> None:
     _, status, usage = os.wait4(child, 0)
     end = {"ended": child, "status": os.waitstatus_to_exitcode(status), "peak": usage.ru_maxrss}
     commands.send(json.dumps(end).encode())

@@ -31,7 +31,7 @@ DEADLINE = 60.0
 #: Seconds until a process whose parent was killed has to be gone.
 _LAST_BREATH = 10.0
 
-#: Make a file system of its own for some folders, for this process and its children alone; without root, too.
+#: Make a separate file system for some folders, for this process and its children alone; without root, too.
 _MOUNTING = """
 while [ "$1" != -- ]; do mkdir -p "$1" && mount -t tmpfs -o size="$2" none "$1" || exit; shift 2; done
 shift
@@ -151,13 +151,13 @@ class Machine:
         return command
 
     def is_over(self, command: Command) -> bool:
-        """Say whether a command has ended."""
+        """Return whether a command has ended."""
         with suppress(BlockingIOError):
             self._note(self._answer(0.0))
         return command.status is not None
 
     def await_file(self, command: Command, store: str) -> None:
-        """Wait until the command has written to a file in a store that nobody sees."""
+        """Wait until the command has written to a hidden file in a store."""
         deadline = time.monotonic() + DEADLINE
         inside = f"{self.folder / store}/"
         while not any(_is_written(link, inside) for link in Path(f"/proc/{command.pid}/fd").iterdir()):
@@ -165,7 +165,7 @@ class Machine:
             time.sleep(0.01)
 
     def await_event(self, command: Command, kind: str) -> None:
-        """Wait until a command with ``--json`` has told of an event."""
+        """Wait until a command with ``--json`` has printed an event."""
         deadline = time.monotonic() + DEADLINE
         while not command.stdout.exists() or f'"type": "{kind}"' not in command.stdout.read_text():
             assert time.monotonic() < deadline, command.complaints
@@ -261,7 +261,7 @@ def machine(
     *,
     catalog_url: str | None = None,
 ) -> Iterator[Machine]:
-    """Make a machine in *folder*; some folders in it may be *disks* of their own, of a size as mount(8) writes it.
+    """Make a machine in *folder*; some folders in it may be separate *disks*, of a size as mount(8) writes it.
 
     The catalog is an SQLite file unless *catalog_url* names another one.
     """
@@ -306,7 +306,7 @@ def _server(
 
 
 def _is_written(link: Path, inside: str) -> bool:
-    """Say whether an open file is *inside* a folder and has data."""
+    """Return whether an open file is *inside* a folder and has data."""
     try:
         return str(link.readlink()).startswith(inside) and link.stat().st_blocks > 0
     except FileNotFoundError:
@@ -314,7 +314,7 @@ def _is_written(link: Path, inside: str) -> bool:
 
 
 def _is_dead(process: str) -> bool:
-    """Say whether a process is gone, or would be if its parent asked how it ended."""
+    """Return whether a process is gone, or would be if its parent asked how it ended."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:

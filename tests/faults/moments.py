@@ -59,7 +59,7 @@ def watch(log: str, signals: Mapping[int, int]) -> None:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     passed = 0
 
-    def tell(moment: str) -> None:
+    def record(moment: str) -> None:
         nonlocal passed
         number, passed = passed, passed + 1
         os.write(descriptor, f"{moment}\n".encode())
@@ -69,18 +69,18 @@ def watch(log: str, signals: Mapping[int, int]) -> None:
 
     def audit(name: str, arguments: tuple[Any, ...]) -> None:
         if name in _CHANGES:
-            tell(f"{name} {arguments[0]}")
+            record(f"{name} {arguments[0]}")
         elif name == "open" and arguments[2] & _WRITING:
-            tell(f"open {arguments[0]}")
+            record(f"open {arguments[0]}")
 
     sys.addaudithook(audit)
 
     def execute(_transaction: Transaction, text: str, *_: object) -> None:
         if text.startswith(_STATEMENTS):
-            tell(" ".join(text.split()[:3]))
+            record(" ".join(text.split()[:3]))
 
     _call_first(Transaction, "_execute", execute)
-    _call_first(SqliteDatabase, "commit", lambda *_: tell("commit"))
+    _call_first(SqliteDatabase, "commit", lambda *_: record("commit"))
 
 
 def _call_first(owner: type, method: str, first: Callable[..., None]) -> None:

@@ -10,7 +10,7 @@ from tests.faults.machine import DEADLINE, Command, Machine
 
 
 class SlowSource:
-    """Feeds a command through the named pipe at *path*, as far as the test says."""
+    """Feeds a command through the named pipe at *path*, as far as the test allows."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -38,5 +38,5 @@ class SlowSource:
             try:
                 rest = rest[os.write(self._descriptor, rest) :]
             except BlockingIOError:
-                assert time.monotonic() < deadline, "nobody reads"
+                assert time.monotonic() < deadline, "no process reads"
                 time.sleep(0.002)

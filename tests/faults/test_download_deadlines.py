@@ -1,4 +1,4 @@
-"""An import ends at its deadline, whatever it waits for; the plan tells all deadlines."""
+"""An import ends at its deadline, whatever it waits for; the plan lists all deadlines."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def downloads(run_imageport: RunImageport) -> Iterator[Downloads]:
         (Dripping(BODY, drop=2000), "auto"),
         (Status(503, retry_after="600"), "auto"),
     ],
-    ids=["stalled", "dripping", "told-to-wait"],
+    ids=["stalled", "dripping", "asked-to-wait"],
 )
 def test_an_import_ends_at_its_deadline_and_leaves_nothing(
     downloads: Downloads, answer: Behaviour, staging: str

@@ -150,7 +150,7 @@ def test_a_server_that_asks_for_more_time_than_there_is_ends_the_import(
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "message"),
     [
         (HtmlPage(), "is a web page, not an image"),
         (File(b""), "is empty"),
@@ -160,9 +160,11 @@ def test_a_server_that_asks_for_more_time_than_there_is_ends_the_import(
     ],
     ids=["page", "empty", "gone", "circle", "nowhere"],
 )
-def test_what_is_no_image_is_not_fetched_twice(downloads: Downloads, answer: Behaviour, told: str) -> None:
+def test_an_answer_without_an_image_is_not_fetched_twice(
+    downloads: Downloads, answer: Behaviour, message: str
+) -> None:
     url = downloads.server.answer("/disk.raw", answer)
-    assert told in downloads.require_failed(downloads.importing(url), 4)["message"]
+    assert message in downloads.require_failed(downloads.importing(url), 4)["message"]
     assert downloads.server.asked("/disk.raw") == [None]
 
 
@@ -194,7 +196,7 @@ def test_an_endless_file_ends_at_the_cap(downloads: Downloads) -> None:
 
 
 def test_a_file_longer_than_announced_ends_where_it_was_announced(downloads: Downloads) -> None:
-    """What follows the announced bytes is no part of the answer (RFC 9112, section 6.2)."""
+    """Bytes after the announced ones are not part of the answer (RFC 9112, section 6.2)."""
     url = downloads.server.answer("/disk.raw", File(BODY + b"x" * 512, length=len(BODY)))
     downloads.require_imported(downloads.importing(url), BODY)
 

@@ -28,7 +28,7 @@ def downloads(run_imageport: RunImageport) -> Iterator[Downloads]:
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "message"),
     [
         (Status(404), "answered 404"),
         (Status(503), "answered 503"),
@@ -41,25 +41,25 @@ def downloads(run_imageport: RunImageport) -> Iterator[Downloads]:
     ],
     ids=["gone", "trouble", "later", "page", "empty", "forbidden", "stalled", "truncated"],
 )
-def test_the_next_place_is_asked_when_one_fails(downloads: Downloads, fault: Behaviour, told: str) -> None:
+def test_the_next_place_is_asked_when_one_fails(downloads: Downloads, fault: Behaviour, message: str) -> None:
     bad = downloads.server.answer("/bad.raw", fault)
     good = downloads.server.answer("/good.raw", File(BODY))
     report = downloads.require_imported(downloads.importing(bad, mirrors=[good]), BODY)
     assert report["source"]["url"] == good
     (failed,) = report["source"]["failed"]
     assert failed["url"] == bad
-    assert told in failed["error"]
+    assert message in failed["error"]
     assert downloads.server.asked("/bad.raw") == downloads.server.asked("/good.raw") == [None]
 
 
 def test_the_next_place_is_asked_when_no_server_listens_or_the_name_is_unknown(downloads: Downloads) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    nobody = f"http://127.0.0.1:{port}/disk.raw"
+    closed = f"http://127.0.0.1:{port}/disk.raw"
     unknown = "http://mirror.invalid/disk.raw"
     good = downloads.server.answer("/good.raw", File(BODY))
-    report = downloads.require_imported(downloads.importing(nobody, mirrors=[unknown, good]), BODY)
-    assert [failed["url"] for failed in report["source"]["failed"]] == [nobody, unknown]
+    report = downloads.require_imported(downloads.importing(closed, mirrors=[unknown, good]), BODY)
+    assert [failed["url"] for failed in report["source"]["failed"]] == [closed, unknown]
 
 
 def test_a_wrong_digest_is_fetched_from_each_place_in_turn(downloads: Downloads) -> None:
@@ -158,7 +158,9 @@ def test_headers_are_for_the_server_of_the_source_alone(downloads: Downloads) ->
 
 
 @pytest.mark.parametrize("mirror", ["disk.raw", "ftp://127.0.0.1/disk.raw", "http://user name@host/", ""])
-def test_what_is_no_web_address_is_a_mistake_of_the_pipeline(downloads: Downloads, mirror: str) -> None:
+def test_a_mirror_that_is_not_a_web_address_is_a_mistake_of_the_pipeline(
+    downloads: Downloads, mirror: str
+) -> None:
     done = downloads.importing("http://127.0.0.1/disk.raw", mirrors=[mirror])
     assert done.exit_code == 2
     (problem,) = done.report["error"]["problems"]

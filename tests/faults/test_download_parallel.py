@@ -34,7 +34,7 @@ def in_order(asked: list[str | None]) -> list[str | None]:
 
 
 def test_the_parts_come_over_several_connections_at_the_same_time_and_in_order(downloads: Downloads) -> None:
-    """The server answers nobody before three have asked."""
+    """The server sends no answer before three clients have asked."""
     url = downloads.server.answer("/disk.raw", Gathering(BODY, parties=3))
     done = downloads.importing(url, connections=3, checksum=SHA256)
     report = downloads.require_imported(done, BODY)

@@ -202,7 +202,7 @@ def test_nothing_is_kept_that_could_not_be_distinguished_from_another_file(downl
     assert "strong ETag" in done.report["error"]["hint"]
 
 
-def test_a_note_that_cannot_be_read_is_no_note(downloads: Downloads) -> None:
+def test_a_note_that_cannot_be_read_counts_as_missing(downloads: Downloads) -> None:
     downloads.write(staging="file")
     url = downloads.server.answer("/disk.raw", Stalled(BODY, after=THERE))
     task = killed(downloads, url)

@@ -1,4 +1,4 @@
-"""A disk that is full, of a store, of staging or of the catalog: it is told, and with space the same command works."""
+"""A full disk, of a store, of staging or of the catalog, is reported, and with space the same command works."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ for _ in range(10):
 
 
 def test_a_program_does_not_outlive_an_import_that_was_killed_while_it_started() -> None:
-    # The output ends when nobody has it any more, the programs included.
+    # The output ends when all processes have closed it, the programs included.
     subprocess.run([sys.executable, "-c", ORPHANS], check=True, stdout=subprocess.PIPE, timeout=40)
 
 

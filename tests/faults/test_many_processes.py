@@ -1,4 +1,4 @@
-"""Many commands at once on one catalog and one set of stores: each does its work or is told why not."""
+"""Many commands at once on one catalog and one set of stores: each does its work or reports why it cannot."""
 
 from __future__ import annotations
 

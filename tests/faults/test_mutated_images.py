@@ -130,7 +130,7 @@ def test_a_damaged_archive_gives_what_was_packed_or_an_error(
     def check(changes: list[tuple[float, bytes]], keep: float) -> None:
         content = damaged(whole, changes, keep)
         command, stored = imported(victim, content)
-        # Where the magic number is damaged, it is no archive. tar has no sum over what it holds.
+        # With a damaged magic number, it is not an archive. tar has no checksum of its content.
         right = {hashlib.sha256(DISK).hexdigest(), hashlib.sha256(content).hexdigest(), None}
         assert stored in right or "tar" in codecs, command.report
 

@@ -31,7 +31,7 @@ PIPELINE = "name: import\nsource: {use: glance-direct}\n"
 
 @dataclass
 class Disk:
-    """A file system of its own."""
+    """A separate file system."""
 
     file: Path
     folder: Path

@@ -54,7 +54,7 @@ def _queued_image(bench: Bench) -> str:
     return str(json.loads(record.stdout)["id"])
 
 
-def _told_on_small_disk(bench: Bench, data: Path, *arguments: str | Path) -> tuple[int, str, str]:
+def _run_on_small_disk(bench: Bench, data: Path, *arguments: str | Path) -> tuple[int, str, str]:
     """Run a command, with *data* as its input, where staging is small; return its code, output and complaints."""
     with data.open("rb") as file:
         done = subprocess.run(
@@ -66,12 +66,12 @@ def _told_on_small_disk(bench: Bench, data: Path, *arguments: str | Path) -> tup
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize(("source", "told"), [("disk.raw", "are free"), ("-", "No space left")])
-def test_data_that_does_not_fit_is_not_staged(bench: Bench, disk: Path, source: str, told: str) -> None:
+@pytest.mark.parametrize(("source", "message"), [("disk.raw", "are free"), ("-", "No space left")])
+def test_data_that_does_not_fit_is_not_staged(bench: Bench, disk: Path, source: str, message: str) -> None:
     image = _queued_image(bench)
-    code, left, complaint = _told_on_small_disk(bench, disk, "images", "stage", image, source)
+    code, left, complaint = _run_on_small_disk(bench, disk, "images", "stage", image, source)
     assert (code, left) == (1, "")
-    assert told in complaint
+    assert message in complaint
     assert "staging.directory" in complaint
     record = bench.show(image)
     assert (record["status"], record["size"]) == ("queued", None)
@@ -81,7 +81,7 @@ def test_data_known_not_to_fit_is_refused_before_a_byte_is_staged(bench: Bench, 
     (tmp_path / "short").write_bytes(b"x")
     image = _queued_image(bench)
     arguments = ("images", "stage", image, "-", "--size", str(16 << 20))
-    code, left, complaint = _told_on_small_disk(bench, tmp_path / "short", *arguments)
+    code, left, complaint = _run_on_small_disk(bench, tmp_path / "short", *arguments)
     assert (code, left) == (1, "")
     assert "16.0 MiB (16777216 bytes) do not fit" in complaint
 
@@ -91,7 +91,7 @@ def test_holes_need_no_space_in_staging(bench: Bench, tmp_path: Path) -> None:
     disk.write_bytes(os.urandom(1 << 20))
     os.truncate(disk, 1 << 30)
     image = _queued_image(bench)
-    code, left, complaint = _told_on_small_disk(bench, disk, "images", "stage", image, disk)
+    code, left, complaint = _run_on_small_disk(bench, disk, "images", "stage", image, disk)
     assert (code, complaint) == (0, "")
     assert f"({1 << 30} bytes)" in left
     assert image in left.splitlines()
@@ -102,7 +102,7 @@ def test_an_import_that_is_known_not_to_fit_in_staging_ends_before_it_is_read(
 ) -> None:
     text = (bench.folder / "pipeline.yaml").read_text()
     (bench.folder / "pipeline.yaml").write_text(f"staging: file\n{text}")
-    code, shown, _ = _told_on_small_disk(bench, disk, "run", "pipeline.yaml", disk, "--json")
+    code, shown, _ = _run_on_small_disk(bench, disk, "run", "pipeline.yaml", disk, "--json")
     *events, report = [json.loads(line) for line in shown.splitlines()]
     assert code == 1
     assert report["error"]["code"] == "limit-exceeded"
@@ -116,7 +116,7 @@ def test_a_raw_disk_that_would_not_fit_into_staging_needs_no_room_there(bench: B
     raw, disk = tmp_path / "disk.raw", tmp_path / "disk.qcow2"
     raw.write_bytes(bytes(range(256)) * (256 << 10))
     subprocess.run(["qemu-img", "convert", "-c", "-O", "qcow2", raw, disk], check=True)
-    code, shown, complaint = _told_on_small_disk(bench, disk, "run", "pipeline.yaml", disk, "--json")
+    code, shown, complaint = _run_on_small_disk(bench, disk, "run", "pipeline.yaml", disk, "--json")
     assert code == 0, shown + complaint
     assert bench.copies()[0].read_bytes() == raw.read_bytes()
 

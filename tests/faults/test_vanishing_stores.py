@@ -12,7 +12,7 @@ from tests.faults.journeys import Journey, journey
 from tests.faults.machine import Command
 from tests.faults.slow_source import SlowSource
 
-#: What happens to the folder ``disk/store1``, what the hint says then, and how that ends again.
+#: A fault of the folder ``disk/store1``, a text in the hint about it, and the repair.
 Fault = tuple[Callable[[Journey], None], str, Callable[[Journey], None]]
 
 
@@ -128,7 +128,7 @@ def _works_again(trip: Journey) -> None:
 
 
 def _judge(trip: Journey, command: Command, image: str, hint: str, *, must: bool) -> None:
-    """Check that the import has failed, or has gone on without the store, and that this is told."""
+    """Check that the import has failed, or has gone on without the store, and that this is reported."""
     assert command.report["stores"]["store1"]["status"] == "failed"
     record = trip.machine.catalog.get_image(image)
     assert command.report["orphans"] == []

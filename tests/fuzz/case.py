@@ -75,7 +75,7 @@ def run(
             return Outcome(None, f"has more than {_MOST} bytes")
         status = process.wait()
         complaint.seek(0)
-        said = complaint.read(500).decode(errors="replace").strip()
-    if status not in (0, warning) or (complaints and said):
-        return Outcome(None, f"status {status}: {said}")
+        output = complaint.read(500).decode(errors="replace").strip()
+    if status not in (0, warning) or (complaints and output):
+        return Outcome(None, f"status {status}: {output}")
     return Outcome(content)

@@ -78,8 +78,8 @@ class Lists:
         (folder / "LIST").write_bytes(case.data)
         (folder / _NAME).write_bytes(_CONTENT)
         for algorithm, program in _PROGRAMS.items():
-            said = run(["sh", "-c", f"{program} --check LIST; true"], folder).content or b""
-            right, wrong = (f"{_NAME}: {word}".encode() in said.splitlines() for word in ("OK", "FAILED"))
+            output = run(["sh", "-c", f"{program} --check LIST; true"], folder).content or b""
+            right, wrong = (f"{_NAME}: {word}".encode() in output.splitlines() for word in ("OK", "FAILED"))
             if right and not wrong:
                 yield program, Outcome(f"{algorithm}:{hashlib.new(algorithm, _CONTENT).hexdigest()}".encode())
             elif wrong and not right:

@@ -105,10 +105,10 @@ def _wrong(target: Target, case: Case, tally: Tally) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         for program, outcome in target.references(case, Path(folder)):
             if outcome.content != ours.content and not target.justified(case, program, outcome):
-                yield f"accepted, and {program} {_told(outcome, ours.content)}"
+                yield f"accepted, and {program} {_difference(outcome, ours.content)}"
 
 
-def _told(outcome: Outcome, ours: bytes) -> str:
+def _difference(outcome: Outcome, ours: bytes) -> str:
     if outcome.content is None:
         return f"refuses it: {outcome.reason}"
     return f"has other content: {len(outcome.content)} bytes, not {len(ours)}"

@@ -73,7 +73,7 @@ class Tars:
         yield "bsdtar", run(["bsdtar", "-xOf", "case.tar"], folder, complaints=True)
 
     def justified(self, case: Case, program: str, outcome: Outcome) -> bool:
-        said = outcome.reason
+        reason = outcome.reason
         if program == "GNU tar":
             # bsdtar records the size of the whole sparse file, which GNU tar takes for that of what is stored.
             whole = re.findall(rb" size=(\d+)\n", case.data)
@@ -81,7 +81,7 @@ class Tars:
             if set(whole) & set(real):
                 return True
             # What is about dates, owners and the like does not matter here.
-            return outcome.content is None and bool(_ATTRIBUTES.search(said))
+            return outcome.content is None and bool(_ATTRIBUTES.search(reason))
         if "can't be converted" in outcome.reason:
             # Names that are not UTF-8 do not matter here.
             return True

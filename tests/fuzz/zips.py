@@ -63,7 +63,7 @@ class Zips:
 
     def justified(self, case: Case, program: str, outcome: Outcome) -> bool:
         if program == "unzip":
-            # It knows neither LZMA nor PPMd, and has a status of its own for that.
+            # It knows neither LZMA nor PPMd, and has a separate status for that.
             return outcome.reason.startswith("status 81")
         # 7z refuses whole archives for fields that place no contents, such as versions, where unzip does not.
         is_of_folder = outcome.reason.endswith("Headers Error : d")

@@ -8,7 +8,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from tests.glance.cases import COMPARED, Outcome
 
-#: By case, and then by what differs: what Glance says, and what Imageport does.
+#: By case, and then by the differing fact: the value of Glance, and the value of Imageport.
 Differences = dict[str, dict[str, list[str]]]
 
 _FILE = Path(__file__).with_name("differences.yaml")

@@ -1,4 +1,4 @@
-"""One OpenStack service in a process of its own, from entering the ``with`` statement to leaving it."""
+"""One OpenStack service in a separate process, from entering the ``with`` statement to leaving it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Service:
                 self._process.wait()
 
     def _wait(self) -> None:
-        """Return when the service answers, whatever it says."""
+        """Return when the service answers, with any status."""
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end and self._process is not None and self._process.poll() is None:
             try:

@@ -54,7 +54,7 @@ def test_a_coded_body_with_a_changed_byte_never_decodes_to_other_bytes(
     data: bytes, place: int, change: int
 ) -> None:
     body = bytearray(gzip.compress(data))
-    # A changed magic is no gzip data, and the other fields of the header say nothing about the content.
+    # With a changed magic it is not gzip data, and the other fields of the header do not affect the content.
     at = 10 + place % (len(body) - 10)
     body[at] ^= change
     try:

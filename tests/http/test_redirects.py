@@ -121,7 +121,7 @@ def test_a_redirect_must_have_a_location(http_server: HttpServer) -> None:
 def test_headers_and_credentials_are_for_the_first_origin_only(
     http_server: HttpServer, other_server: HttpServer
 ) -> None:
-    """Scenario 40: they do not come back either once another site has had a say."""
+    """Scenario 40: they do not come back either after an answer of another site."""
     http_server.answer("/start", redirect("/next"))
     http_server.answer("/next", redirect(other_server.url("/middle")))
     other_server.answer("/middle", redirect(http_server.url("/end")))

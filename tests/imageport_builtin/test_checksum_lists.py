@@ -201,7 +201,7 @@ def test_a_list_in_a_known_notation_gives_nothing_for_a_file_that_it_does_not_na
         f"{S256} {S256}",
     ],
 )
-def test_text_that_is_no_list_is_refused(text: str) -> None:
+def test_text_that_is_not_a_list_is_refused(text: str) -> None:
     if text == f"{S256} {S256}":
         assert "has no checksum for 'disk.raw'" in refused(text).message
         return
@@ -218,7 +218,7 @@ def test_the_first_line_that_looks_like_a_digest_is_quoted() -> None:
     )
 
 
-def test_a_number_before_a_name_is_no_size_in_a_list_of_sha256sum() -> None:
+def test_a_number_before_a_name_is_not_a_size_in_a_list_of_sha256sum() -> None:
     assert "nearest names are '25 disk.raw'" in refused(f"{S256}  25 disk.raw\n").message
     assert found(f"{S256}  25 disk.raw\n", "25 disk.raw") == f"sha256:{S256}"
 
@@ -330,7 +330,7 @@ def test_a_digest_that_does_not_have_the_length_of_its_algorithm_is_refused() ->
     )
 
 
-def test_the_name_of_a_file_is_no_heading() -> None:
+def test_the_name_of_a_file_is_not_a_heading() -> None:
     assert found(f"# blake2b.raw: 22 bytes\n{S256}  blake2b.raw\n{O256}  disk.raw\n") == f"sha256:{O256}"
 
 
@@ -531,7 +531,7 @@ HEADS = {"hashdeep": "%%%% HASHDEEP-1.0\n%%%% size,sha256,filename\n"}
 
 EVIL = digest("sha512", b"evil")
 EVIL256 = digest("sha256", b"evil")
-#: Names by which somebody who may name a file would like to be taken for disk.raw.
+#: Names that an attacker who may name a file would choose to be taken for disk.raw.
 TRICKS = [
     "disk.raw ", " disk.raw", "*disk.raw", "./x disk.raw", "25 disk.raw", "25  disk.raw", "-", "\\disk.raw",
     "# disk.raw", f"{EVIL}  disk.raw", f"{EVIL256} *disk.raw", f"{EVIL256}  disk.raw  ",
@@ -640,7 +640,7 @@ def test_lists_of_the_tools_give_each_file_its_digest(
 ) -> None:
     """The tool itself confirms the list, and every file in it has the digest of its bytes or makes the list refused."""
     algorithm, command, name = tool
-    # Of Perl's shasum, a name that ends with a carriage return cannot be told from a line of Windows.
+    # Of Perl's shasum, a name that ends with a carriage return looks like a line of Windows.
     assume("shasum" not in command or not any("\r" in file for file in listed))
     folder = tmp_path_factory.mktemp("files")
     for file in listed:
@@ -657,7 +657,7 @@ def test_lists_of_the_tools_give_each_file_its_digest(
         try:
             got = find_digest(written.decode(), file, origin=f"https://example.org/{name}").digest
         except VerificationFailed as error:
-            # Names that the list cannot tell apart, or must not have.
+            # Names that the list cannot distinguish, or must not have.
             assert "which can make one line look like two" in error.message or "several" in error.message
             continue
         assert got == Digest(algorithm, hashlib.new(algorithm, file.encode()).hexdigest())

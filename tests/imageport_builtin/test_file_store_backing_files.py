@@ -107,7 +107,7 @@ def test_a_moved_file_is_known_to_the_store_when_the_import_dies(scene: Scene) -
     assert list(store.config.directory.iterdir()) == []
 
 
-def test_what_nobody_gives_away_stays_where_it_is(scene: Scene) -> None:
+def test_a_file_that_is_not_offered_stays_where_it_is(scene: Scene) -> None:
     theirs = scene.file("theirs")
     store = scene.store("one")
     _published(store, store.store_write(_image(theirs), scene.host.for_step("store")))
@@ -115,7 +115,7 @@ def test_what_nobody_gives_away_stays_where_it_is(scene: Scene) -> None:
 
 
 def test_a_file_with_another_name_is_copied(scene: Scene) -> None:
-    """A hard link would let whoever has the other name change the image later."""
+    """With a hard link, a user of the other name could change the image later."""
     scratch = scene.file()
     (scene.folder / "other").hardlink_to(scratch)
     store = scene.store("one")
@@ -132,7 +132,7 @@ def test_a_link_is_not_moved(scene: Scene) -> None:
     assert theirs.read_bytes() == CONTENT
 
 
-def test_scratch_data_of_another_length_is_no_copy(scene: Scene) -> None:
+def test_scratch_data_of_another_length_is_not_a_copy(scene: Scene) -> None:
     scratch = scene.file()
     with pytest.raises(StoreFailed, match="was written to"):
         scene.store("one").store_write(_image(scratch, CONTENT[:-1]), scene.give(scratch))

@@ -44,7 +44,7 @@ Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 @dataclass(frozen=True)
 class Signer:
-    """Somebody who signs images, and whose certificate the operator may keep."""
+    """A person who signs images, and whose certificate the operator may keep."""
 
     key: Key
     key_type: str
@@ -151,7 +151,7 @@ def test_another_digest_than_the_one_signed_does_not_pass(folder: Path, rsa_sign
         verify(folder, rsa_signer.signed(method="SHA-256") | {HASH_METHOD: "SHA-512"})
 
 
-def test_nothing_that_is_no_signature_passes(folder: Path, ec_signer: Signer) -> None:
+def test_data_without_a_signature_is_refused(folder: Path, ec_signer: Signer) -> None:
     for value in ("", "AAAA", base64.b64encode(bytes(10_000)).decode()):
         with pytest.raises(VerificationFailed, match="does not match the image"):
             verify(folder, ec_signer.signed() | {SIGNATURE: value})
@@ -181,7 +181,7 @@ def test_an_incomplete_set_of_properties_does_not_pass(
 
 
 def _unread() -> NoReturn:
-    raise AssertionError("nobody may read this")
+    raise AssertionError("the data must not be read")
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,6 @@ def test_numbers_and_truth_values_become_text() -> None:
 
 
 @pytest.mark.parametrize("value", [None, ["a"], {"a": "b"}])
-def test_values_that_are_no_text_are_refused(value: object) -> None:
+def test_values_that_are_not_text_are_refused(value: object) -> None:
     with pytest.raises(ValidationError, match="valid string"):
         InjectImageMetadataConfig(inject={"p1": value})

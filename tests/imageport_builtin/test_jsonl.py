@@ -18,12 +18,12 @@ def _lines(path: Path) -> list[dict[str, object]]:
 
 def test_events_are_appended_as_lines_and_the_report_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "events.jsonl"
-    for told in (
+    for sent in (
         event("image.update", record=RECORD),
         event("progress", lane="a", done=0, total=5),
         event("report", detail={"type": "report", "status": "success"}),
     ):
-        JsonLines(JsonLinesConfig(path=path)).on_progress(told)
+        JsonLines(JsonLinesConfig(path=path)).on_progress(sent)
     update, progress, report = _lines(path)
     assert update["record"] == json.loads(json.dumps(RECORD.as_dict()))
     assert progress == {

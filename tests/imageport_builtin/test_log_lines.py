@@ -8,9 +8,9 @@ from tests.imageport_builtin.observer_bench import event
 from imageport_builtin.log_lines import LogLines, LogLinesConfig
 
 
-def test_each_thing_worth_telling_is_one_line_with_a_time(capfd: pytest.CaptureFixture[str]) -> None:
+def test_each_logged_event_is_one_line_with_a_time(capfd: pytest.CaptureFixture[str]) -> None:
     log = LogLines(LogLinesConfig())
-    for told in (
+    for sent in (
         event("task.processing"),
         event("step.start", step="fetch", message="stage"),
         event("step.end", step="fetch", message="stage"),
@@ -19,7 +19,7 @@ def test_each_thing_worth_telling_is_one_line_with_a_time(capfd: pytest.CaptureF
         event("image.upload", store="b", error="disk full"),
         event("task.failure", error="no store"),
     ):
-        log.on_progress(told)
+        log.on_progress(sent)
     out, err = capfd.readouterr()
     assert out == ""
     lines = [re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d ", "", line) for line in err.splitlines()]

@@ -70,7 +70,7 @@ def test_a_narrow_terminal_gets_numbers_only_and_ctrl_c_ends_cleanly(tmp_path: P
     assert "Traceback" not in drawn
 
 
-def test_nothing_is_drawn_where_standard_error_is_no_terminal(tmp_path: Path) -> None:
+def test_nothing_is_drawn_where_standard_error_is_not_a_terminal(tmp_path: Path) -> None:
     cli = CommandLine(tmp_path)
     with (cli.folder / "p.yaml").open("a") as pipeline:
         pipeline.write("observers: [{use: terminal}]\n")
@@ -94,15 +94,15 @@ _BEGUN = (
 
 
 @pytest.mark.parametrize(
-    ("waits", "told"),
+    ("waits", "shown"),
     [
         (None, "the source (fetch)"), ("fetch", "the source (fetch)"), ("unpack", "step unpack"),
         ("ceph", "store ceph"), ("md5", "digest md5"), ("inspection", "the inspection"),
     ],
 )  # fmt: skip
-def test_what_is_slowest_is_reported_in_plain_words(waits: str | None, told: str) -> None:
+def test_what_is_slowest_is_reported_in_plain_words(waits: str | None, shown: str) -> None:
     terminal = _heard(*_BEGUN, event("progress", lane="digests", done=5, waits=waits))
-    assert f"slowest now: {told}\n" in _drawn(terminal, 80)
+    assert f"slowest now: {shown}\n" in _drawn(terminal, 80)
 
 
 def test_what_is_slowest_is_reported_while_files_are_made_too() -> None:

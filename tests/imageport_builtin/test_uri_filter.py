@@ -25,7 +25,7 @@ NAMES = {
 def verdict(
     url: str, *, allow: tuple[str, ...] = LOOPBACK, method: str = "web-download", **lists: Any
 ) -> str:
-    """Return what the filter with these lists says of *url*."""
+    """Return the verdict of the filter with these lists on *url*."""
     transport = make_transport(allow=allow, resolver=names(NAMES))
     context = make_context(Path(), http=transport)
     filtering = UriFilter(UriFilterConfig(**lists))

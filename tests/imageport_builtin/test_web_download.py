@@ -85,7 +85,7 @@ def test_an_error_of_the_server_shows_before_anything_is_read(
         stage(http_server.answer("/disk", status(code)), ctx)
 
 
-def test_a_length_that_is_no_number_is_refused_at_once(http_server: HttpServer, ctx: Context) -> None:
+def test_a_length_that_is_not_a_number_is_refused_at_once(http_server: HttpServer, ctx: Context) -> None:
     """Scenario 25."""
     with pytest.raises(SourceUnavailable, match="Content-Length: many"):
         stage(http_server.answer("/disk", content(BODY, length="many")), ctx)
@@ -177,7 +177,7 @@ def test_headers_are_sent_to_the_server_of_the_url_only(http_server: HttpServer,
 @pytest.mark.parametrize(
     "uri", ["disk.raw", "/srv/disk.raw", "-", "ftp://name/disk", "file:///disk", "http://name:0/"]
 )
-def test_what_is_no_web_address_is_refused_before_anything_else(uri: str) -> None:
+def test_a_uri_that_is_not_a_web_address_is_refused_before_anything_else(uri: str) -> None:
     plugin = WebDownload(WebDownloadConfig())
     with pytest.raises(SourceRejected):
         plugin.validate_source(source=Source(method="web-download", uri=uri))

@@ -13,7 +13,7 @@ FILES = Path(__file__).parent / "files"
 
 @pytest.fixture
 def cli(tmp_path: Path) -> CommandLine:
-    """Return the real command in a folder of its own."""
+    """Return the real command in a separate folder."""
     return CommandLine(tmp_path)
 
 

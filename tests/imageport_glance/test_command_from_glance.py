@@ -63,11 +63,11 @@ def test_no_password_is_shown(cli: CommandLine, kolla: list[Path], more: tuple[s
 
 
 def test_json_shows_what_was_carried_and_what_was_not(cli: CommandLine, kolla: list[Path]) -> None:
-    told = cli.inside("from-glance", *kolla, "--json").json
-    (cap,) = [entry for entry in told["carried"] if entry["option"] == "image_size_cap"]
+    printed = cli.inside("from-glance", *kolla, "--json").json
+    (cap,) = [entry for entry in printed["carried"] if entry["option"] == "image_size_cap"]
     assert cap["here"] == {"file": "imageport.yaml", "key": "limits.image_size_cap"}
     assert (cap["section"], cap["line"]) == ("DEFAULT", 13)
-    (ceph,) = [gap for gap in told["not_carried"] if gap["what"] == "rbd:rbd"]
+    (ceph,) = [gap for gap in printed["not_carried"] if gap["what"] == "rbd:rbd"]
     assert "no store plugin for rbd" in ceph["reason"]
     assert ceph["instead"]
 

@@ -1,4 +1,4 @@
-"""Every option of the table arrives where the table says, and nothing is lost without a word."""
+"""Every option of the table arrives at its place in the table, and nothing is lost silently."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def alone(option: Option) -> str:
 
 
 @pytest.mark.parametrize("option", [option for option in OPTIONS if option.place], ids=name_of)
-def test_an_option_arrives_where_the_table_says(option: Option, converted: Convert) -> None:
+def test_an_option_arrives_at_its_place_in_the_table(option: Option, converted: Convert) -> None:
     result = converted(EVERYTHING_ON, alone(option))
     places = [
         (file, key)

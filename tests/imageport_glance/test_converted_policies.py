@@ -35,7 +35,7 @@ def test_a_rule_is_written_without_brackets(text: str, meant: str) -> None:
         ("not role:admin", "'not' cannot be expressed"),
         ("http://example.org/policy", "cannot be expressed"),
         ("project_id:%(member_id)s", "cannot be expressed"),
-        ("rule:nobody_knows", "there is no rule 'nobody_knows'"),
+        ("rule:unknown", "there is no rule 'unknown'"),
         ("role:a or", "not complete"),
         ("(role:a", "a bracket is not closed"),
         ("role:a role:b", "'role:b' is not understood where it stands"),

@@ -41,7 +41,7 @@ USER = {"username": "demo", "password": "demo-password", "project_name": "demo"}
 
 
 def described(**changes: Any) -> dict[str, Any]:
-    """Return what Glance tells about an image whose bytes are ``BODY``."""
+    """Return the record that Glance sends of an image whose bytes are ``BODY``."""
     return {
         "id": ID,
         "name": "remote name",
@@ -122,7 +122,7 @@ def ctx(tmp_path: Path, events: list[Any]) -> Iterator[Context]:
 
 
 def plugin(server: HttpServer, *, auth: str = "/identity", **options: Any) -> GlanceDownload:
-    """Return the plugin that asks *server*, as user demo in region North unless *options* say otherwise."""
+    """Return the plugin that asks *server*, as user demo in region North unless *options* change that."""
     if not {"endpoint", "glance_region"} & options.keys():
         options["glance_region"] = "North"
     if "endpoint" not in options:
@@ -210,7 +210,7 @@ def test_sources_of_other_methods_are_left_alone(glance: HttpServer) -> None:
     plugin(glance).validate_source(source=Source(method="web-download", uri="https://example.org/disk"))
 
 
-# -------------------------------------------------------------------------------------------- what it says of it
+# -------------------------------------------------------------------------------------------- what it reports
 
 
 def transformed(method: GlanceDownload, local: ImageRecord) -> ImageRecord:
@@ -243,7 +243,7 @@ def test_formats_and_the_properties_with_the_prefixes_are_copied_and_nothing_els
     )
 
 
-def test_other_prefixes_never_reach_what_is_no_property(glance: HttpServer, ctx: Context) -> None:
+def test_other_prefixes_never_reach_fields_of_the_image(glance: HttpServer, ctx: Context) -> None:
     method = plugin(glance, extra_properties=["os_", "s", "h", "n"])
     properties: dict[str, Any] = {"hidden": "a\0b", f"h{'x' * 255}": "long", "nice": "yes"}
     serve(glance, **properties)
@@ -551,7 +551,8 @@ def test_an_image_arrives_with_its_formats_properties_and_digests(
 def test_it_brings_no_property_that_the_caller_may_not_set(
     glance: HttpServer, pipeline: str, run_imageport: RunImageport, site_folder: Path
 ) -> None:
-    """Whoever can change the remote image could otherwise write what is protected here, and any number of it."""
+    """A user who can change the remote image could otherwise write protected properties here, and any number of
+    them."""
     with (site_folder / "imageport.yaml").open("a") as site:
         site.write("property_protections: {file: protections.conf}\nlimits: {image_properties: 3}\n")
     sections = (("^hw_", "admin"), (".*", "@"))

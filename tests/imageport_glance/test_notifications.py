@@ -22,7 +22,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "notifications.jsonl"
 
 
-def _told(path: Path) -> list[dict[str, Any]]:
+def _sent(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
@@ -32,10 +32,10 @@ def _observer(path: Path, **options: Any) -> Notifications:
 
 def test_an_envelope_has_type_priority_publisher_time_and_payload(path: Path, tmp_path: Path) -> None:
     _observer(path).on_progress(event("image.prepare", store="a", record=RECORD), context(tmp_path))
-    (told,) = _told(path)
-    payload = told.pop("payload")
-    assert uuid.UUID(told.pop("message_id"))
-    assert told == {
+    (sent,) = _sent(path)
+    payload = sent.pop("payload")
+    assert uuid.UUID(sent.pop("message_id"))
+    assert sent == {
         "event_type": "image.prepare",
         "priority": "INFO",
         "publisher_id": "image.here",
@@ -55,16 +55,16 @@ def test_an_envelope_has_type_priority_publisher_time_and_payload(path: Path, tm
 def test_stores_are_named_on_prepare_and_upload_only(path: Path, tmp_path: Path) -> None:
     for kind in ("image.update", "image.activate"):
         _observer(path).on_progress(event(kind, record=RECORD), context(tmp_path))
-    for told in _told(path):
-        assert not {"backend", "os_glance_importing_to_stores", "locations"} & set(told["payload"])
+    for sent in _sent(path):
+        assert not {"backend", "os_glance_importing_to_stores", "locations"} & set(sent["payload"])
 
 
 def test_times_are_written_as_glance_writes_them(path: Path, tmp_path: Path) -> None:
     record = RECORD.evolve(created_at=datetime(2024, 5, 6, 7, 8, 9, 123, tzinfo=UTC))
     _observer(path).on_progress(event("image.update", record=record), context(tmp_path))
-    (told,) = _told(path)
-    assert told["payload"]["created_at"] == "2024-05-06T07:08:09Z"
-    assert told["payload"]["updated_at"] is None
+    (sent,) = _sent(path)
+    assert sent["payload"]["created_at"] == "2024-05-06T07:08:09Z"
+    assert sent["payload"]["updated_at"] is None
 
 
 @pytest.mark.parametrize(("visibility", "public"), [("public", True), ("shared", False)])
@@ -73,14 +73,14 @@ def test_is_public_is_true_for_images_that_all_users_see(
 ) -> None:
     record = RECORD.evolve(visibility=visibility)
     _observer(path).on_progress(event("image.update", record=record), context(tmp_path))
-    assert _told(path)[0]["payload"]["is_public"] is public
+    assert _sent(path)[0]["payload"]["is_public"] is public
 
 
 def test_a_deleted_image_is_reported_with_the_time(path: Path, tmp_path: Path) -> None:
     observer = _observer(path)
     for kind in ("image.create", "image.delete"):
         observer.on_progress(event(kind, record=RECORD), context(tmp_path))
-    created, deleted = (told["payload"] for told in _told(path))
+    created, deleted = (sent["payload"] for sent in _sent(path))
     assert (created["deleted"], created["deleted_at"]) == (False, None)
     assert (deleted["deleted"], deleted["deleted_at"]) == (True, "2023-11-14T22:13:20Z")
 
@@ -89,7 +89,7 @@ def test_lists_of_stores_are_split_and_empty_ones_are_empty(path: Path, tmp_path
     properties = {"os_glance_importing_to_stores": "", "os_glance_failed_import": "b,c"}
     record = RECORD.evolve(properties=properties)
     _observer(path).on_progress(event("image.upload", store="a", record=record), context(tmp_path))
-    payload = _told(path)[0]["payload"]
+    payload = _sent(path)[0]["payload"]
     assert payload["os_glance_importing_to_stores"] == []
     assert payload["os_glance_failed_import"] == ["b", "c"]
     assert payload["properties"] == properties
@@ -99,7 +99,7 @@ def test_no_location_is_ever_reported(path: Path, tmp_path: Path) -> None:
     record = RECORD.evolve(locations=(Location(url="rbd://secret/place", store="a"),))
     for kind in ("image.prepare", "image.upload", "image.update", "image.activate", "image.delete"):
         _observer(path).on_progress(event(kind, store="a", record=record), context(tmp_path))
-    assert len(_told(path)) == 5
+    assert len(_sent(path)) == 5
     assert "secret" not in path.read_text()
 
 
@@ -107,8 +107,8 @@ def test_a_task_is_reported_with_status_owner_and_times(path: Path, tmp_path: Pa
     observer = _observer(path)
     for seconds, kind in enumerate(("task.create", "task.processing", "task.success")):
         observer.on_progress(event(kind, at=1_700_000_000.0 + seconds), context(tmp_path))
-    *_, told = _told(path)
-    assert told["payload"] == {
+    *_, sent = _sent(path)
+    assert sent["payload"] == {
         "id": "t1", "type": "api_image_import", "status": "success", "owner": "tester", "image_id": "3f4a",
         "created_at": "2023-11-14T22:13:20Z", "updated_at": "2023-11-14T22:13:22Z",
         "input": None, "result": None, "message": None, "deleted": False, "deleted_at": None,
@@ -118,31 +118,31 @@ def test_a_task_is_reported_with_status_owner_and_times(path: Path, tmp_path: Pa
 def test_a_failed_task_has_a_cause_and_is_not_an_error_for_glance(path: Path, tmp_path: Path) -> None:
     failed = event("task.failure", store="b", step="convert", error="disk full")
     _observer(path).on_progress(failed, context(tmp_path))
-    (told,) = _told(path)
-    assert told["priority"] == "INFO"
-    assert told["payload"]["status"] == "failure"
-    assert {name: told["payload"][name] for name in ("image_id", "backend", "step", "reason")} == {
+    (sent,) = _sent(path)
+    assert sent["priority"] == "INFO"
+    assert sent["payload"]["status"] == "failure"
+    assert {name: sent["payload"][name] for name in ("image_id", "backend", "step", "reason")} == {
         "image_id": "3f4a", "backend": "b", "step": "convert", "reason": "disk full",
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("status", "told"), [("success", ["task.run"]), ("failure", [])])
+@pytest.mark.parametrize(("status", "sent"), [("success", ["task.run"]), ("failure", [])])
 def test_the_end_of_a_run_is_reported_when_it_went_well(
-    path: Path, tmp_path: Path, status: str, told: list[str]
+    path: Path, tmp_path: Path, status: str, sent: list[str]
 ) -> None:
     observer = _observer(path)
     observer.on_progress(event("task.create"), context(tmp_path))
     observer.on_progress(event("report", detail={"status": status}), context(tmp_path))
-    assert [one["event_type"] for one in _told(path)][1:] == told
+    assert [one["event_type"] for one in _sent(path)][1:] == sent
 
 
 def test_a_failure_has_priority_error_and_a_structured_payload(path: Path, tmp_path: Path) -> None:
     _observer(path).on_progress(
         event("image.upload", store="b", error="disk full", record=RECORD), context(tmp_path)
     )
-    (told,) = _told(path)
-    assert told["priority"] == "ERROR"
-    assert told["payload"] == {"image_id": "3f4a", "backend": "b", "step": None, "reason": "disk full"}
+    (sent,) = _sent(path)
+    assert sent["priority"] == "ERROR"
+    assert sent["payload"] == {"image_id": "3f4a", "backend": "b", "step": None, "reason": "disk full"}
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_types_are_left_out_by_exact_name_or_first_part(
     observer = _observer(path, disabled_notifications=disabled)
     for kind in ("task.create", "image.prepare", "image.upload"):
         observer.on_progress(event(kind, store="a"), context(tmp_path))
-    assert [told["event_type"] for told in _told(path)] == left
+    assert [sent["event_type"] for sent in _sent(path)] == left
 
 
 def test_events_that_glance_does_not_know_are_not_sent(path: Path, tmp_path: Path) -> None:
@@ -201,10 +201,10 @@ def test_a_webhook_gets_the_envelope_of_glance_where_that_is_wanted(tmp_path: Pa
 def test_a_webhook_gets_cloud_events(tmp_path: Path) -> None:
     (request,) = _posted(tmp_path, event("image.upload", store="a", record=RECORD), publisher_id="image.here")
     assert request.headers["Content-Type"] == "application/cloudevents+json"
-    told = json.loads(request.body)
-    data = told.pop("data")
-    assert uuid.UUID(told.pop("id"))
-    assert told == {
+    sent = json.loads(request.body)
+    data = sent.pop("data")
+    assert uuid.UUID(sent.pop("id"))
+    assert sent == {
         "specversion": "1.0",
         "source": "image.here",
         "type": "org.openstack.glance.image.upload",
@@ -216,14 +216,14 @@ def test_a_webhook_gets_cloud_events(tmp_path: Path) -> None:
     assert (data["id"], data["backend"]) == ("3f4a", "a")
 
 
-def test_cloud_events_have_ids_of_their_own_and_a_source_that_is_a_reference(tmp_path: Path) -> None:
+def test_cloud_events_have_unique_ids_and_a_source_that_is_a_reference(tmp_path: Path) -> None:
     failed = event("image.upload", store="a", record=RECORD, error="disk full")
     requests = _posted(tmp_path, event("task.create"), failed, publisher_id="image of müller")
-    told = [json.loads(request.body) for request in requests]
-    assert len({one["id"] for one in told}) == 2
-    assert {one["source"] for one in told} == {"image%20of%20m%C3%BCller"}
-    assert [one["priority"] for one in told] == ["INFO", "ERROR"]
-    assert told[1]["data"]["reason"] == "disk full"
+    sent = [json.loads(request.body) for request in requests]
+    assert len({one["id"] for one in sent}) == 2
+    assert {one["source"] for one in sent} == {"image%20of%20m%C3%BCller"}
+    assert [one["priority"] for one in sent] == ["INFO", "ERROR"]
+    assert sent[1]["data"]["reason"] == "disk full"
 
 
 def test_the_log_gets_each_envelope(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -247,14 +247,14 @@ def test_a_webhook_that_fails_or_is_not_permitted_is_an_error(tmp_path: Path) ->
 def _sequence(path: Path) -> list[tuple[Any, ...]]:
     return [
         (
-            told["event_type"],
-            told["priority"],
-            told["payload"].get("status"),
-            told["payload"].get("backend"),
-            told["payload"].get("os_glance_importing_to_stores"),
-            told["payload"].get("os_glance_failed_import"),
+            sent["event_type"],
+            sent["priority"],
+            sent["payload"].get("status"),
+            sent["payload"].get("backend"),
+            sent["payload"].get("os_glance_importing_to_stores"),
+            sent["payload"].get("os_glance_failed_import"),
         )
-        for told in _told(path)
+        for sent in _sent(path)
     ]
 
 
@@ -290,7 +290,7 @@ def test_a_store_that_fails_is_reported_with_its_reason(path: Path, tmp_path: Pa
     _observe(cli, path)
     (cli.folder / "two").write_text("in the way")
     cli.inside("run", "p.yaml", str(cli.image), "-q", code=6)
-    failed, update, task = _told(path)[-3:]
+    failed, update, task = _sent(path)[-3:]
     assert (failed["event_type"], failed["priority"]) == ("image.upload", "ERROR")
     assert failed["payload"]["backend"] == "two"
     assert str(cli.folder / "two") in failed["payload"]["reason"]

@@ -127,7 +127,7 @@ def test_all_mistakes_are_reported_at_once() -> None:
     ],
     ids=["not text", "large"],
 )
-def test_what_is_no_text_is_refused(tmp_path: Path, content: bytes, complaint: str) -> None:
+def test_content_that_is_not_text_is_refused(tmp_path: Path, content: bytes, complaint: str) -> None:
     (tmp_path / "x.conf").write_bytes(content)
     with pytest.raises(PipelineInvalid, match=complaint):
         read_text(str(tmp_path / "x.conf"))
@@ -147,7 +147,7 @@ def test_lists_are_written_in_several_ways(text: str, meant: list[str]) -> None:
     assert values.words(text) == meant
 
 
-def test_half_a_bracket_is_no_list() -> None:
+def test_half_a_bracket_is_not_a_list() -> None:
     with pytest.raises(ValueError, match="a list is written"):
         values.words("[a, b")
 
@@ -157,7 +157,7 @@ def test_a_value_of_a_pair_may_hold_colons() -> None:
 
 
 @pytest.mark.parametrize("text", ["a", ":b", "a:1,b", '"":x', "n" * 256 + ":1"])
-def test_what_is_no_pair_is_refused(text: str) -> None:
+def test_text_that_is_not_a_pair_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not name:value"):
         values.pairs(text)
 

@@ -12,7 +12,7 @@ from imageport.configuration.site import Site
 
 @pytest.fixture
 def make_desk(tmp_path: Path) -> Iterator[Callable[[], Desk]]:
-    """Return a function that makes a desk with staging and catalog of its own."""
+    """Return a function that makes a desk with separate staging and catalog."""
     made: list[Desk] = []
 
     def make() -> Desk:

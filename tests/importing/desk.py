@@ -54,7 +54,7 @@ class Bytes(Plugin[NoConfig]):
 
 
 class Shelf(Plugin[NoConfig]):
-    """Keep copies in a dict, and fail where the test says so."""
+    """Keep copies in a dict, and fail where the test requires it."""
 
     def __init__(self, name: str, *, fails: str = "", after: Callable[[], None] = lambda: None) -> None:
         super().__init__(NoConfig())

@@ -24,7 +24,7 @@ from imageport.importing.admission import ImportRequest
         ("role", lambda text: {"caller": Caller(user="u", roles=frozenset({text}))}),
     ],
 )
-def test_what_is_no_text_is_refused_before_anything_starts(
+def test_arguments_that_are_not_text_are_refused_before_the_import_starts(
     desk: Desk, what: str, fields: Any, text: str
 ) -> None:
     method = Bytes(b"content")

@@ -126,7 +126,7 @@ def test_the_policy_keeps_others_out(desk: Desk, role: str) -> None:
     one, two = Shelf("one"), Shelf("two")
     image_id = _imported(desk, one)
     desk.catalog.update_image(image_id, visibility="public")
-    caller = Caller(user="somebody", roles=frozenset({role}))
+    caller = Caller(user="someone", roles=frozenset({role}))
     report = desk.run(_method(), one, two, request=ImportRequest(caller=caller, image=image_id))
     assert report.exit_code == ExitCode.USAGE
     assert "policy copy_image" in (report.error.message if report.error else "")

@@ -346,7 +346,7 @@ def test_a_store_that_was_stuck_before_a_restart_still_counts_as_at_work(
 
 
 class Cancelling(BaseException):
-    """The kind of error that asyncio raises in a coroutine that is cancelled: it is no ``Exception``."""
+    """The kind of error that asyncio raises in a coroutine that is cancelled: it is not an ``Exception``."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The methods that fetch nothing say clearly what they cannot read, and leave other people's urls alone."""
+"""The methods that fetch nothing report clearly what they cannot read, and do not accept urls of other methods."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def _progress(done: int, at: float) -> Event:
     return event("progress", at=at, lane="one", done=done, total=10**9)
 
 
-def test_everybody_has_heard_everything_in_order_when_observers_are_closed(tmp_path: Path) -> None:
+def test_all_observers_have_received_all_events_in_order_when_they_are_closed(tmp_path: Path) -> None:
     listeners = [Listener(), Listener()]
     observers = Observers([_bound(f"listener {number}", one) for number, one in enumerate(listeners)])
     sent = [event("check", message=str(number)) for number in range(500)]
@@ -91,13 +91,13 @@ def test_events_of_many_threads_reach_all_observers_in_one_order(tmp_path: Path)
     assert listeners[0].events == listeners[1].events
 
 
-def test_an_observer_that_never_returns_holds_up_nobody_and_is_named(
+def test_an_observer_that_never_returns_blocks_no_other_and_is_named(
     tmp_path: Path, release: threading.Event, caplog: pytest.LogCaptureFixture
 ) -> None:
     over = threading.Event()
 
     class Attentive(Listener):
-        """Say when everything was heard."""
+        """Set the flag when the last event has arrived."""
 
         @hookimpl
         def on_progress(self, event: Event) -> None:
@@ -203,7 +203,7 @@ def test_an_observer_knows_its_own_name(tmp_path: Path) -> None:
     assert named.step == "mine"
 
 
-def test_events_after_the_end_are_for_nobody(tmp_path: Path) -> None:
+def test_events_after_the_end_reach_no_observer(tmp_path: Path) -> None:
     listener = Listener()
     observers = Observers([_bound("listener", listener)])
     observers.emit(event("report"), host(tmp_path))

@@ -44,7 +44,7 @@ class BreaksTheRecord(Plugin[NoConfig]):
 
 
 @pytest.mark.parametrize("must", [True, False])
-def test_a_record_that_cannot_be_saved_is_no_success(desk: Desk, must: bool) -> None:
+def test_a_record_that_cannot_be_saved_is_not_a_success(desk: Desk, must: bool) -> None:
     one, two = Shelf("one"), Shelf("two")
     report = desk.run(Bytes(CONTENT), one, two, steps=[BreaksTheRecord(NoConfig())], must=must)
     assert report.status == "failure"
@@ -238,7 +238,7 @@ def test_a_user_may_edit_the_record_while_the_source_is_judged(desk: Desk) -> No
     record = desk.catalog.create_image(desk_image("8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a05"))
 
     class Slow(Plugin[NoConfig]):
-        """Take so long to judge that somebody edits the record."""
+        """Take so long to judge that a user edits the record meanwhile."""
 
         @hookimpl
         def validate_source(self) -> None:
@@ -334,7 +334,7 @@ def test_a_step_cannot_make_another_image_of_it(desk: Desk) -> None:
     assert not (shelf.visible or shelf.pending)
 
 
-def test_a_stream_that_is_no_bytes_is_blamed_on_its_step(desk: Desk) -> None:
+def test_a_stream_that_is_not_bytes_is_blamed_on_its_step(desk: Desk) -> None:
     class Words(Plugin[NoConfig]):
         """Deliver text."""
 
@@ -406,7 +406,7 @@ def test_a_copy_that_is_unknown_is_reported_without_hiding_why_it_came_to_be(des
 
 
 class Cancelling(BaseException):
-    """The kind of error that asyncio raises in a coroutine that is cancelled: it is no ``Exception``."""
+    """The kind of error that asyncio raises in a coroutine that is cancelled: it is not an ``Exception``."""
 
 
 class Raising(Shelf):

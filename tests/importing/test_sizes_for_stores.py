@@ -35,7 +35,7 @@ def test_a_store_knows_the_size_before_it_reads_a_byte(desk: Desk, tmp_path: Pat
     assert (one.size, two.size) == (len(CONTENT), len(CONTENT))
 
 
-def test_a_size_that_nobody_knows_is_reported_as_such(desk: Desk) -> None:
+def test_an_unknown_size_is_reported_as_such(desk: Desk) -> None:
     one = Asking("one")
     report = desk.run(Bytes(CONTENT), one)
     assert report.error is None

@@ -167,7 +167,7 @@ def test_once_a_needed_store_has_failed_no_other_is_begun(desk: Desk) -> None:
 
 def _summary(desk: Desk, report: Report) -> dict[str, Any]:
     assert report.image is not None
-    told = [
+    sent = [
         (event.kind, event.store, isinstance(event, ImageEvent) and event.record.status)
         for event in desk.listener.events
         if isinstance(event, ImageEvent | TaskEvent)
@@ -179,7 +179,7 @@ def _summary(desk: Desk, report: Report) -> dict[str, Any]:
             name: value for name, value in report.image.properties.items() if name.startswith("os_glance")
         },
         "stores": {label: store.status for label, store in report.stores.items()},
-        "events": told,
+        "events": sent,
     }
 
 

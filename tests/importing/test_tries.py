@@ -1,4 +1,4 @@
-"""A download that breaks off or has another digest is repeated as often as its method says, and published once."""
+"""A download that breaks off or has another digest is repeated as often as its method declares, and published once."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_method_without_max_attempts_is_called_once(desk: Desk) -> None:
     assert method.staged == 1
 
 
-def test_there_is_an_end_whatever_the_method_says(desk: Desk) -> None:
+def test_attempts_end_even_if_the_method_declares_more(desk: Desk) -> None:
     method, shelf = Flaky(*(broken() for _ in range(1000)), max_attempts=1000), Shelf("shelf")
     report = desk.run(method, shelf)
     assert method.staged == MAX_ATTEMPTS

@@ -1,4 +1,4 @@
-"""Every file in ``pipelines/`` does what its comments say, on real input."""
+"""Every file in ``pipelines/`` works as its comments describe, on real input."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class TestUpload:
 
 
 class TestCloudImage:
-    """The mirror is a server with a certificate of its own; the path below it is the real one."""
+    """The mirror is a server with a self-signed certificate; the path below it is the real one."""
 
     path = "/images/cloud/{release}/latest/debian-{version}-genericcloud-amd64.qcow2"
 

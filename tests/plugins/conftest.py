@@ -20,7 +20,7 @@ PACKAGES = Path(__file__).with_name("packages")
 
 @dataclass
 class Desk:
-    """A folder with a site of its own, and the packages that are installed there."""
+    """A folder with a separate site, and the packages that are installed there."""
 
     folder: Path
     installed: tuple[Path, ...]

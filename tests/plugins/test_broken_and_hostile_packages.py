@@ -36,7 +36,7 @@ def test_they_are_listed_with_what_is_wrong_with_them(beset: Desk) -> None:
     assert plugins["broken"]["status"] == "broken"
     assert plugins["broken"]["summary"] == (
         "plugin 'broken' of acme-broken 6.6 cannot be imported: "
-        "ModuleNotFoundError: No module named 'acme_that_nobody_installed'"
+        "ModuleNotFoundError: No module named 'acme_not_installed'"
     )
     assert plugins["twin"]["status"] == "conflict"
     assert sorted(plugins["twin"]["summary"].partition(" by ")[2].split(" and ")) == [
@@ -59,7 +59,7 @@ def test_they_are_left_out_of_the_schema(beset: Desk) -> None:
 
 
 UNUSABLE = {
-    "broken": "cannot be imported: ModuleNotFoundError: No module named 'acme_that_nobody_installed'",
+    "broken": "cannot be imported: ModuleNotFoundError: No module named 'acme_not_installed'",
     "absent": "cannot be imported: ModuleNotFoundError: No module named 'acme_absent'",
     "exits": "cannot be imported: SystemExit: 0",
     "twin": "is supplied by acme-twin-",
@@ -76,11 +76,11 @@ def test_what_cannot_be_used_is_reported_by_validate_for_each_pipeline(beset: De
     pipelines = [beset.pipeline(plugin) for plugin in UNUSABLE]
     done = beset.imageport("validate", *pipelines, beset.pipeline("stamp"))
     assert done.exit_code == 2
-    *told, fine = done.stdout.splitlines()
+    *refused, fine = done.stdout.splitlines()
     assert fine == "stamp.yaml: ok"
-    for pipeline, said, line in zip(pipelines, UNUSABLE.values(), told, strict=True):
+    for pipeline, expected, line in zip(pipelines, UNUSABLE.values(), refused, strict=True):
         assert line.startswith(f"{pipeline}:1:")
-        assert said in line
+        assert expected in line
         assert "acme-" in line
 
 
@@ -110,7 +110,7 @@ def test_what_cannot_be_used_is_refused_before_anything_is_read(beset: Desk, plu
 
 
 @pytest.mark.parametrize(
-    ("step", "said"),
+    ("step", "expected"),
     [
         ("crash", "LookupError in transform: acme was here"),
         ("crash_source", "LookupError in validate_source: acme was here"),
@@ -120,11 +120,11 @@ def test_what_cannot_be_used_is_refused_before_anything_is_read(beset: Desk, plu
     ],
 )
 def test_a_step_that_misbehaves_fails_the_import_under_its_own_name(
-    beset: Desk, step: str, said: str
+    beset: Desk, step: str, expected: str
 ) -> None:
     report = beset.run(beset.pipeline("stamp", step))
     assert report["status"] == "failure"
-    assert said in report["error"]["message"]
+    assert expected in report["error"]["message"]
     assert report["error"]["step"] == step
     assert report["error"]["code"] == "step-crashed"
     assert "acme-hostile 6.6" in report["error"]["hint"]
@@ -153,24 +153,26 @@ def test_a_step_changes_those_fields_of_the_record_that_are_its_own(beset: Desk)
 
 
 @pytest.mark.parametrize(
-    ("store", "said"),
+    ("store", "expected"),
     [
         ("crash_store", "LookupError in store_write: acme was here"),
         ("wrong_store", "store_write returned NoneType where a pending copy is expected"),
         ("lying_store", "where it was to take the whole image"),
     ],
 )
-def test_a_store_that_misbehaves_does_not_take_the_others_along(beset: Desk, store: str, said: str) -> None:
+def test_a_store_that_misbehaves_does_not_take_the_others_along(
+    beset: Desk, store: str, expected: str
+) -> None:
     stores: list[Any] = [{"use": store}, {"use": "file", "id": "plain", "with": {"directory": "./plain"}}]
     pipeline = beset.pipeline(stores=stores)
     report = beset.run(pipeline)
     assert (report["error"]["store"], report["stores"]["plain"]["status"]) == (store, "discarded")
-    assert said in report["error"]["message"]
+    assert expected in report["error"]["message"]
     assert beset.files() == []
     report = beset.run(pipeline, "--allow-failure")
     assert report["status"] == "success"
     assert report["stores"]["plain"]["status"] == "published"
-    assert said in report["stores"][store]["error"]
+    assert expected in report["stores"][store]["error"]
     assert report["image"]["properties"]["os_glance_failed_import"] == store
 
 

@@ -207,7 +207,9 @@ def test_a_broken_plugin_is_asked_about_again(listing: Listing, monkeypatch: pyt
     assert listing.summaries() == {"stamp": "Fine."}
 
 
-def test_what_plugins_print_is_no_answer(listing: Listing, capfd: pytest.CaptureFixture[str]) -> None:
+def test_output_of_plugins_is_not_part_of_the_answer(
+    listing: Listing, capfd: pytest.CaptureFixture[str]
+) -> None:
     noise = "import os\nprint('hello')\nos.write(1, b'[1]\\n')\n"
     listing.plugins.install(
         "acme-loud", {"loud": "acme_loud:Stamp"}, {"acme_loud": noise + listing.source("loud", "Shout.")}
@@ -356,7 +358,7 @@ def test_nothing_is_written_into_a_folder_of_another_user(
     assert list(listing.cache.parent.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_is_no_error(listing: Listing) -> None:
+def test_a_folder_that_cannot_be_written_is_not_an_error(listing: Listing) -> None:
     listing.install("stamp", "Stamp it.")
     listing.cache = listing.cache.parent / "file" / "plugins.json"
     listing.cache.parent.write_text("")

@@ -84,7 +84,7 @@ def test_two_distributions_with_one_name_are_a_conflict(plugin_folder: PluginFol
     assert "shout" in PluginRegistry.installed().names()
 
 
-def test_leftovers_of_the_same_distribution_are_no_conflict(
+def test_leftovers_of_the_same_distribution_do_not_conflict(
     plugin_folder: PluginFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plugin_folder.install("Acme.Shout", {"shout": "acme_shout:Shout"}, {"acme_shout": PLUGIN}, version="2.0")
@@ -227,7 +227,7 @@ def test_hooks_may_be_written_in_every_way_that_works(
     assert set(hooks) == bound.answers & set(vars(ImportHooks))
 
 
-def test_a_plugin_whose_name_is_no_name_is_refused(plugin_folder: PluginFolder) -> None:
+def test_a_plugin_with_an_invalid_name_is_refused(plugin_folder: PluginFolder) -> None:
     plugin_folder.install("acme-shout", {"a,b": "acme_shout:Shout"}, {"acme_shout": PLUGIN})
     assert refusal("a,b").message == (
         "plugin 'a,b' of acme-shout 1.0 has no proper name: letters, digits, '_', '.' and '-', at most 64"

@@ -1,6 +1,6 @@
 """Run a command where the only name server takes questions and never answers.
 
-Usage, in network and mount namespaces of its own (``unshare --map-root-user --net --mount``)::
+Usage, in separate network and mount namespaces (``unshare --map-root-user --net --mount``)::
 
     python silent_name_server.py SIGNAL COMMAND...
 

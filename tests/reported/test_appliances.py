@@ -76,7 +76,7 @@ def vmdk(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.mark.parametrize("step", [MEMBER, UNPACK], ids=["pattern", "no pattern"])
-def test_files_that_macos_adds_to_a_tar_are_no_images(
+def test_files_that_macos_adds_to_a_tar_are_not_images(
     bench: Bench, vmdk: bytes, step: str | dict[str, Any]
 ) -> None:
     ova = tar(
@@ -90,7 +90,7 @@ def test_files_that_macos_adds_to_a_tar_are_no_images(
     bench.assert_stored(bench.imports(ova, step), vmdk)
 
 
-def test_files_that_macos_adds_to_a_zip_are_no_images(bench: Bench) -> None:
+def test_files_that_macos_adds_to_a_zip_are_not_images(bench: Bench) -> None:
     archive = zipped(("disk.raw", DISK), ("__MACOSX/._disk.raw", APPLE_DOUBLE), ("folder/.DS_Store", b"Bud1"))
 
     bench.assert_stored(bench.imports(archive, UNPACK), DISK)

@@ -192,7 +192,7 @@ def split(tmp_path: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     "steps", [(UNPACK, RAW), (UNPACK,), (RAW,), ()], ids=["both", "unpack", "convert", "none"]
 )
-def test_a_part_of_a_split_archive_is_no_disk(
+def test_a_part_of_a_split_archive_is_not_a_disk(
     bench: Bench, split: dict[str, bytes], steps: tuple[str, ...]
 ) -> None:
     last = split["volumes.zip.005"]

@@ -67,7 +67,7 @@ def publish(server: HttpServer, text: bytes, name: str = "SHA256SUMS", **headers
 def assert_verified(
     done: Finished, body: bytes = DISK, algorithm: str = "sha256", signer: str | None = None
 ) -> None:
-    """The report says which digest was compared, and who signed it."""
+    """The report names the compared digest and the signer."""
     check = {
         "name": f"checksum {algorithm}",
         "verdict": "passed",

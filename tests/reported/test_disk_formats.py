@@ -1,4 +1,4 @@
-"""Disk images as people have them: cut off, marked, oddly partitioned, and what is no disk at all."""
+"""Disk images as people have them: cut off, marked, oddly partitioned, and files that are not disks."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def test_a_file_system_without_partition_table_is_raw(
     ids=["JSON", "XML", "LFS", "digests", "text", "fragment"],
 )
 @pytest.mark.parametrize("step", [RAW, None])
-def test_what_is_no_disk_is_refused_unless_it_is_declared_raw(
+def test_other_files_than_disks_are_refused_unless_they_are_declared_raw(
     step: dict[str, object] | None, content: bytes, message: str, hint: str, bench: Bench
 ) -> None:
     steps = [step] if step else []
@@ -287,7 +287,7 @@ def test_a_vmdk_descriptor_whose_type_comes_late_is_refused(
         (b"Bochs Virtual HD Image", "bochs", "a Bochs disk"),
     ],
 )
-def test_what_qemu_takes_for_another_format_is_no_raw_disk(
+def test_a_file_that_qemu_takes_for_another_format_is_not_a_raw_disk(
     start: bytes,
     driver: str,
     what: str,

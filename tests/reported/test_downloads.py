@@ -143,7 +143,7 @@ def test_another_coding_is_refused_by_name(
 
 
 @pytest.mark.parametrize("label", ["none", "utf-8", "UTF-8", "binary", "aws-chunked", "identity", ""])
-def test_a_label_that_is_no_coding_counts_for_nothing(
+def test_a_label_that_is_not_a_coding_is_ignored(
     bench: Bench, http_server: HttpServer, qcow2: bytes, label: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     url = http_server.answer("/disk.qcow2", content(qcow2, headers={"Content-Encoding": label}))

@@ -38,17 +38,17 @@ def test_no_part_of_a_password_is_shown_however_the_url_is_malformed(
 ) -> None:
     password = first + "".join(map("".join, zip(delimiters, PARTS[1:], strict=False)))
     text = f"{scheme}{user}:{password}@{host}{rest}"
-    said = [without_credentials(text)]
+    texts = [without_credentials(text)]
     try:
         url = Url.parse(text)
     except SourceRejected as error:
-        said += [error.message, error.hint]
+        texts += [error.message, error.hint]
     else:
-        said += [url.shown, str(url), repr(url)]
+        texts += [url.shown, str(url), repr(url)]
         assert url.host in ("127.0.0.1", "h.example", "::1"), "the host is the one behind the password"
-    said.append(redact(f"a library quotes {text}", confidential(text)))
+    texts.append(redact(f"a library quotes {text}", confidential(text)))
     for part in PARTS:
-        assert all(part not in message for message in said)
+        assert all(part not in message for message in texts)
 
 
 @pytest.mark.parametrize(
@@ -63,9 +63,7 @@ def test_no_part_of_a_password_is_shown_however_the_url_is_malformed(
         ("https://host.example:8443/a.raw?mail=a@b", None),
     ],
 )
-def test_an_at_sign_in_a_path_is_no_end_of_a_password_where_there_is_none(
-    text: str, shown: str | None
-) -> None:
+def test_an_at_sign_in_a_path_does_not_end_a_password(text: str, shown: str | None) -> None:
     if shown is None:
         with pytest.raises(SourceRejected) as caught:
             Url.parse(text)
@@ -129,8 +127,8 @@ def _assert_secret(site_folder: Path, *finished: Finished) -> None:
     written = [
         path for path in site_folder.rglob("*") if path.is_file() and path.suffix not in (".yaml", ".own")
     ]
-    told = [text.encode() for done in finished for text in (done.stdout, done.stderr)]
-    for data in (*told, *(path.read_bytes() for path in written)):
+    outputs = [text.encode() for done in finished for text in (done.stdout, done.stderr)]
+    for data in (*outputs, *(path.read_bytes() for path in written)):
         assert b"s3cret" not in data
 
 

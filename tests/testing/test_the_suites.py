@@ -93,7 +93,7 @@ STEP_DEFECTS = {
         "data=ImageData.from_chunks(lambda: iter([b'x'])))",
         "test_the_stream_is_begun_at_most_once",
     ),
-    "an error of its own": ("raise RuntimeError('oops')", "test_an_image_passes"),
+    "an unknown error": ("raise RuntimeError('oops')", "test_an_image_passes"),
     "a file beside the work folder": (
         "open('left', 'w').close(); return None",
         "test_an_image_passes",

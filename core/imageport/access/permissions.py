@@ -149,7 +149,9 @@ class Access:
             if name not in readable:
                 self._require_property("create", name, record)
             if name in record.properties:
-                self._require_property("update", name, record, told_as=None if name in readable else "create")
+                self._require_property(
+                    "update", name, record, reported_as=None if name in readable else "create"
+                )
         left = {name for name in {**record.properties, **properties} if properties.get(name, "") is not None}
         count = sum(not name.startswith(RESERVED_PREFIX) for name in left)
         limit = self.site.limits.image_properties
@@ -160,11 +162,11 @@ class Access:
             )
 
     def _require_property(
-        self, operation: Operation, name: str, record: ImageRecord, *, told_as: Operation | None = None
+        self, operation: Operation, name: str, record: ImageRecord, *, reported_as: Operation | None = None
     ) -> None:
         if not self.site.protections.allow(operation, name, self.caller, record):
             raise NotAllowed(
-                f"property {name} is protected: {self._who()} may not {told_as or operation} it",
+                f"property {name} is protected: {self._who()} may not {reported_as or operation} it",
                 hint="name a role with --role, or see property_protections in the site file",
             )
 

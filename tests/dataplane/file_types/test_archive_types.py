@@ -170,7 +170,7 @@ def test_zstd_is_recognised_behind_skippable_frames() -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
-def test_an_archive_with_a_damaged_byte_in_its_header_is_no_disk(
+def test_an_archive_with_a_damaged_byte_in_its_header_is_not_a_disk(
     name: str, length: int, command: tuple[str, ...] | None, tmp_path: Path
 ) -> None:
     whole = made(tmp_path, *command) if command else packed(name)
@@ -190,7 +190,7 @@ def test_a_boot_record_distinguishes_a_disk_from_a_damaged_archive(name: str) ->
     assert name_of(bytes(head)) is None
 
 
-def test_a_z_archive_with_a_damaged_flag_is_no_disk() -> None:
+def test_a_z_archive_with_a_damaged_flag_is_not_a_disk() -> None:
     whole = packed("compress")
     for bit in range(8):
         assert name_of(whole[:2] + bytes([whole[2] ^ 1 << bit]) + whole[3:]) == "compress"
@@ -235,11 +235,11 @@ def test_programs_are_recognised_but_not_a_kernel_that_is_a_boot_record() -> Non
     ],
     ids=lambda head: repr(head[:12]),
 )
-def test_what_is_no_archive_is_not_taken_for_one(disk: bytes) -> None:
+def test_disks_are_not_taken_for_archives(disk: bytes) -> None:
     assert name_of(disk) is None
 
 
-def test_noise_is_no_archive() -> None:
+def test_noise_is_not_an_archive() -> None:
     noise = random.Random(11)
     for _ in range(20_000):
         head = noise.randbytes(600)

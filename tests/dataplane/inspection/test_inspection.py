@@ -183,7 +183,7 @@ def test_a_footer_that_is_not_quite_right_is_damage(
     assert fault.reason.startswith(reason)
 
 
-def test_an_end_that_is_no_footer_makes_no_vhd(images: dict[str, bytes]) -> None:
+def test_an_end_that_is_not_a_footer_makes_no_vhd(images: dict[str, bytes]) -> None:
     content = images["vhd-fixed"].replace(b"conectix", b"CONECTIX")
 
     assert inspect(content) == ImageFormat("raw", len(content))

@@ -109,7 +109,7 @@ def test_an_archive_that_the_user_declares_as_such_data_is_stored(declared: str)
     )
 
 
-def test_raw_that_a_step_has_recorded_is_no_declaration() -> None:
+def test_raw_that_a_step_has_recorded_is_not_a_declaration() -> None:
     with pytest.raises(UnsupportedFormat):
         InspectionPolicy().accept(ImageFormat("raw", 100, file_type=LZ4), "raw")
 

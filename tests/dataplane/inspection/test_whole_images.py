@@ -14,7 +14,7 @@ from imageport.dataplane.inspection import needs_file
 
 KIB, MIB = 1 << 10, 1 << 20
 
-#: Sizes that are no whole number of clusters, grains or blocks.
+#: Sizes that are not a whole number of clusters, grains or blocks.
 SIZES = (70 * KIB, 5 * MIB + 512)
 
 

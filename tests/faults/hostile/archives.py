@@ -1,4 +1,4 @@
-"""Archives that are made to write elsewhere, to be endless, or to unpack to more than anybody can store."""
+"""Archives that are made to write elsewhere, to be endless, or to unpack to more than any store can hold."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 _FILES = Path(__file__).with_name("files")
 
-#: The metadata item of a vhdx that says where its parent is, and the one with its properties (MS-VHDX 2.6.2).
+#: The metadata item of a vhdx with the place of its parent, and the one with its properties (MS-VHDX 2.6.2).
 _PARENT_LOCATOR = uuid.UUID("a8d35f2d-b30b-454d-abf7-d3d84834ab0c").bytes_le
 _FILE_PARAMETERS = uuid.UUID("caa16737-fa36-4d43-b3b6-33f0aa44e76b").bytes_le
 

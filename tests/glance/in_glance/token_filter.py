@@ -1,4 +1,4 @@
-"""A stand-in for Keystone in the pipeline of a Glance: the token ``user:project:role`` says who asks.
+"""A stand-in for Keystone in the pipeline of a Glance: the token ``user:project:role`` names the caller.
 
 Loaded by the Glance under test, from its paste file.
 """

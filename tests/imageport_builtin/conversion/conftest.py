@@ -63,7 +63,7 @@ class Bench:
         self.ctx = replace(self.ctx, inspection=InspectionPolicy(declared=disk_format))
         result = ImageConversion(ImageConversionConfig(**options)).transform(Image(record, data), self.ctx)
         assert isinstance(result, Image)
-        # A raw disk is read out of the image when somebody wants it.
+        # A raw disk is read out of the image on request.
         return result if result.data is data else result.evolve(data=self.ctx.spool(result.data))
 
     def work_files(self) -> list[Path]:

@@ -48,7 +48,7 @@ def test_a_damaged_image_is_called_damaged(
         try:
             result = bench.convert(image, disk_format=kind.partition(" ")[0], output_format=output_format)
         except ImageportError as error:
-            # A size or a table that grew beyond the caps is damage that cannot be told from a large image.
+            # A size or a table that grew beyond the caps is damage that looks like a large image.
             assert isinstance(error, (VerificationFailed, LimitExceeded)), f"{number}: {error!r}"
             assert str(tmp_path) not in error.message + error.hint
             assert error.hint

@@ -37,7 +37,8 @@ def patched(make: Make, tmp_path: Path) -> Patch:
 def assert_refused(
     bench: Bench, path: Path, match: str, error: type[ImageportError], **options: object
 ) -> None:
-    """The image is refused as a file and as a stream, whoever declared it, and leaves nothing behind."""
+    """The image is refused as a file and as a stream, with every origin of the declaration, and leaves nothing
+    behind."""
     for stream in (False, True):
         with pytest.raises(error, match=match) as failure:
             bench.convert(path, stream=stream, **options)  # type: ignore[arg-type]

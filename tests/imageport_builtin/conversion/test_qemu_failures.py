@@ -105,7 +105,7 @@ BOUNDS = Bounds(memory=1 << 30, file_size=1 << 40, cpu_seconds=10, deadline=60)
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",
 )
-def test_each_cause_has_an_error_and_a_hint_of_its_own(
+def test_each_cause_has_its_own_error_and_hint(
     code: int, words: str, error: type[ImageportError], message: str, hint: str
 ) -> None:
     failure = Run("qemu-img", IMAGE, "qcow2", BOUNDS).failure(ProcessResult(code, words))

@@ -168,7 +168,7 @@ def test_sparse_files_in_tar_get_their_holes_back(
     assert unpack(packed) == stripes
 
 
-def test_long_names_in_tar_are_no_obstacle(
+def test_tar_with_long_names_is_unpacked(
     pack_files: Pack, unpack: Unpack, small: bytes, tmp_path: Path
 ) -> None:
     folder = tmp_path.joinpath(*["a-rather-long-folder-name"] * 8)

@@ -159,7 +159,7 @@ def test_frames_behind_zeros_that_the_tool_does_not_skip_are_refused(
 
 
 @pytest.mark.parametrize(("kind", "zeros"), [("xz", 1), ("xz", 3), ("zstd", 1), ("zstd", 512)])
-def test_zeros_that_are_no_padding_are_refused(kind: str, zeros: int, pack: Pack, unpack: Unpack) -> None:
+def test_zeros_that_are_not_padding_are_refused(kind: str, zeros: int, pack: Pack, unpack: Unpack) -> None:
     packed = pack(kind, FIRST) + bytes(zeros)
 
     with pytest.raises(VerificationFailed, match=f"{zeros} bytes follow the end"):
@@ -254,7 +254,7 @@ def empty_frames(kind: str) -> bytes:
 
 
 class Impatient(threading.Event):
-    """Says that the import is cancelled once it was asked often enough."""
+    """Reports that the import is cancelled after a number of calls."""
 
     asked = 0
 

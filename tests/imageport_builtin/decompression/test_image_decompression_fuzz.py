@@ -121,5 +121,5 @@ def test_any_lha_header_is_read_or_refused(data: bytes, tmp_path: Path) -> None:
 
 
 @given(head=st.binary(max_size=HEAD))
-def test_noise_is_no_archive(head: bytes) -> None:
+def test_noise_is_not_an_archive(head: bytes) -> None:
     assert layer_of(b"\0" + head) is None

@@ -471,7 +471,9 @@ def test_a_bomb_is_stopped_by_its_ratio(pack: Pack, unpack: Unpack) -> None:
     assert "bomb" in caught.value.hint
 
 
-def test_an_empty_disk_is_no_bomb(pack: Pack, transform: Callable[..., Image | None], small: bytes) -> None:
+def test_an_empty_disk_is_not_a_bomb(
+    pack: Pack, transform: Callable[..., Image | None], small: bytes
+) -> None:
     # 1 GiB of zeros and some content: 20,000 to 1 with zstd.
     packed = pack("zstd", bytes(64 << 20)) * 16 + pack("zstd", small)
     image = transform(ImageData.from_chunks(lambda: iter([packed])))

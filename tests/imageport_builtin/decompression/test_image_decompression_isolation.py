@@ -20,7 +20,7 @@ from imageport_builtin.unpacking.isolation import decode_elsewhere
 from imageport_builtin.unpacking.job import Job
 
 Pack = Callable[..., bytes]
-#: Decoders in processes of their own, and options that let the program which packs save its time.
+#: Decoders that run in separate processes, and options with which the packing program is fast.
 ISOLATED = {"7z": ("-mx=1",), "lha": ()}
 PATIENCE = 30.0
 #: Bytes of an image whose decoder is at work until more than the first piece of them is read.
@@ -60,7 +60,7 @@ def decoder(
 @pytest.mark.parametrize("decoder", ISOLATED, indirect=True)
 def test_the_decoder_gets_no_secrets(decoder: Path) -> None:
     names = {line.partition(b"=")[0] for line in (decoder / "environ").read_bytes().split(b"\0") if line}
-    # The shell that starts it may add what it says about itself.
+    # The shell that starts it may add variables about itself.
     assert names - {b"PWD", b"OLDPWD", b"SHLVL", b"_"} == {b"PATH", b"LC_ALL", b"PYTHONPATH"}
 
 
@@ -125,7 +125,7 @@ def test_the_decoder_dies_with_the_import(packed: Callable[[str], bytes], tmp_pa
     ) as process:
         assert cast("Any", process.stdout).readline() == b"started\n"
         [decoder] = decoders(process.pid)
-        # Stopped, it cannot notice by itself that nobody reads what it writes.
+        # Stopped, it cannot notice by itself that its output is not read.
         os.kill(int(decoder.name), signal.SIGSTOP)
         process.kill()
     try:

@@ -13,7 +13,7 @@ import pytest
 MEBIBYTE = 1 << 20
 LENGTH = 256 * MEBIBYTE
 
-# Peak memory is of a process for ever, so each format is measured in one of its own.
+# The peak memory of a process never falls, so each format is measured in a separate one.
 PROGRAM = """
 import json, logging, resource, sys
 from pathlib import Path

@@ -62,7 +62,7 @@ def boot_sector(at: int, letters: bytes) -> bytes:
         "empty zip",
     ],
 )
-def test_what_is_no_archive_passes_unchanged(data: bytes, make_tap: Any, transform: Transform) -> None:
+def test_other_data_than_archives_passes_unchanged(data: bytes, make_tap: Any, transform: Transform) -> None:
     tap = make_tap(data)
 
     assert transform(tap.image_data) is None

@@ -208,7 +208,7 @@ def parts(*entries: tuple[int, int], size: int = 4096, data: bytes = DATA) -> by
 
 
 DAMAGED = {
-    "parts that are no whole blocks": parts((0, 500), (2048, 500), (4096, 0)),
+    "parts that are not whole blocks": parts((0, 500), (2048, 500), (4096, 0)),
     "map without a last entry": parts((0, 512), (2048, 488)),
     "map that ends too early": parts((0, 512), (2048, 488), (4000, 0)),
     "map that goes backwards": parts((2048, 512), (0, 488), (4096, 0)),
@@ -220,7 +220,7 @@ DAMAGED = {
     "map that is cut": tar.pax(RECORDS) + tar.member(b"disk", b"3\n0\n512\n2048\n" + bytes(499)),
     "map with a text": tar.pax(RECORDS) + tar.member(b"disk", tar.padded(b"1\n0x0\n512\n") + bytes(512)),
     "two sizes": tar.pax([(b"size", 3), (b"size", 1000)]) + tar.member(b"disk", DATA),
-    "size that is no number": tar.pax([(b"size", b"1000.0")]) + tar.member(b"disk", DATA),
+    "size that is not a number": tar.pax([(b"size", b"1000.0")]) + tar.member(b"disk", DATA),
     "size that is empty": tar.pax([(b"size", b"")]) + tar.member(b"disk", DATA),
     "negative size in a record": tar.pax([(b"size", -1)]) + tar.member(b"disk", DATA),
     "negative size": tar.header(b"disk", b"\xff" * 12) + tar.padded(DATA),

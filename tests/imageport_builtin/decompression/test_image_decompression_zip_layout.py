@@ -1,4 +1,4 @@
-"""A zip says most things twice; one that contradicts itself is refused, for programs find different images in it."""
+"""A zip holds most facts twice; one that contradicts itself is refused, for programs find different images in it."""
 
 from __future__ import annotations
 

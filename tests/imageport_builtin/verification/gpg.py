@@ -1,4 +1,4 @@
-"""A publisher who signs with gpg, in a home of their own."""
+"""A publisher who signs with gpg, in a separate home."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def checked(body: bytes, algorithm: str = "sha256") -> str:
 
 
 def kept(imports: Imports, report: Any) -> tuple[Any, Any, str | None]:
-    """Return the digests of source and stores that the task tells, and those that the image keeps."""
+    """Return the digests of source and stores in the task, and those of the image."""
     [task] = imports.command("tasks", "list", "--json").json
     [image] = imports.command("images", "list", "--json").json
     assert task["id"] == report["task_id"]
@@ -72,7 +72,7 @@ def test_of_what_was_unpacked_the_verified_digest_is_that_of_the_archive(publish
     assert kept(published, report) == (digests(PACKED, "sha512"), digests(DISK, "md5", "sha512"), wanted)
 
 
-def test_no_digest_of_an_archive_is_made_that_nobody_asked_for(published: Imports) -> None:
+def test_no_digest_of_an_archive_is_made_without_a_request(published: Imports) -> None:
     published.pipeline(steps=UNPACK)
     report = published("disk.raw.gz")
     assert report["source"]["digests"] == {}

@@ -21,7 +21,7 @@ MEDDLING = """
 
 
     class Meddling(Plugin[NoConfig]):
-        '''Say that it only looks on, and change bytes.'''
+        '''Declare that no bytes change, and change bytes.'''
 
         @hookimpl
         def transform(self, image):

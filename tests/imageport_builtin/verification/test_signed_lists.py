@@ -188,7 +188,7 @@ REFUSED: dict[str, tuple[Documents, str]] = {
         lambda gpg: (gpg.clear_signed(LIST, "publisher") + gpg.clear_signed(EVIL_LIST, "stranger"),),
         "more than one signed block",
     ),
-    "a first block of somebody else": (
+    "a first block of another signer": (
         lambda gpg: (gpg.clear_signed(EVIL_LIST, "stranger") + gpg.clear_signed(LIST, "publisher"),),
         "more than one signed block",
     ),
@@ -306,7 +306,7 @@ def test_a_signature_larger_than_any_is_not_read(look_up: LookUp) -> None:
     [
         (lambda gpg: None, "cannot be read: No such file"),
         (lambda gpg: b"", "holds no certificate"),
-        (lambda gpg: b"ssh-ed25519 AAAA somebody", "cannot be read"),
+        (lambda gpg: b"ssh-ed25519 AAAA someone", "cannot be read"),
         (lambda gpg: gpg.detached(LIST, "publisher"), "cannot be read"),
         (lambda gpg: gpg.certificates("publisher", armor=False)[:40], "cannot be read"),
         (lambda gpg: bytes((16 << 20) + 1), "has more than 16.0 MiB"),

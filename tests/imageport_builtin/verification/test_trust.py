@@ -21,7 +21,7 @@ ACME = """
 
 
     class Signed(Plugin[NoConfig]):
-        '''Know whether somebody has signed an image.'''
+        '''Check the signature of an image.'''
 
         @classmethod
         def requires_signature(cls, config):
@@ -37,7 +37,7 @@ ACME = """
 
 
     class Claims(Signed):
-        '''Say so, and do nothing.'''
+        '''Declare a check of the signature, and do nothing.'''
 
         @hookimpl
         def transform(self, image):
@@ -45,7 +45,7 @@ ACME = """
 
 
     class Fails(Signed):
-        '''Say that what was signed is not this.'''
+        '''Report that the signature does not match.'''
 
         @hookimpl
         def transform(self, image, ctx):
@@ -67,7 +67,7 @@ ACME = """
 
 @pytest.fixture
 def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Plugins of somebody else that have to do with signatures."""
+    """Plugins of another package that have to do with signatures."""
     folder = PluginFolder(tmp_path / "site-packages")
     names = ("signed", "claims", "fails", "broken")
     plugins = {f"acme-{name}": f"acme_trust:{name.title()}" for name in names}
@@ -84,7 +84,7 @@ def published(imports: Imports, gpg: Gpg) -> Imports:
 
 
 def problems(imports: Imports) -> list[tuple[str, int, str]]:
-    """Return the mistakes that are told of the pipeline before anything is fetched: file, line and message."""
+    """Return the mistakes in the pipeline that are reported before anything is fetched: file, line and message."""
     finished = imports.command("run", "verified.yaml", imports.server.url("/disk.raw"), "--json")
     assert finished.exit_code == 2
     assert imports.server.paths() == []
@@ -151,7 +151,7 @@ def test_the_step_for_signed_images_counts_when_it_insists(published: Imports) -
     published.refused("disk.raw", message="the image is not signed, and a signature is required")
 
 
-def test_another_word_than_signed_is_no_policy(published: Imports) -> None:
+def test_another_word_than_signed_is_not_a_policy(published: Imports) -> None:
     published.pipeline(source=CLEAR_SIGNED, more="trust: maybe")
     [(_, line, message)] = problems(published)
     assert (line, "signed" in message) == (9, True)
@@ -168,10 +168,10 @@ def test_it_shows_before_an_import(published: Imports, command: tuple[str, str])
 
 
 def test_a_keyring_that_is_not_there_shows_before_an_import(published: Imports) -> None:
-    published.pipeline(source=CLEAR_SIGNED.replace("publishers", "nobody"), more="trust: signed")
+    published.pipeline(source=CLEAR_SIGNED.replace("publishers", "missing"), more="trust: signed")
     finished = published.command("plan", "verified.yaml")
     assert finished.exit_code == 2
-    assert "nobody.asc cannot be read: No such file" in finished.stderr
+    assert "missing.asc cannot be read: No such file" in finished.stderr
 
 
 # ---------------------------------------------------------------------------------------------------------- the site
@@ -213,7 +213,7 @@ def test_a_copy_cannot_demand_a_signature(published: Imports) -> None:
     assert (line, message) == (3, "'copy-image' copies stored bytes, which have no signature: remove this")
 
 
-# ------------------------------------------------------------------------------------------- plugins of somebody else
+# ------------------------------------------------------------------------------------------- plugins of other packages
 
 
 @pytest.mark.usefixtures("acme")

@@ -24,7 +24,7 @@ SIGNED: Final = f"checksum_{LIST}"
 
 
 def listed(name: str, body: bytes) -> bytes:
-    """Return a list that says what *body* has, for *name*."""
+    """Return a list with the digest of *body*, for *name*."""
     return f"{hashlib.sha256(body).hexdigest()}  {name}\n".encode()
 
 

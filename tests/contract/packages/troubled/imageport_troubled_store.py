@@ -89,7 +89,7 @@ class TroubledStore(Plugin[TroubledConfig]):
         while self.config.wait_for is not None and not self.config.wait_for.exists():
             ctx.check_cancelled()
             if time.monotonic() > give_up:
-                raise StoreFailed(f"nobody let {self.config.directory.name} go", hint="see the test")
+                raise StoreFailed(f"no test let {self.config.directory.name} go", hint="see the test")
             time.sleep(0.01)
 
     def _note(self, what: str) -> None:

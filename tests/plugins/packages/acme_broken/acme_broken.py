@@ -1,3 +1,3 @@
 """A package whose author forgot to declare a dependency."""
 
-import acme_that_nobody_installed  # type: ignore[import-not-found]  # noqa: F401
+import acme_not_installed  # type: ignore[import-not-found]  # noqa: F401

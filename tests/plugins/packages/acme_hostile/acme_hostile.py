@@ -21,7 +21,7 @@ print("acme_hostile prints on import")
 
 
 class Crash(Plugin[NoConfig]):
-    """Raise an error of its own."""
+    """Raise an error that Imageport does not know."""
 
     @hookimpl
     def transform(self, image: Image) -> Image:
