@@ -1,4 +1,4 @@
-"""Read what may keep a reader waiting, such as a pipe, without going deaf to the end of the import."""
+"""Read a source that may keep a reader waiting, such as a pipe, and notice the end of the import meanwhile."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def algorithms_in(text: str) -> list[str]:
 
 
 def without_algorithms(text: str) -> str:
-    """Return *text* without what ``algorithms_in`` finds in it."""
+    """Return *text* without the names that ``algorithms_in`` finds in it."""
     return _WORD.sub("", text)
 
 

@@ -19,14 +19,14 @@ LONGEST_LINE: Final = 10_000
 _BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 #: Categories of control characters and of separators of lines and paragraphs.
 _UNSAFE: Final = frozenset({"Cc", "Zl", "Zp"})
-#: What looks like a digest to people: 32 hexadecimal digits, maybe in groups.
+#: Texts that look like a digest to people: 32 hexadecimal digits, maybe in groups.
 _LOOKS_LIKE_DIGEST = re.compile(r"[0-9A-Fa-f](?: ?[0-9A-Fa-f]){31}")
 
 Lines = Sequence[tuple[int, str]]
 
 
 def list_lines(text: str, origin: str) -> list[tuple[int, str]]:
-    """Return the lines of *text* with their numbers, cut at line feeds alone, without what signs them."""
+    """Return the lines of *text* with their numbers, cut at line feeds alone, without the signature."""
     if text.count("\n") >= MOST_LINES:
         raise too_long(f"{MOST_LINES} lines", origin)
     lines = [(number, line.removesuffix("\r")) for number, line in enumerate(text.split("\n"), 1)]

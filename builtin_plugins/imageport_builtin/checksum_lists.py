@@ -85,7 +85,7 @@ def find_digest(
 
     A digest without a name is good for every file, if no other has a name. Of several algorithms the strongest is
     taken that the list uses for other files as well. Raises ``VerificationFailed`` when there is no digest, or more
-    than one answer, and what ``read_entries`` raises. *options* are what hints name.
+    than one answer, and the errors of ``read_entries``. *options* are named in hints.
     """
     wanted = wanted if isinstance(wanted, Wanted) else Wanted(wanted)
     entries = read_entries(text, origin=origin, algorithm=wanted.algorithm)

@@ -1,8 +1,8 @@
 """The notations of checksum lists, and the entries of a list that is written in one of them.
 
 A list is in one notation: that of ``NOTATIONS`` which explains most of its lines, the first of several that explain
-equally many. So no file name decides what a line means: a name can make its own line look like another notation, but
-never the lines of the other files. Only where no notation with names explains any line, digests may stand alone.
+equally many. So no file name decides the meaning of a line: a name can make its own line look like another notation,
+but never the lines of the other files. Only where no notation with names explains any line, digests may stand alone.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _HEADING: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a list has in the line number *line*: a digest of the file *name*, or of a file without a name.
+    """An entry of a list, in the line number *line*: a digest of the file *name*, or of a file without a name.
 
     ``problem`` is why the digest cannot be used, and then ``digest`` is None. ``escaped`` means that the line marks
     escapes in its name, as GNU tools do, where a backslash is never a separator of a path.

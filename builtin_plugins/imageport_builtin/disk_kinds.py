@@ -1,4 +1,4 @@
-"""Variants of the disk formats: what an image that is written can be asked to be, and what an image is."""
+"""Variants of the disk formats: those that can be requested for an image, and that of an image."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class OutputOptions(PluginConfig):
 
     output_format: Literal["raw", "qcow2", "vmdk", "vdi", "vhd", "vhdx"] = Field(
         default="raw",
-        description="The disk format to store. An image that has it already, and is what the other options ask for, "
+        description="The disk format to store. An image that has it already, and fits the other options, "
         "is left as it is.",
     )
     subformat: Literal["dynamic", "fixed", "streamOptimized", "monolithicSparse"] | None = Field(
@@ -185,7 +185,7 @@ class OutputOptions(PluginConfig):
         return options
 
     def differences(self, path: Path, info: DiskInfo) -> list[str]:
-        """Return how the image at *path*, which is in the output format, differs from what the options ask for."""
+        """Return how the image at *path*, which is in the output format, differs from the options."""
         kind = kind_of(path, self.output_format, info) if self.kind else {}
         found = [
             f"{name} is {kind.get(name, 'unknown')}"
@@ -203,7 +203,7 @@ def whole_sectors(size: int) -> int:
 
 
 def kind_of(path: Path, disk_format: str, info: DiskInfo) -> dict[str, Any]:
-    """Return what the image at *path*, which qemu-img can open, is in the words of ``OutputOptions.kind``.
+    """Return the variant of the image at *path*, which qemu-img can open, in the words of ``OutputOptions.kind``.
 
     An entry that cannot be read is missing.
     """
@@ -232,7 +232,7 @@ def _vhd_subformat(path: Path) -> str | None:
 
 
 def _vhdx_subformat(path: Path) -> str | None:
-    """Return what the flag "leave blocks allocated" of a VHDX means (MS-VHDX 2.6.2.1)."""
+    """Return the meaning of the flag "leave blocks allocated" of a VHDX (MS-VHDX 2.6.2.1)."""
     regions = _read(path, _VHDX_REGION_TABLE, 64 << 10)
     if (entry := regions.find(_VHDX_METADATA)) < 0:
         return None

@@ -15,8 +15,8 @@ class FileStore(FolderStore[FileStoreConfig]):
 
     A copy has no name in the directory while it is written, and a hidden one, ``.<id>.*.partial``, from its last byte
     until it is published, so that a reader of the directory never sees half an image. Where the file system has no
-    nameless files (NFS), it has the hidden name from its first byte. ``imageport gc`` removes what a killed import has
-    left.
+    nameless files (NFS), it has the hidden name from its first byte. ``imageport gc`` removes the files of a killed
+    import.
 
     Zeros cost nothing, and neither do bytes that are in a file here already: scratch data on the same file system is
     moved into place, and another copy is cloned where the file system can (Btrfs, XFS). Everything else is written

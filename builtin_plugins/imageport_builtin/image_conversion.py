@@ -41,7 +41,7 @@ class ImageConversionConfig(OutputOptions):
 class ImageConversion(Plugin[ImageConversionConfig]):
     """Convert the image to another disk format with qemu-img.
 
-    Before that, the image is checked: it must be what it claims to be, be whole, and refer to no other file. Reads
+    Before that, the image is checked: it must have the declared format, be whole, and refer to no other file. Reads
     raw, qcow2, vmdk, vdi, vhd and vhdx; an iso passes unchanged. The record gets the new disk_format, the virtual
     size and container_format bare.
 
@@ -217,7 +217,7 @@ class ImageConversion(Plugin[ImageConversionConfig]):
 
 
 def _accepted(found: ImageFormat, recorded: str | None, size: int | None, ctx: Context) -> ImageFormat:
-    """Return what an image of *size* bytes, that was *found* to be something, is to be converted as."""
+    """Return the format as which an image of *size* bytes, with the *found* format, is converted."""
     accepted = ctx.inspection.accept(found, recorded)
     if accepted == found.disk_format:
         return found

@@ -49,7 +49,7 @@ class DecompressionConfig(PluginConfig):
     )
     trailing_bytes: Literal["refuse", "ignore"] = Field(
         default="refuse",
-        description="What to do with bytes that follow the compressed data and are not padding. They may be the rest "
+        description="The action for bytes that follow the compressed data and are not padding. They may be the rest "
         "of the image behind a damaged byte. A matching checksum of the published bytes rules that out: then they are "
         "ignored with a warning.",
     )

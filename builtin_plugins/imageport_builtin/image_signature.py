@@ -47,9 +47,9 @@ class ImageSignature(Plugin[ImageSignatureConfig]):
     ``img_signature_certificate_uuid``. All of them or none have to be there. The certificate must be in the folder of
     the operator, and within its time of validity; who issued it does not matter.
 
-    The signature is of the bytes that pass this step: above ``image_decompression`` and ``image_conversion`` those
-    that were published, as the last step those that are stored. The bytes are read once, and what is wrong with the
-    signature ends the import before anything is published.
+    The signature is of the bytes that pass this step: above ``image_decompression`` and ``image_conversion`` those that
+    were published, as the last step those that are stored. The bytes are read once, and any fault of the signature ends
+    the import before anything is published.
     """
 
     writes = "nothing"
@@ -144,7 +144,7 @@ class _Signature:
         key = self.certificate.public_key()
         try:
             if isinstance(key, rsa.RSAPublicKey):
-                # What the library cursive, and so Glance and Nova, expect of a signer.
+                # The library cursive, and so Glance and Nova, expect this of a signer.
                 scheme = padding.PSS(padding.MGF1(method), padding.PSS.MAX_LENGTH)
                 key.verify(self.value, digest, scheme, Prehashed(method))
             elif isinstance(key, ec.EllipticCurvePublicKey):

@@ -25,7 +25,7 @@ class InjectImageMetadataConfig(PluginConfig):
     """Options of ``inject_image_metadata``."""
 
     inject: Mapping[str, PropertyValue] = Field(
-        default_factory=dict, description="Properties to set; they replace what the user set."
+        default_factory=dict, description="Properties to set; they replace those of the user."
     )
     ignore_user_roles: tuple[str, ...] = Field(
         default=("admin",), description="Callers with one of these roles import without the properties."

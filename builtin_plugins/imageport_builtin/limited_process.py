@@ -74,7 +74,7 @@ def run(
 
     with start(command, bounds) as process:
         stderr = _follow(process, on_output, watch)
-    # What a short run has done since the last tick.
+    # The work of a short run since the last tick.
     on_tick()
     return checked_result(command[0], bounds, process.returncode, stderr)
 

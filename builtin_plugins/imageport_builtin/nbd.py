@@ -58,7 +58,7 @@ class NbdReadError(NbdError):
 
 @dataclass
 class _Request:
-    """A part of the disk that was asked for, and what has come of it."""
+    """A requested part of the disk, and the bytes received of it."""
 
     start: int
     length: int

@@ -44,7 +44,7 @@ class Keyring:
         try:
             certificates: dict[str, Cert] = {}
             for found in Cert.split_bytes(content):
-                # What a newer copy of a certificate adds, such as its revocation, holds wherever it stands.
+                # Additions of a newer copy of a certificate, such as its revocation, count in any order.
                 known = certificates.get(found.fingerprint, found)
                 certificates[found.fingerprint] = known.merge(found)
             keys = {

@@ -1,6 +1,6 @@
 """Documents of OpenPGP (RFC 9580): clear-signed text, ASCII armor and packets.
 
-These few lines are taken apart here, and strictly, so that what is verified is what is used: a reader that skips text
+These few lines are taken apart here, and strictly, so that exactly the verified text is used: a reader that skips text
 before, between or after signed blocks would let a list with a good signature contain unsigned text.
 """
 
@@ -55,7 +55,7 @@ def take_apart(document: bytes) -> tuple[bytes, bytes]:
 def signature_packets(document: bytes) -> list[bytes]:
     """Return the signatures in *document*, armored or binary, as a packet each.
 
-    Raises ``ValueError`` when there is anything else in it, which is not unpacked to look what it is.
+    Raises ``ValueError`` when there is anything else in it, which is not unpacked and examined.
     """
     packets = list(_packets(_binary(document)))
     if not packets:

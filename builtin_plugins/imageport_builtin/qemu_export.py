@@ -51,7 +51,7 @@ def raw_chunks(program: Run, arguments: Sequence[str], ctx: Context, *, size: in
                 for piece in export.chunks():
                     handed_on = time.monotonic()
                     yield piece
-                    # What the stores take for the bytes is not the program's time.
+                    # The time of the stores for the bytes is not the program's.
                     give_up += time.monotonic() - handed_on
         except NbdReadError as error:
             raise program.unreadable(error.position, error.code, error.message) from error

@@ -42,7 +42,7 @@ _NOISE = re.compile(r"qemu-(img|nbd): |Could not open '[^']*': |Failed to blk_ne
 
 @dataclass(frozen=True)
 class Run:
-    """What *program* was doing: the image at *path* was opened as *disk_format*, within *bounds*."""
+    """A run of *program*: the image at *path* was opened as *disk_format*, within *bounds*."""
 
     program: str
     path: Path
@@ -120,7 +120,7 @@ class Run:
         )
 
     def _readable(self, result: ProcessResult) -> str:
-        """Return what the program stderr, in brackets, without the names of files, which are ours."""
+        """Return the standard error of the program, in brackets, without the names of files, which are ours."""
         stderr = self._plain(result.stderr)
         return f" ({shorten(stderr, _MOST_SHOWN)})" if stderr else f" (exit code {result.code}, no message)"
 

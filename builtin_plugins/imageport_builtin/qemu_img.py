@@ -86,7 +86,7 @@ def info(path: Path, disk_format: str, ctx: Context) -> DiskInfo:
 def check(path: Path, disk_format: str, ctx: Context) -> None:
     """Check the tables of the image at *path*, where qemu-img knows how to.
 
-    Raises ``VerificationFailed`` when parts are missing or contradict each other, else what ``info`` raises.
+    Raises ``VerificationFailed`` when parts are missing or contradict each other, else the errors of ``info``.
     """
     if disk_format not in _CHECKED:
         return
@@ -117,7 +117,7 @@ class Target:
 def convert(
     source: Path, disk_format: str, target: Target, ctx: Context, *, size: int, watch: Callable[[], None]
 ) -> None:
-    """Write the disk of *size* bytes in *source*, opened as *disk_format*, to *target*; zeros fill what is behind it.
+    """Write the disk of *size* bytes in *source*, opened as *disk_format*, to *target*; zeros fill the rest.
 
     *watch* is called several times a second, and may raise. Raises ``VerificationFailed`` when the source is damaged,
     ``TransformFailed``, ``LimitExceeded`` or ``Cancelled``; then the target may be there in part.
@@ -141,7 +141,7 @@ def convert(
 def _grown(program: Run, ctx: Context, *, size: int, wanted: int) -> Iterator[list[str]]:
     """Provide the arguments that open an image of *size* bytes so that *wanted* bytes can be read from it.
 
-    What is written must be whole clusters in some formats, so that a larger target alone does not do. An empty image
+    Some formats need whole clusters, so that a larger target alone does not do. An empty image
     is laid over the smaller one: behind the end of that, it reads as zeros.
     """
     if wanted == size:
@@ -163,7 +163,7 @@ def _grown(program: Run, ctx: Context, *, size: int, wanted: int) -> Iterator[li
 def raw_disk(source: Path, disk_format: str, ctx: Context, *, size: int) -> ImageData:
     """Return the disk in *source* as raw bytes, which are read out of the image while they are needed.
 
-    *size* is the virtual size in bytes. The stream raises what ``qemu_export.raw_chunks`` raises.
+    *size* is the virtual size in bytes. The stream raises the errors of ``qemu_export.raw_chunks``.
     """
     program = Run("qemu-nbd", source, disk_format, _conversion_bounds(ctx))
     arguments = _source(source, disk_format)

@@ -14,7 +14,7 @@ from imageport.text import printable
 from imageport.values import RESERVED_PREFIX
 from imageport_builtin.checksum_digests import Digest
 
-#: What every image has; all else are properties. From the schema of the Image API.
+#: The fields of every image; all others are properties. From the schema of the Image API.
 _BASE = frozenset(
     {
         "checksum", "container_format", "created_at", "direct_url", "disk_format", "file", "id", "locations",
@@ -32,7 +32,7 @@ FormatName = Annotated[str, Field(pattern=re.compile(r"\A[a-z0-9_.-]{1,32}\Z"))]
 class RemoteImage(BaseModel):
     """An image that is active and has a size."""
 
-    # What checks the answer is built with the first one: every command imports this, and few have one.
+    # The validator of the answer is built with the first one: every command imports this, and few have one.
     model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
 
     size: Annotated[StrictInt, Field(ge=1)]

@@ -105,7 +105,7 @@ class ChecksumList:
         """Return the digest that the list has for *filename*, and the fingerprint of its signer.
 
         Raises ``VerificationFailed`` when there is none, ``LimitExceeded`` when the list is too large,
-        ``SourceUnavailable`` when it cannot be read, and what ``ctx.http.get`` and ``ctx.local_files.find`` raise.
+        ``SourceUnavailable`` when it cannot be read, and the errors of ``ctx.http.get`` and ``ctx.local_files.find``.
         """
         origin = _shown(self.place)
         path, beside = _paths(ctx.origin.uri if ctx.origin else None, self.place)

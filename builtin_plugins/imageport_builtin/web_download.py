@@ -115,13 +115,13 @@ class WebDownloadConfig(PluginConfig):
 class WebDownload(Plugin[WebDownloadConfig]):
     """Fetch the image from an http or https url.
 
-    Resumes broken connections, and refuses empty bodies, web pages and data that differs from the checksum. What cannot
-    be resumed, or has another digest than it should, is fetched once more from the beginning, or from each of the
+    Resumes broken connections, and refuses empty bodies, web pages and data that differs from the checksum. A download
+    that cannot be resumed, or has another digest than it should, is repeated from the beginning, or from each of the
     mirrors. With a checksum, a mirror may also go on where another mirror broke off.
 
-    The image is the file as published: what a server compresses while it sends it (``Content-Encoding: gzip``) is
-    unpacked, unless the file has the name of a compressed one; with a checksum, the form that has it is kept. The bytes
-    decide what is a web page, not the label of the server.
+    The image is the file as published: data that a server compresses while it sends it (``Content-Encoding: gzip``) is
+    unpacked, unless the file has the name of a compressed one; with a checksum, the form that has it is kept. A web
+    page is recognised by its bytes, not by the label of the server.
     """
 
     signature_hint = "name a signed list (checksum_url) and a keyring"

@@ -1,4 +1,4 @@
-"""Import method glance-download: fetch an image, and what describes it, from another Glance."""
+"""Import method glance-download: fetch an image and its metadata from another Glance."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class GlanceDownload(Plugin[GlanceDownloadConfig]):
 
     @hookimpl
     def stage(self, source: Source, ctx: Context) -> ImageData:
-        """Ask for the metadata, compare what can be compared, and open the data; its bytes are read later."""
+        """Ask for the metadata, compare size and digest where possible, and open the data; its bytes are read later."""
         session = KeystoneSession(self.config, ctx)
         url = f"{self._endpoint(session)}/v2/images/{self._image_id(source)}"
         shown = Url.parse(url).shown

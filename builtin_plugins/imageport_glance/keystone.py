@@ -41,7 +41,7 @@ Token = Annotated[SecretStr, AfterValidator(_token)]
 
 
 class Credentials(PluginConfig):
-    """A ready token, or what Keystone gives a token for: a password or an application credential."""
+    """A ready token, or the credentials for one: a password or an application credential."""
 
     auth_url: BaseUrl | None = Field(default=None, description="Keystone, for instance https://host:5000/v3.")
     token: Token | None = Field(default=None, description="An existing token.")
@@ -74,9 +74,9 @@ class Credentials(PluginConfig):
         return self
 
 
-# What checks the answer is built with the first one: every command imports this, and few have one.
+# The validator of the answer is built with the first one: every command imports this, and few have one.
 class _Answer(BaseModel, defer_build=True):
-    """What Keystone has answered."""
+    """An answer of Keystone."""
 
 
 class _Endpoint(_Answer):

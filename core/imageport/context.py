@@ -115,7 +115,7 @@ class Context:
     def spool(self, data: ImageData) -> ImageData:
         """Return *data* as a file that no other process replaces: in the work folder or staging, or a new one.
 
-        A file of the caller is copied too: what was checked must be what is used. Zeros become holes. Raises
+        A file of the caller is copied too, so that exactly the checked bytes are used. Zeros become holes. Raises
         ``TransformFailed`` where the pipeline allows streaming only, ``LimitExceeded`` at the image size cap and when
         the disk is full, and the errors of the stream. Data that cannot fit is not begun.
         """

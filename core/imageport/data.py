@@ -83,9 +83,9 @@ class ImageData:
     def digested(self, name: str, check: Callable[[str], None] | None = None) -> ImageData:
         """Return this as a stream whose digest is computed while it passes; *name* is that of hashlib.
 
-        *check* compares it after the last byte, in hexadecimal with lower case, with what is expected; what it raises
-        ends the stream, and otherwise the bytes are ``verified``. Where the same digest of the same bytes is wanted
-        again, by another step or for the image record, it is not computed again.
+        *check* compares it after the last byte, in hexadecimal with lower case, with the expected one; its error ends
+        the stream, and otherwise the bytes are ``verified``. Where the same digest of the same bytes is wanted again,
+        by another step or for the image record, it is not computed again.
         """
         known = self._digests.get(name)
         digest = known or PassingDigest(name)

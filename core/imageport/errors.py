@@ -1,4 +1,4 @@
-"""Errors, grouped by what the runner does next.
+"""Errors, grouped by the next step of the runner.
 
 ::
 
@@ -63,7 +63,7 @@ KeyPath = tuple[str | int, ...]
 
 
 class ExitCode(IntEnum):
-    """What the ``imageport`` command returns to the shell."""
+    """The exit codes of the ``imageport`` command."""
 
     SUCCESS = 0
     IMPORT_FAILED = 1
@@ -180,7 +180,7 @@ class OverQuota(Refused):
 class SourceUnavailable(ImageportError):
     """The source could not be read; ``retry`` is true when another try may succeed.
 
-    ``status`` is what an HTTP server answered, or None when there was no answer or no such server; ``retry_after`` is
+    ``status`` is the status of the HTTP answer, or None when there was no answer or no such server; ``retry_after`` is
     for how many seconds it asked to be left alone.
     """
 

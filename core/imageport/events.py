@@ -80,7 +80,7 @@ class TaskEvent(_Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageEvent(_Event):
-    """An image changed; ``record`` is what it is now.
+    """An image changed; ``record`` is its present state.
 
     * ``image.create``, ``image.update``, ``image.delete``: by an import, or by ``images create``, ``set``, ``stage``
       and ``delete``. Only the observers of the site file receive those outside of imports.
@@ -109,7 +109,7 @@ class ProgressEvent(_Event):
     """``done`` bytes of ``total`` (None when unknown) have passed ``lane``.
 
     A lane is the label of a step, the id of a ``store``, ``staging``, or ``digests`` for those that no step makes.
-    ``waits`` names what slowed the data down most since the last event: a step (the first is the source), a store, a
+    ``waits`` names the slowest part since the last event: a step (the first is the source), a store, a
     digest or ``inspection``, or None.
     """
 
@@ -159,7 +159,7 @@ class ReportEvent(_Event):
         return dict(self.detail)
 
 
-#: What an observer receives: an object of one of the classes in ``imageport.events``. Its ``kind`` decides which
+#: An event that an observer receives, of one of the classes in ``imageport.events``. Its ``kind`` decides which
 #: fields it has; the page about the report and the events lists them. ``as_dict()`` returns it as ``run --json``
 #: prints it.
 Event: TypeAlias = TaskEvent | ImageEvent | StepEvent | ProgressEvent | CheckEvent | SourceEvent | ReportEvent

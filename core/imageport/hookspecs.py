@@ -17,7 +17,7 @@ not marked make the plugin broken: ``imageport plugins list`` reports that. Mark
 hook may be one that only other versions of Imageport have.
 
 Hooks may be called from different threads, never the same hook twice at the same time on one step. Raise the errors of
-:mod:`imageport.errors`: their class decides what happens next. Anything else is reported as a crash of the step.
+:mod:`imageport.errors`: their class decides the next step. Anything else is reported as a crash of the step.
 """
 
 from __future__ import annotations
@@ -71,17 +71,17 @@ class ImportHooks:
     def transform(self, image: Image, ctx: Context) -> Image | None:
         """Return a new image, or None to leave *image* as it is.
 
-        Called on the step under ``source:`` when it has this hook, for what the source knows about the image, and then
-        on each entry of ``steps:``, top to bottom. To change bytes, wrap the stream with :meth:`ImageData.through`, or
-        ask for a file with ``ctx.spool(image.data)`` and write the result to ``ctx.work_file(...)``. Raises
-        :class:`~imageport.TransformFailed` (cannot do it) or :class:`~imageport.VerificationFailed` (the image is not
-        what it should be).
+        Called on the step under ``source:`` when it has this hook, for the facts that the source has about the image,
+        and then on each entry of ``steps:``, top to bottom. To change bytes, wrap the stream with
+        :meth:`ImageData.through`, or ask for a file with ``ctx.spool(image.data)`` and write the result to
+        ``ctx.work_file(...)``. Raises :class:`~imageport.TransformFailed` (cannot do it) or
+        :class:`~imageport.VerificationFailed` (the image is not as it should be).
 
         Of the record, a step may change ``name``, ``disk_format``, ``container_format``, ``virtual_size``,
-        ``min_disk``, ``min_ram``, ``tags`` and ``properties``, but for properties whose names begin with
-        ``os_glance``. In the container ``bare``, where Imageport inspects the bytes, ``disk_format`` has to be what
-        they are and ``virtual_size`` is measured. Size and digests always are. A changed ``id`` fails the import;
-        a changed ``status``, ``owner``, ``visibility``, ``protected`` or ``locations`` has no effect.
+        ``min_disk``, ``min_ram``, ``tags`` and ``properties``, but for properties whose names begin with ``os_glance``.
+        In the container ``bare``, where Imageport inspects the bytes, ``disk_format`` has to match them and
+        ``virtual_size`` is measured. Size and digests always are. A changed ``id`` fails the import; a changed
+        ``status``, ``owner``, ``visibility``, ``protected`` or ``locations`` has no effect.
         """
 
     # -------------------------------------------------------------------------------------------------- the stores
@@ -117,10 +117,10 @@ class ImportHooks:
         """Take note of *event*. Errors are logged and never stop the import.
 
         Called for every event on every observer, and on every step that has this hook, in the order in which things
-        happened, one call at a time, in a separate thread: the import does not wait for an observer. One
-        that is far behind misses events ``progress``, and no others. The end of an import waits ten seconds for all
-        of them together; what is not delivered by then is lost, and the log names the observer. After three failures an
-        observer is not called again. ``event.kind`` decides which fields an event has: see ``imageport.events``.
+        happened, one call at a time, in a separate thread: the import does not wait for an observer. One that is far
+        behind misses events ``progress``, and no others. The end of an import waits ten seconds for all of them
+        together; events that are not delivered by then are lost, and the log names the observer. After three failures
+        an observer is not called again. ``event.kind`` decides which fields an event has: see ``imageport.events``.
         Example: ``if event.kind == "task.failure": print(event.error)``.
         """
 
@@ -128,7 +128,7 @@ class ImportHooks:
 
     @hookspec(firstresult=True)
     def diagnose(self) -> Iterable[Finding]:
-        """Yield what the plugin finds out about its options on this machine: :class:`~imageport.values.Finding`.
+        """Yield the findings of the plugin about its options on this machine: :class:`~imageport.values.Finding`.
 
         Called by ``imageport doctor`` on every store and observer of the site file, outside of any import. It must be
         cheap and change nothing: no file is written, no connection is opened, and no program runs for long. A call that

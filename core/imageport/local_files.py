@@ -37,10 +37,10 @@ class LocalFiles:
 
     @classmethod
     def of(cls, folders: Sequence[Path] | None, caller: Caller) -> LocalFiles:
-        """Return what *caller* may import on a site whose ``local_paths`` are *folders* (None: not set).
+        """Return the files that *caller* may import on a site whose ``local_paths`` are *folders* (None: not set).
 
-        A remote caller has no files on this machine. When root acts for another account, what that may read counts.
-        Root in a session of another user (``su``) acts for itself.
+        A remote caller has no files on this machine. When root acts for another account, the rights of that account
+        count. Root in a session of another user (``su``) acts for itself.
         """
         if folders is None and caller.is_remote:
             return cls(())

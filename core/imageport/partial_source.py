@@ -31,10 +31,10 @@ _FLAGS: Final = os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW
 
 @dataclass(frozen=True, slots=True)
 class _Note:
-    """What has to be known of a download to go on with it.
+    """The state of a download that is needed to resume it.
 
-    ``source`` is a digest of the url, which may hold secrets. ``synced`` bytes are certainly on the disk. What the
-    system was given beyond that is there as long as the machine was not restarted, which ``boot`` shows.
+    ``source`` is a digest of the url, which may hold secrets. ``synced`` bytes are certainly on the disk. Bytes that
+    were written after those are there as long as the machine was not restarted, which ``boot`` shows.
     """
 
     source: str
@@ -47,8 +47,8 @@ class _Note:
 class PartialSource:
     """The spooled source, and the note beside it. Methods see it as ``ctx.partial``.
 
-    A method that fetches over HTTP, and passes on the body of the answer as it is, asks with ``rest_of`` what is still
-    missing, reports with ``begin`` which answer it got, and puts ``received`` before the body of that.
+    A method that fetches over HTTP, and passes on the body of the answer as it is, asks with ``rest_of`` for the
+    missing part, reports with ``begin`` which answer it got, and puts ``received`` before the body of that.
     """
 
     def __init__(self, folder: Path) -> None:

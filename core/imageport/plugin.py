@@ -31,7 +31,7 @@ class Plugin(Generic[ConfigT]):
     """Base of all plugins.
 
     Write ``class Mine(Plugin[MyConfig])`` for a plugin with options, which are then ``self.config``, or
-    ``class Mine(Plugin[NoConfig])`` for one without. The class docstring is what ``plugins show`` prints. An instance
+    ``class Mine(Plugin[NoConfig])`` for one without. ``plugins show`` prints the class docstring. An instance
     belongs to one entry of a pipeline and one import. It is made before anything is fetched, so a plugin that lacks a
     library or a program should raise ``UsageError`` in ``__init__``::
 
@@ -46,10 +46,10 @@ class Plugin(Generic[ConfigT]):
     #: The model of the options; read from the type argument.
     config_model: ClassVar[type[PluginConfig]] = NoConfig
 
-    #: What ``transform`` reads: a ``stream``, always a private ``file``, or ``either``, depending on the bytes.
+    #: The input of ``transform``: a ``stream``, always a private ``file``, or ``either``, depending on the bytes.
     reads: ClassVar[Literal["stream", "file", "either"]] = "stream"
 
-    #: What ``transform`` makes of the bytes: ``nothing`` when it leaves them unchanged; a ``stream``; a ``file`` in the
+    #: The output of ``transform``: ``nothing`` when it leaves them unchanged; a ``stream``; a ``file`` in the
     #: work folder; or a ``disk``, a file of at most the virtual size of the image. ``imageport plan`` computes the
     #: scratch space from this and ``reads``. Where the options decide, a plugin sets it on itself in ``__init__``.
     writes: Literal["nothing", "stream", "file", "disk"] = "stream"

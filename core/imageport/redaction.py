@@ -37,7 +37,7 @@ def redact_tree(tree: Any, secrets: Collection[str]) -> Any:
 
 
 def redact_record(record: ImageRecord, secrets: Collection[str]) -> ImageRecord:
-    """Return *record* with each of *secrets* replaced in what users, plugins and stores have written into it."""
+    """Return *record* with each of *secrets* replaced in the texts from users, plugins and stores."""
     return record.evolve(
         name=redact_tree(record.name, secrets),
         tags=tuple(redact_tree(record.tags, secrets)),

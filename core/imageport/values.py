@@ -1,4 +1,4 @@
-"""The frozen values that cross hooks: who asks, for what, and which image is in flight."""
+"""The frozen values that cross hooks: the caller, the request, and the image in flight."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _no_properties() -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks for something. What they make belongs to ``owner``: their project, or they themselves without one.
+    """The user of a call. Their images belong to ``owner``: their project, or the user without one.
 
     ``is_remote`` is true for callers of a service, who have no files on this machine.
     """
@@ -81,8 +81,8 @@ class Source:
 class Location:
     """Where one stored copy lives.
 
-    ``url`` is the store's own address of the copy; ``metadata`` holds what the store needs to find it again (never
-    secrets). ``store`` is filled in by the runner.
+    ``url`` is the store's own address of the copy; ``metadata`` holds the facts with which the store finds it again
+    (never secrets). ``store`` is filled in by the runner.
     """
 
     url: str

@@ -27,7 +27,7 @@ def words(text: str) -> str:
             "validate",
             "Check pipelines without running them, and report every mistake with its line and column.",
         ),
-        ("plan", "Show what an import would do and how much scratch space it needs; nothing is changed."),
+        ("plan", "Show the plan of an import and the scratch space that it needs; nothing is changed."),
         (
             "gc",
             "Removes staged files of images that are no longer staged or being imported, and of unknown images.",

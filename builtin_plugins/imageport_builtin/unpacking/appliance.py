@@ -65,7 +65,7 @@ class Appliance:
         self._found = {algorithm: digest.hexdigest() for algorithm, digest in digests.items()}
 
     def verify(self, ctx: Context) -> None:
-        """Compare the digests of what passed with the manifest.
+        """Compare the digests of the members read with the manifest.
 
         Raises ``VerificationFailed`` on a difference; a manifest that lacks the member, or no manifest, is none.
         """

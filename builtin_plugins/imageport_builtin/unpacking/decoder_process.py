@@ -15,7 +15,7 @@ from importlib import import_module
 from imageport import ImageportError, LimitExceeded
 from imageport_builtin.unpacking.faults import damaged
 
-#: What Python, the libraries and pieces of output take in any case; py7zr makes large ones.
+#: Memory of Python, the libraries and pieces of output in any case; py7zr makes large ones.
 _LEAST_MEMORY = 96 << 20
 #: All that may be written to files: the message on standard error.
 _MESSAGE = 64 << 10

@@ -43,7 +43,7 @@ class ExpansionGuard:
     def watch_layer(
         self, layer: str, data: ImageData, unpack: Callable[[ImageData, Callable[[], None]], Chunks]
     ) -> Chunks:
-        """Yield what *unpack* makes of *data*, in even pieces.
+        """Yield the output of *unpack* for *data*, in even pieces.
 
         *unpack* also gets a function that raises ``Cancelled``, or ``LimitExceeded`` after too much time of the
         processor; that is called for each piece of *data*, too. ``LimitExceeded`` is raised for too much output.

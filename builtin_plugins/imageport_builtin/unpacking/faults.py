@@ -1,6 +1,6 @@
 """Make the errors of archives: one function a cause, so that every format words a cause in the same way.
 
-The subject of each is what the error is about, for instance ``gzip: the data`` or ``zip: 'disk.raw'``.
+The subject of each is the damaged part, for instance ``gzip: the data`` or ``zip: 'disk.raw'``.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from imageport.dataplane import CHUNK_SIZE
 from imageport_builtin.unpacking.faults import cut_off, damaged, unsupported
 from imageport_builtin.unpacking.job import Job, closed_after
 
-#: Bytes given to a decoder at once, at the beginning of a frame and later. What a frame leaves over is copied: large
+#: Bytes given to a decoder at once, at the beginning of a frame and later. The rest after a frame is copied: large
 #: pieces make tiny frames slow.
 _FIRST_FEED = 4 << 10
 _FEED = 256 << 10
@@ -35,7 +35,7 @@ _GZIP_RESERVED = 0xE0
 
 
 class Decoder(Protocol):
-    """What the decoders of bz2, lzma, zstd and isal have in common."""
+    """The common interface of the decoders of bz2, lzma, zstd and isal."""
 
     @property
     def eof(self) -> bool: ...
@@ -51,9 +51,9 @@ class Decoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """One compressed format: how frames begin, what decodes one, and what that raises for damaged data.
+    """One compressed format: the start of its frames, their decoder, and the errors of the decoder for damaged data.
 
-    ``is_sound`` looks at the first ``_MAGIC`` bytes of a frame for what the decoder does not mind but should. Zeros may
+    ``is_sound`` looks at the first ``_MAGIC`` bytes of a frame for faults that the decoder ignores. Zeros may
     follow the last frame in multiples of ``padding`` bytes (0: none may), and other frames may follow the
     zeros if ``continues_after_padding``. ``unsupported`` completes "uses ..." for an error that *decoder* raises for
     whole data which it cannot read; it returns None for damage. ``command`` unpacks that.
@@ -110,7 +110,7 @@ class Feed:
 
 
 def decode_frame(codec: Codec, feed: Feed, subject: str) -> Chunks:
-    """Decode one frame out of *feed*; *subject* is what errors are about.
+    """Decode one frame out of *feed*; *subject* names the data in errors.
 
     Raises ``VerificationFailed`` when it is damaged or cut off, ``UnsupportedFormat`` when it cannot be read, and
     ``LimitExceeded`` for too much memory.
@@ -187,7 +187,7 @@ def _drain(feed: Feed) -> None:
 def _explained(
     codec: Codec, subject: str, where: str, error: Exception
 ) -> VerificationFailed | LimitExceeded:
-    """Return the error for what a decoder raised; its own words stay in the cause."""
+    """Return the error for an exception of a decoder, whose text stays in the cause."""
     message = str(error).lower()
     if "memory" in message:
         return LimitExceeded(

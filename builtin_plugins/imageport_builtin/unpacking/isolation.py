@@ -41,7 +41,7 @@ _PIPE = 1 << 20
 
 
 def decode_elsewhere(archive: str, task: Mapping[str, object], job: Job) -> Chunks:
-    """Yield what the decoder process makes of *task*, the arguments for the format *archive*.
+    """Yield the output of the decoder process for *task*, the arguments for the format *archive*.
 
     Raises the error that the process reported, and ``VerificationFailed`` when the archive made it crash. The process
     never outlives the iteration.

@@ -1,4 +1,4 @@
-"""Hold what every unpacker gets beside the bytes, and read those."""
+"""The input of every unpacker: its options and its bytes."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Job:
     ) -> None:
         """Warn of *count* bytes that follow the end of an *archive* at *position*; call it after reading them all.
 
-        *whole* is what ends. Raises ``VerificationFailed`` unless the user ignores them or a checksum has matched:
-        they may be the rest of the image behind a damaged byte.
+        *whole* names the data that ends. Raises ``VerificationFailed`` unless the user ignores them or a checksum has
+        matched: they may be the rest of the image behind a damaged byte.
         """
         if not (self.ignore_trailing or self.published.verified):
             raise VerificationFailed(

@@ -56,7 +56,7 @@ class _Output:
 
 
 class _Info:
-    """What lzhlib asks of a member."""
+    """The interface of a member that lzhlib expects."""
 
     def __init__(self, decoder: str, member: LhaEntry) -> None:
         self.compress_type = decoder.encode()

@@ -1,7 +1,7 @@
 """Read the headers of LHA archives, levels 0 to 3, by LHa, LHarc, LArc and PMarc.
 
-Source: the description of the format in the documentation of LHa for UNIX (header.doc), and for what programs really
-write, the notes in lhasa.
+Source: the description of the format in the documentation of LHa for UNIX (header.doc), and for the output of real
+programs, the notes in lhasa.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class LhaEntry:
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """What the levels have in common. ``length`` is that of the whole header, ``packed`` leaves it out."""
+    """The common fields of the levels. ``length`` is that of the whole header, ``packed`` leaves it out."""
 
     length: int
     packed: int

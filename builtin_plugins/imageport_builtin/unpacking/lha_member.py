@@ -20,14 +20,14 @@ _DECODERS = {
     "-lh6-": "-lh6-",
     "-lh7-": "-lh7-",
 }
-#: What lhasa unpacks besides.
+#: Other methods that lhasa unpacks.
 _BY_LHASA = frozenset({"-lh1-", "-lhx-", "-lk7-", "-lz5-", "-lzs-", "-pm1-", "-pm2-"})
 
 
-#: What follows the end: programs for CP/M and XMODEM fill the last block.
+#: Bytes after the end: programs for CP/M and XMODEM fill the last block.
 _PADDING = b"\0\x1a"
 
-#: Bytes of a MacBinary header, in which MacLHA has what a Mac knows about a file beside its contents.
+#: Bytes of a MacBinary header, in which MacLHA keeps the metadata of a Mac about a file.
 _MAC_HEADER = 128
 
 
@@ -35,7 +35,7 @@ def unpack_lha(data: ImageData, job: Job) -> Chunks:
     """Yield the bytes of the one file in the LHA archive *data*; length and CRC are checked at the end.
 
     Raises ``UnsupportedFormat`` for methods that cannot be read, ``VerificationFailed`` for a damaged archive, and
-    what ``members`` raises unless there is exactly one image.
+    the errors of ``members`` unless there is exactly one image.
     """
     with as_file(data, job.ctx) as path:
         entry = only_image("lha", _members(path, job), job.member).handle

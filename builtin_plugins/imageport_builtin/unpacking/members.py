@@ -48,8 +48,8 @@ class Choice(Generic[HandleT]):
     """Chooses the one image in an *archive* from members that come one after the other.
 
     The image is the only file, the only one that fits *pattern*, or else the only one that does so without regard to
-    the case of letters. In an appliance without a pattern, ``is_disk`` selects the files. What macOS adds
-    to archives (``._NAME``, ``__MACOSX/``, ``.DS_Store``) counts only where the pattern is its very name.
+    the case of letters. In an appliance without a pattern, ``is_disk`` selects the files. A file that macOS adds to
+    archives (``._NAME``, ``__MACOSX/``, ``.DS_Store``) counts only where the pattern is its very name.
     """
 
     def __init__(self, archive: str, pattern: str | None) -> None:
@@ -63,7 +63,7 @@ class Choice(Generic[HandleT]):
 
     @property
     def has_pattern(self) -> bool:
-        """Whether the user has named what to choose."""
+        """Whether the user has named the file to choose."""
         return self._pattern is not None
 
     @property

@@ -11,7 +11,7 @@ from imageport_builtin.unpacking.faults import cut_off, damaged
 from imageport_builtin.unpacking.isolation import decode_elsewhere
 from imageport_builtin.unpacking.job import Job, as_file
 
-#: The header at the start: magic and version, CRC of what follows, place, length and CRC of the header at the end.
+#: The header at the start: magic and version, CRC of the other fields, place, length and CRC of the header at the end.
 _START = struct.Struct("<8sIQQI")
 
 

@@ -69,7 +69,7 @@ class TarArchive:
     """
 
     def __init__(self, chunks: Chunks, require_time: Callable[[], None]) -> None:
-        """Read *chunks*; *check* is called at each header and raises what stops the reading."""
+        """Read *chunks*; *check* is called at each header, and its error stops the reading."""
         self._stream = _Stream(chunks)
         self._require_time = require_time
         self.has_end = False
@@ -171,7 +171,7 @@ class TarArchive:
         elif sparse and header.type not in REGULAR:
             raise Damage("its records of a sparse file contradict its type")
         elif sparse and header.size and records.size == sparse.size:
-            # bsdtar records the size of the whole file, and has that of what is stored in the header.
+            # bsdtar records the size of the whole file, and has that of the stored parts in the header.
             stored = header.size
         kind, stored = _kind(header.type, name, stored, with_records=further.records is not None)
         self._place = _Place(start, stored, sparse)
@@ -230,7 +230,7 @@ class TarArchive:
 def _kind(
     flag: bytes, name: bytes, stored: int, *, with_records: bool
 ) -> tuple[Literal["file", "folder", "other"], int]:
-    """Return what the type *flag* stands for, and how many bytes really follow such a header."""
+    """Return the type of member for *flag*, and the real number of bytes after such a header."""
     if flag == FOLDER:
         return "folder", 0
     if flag == DUMPED_FOLDER:

@@ -31,7 +31,7 @@ _CHECKSUM = slice(148, 156)
 _NUMBERS = (slice(100, 108), slice(108, 116), slice(116, 124), _SIZE, slice(136, 148), _CHECKSUM)
 _DEVICE = (slice(329, 337), slice(337, 345))
 _OCTAL = re.compile(rb" *([0-7]+)[ \0]*")
-#: What all programs take for a number, even if they leave it blank or have it negative in base 256.
+#: Texts that all programs take for a number, even if they leave it blank or have it negative in base 256.
 _WELL_FORMED = re.compile(rb" *[0-7]*[ \0]*|[\x80\xff].*", re.DOTALL)
 #: As programs write it; a disk may begin with digits.
 _TERMINATED = re.compile(rb" *[0-7]+ ?\0 ?")

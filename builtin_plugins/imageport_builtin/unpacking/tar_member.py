@@ -19,8 +19,8 @@ def unpack_tar(data: ImageData, job: Job) -> Chunks:
     """Yield the bytes of the one file in the tar archive *data*, and read the archive to its end.
 
     v7, ustar, pax, GNU and star archives, sparse files of GNU tar and bsdtar included. Raises ``VerificationFailed``
-    for an archive that is damaged or cut off, ``UnsupportedFormat`` for extensions that cannot be read, and what
-    ``members`` raises unless there is exactly one image.
+    for an archive that is damaged or cut off, ``UnsupportedFormat`` for extensions that cannot be read, and the errors
+    of ``members`` unless there is exactly one image.
     """
     with closed_after(data.chunks()) as chunks:
         archive = TarArchive(chunks, job.require_time)

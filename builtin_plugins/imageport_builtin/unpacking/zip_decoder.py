@@ -20,8 +20,8 @@ def decode_zip(
 ) -> None:
     """Write a member of the zip at *path* to standard output.
 
-    *method* is DEFLATE64 or PPMD, *start* and *packed* the place and length of its data, *size* what that becomes, and
-    *memory* the most that a model may take, all in bytes. Errors are about *subject*. Raises ``VerificationFailed``
+    *method* is DEFLATE64 or PPMD, *start* and *packed* the place and length of its data, *size* its unpacked length,
+    and *memory* the most that a model may take, all in bytes. Errors are about *subject*. Raises ``VerificationFailed``
     and ``LimitExceeded``; the caller compares length and CRC.
     """
     if method == "DEFLATE64":

@@ -1,4 +1,4 @@
-"""Compare what a zip stores twice: the header before a member and the list of members, and that list and its end.
+"""Compare facts that a zip stores twice: the header before a member and the list of members, and that list and its end.
 
 Source: PKWARE APPNOTE 6.3.10, sections 4.3, 4.4 and 4.5.3. Some programs believe the one, some the other; where they
 differ, an image would depend on the program that unpacks it.
@@ -21,7 +21,7 @@ _LENGTH = 30
 
 _LISTED = b"PK\x01\x02"
 _LISTED_LENGTH = 46
-#: The end, the end in 64 bits, and what else may follow the list: a signature.
+#: The end, the end in 64 bits, and the signature, which may follow the list.
 _END, _LARGE_END, _LOCATOR = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 _AFTER_LIST = (_END, b"PK\x05\x05")
 _MARKER = b"PK00"
@@ -69,7 +69,7 @@ def contents_offset(descriptor: int, info: zipfile.ZipInfo, end: int) -> int:
     start = info.header_offset + _LENGTH + int(name_length)
     sizes = _sizes(packed, size, os.pread(descriptor, extra_length, start))
     listed = (info.CRC, info.compress_size, info.file_size)
-    # What was not known when the header was written is zero there.
+    # A field that was unknown when the header was written is zero there.
     same = all(
         here == there or (flags & _STREAMED and not here)
         for here, there in zip((crc, *sizes), listed, strict=True)

@@ -126,7 +126,7 @@ def _members(file: BinaryIO, job: Job) -> Iterator[Member[_Place]]:
 
 
 def _kind(info: zipfile.ZipInfo) -> Literal["file", "folder", "other"]:
-    """Return what *info* is; its attributes may contradict its name."""
+    """Return the type of *info*; its attributes may contradict its name."""
     if info.filename.endswith("/"):
         return "folder"
     mode = info.external_attr >> 16

@@ -27,10 +27,10 @@ def from_glance(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Print the site file and a pipeline that mean what a configuration of Glance means.
+    """Print the site file and a pipeline that are equivalent to a configuration of Glance.
 
-    Each value names the option it came from; a list names what was not carried over, and why. With --output all
-    pipelines are written, one for each import method.
+    Each value names the option it came from; a list names the options that were not carried over, and the reasons. With
+    --output all pipelines are written, one for each import method.
     """
     from imageport_glance.from_glance.conversion import SITE_FILE, convert
     from imageport_glance.from_glance.gaps import gap_lines

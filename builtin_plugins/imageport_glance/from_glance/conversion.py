@@ -18,7 +18,7 @@ from imageport_glance.from_glance.yaml_text import Tree, leaves, yaml_lines
 SITE_FILE = "imageport.yaml"
 
 _SITE_HEAD = """\
-# What all pipelines of this machine share, from the configuration of Glance.
+# Shared by all pipelines of this machine, from the configuration of Glance.
 #
 # The catalog of images and tasks is Imageport's own, and empty at first; Glance's database is not touched. To share it
 # between machines:
@@ -34,7 +34,7 @@ _RUN: Mapping[str, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertedSite:
-    """The files by their names, what each value in them came from, and what has no equivalent."""
+    """The files by their names, the origin of each value in them, and the options without an equivalent."""
 
     files: Mapping[str, str]
     carried: tuple[tuple[str, str, Setting], ...]
@@ -60,7 +60,7 @@ class ConvertedSite:
 
 
 def convert(paths: Iterable[str]) -> ConvertedSite:
-    """Return what the files of Glance at *paths* mean here. Raises ``PipelineInvalid`` with every mistake in them."""
+    """Return the equivalent of the files of Glance at *paths*. Raises ``PipelineInvalid`` with every mistake."""
     found = read_files(paths)
     settings = Settings(found.settings)
     site = convert_site(settings, found.policy, found.protections)

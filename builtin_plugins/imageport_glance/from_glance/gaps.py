@@ -1,4 +1,4 @@
-"""Options that are set and have no equivalent: why, and what to do instead."""
+"""Options that are set and have no equivalent: the reason, and the alternative."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAMES: Final = frozenset(option.name for option in OPTIONS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """Something that was not carried over, why, and what to do instead; nothing when it is needed no more.
+    """An option that was not carried over, the reason, and the alternative; nothing when it is needed no more.
 
     ``what`` is the part of the value it is about, when not all of it.
     """
@@ -69,7 +69,7 @@ _ELSEWHERE: Final = tuple(
 
 
 def gaps_of(settings: Collection[Setting], stores: Collection[str]) -> Iterator[Gap]:
-    """Explain each of *settings*, which were not carried over, unless it is what Glance does anyway.
+    """Explain each of *settings*, which were not carried over, unless it is the default of Glance.
 
     *stores* are the sections of stores, in small letters.
     """
@@ -81,7 +81,7 @@ def gaps_of(settings: Collection[Setting], stores: Collection[str]) -> Iterator[
 
 
 def gap_lines(gaps: Collection[Gap]) -> Iterator[str]:
-    """Return the lines of two lists of *gaps*, as comments: what there is something to do about comes first."""
+    """Return the lines of two lists of *gaps*, as comments: those with something to do come first."""
     for title, wanted in (("not carried over", True), ("needed no more", False)):
         found = [gap for gap in gaps if bool(gap.instead) == wanted]
         if found:

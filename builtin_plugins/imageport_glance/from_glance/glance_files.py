@@ -17,7 +17,7 @@ _OPERATIONS = frozenset({"create", "read", "update", "delete"})
 
 @dataclass(kw_only=True)
 class GlanceFiles:
-    """What the files hold together; of several of a kind the later ones count."""
+    """The settings of all files together; of several of a kind the later ones count."""
 
     settings: list[Setting] = field(default_factory=list)
     policy: dict[str, Setting] = field(default_factory=dict)

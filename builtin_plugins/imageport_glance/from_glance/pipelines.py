@@ -1,4 +1,4 @@
-"""The pipelines that do what the import methods of a Glance do, one for each method."""
+"""The pipelines that are equivalent to the import methods of a Glance, one for each method."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DOWNLOADS: Final[Mapping[str, str]] = {
 }
 _COPY: Final = "copy-image"
 
-#: What people log in to OpenStack with.
+#: The login to OpenStack, from the variables of its clients.
 _LOGIN: Final[Mapping[str, str]] = {
     "auth_url": "{env.OS_AUTH_URL}",
     "token": "{env.OS_TOKEN}",

@@ -28,7 +28,7 @@ class _Reference(Template):
 class Settings:
     """The settings in the files.
 
-    ``problems`` collects values that are not what their options need, and ``referenced`` the settings that others use.
+    ``problems`` collects values that are invalid for their options, and ``referenced`` the settings that others use.
     """
 
     def __init__(self, settings: Iterable[Setting]) -> None:

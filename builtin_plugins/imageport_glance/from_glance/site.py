@@ -1,4 +1,4 @@
-"""The site file that means what a configuration of Glance means."""
+"""The site file that is equivalent to a configuration of Glance."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from imageport_glance.from_glance.settings import Settings
 from imageport_glance.from_glance.stores import ConvertedStores, convert_staging, convert_stores
 from imageport_glance.from_glance.yaml_text import Leaf, Tree
 
-#: What Glance enables when ``enabled_import_methods`` is not set; here every installed method would be.
+#: Methods that Glance enables when ``enabled_import_methods`` is not set; here every installed method would be.
 GLANCE_METHODS = ("glance-direct", "web-download", "copy-image")
 _METHODS = frozenset({*GLANCE_METHODS, "glance-download"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteFile:
-    """The site file, the methods that are enabled, the stores, and what could not be carried over."""
+    """The site file, the methods that are enabled, the stores, and the options that could not be carried over."""
 
     tree: Tree
     methods: Leaf
@@ -109,7 +109,7 @@ def _digests(settings: Settings) -> Leaf | None:
 
 
 def _observers(settings: Settings, gaps: list[Gap]) -> Iterator[Tree]:
-    """Return the observer that does what notifications do, when a driver is set."""
+    """Return the observer that is equivalent to notifications, when a driver is set."""
     drivers = [
         setting
         for setting in settings.every("oslo_messaging_notifications", "driver")

@@ -22,13 +22,13 @@ _PLUGINS: Final[Mapping[str, str]] = {"file": "file", "filesystem": "file", "htt
 
 _DIRECTORY = "filesystem_store_datadir"
 
-#: A folder beside the files of Glance: what is live for one would be a leftover for the other.
+#: A folder beside the files of Glance: a live file of one would be a leftover for the other.
 _OWN_FOLDER = "imageport"
 
 
 @dataclass(kw_only=True)
 class ConvertedStores:
-    """The entries under ``stores``, the default store, and what could not be carried over.
+    """The entries under ``stores``, the default store, and the options that could not be carried over.
 
     ``writable`` are ids, ``sections`` theirs in small letters, and ``explained`` the settings behind ``gaps``.
     """
@@ -43,7 +43,7 @@ class ConvertedStores:
 
 @dataclass(frozen=True, slots=True)
 class _GlanceStore:
-    """A store of Glance: its id, its type, the section with its options, and what names it."""
+    """A store of Glance: its id, its type, the section with its options, and the setting that names it."""
 
     name: str
     kind: str
@@ -111,7 +111,7 @@ def _add_store(converted: ConvertedStores, settings: Settings, store: _GlanceSto
 
 
 def _obstacle(settings: Settings, store: _GlanceStore) -> tuple[str, str] | None:
-    """Return why a store cannot be configured here, and what to do, or None when it can."""
+    """Return the reason why a store cannot be configured here, and the alternative, or None when it can."""
     if store.kind not in _PLUGINS:
         return (
             f"no store plugin for {store.kind} comes with Imageport",

@@ -1,4 +1,4 @@
-"""Rules of the operator: who may see and do what, which properties are theirs to write, and how much they may have.
+"""Rules of the operator: permissions of callers, protected properties, and quotas.
 
 Public are the rules of the site file and their notation.
 """

@@ -1,4 +1,4 @@
-"""Limit the catalog to what one caller may see and do."""
+"""Limit the catalog to the records and actions that one caller is permitted."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ class Access:
 
 
 def _started_by(task: TaskRow) -> ImageRecord:
-    """Return what a rule about *task* is asked of: an image of the one who started it."""
+    """Return the record for a rule about *task*: an image of the user who started it."""
     return ImageRecord(id=task.image_id, visibility="private", owner=task.owner)
 
 

@@ -52,7 +52,7 @@ def scope_of(rule: str, caller: Caller) -> Scope:
 
 
 def _holds(term: str, caller: Caller, wanted: dict[str, str]) -> bool:
-    """Return whether *term* can hold for *caller* and an image with what is *wanted*, adding what it wants itself."""
+    """Return whether *term* can hold for *caller* and an image with the *wanted* fields, and add those of the term."""
     kind, _, name = term.partition(":")
     match kind:
         case "role":
@@ -85,7 +85,7 @@ class Policy(BaseModel):
     )
     get_image: Rule = Field(
         default="role:admin or owner or visibility:public or visibility:community",
-        description="See an image. For all other callers it does not exist, whatever the other rules are.",
+        description="See an image. For all other callers it does not exist, regardless of the other rules.",
     )
     modify_image: Rule = Field(
         default=_OWN,

@@ -35,7 +35,7 @@ class Quotas(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuotaDemand:
-    """What *owner* wants on top of what there is, the image with the id *besides* left out; by the names of the quotas.
+    """The growth that *owner* asks for, by the names of the quotas; the image with the id *besides* does not count.
 
     0 asks whether the owner has too much already.
     """

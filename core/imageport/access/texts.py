@@ -9,7 +9,7 @@ from imageport.errors import UsageError
 from imageport.text import did_you_mean
 from imageport.values import MAX_NAME, MAX_VALUE, Caller
 
-# Lone surrogates are what the command line makes of bytes that are not UTF-8.
+# The command line makes lone surrogates of bytes that are not UTF-8.
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 

@@ -1,7 +1,7 @@
-"""Imageport as a library: what the commands do, for commands, services, workers and tests.
+"""Imageport as a library: the work of the commands, for commands, services, workers and tests.
 
-``Imageport`` is a site with its configuration, plugins and catalog; its ``session`` is what one caller may see and do
-there. No function prints, asks, or ends the process: results are values, and errors are those of
+``Imageport`` is a site with its configuration, plugins and catalog; its ``session`` has the records and actions of one
+caller there. No function prints, asks, or ends the process: results are values, and errors are those of
 ``imageport.errors``.
 """
 

@@ -13,7 +13,7 @@ TaskStatus = Literal["pending", "processing", "success", "failure"]
 
 
 class ImageFields(TypedDict, total=False):
-    """Fields of an image that a caller may set: disk in GB, memory in MB. What is left out stays as it is."""
+    """Fields of an image that a caller may set: disk in GB, memory in MB. A field that is left out stays as it is."""
 
     name: str
     disk_format: str
@@ -26,7 +26,7 @@ class ImageFields(TypedDict, total=False):
 
 
 class ImportOptions(TypedDict, total=False):
-    """What an import may be given beside its pipeline and source.
+    """Options of an import beside its pipeline and source.
 
     ``image`` is the id, its beginning, or the name of the image to import into; without it a new one is made.
     ``name``, ``disk_format``, ``container_format`` and ``properties`` describe it. ``stores`` are ids of stores to

@@ -1,4 +1,4 @@
-"""Forecast what an import will need and what will slow it down."""
+"""Forecast the resources of an import and its slowest part."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PIECE = bytes(256 << 10)
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """Scratch data: the label of the step that needs it (None: all of the import), what of, and bytes if known.
+    """Scratch data: the label of the step that needs it (None: all of the import), its content, and bytes if known.
 
     ``certain`` is false where it depends on the bytes whether anything is written.
     """
@@ -52,7 +52,7 @@ class _Data:
 def forecast(plan: Plan, site: Site) -> dict[str, Any]:
     """Return scratch data and the expected bottleneck of *plan* as plain values, for ``imageport plan``.
 
-    Digests are measured for a few milliseconds. Raises what plugins raise.
+    Digests are measured for a few milliseconds. Raises the errors of plugins.
     """
     needs = list(_needs(plan, site.limits.max_parallel_stores))
     sizes = [need.size for need in needs]
@@ -91,7 +91,7 @@ def deadlines(limits: Limits) -> dict[str, Any]:
 
 
 def _needs(plan: Plan, max_parallel_stores: int) -> Iterator[Need]:
-    """Return what is written to the staging directory, in the order of the stages."""
+    """Return the scratch data in the staging directory, in the order of the stages."""
     data = _source(plan)
     if plan.spool_first:
         yield Need(step=None, what=data.what, size=data.size, certain=True)
@@ -168,7 +168,7 @@ def _rate(name: str) -> float:
     digest = new_hasher(name)
     digest.update(_PIECE)
     done = 0
-    # Time of the processor: what else the machine does just now will be over.
+    # Time of the processor: other work of the machine will be over by then.
     started = time.thread_time()
     while (spent := time.thread_time() - started) < _TRIAL:
         digest.update(_PIECE)

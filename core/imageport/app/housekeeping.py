@@ -1,4 +1,4 @@
-"""Find and remove what dead imports have left behind: ``imageport gc``."""
+"""Find and remove the leftovers of dead imports: ``imageport gc``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
-    """One thing that a dead import left behind, and what became of it.
+    """One leftover of a dead import, and the result of its removal.
 
     ``freed`` counts the bytes of staging that were freed, or would be, and ``age`` the seconds since they were last
     written; ``error`` is the reason why it is still there.
@@ -126,7 +126,7 @@ class Housekeeping:
 
 @contextmanager
 def maintenance_context(site: Site) -> Iterator[HostContext]:
-    """Give stores what they need to read and delete copies outside of an import."""
+    """Provide stores with the context to read and delete copies outside of an import."""
     stopped = threading.Event()
 
     def only_imports(*_: object) -> NoReturn:

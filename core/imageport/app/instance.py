@@ -1,4 +1,4 @@
-"""Imageport at one site, for programs: what the commands do, without printing, prompts and exit codes."""
+"""Imageport at one site, for programs: the work of the commands, without printing, prompts and exit codes."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Imageport:
         return self._resources.secrets
 
     def session(self, caller: Caller | None = None) -> Session:
-        """Return what *caller* may see and do. Without one, the login user with the role ``member`` is the caller.
+        """Return the session of *caller*. Without one, the login user with the role ``member`` is the caller.
 
         Raises ``UsageError`` for names that no database can keep.
         """
@@ -100,7 +100,7 @@ class Imageport:
         return list_plugins(self._resources)
 
     def plugin(self, name: str) -> dict[str, Any]:
-        """Return what a plugin does and needs, and its options. Raises ``UsageError`` and ``PluginBroken``."""
+        """Return a description of a plugin: hooks, needs and options. Raises ``UsageError`` and ``PluginBroken``."""
         from imageport.plugins.about import about
 
         return about(self._resources.registry.find(name))
@@ -115,10 +115,10 @@ class Imageport:
     # ------------------------------------------------------------------------------------------------- operation
 
     def clean_up(self, *, dry_run: bool = False) -> Iterator[Leftover]:
-        """Roll back imports whose process died, remove what they left, and yield each thing once that is done.
+        """Roll back imports whose process died, remove their leftovers, and yield each after its removal.
 
-        With *dry_run* nothing is changed. It is safe at any time, also beside running imports. What cannot be removed
-        has an ``error``, and stays for the next time.
+        With *dry_run* nothing is changed. It is safe at any time, also beside running imports. A leftover that cannot
+        be removed has an ``error``, and stays for the next time.
         """
         from imageport.app.housekeeping import Housekeeping
 
@@ -126,7 +126,7 @@ class Imageport:
         yield from Housekeeping(found.site, found.catalog, found.registry, dry_run=dry_run).leftovers()
 
     def examine(self) -> Iterator[Diagnosis]:
-        """Yield what works here and what does not: Python, site file, plugins, programs, stores, catalog, leftovers.
+        """Yield findings about Python, site file, plugins, programs, stores, catalog and leftovers.
 
         A site file with mistakes is a diagnosis, too, and raises nothing.
         """

@@ -37,7 +37,7 @@ def plan_of(pipeline: ConfiguredPipeline) -> Plan:
 def describe_plan(
     resources: Resources, path: str | Path, source: str | None, variables: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return what the pipeline would do, without its secrets."""
+    """Return the plan of the pipeline, without its secrets."""
     configured = load(resources, path, source_uri=source, variables=variables)
     plan = plan_of(configured)
     limits = resources.site.limits

@@ -48,7 +48,7 @@ def create_record(access: Access, *, properties: Mapping[str, str], **fields: An
 def change_record(
     access: Access, record: ImageRecord, *, properties: Mapping[str, str | None], **fields: Any
 ) -> ImageRecord:
-    """Set *fields* and *properties* (None removes one) of *record*, and return what it is then.
+    """Set *fields* and *properties* (None removes one) of *record*, and return the changed record.
 
     Raises ``NotAllowed``, ``UsageError`` for values that are not possible, ``Conflict`` for formats of an image that
     has data.
@@ -89,7 +89,7 @@ def delete_copy(
 ) -> list[str]:
     """Remove the copy in *store* from the record and the store; return its url.
 
-    Raises ``NotAllowed``, what ``Catalog.hide_copy`` raises, and ``StoreFailed`` when the bytes could not be removed:
+    Raises ``NotAllowed``, the errors of ``Catalog.hide_copy``, and ``StoreFailed`` when the bytes could not be removed:
     the record no longer has the copy then, and ``gc`` tries again.
     """
     access.require("delete_image_location", record)

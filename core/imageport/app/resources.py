@@ -20,9 +20,9 @@ T = TypeVar("T")
 
 
 class Resources:
-    """What all work at one site shares. Threads may use it at the same time.
+    """The shared resources of one site. Threads may use them at the same time.
 
-    A service uses them for as long as it runs: what belongs to one pipeline goes with it.
+    A service uses them for as long as it runs; resources of one pipeline end with it.
     """
 
     def __init__(self, site_file: str | None) -> None:

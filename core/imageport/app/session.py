@@ -28,7 +28,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Session:
-    """What *caller* may see and do. An image that the caller may not see does not exist, down to the message.
+    """The records and actions of *caller*. An image that the caller may not see does not exist, down to the message.
 
     Images and tasks are named by id, by its first four or more characters, or, images, by name; ``UsageError`` is
     raised where none or several match, ``NotAllowed`` where the policy of the site does not permit something. Changes
@@ -79,7 +79,7 @@ class Session:
     ) -> Report:
         """Import *source* through *pipeline*, and return the report; the ``error`` of a failed import is in it.
 
-        It is ``prepare_import`` and ``run`` in one call, and raises what the former does.
+        It is ``prepare_import`` and ``run`` in one call, and raises the errors of the former.
         """
         prepared = self.prepare_import(pipeline, source, **options)
         return prepared.run(on_event=on_event, interruption=interruption)

@@ -22,7 +22,7 @@ def back_up(path: Path, revision: str, now: datetime) -> Path:
     partial = target.with_suffix(".partial")
     try:
         os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        # A copy of the file alone would lack what is in the write-ahead log.
+        # A copy of the file alone would lack the content of the write-ahead log.
         with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(partial)) as copy:
             source.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")

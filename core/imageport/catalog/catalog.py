@@ -50,7 +50,7 @@ class Catalog(Imports, HiddenCopies, DeadImports, Tasks):
     """The images and tasks kept in the database at *url*; safe to use from several threads.
 
     Every method is one transaction. When the database does not answer the commit, the outcome is found out; a method
-    that cannot find it out raises ``CommitUnknown``. What an import writes while it runs is written with its ``Lease``.
+    that cannot find it out raises ``CommitUnknown``. A running import writes with its ``Lease``.
     """
 
     def __init__(self, url: str) -> None:
@@ -164,7 +164,7 @@ class Catalog(Imports, HiddenCopies, DeadImports, Tasks):
             return locations.hidden(transaction, _OF_IMAGE, image=image_id)
 
     def hide_copy(self, image_id: str, store: str) -> list[HiddenCopy]:
-        """Hide the copy in *store*, and return what the caller then has to remove there.
+        """Hide the copy in *store*, and return the copies that the caller then has to remove there.
 
         Raises ``UsageError`` when there is no such copy, ``Conflict`` for the last copy and for an image that is
         protected, not active or locked by an import.

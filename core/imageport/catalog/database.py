@@ -42,7 +42,7 @@ class Database(ABC):
         #: The url without its password.
         self.shown = shown
         self._idle: list[Any] = []
-        #: What a thread holds while it writes.
+        #: A thread holds this while it writes.
         self._turn: AbstractContextManager[object] = nullcontext()
 
     # ------------------------------------------------------------------------------------- of each database
@@ -53,7 +53,7 @@ class Database(ABC):
 
     @abstractmethod
     def begin(self, connection: Any, *, writes: bool, durable: bool = True) -> Any:
-        """Begin a transaction, and return what ``commit`` needs to know of it."""
+        """Begin a transaction, and return its state for ``commit``."""
 
     @abstractmethod
     def commit(self, connection: Any, begun: Any) -> None:
@@ -69,14 +69,14 @@ class Database(ABC):
 
     @abstractmethod
     def hint(self, error: Exception) -> str:
-        """Return what to do about an error of the driver."""
+        """Return the hint for an error of the driver."""
 
     def is_usable(self, connection: Any) -> bool:
         """Return whether a connection that was idle still reaches the database."""
         return True
 
     def decoder(self, column: str) -> Callable[[Any], Any] | None:
-        """Return what makes a value of this column, if the driver does not."""
+        """Return the converter for values of this column, None when the driver converts them."""
         return None
 
     def current_time(self, transaction: Transaction) -> datetime:
@@ -248,7 +248,7 @@ class CatalogPart:
 
 
 class Values(dict[str, Any]):
-    """Values of a statement whose text is put together: ``add`` returns what stands for one of them in it."""
+    """Values of a statement whose text is put together: ``add`` returns the placeholder of one of them."""
 
     def add(self, value: Any) -> str:
         """Add a value and return its place in the statement."""

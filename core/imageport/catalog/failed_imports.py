@@ -71,7 +71,7 @@ def _undo(
     result: Mapping[str, Any] | None = None,
     cause: Mapping[str, str | None] | None = None,
 ) -> None:
-    """Put back what the import changed, end its task with failure and release the lock.
+    """Undo the changes of the import, end its task with failure and release the lock.
 
     An image that users have already is not taken from them: its import ends with the copies that are published.
     """
@@ -155,7 +155,7 @@ def _put_back(
     touched: Mapping[str, Any],
     failed_stores: Sequence[str],
 ) -> None:
-    """Give the image back what *touched* names of *snapshot*, and release the lock."""
+    """Restore the fields of the image that *touched* names from *snapshot*, and release the lock."""
     before = snapshot["fields"]
     fields = {name: before[name] for name in touched["fields"]}
     if before["status"] in _NEW:

@@ -1,4 +1,4 @@
-"""Errors of the catalog's database. What to do about each is known to the module of its driver."""
+"""Errors of the catalog's database. The module of its driver has the hint for each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BUSY = "look for a process that was stopped while it wrote; PostgreSQL supports 
 class CommitUnknown(ImageportError):
     """The connection died during a commit, and whether the change was made cannot be found out.
 
-    The change counts as possible: what it may have published is not removed until it is confirmed to be hidden.
+    The change counts as possible: a copy that it may have published is removed only when it is confirmed to be hidden.
     """
 
 

@@ -1,4 +1,4 @@
-"""Find one image by its id, its name or the beginning of its id, or suggest what may have been meant."""
+"""Find one image by its id, its name or the beginning of its id, or suggest similar ones."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _similar_names(transaction: Transaction, name: str, scope: Scope) -> set[str
 
 
 def _slips(name: str) -> list[str]:
-    """Return what *name* is without one of its letters, and with two of them exchanged."""
+    """Return the variants of *name* without one of its letters, and with two of them exchanged."""
     name = name[:MAX_NAME]
     shorter = {name[:place] + name[place + 1 :] for place in range(len(name))}
     exchanged = {

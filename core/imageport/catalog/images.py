@@ -171,7 +171,7 @@ def write(
     properties: Mapping[str, str | None],
     brings_formats: bool = False,
 ) -> None:
-    """Set *fields* and *properties* (None removes one); whatever is not named stays.
+    """Set *fields* and *properties* (None removes one); all others stay.
 
     Raises ``Conflict`` for a status that the image cannot get; see ``lifecycle``. *brings_formats* is for imports.
     """
@@ -211,6 +211,6 @@ def _set_properties(transaction: Transaction, image_id: str, properties: Mapping
 
 
 def snapshot(record: ImageRecord) -> dict[str, Any]:
-    """Return what an import may change of *record*, ready for JSON."""
+    """Return the fields of *record* that an import may change, ready for JSON."""
     fields = {name: getattr(record, name) for name in SETTABLE}
     return {"fields": fields, "properties": record.properties}

@@ -137,9 +137,9 @@ class Lease:
         failed_stores: Sequence[str] = (),
         cause: Mapping[str, str | None] | None = None,
     ) -> ImageRecord:
-        """End the import with failure: put back what it changed and release the lock.
+        """End the import with failure: undo its changes and release the lock.
 
-        A new image becomes queued again; what a user changed meanwhile stays. A second call changes nothing,
+        A new image becomes queued again; changes of a user meanwhile stay. A second call changes nothing,
         nor does one after the import was taken over or has ended well: it raises no ``LockLost``. Returns the record as
         it is then, or the one from before with status ``deleted`` when the image is gone.
         """

@@ -56,11 +56,11 @@ def require_image_move(
     record: ImageRecord, to: ImageStatus, *, brings_formats: bool = False, disk_format: str | None = None,
     container_format: str | None = None,
 ) -> None:  # fmt: skip
-    """Raise ``Conflict`` unless *record* may become *to*; to stay what it is is always allowed.
+    """Raise ``Conflict`` unless *record* may become *to*; to keep its status is always allowed.
 
     To become ``importing`` or ``active``, both formats have to be set, in the record or at the same time by
     *disk_format* and *container_format*. An import that *brings_formats*, because its caller declared them or because
-    it takes what it finds, begins without.
+    it takes the detected ones, begins without.
     """
     if record.status == to:
         return

@@ -1,4 +1,4 @@
-"""Lists of images and tasks: filtered, ordered, paged and limited to what the caller sees, in SQL.
+"""Lists of images and tasks: filtered, ordered, paged and limited to the caller's view, in SQL.
 
 A column is written as ``column || ''`` where the database must not look for its value in an index: another condition
 leaves fewer rows.
@@ -55,7 +55,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFilters:
-    """What the images of a list have in common; None is not looked at. They have every tag and property."""
+    """The filters of a list of images; None is not a filter. Images must have every tag and property."""
 
     name: str | None = None
     status: str | None = None

@@ -1,4 +1,4 @@
-"""A catalog in PostgreSQL, and what became of a commit whose answer was lost.
+"""A catalog in PostgreSQL, and the outcome of a commit whose answer was lost.
 
 PostgreSQL remembers the end of every recent transaction by its number. A number may be used again only after a crash
 in which the server lost transactions that were not on its disk, or on another server that took over; both reset the
@@ -36,7 +36,7 @@ _TURN_LOCK = 0x696D7175
 #: Seconds to wait for another process that changes the tables.
 TABLES_LOCK_SECONDS = 60
 
-#: What waited for a lock has to see what others changed meanwhile, whatever the default of the server.
+#: A transaction that waited for a lock has to see changes of others, whatever the default of the server.
 _BEGIN_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _NUMBER = "SELECT pg_backend_pid(), pg_current_xact_id()::text, pg_stat_get_bgwriter_stat_reset_time()"
 _STATUS = "SELECT pg_xact_status(%s::xid8), pg_stat_get_bgwriter_stat_reset_time()"
@@ -65,7 +65,7 @@ _HINTS = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class TransactionNumber:
-    """The number of a transaction, the server process that runs it, and what stands for the server."""
+    """The number of a transaction, the server process that runs it, and the identity of the server."""
 
     process: int
     number: str
@@ -106,7 +106,7 @@ class PostgresqlDatabase(Database):
         return connection
 
     def is_usable(self, connection: psycopg.Connection[Any]) -> bool:
-        """Ask the server, which may have been started anew or have closed what was idle for long."""
+        """Ask the server, which may have been started anew or have closed an idle connection."""
         try:
             connection.execute("")
         except psycopg.Error:
@@ -170,7 +170,7 @@ class PostgresqlDatabase(Database):
         return connection.execute(_of_psycopg(statement), stored)
 
     def hint(self, error: Exception) -> str:
-        """Return what to do about an error, by its SQLSTATE."""
+        """Return the hint for an error, by its SQLSTATE."""
         state = getattr(error, "sqlstate", None) or "08"
         known = [beginning for beginning in _HINTS if state.startswith(beginning)]
         return _HINTS[max(known, key=len)] if known else "look at the log of the server of the database"

@@ -23,7 +23,7 @@ from imageport.errors import Conflict, ImageportError, UsageError
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
-    """What became of an older catalog: its revisions, and the copy of it (None for PostgreSQL)."""
+    """The upgrade of an older catalog: its revisions, and its backup (None for PostgreSQL)."""
 
     before: str
     after: str
@@ -59,7 +59,7 @@ def open_database(url: str) -> Database:
 
 
 def prepare(database: Database, *, upgrade: bool) -> Upgrade | None:
-    """Make missing tables and upgrade older ones; return what was upgraded.
+    """Make missing tables and upgrade older ones; return the upgrade.
 
     PostgreSQL is shared with other machines, hence upgraded only with *upgrade*. Raises ``UsageError`` for
     a database that is not a catalog, or one of a newer Imageport; ``Conflict`` while an import is running.

@@ -122,13 +122,13 @@ class SqliteDatabase(Database):
         return connection.execute(statement.replace(" FOR UPDATE", ""), stored)
 
     def decoder(self, column: str) -> Callable[[Any], Any] | None:
-        """Return what makes JSON, booleans and times of the columns that have them."""
+        """Return the converter for a column with JSON, booleans or times, else None."""
         if column.endswith("_at"):
             return _time
         return json.loads if column in _JSON else bool if column in _BOOLEANS else None
 
     def hint(self, error: Exception) -> str:
-        """Return what to do about an error, by its result code."""
+        """Return the hint for an error, by its result code."""
         if isinstance(error, OSError):
             return NOT_PERMITTED
         return _HINTS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "check the file of the catalog")

@@ -97,7 +97,7 @@ WRITER = "writer"
 
 #: ``cause`` is why the task failed: code, step, store and hint.
 #: ``reserved`` are the bytes that all copies of the image take in stores once the import has ended well.
-#: ``snapshot`` is the image as it was; a roll back takes from it what ``touched`` names: all the import set.
+#: ``snapshot`` is the image as it was; a roll back takes from it the fields in ``touched``: all that the import set.
 TASKS = """
 CREATE TABLE tasks (
     id VARCHAR(64) NOT NULL,

@@ -1,7 +1,7 @@
-"""Count what an owner has, as quotas do, and check the room for more.
+"""Count the images and bytes of an owner, as quotas do, and check the room for more.
 
 Room is asked in the transaction that takes it. Other transactions that ask for the same owner wait for its end, so that
-what two of them take at the same moment is seen by the second.
+the second of two at the same moment sees the growth of the first.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _UNDER_WAY = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What an owner has, under the names of the quotas: numbers of images, and bytes."""
+    """The usage of an owner, under the names of the quotas: numbers of images, and bytes."""
 
     image_count_total: int
     image_size_total: int
@@ -35,7 +35,7 @@ class Usage:
 
 
 class Demand(Protocol):
-    """What an owner is to have on top of what there is, the image *besides* left out; asked by ``require``."""
+    """The growth that ``require`` checks for an owner; the image *besides* does not count."""
 
     @property
     def owner(self) -> str | None:
@@ -72,7 +72,7 @@ def compare(transaction: Transaction, demand: Demand) -> None:
 
 
 def of_owner(transaction: Transaction, owner: str | None, *, besides: str | None) -> Usage:
-    """Count what *owner* has, the image with the id *besides* left out."""
+    """Return the usage of *owner*, without the image with the id *besides*."""
     return Usage(**{name: _count(transaction, name, owner, besides) for name in _COUNTED})
 
 
@@ -96,7 +96,7 @@ _COUNTED: Mapping[str, Sequence[str]] = MappingProxyType(
 
 
 def _count(transaction: Transaction, name: str, owner: str | None, besides: str | None) -> int:
-    """Count what *owner* has under the name of a quota, the image with the id *besides* left out."""
+    """Return the usage of *owner* under the name of a quota, without the image with the id *besides*."""
     theirs = "images.owner IS NULL" if owner is None else "images.owner = :owner"
     if besides is not None:
         theirs += " AND images.id <> :besides"

@@ -1,4 +1,4 @@
-"""The command line: its global options, its commands, and what becomes of errors."""
+"""The command line: its global options, its commands, and its errors."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _global_options(
 
     invocation: Invocation = ctx.obj
     invocation.debug = debug
-    # What a command gets is public: a command of another package can do what those of this package do.
+    # The arguments of a command are public: a command of another package can do the same as those of this one.
     ctx.obj = invocation.imageport = Imageport(config)
     set_up_logging(debug=debug, secrets=lambda: invocation.secrets)
 

@@ -62,7 +62,7 @@ class InstalledCommand(EntryPoint):
 
 @dataclass
 class Invocation:
-    """What ``main`` has to know of a call when it ends: its site, ``--debug``, and the command that runs."""
+    """The state of a call that ``main`` needs at its end: its site, ``--debug``, and the command that runs."""
 
     imageport: Imageport | None = None
     debug: bool = False
@@ -157,7 +157,7 @@ class _Installed(Mapping[str, Any]):
 
 
 class _Unusable(TyperCommand):
-    """A command that cannot be used: whatever its arguments are, it raises the *error* with the reason."""
+    """A command that cannot be used: with any arguments, it raises the *error* with the reason."""
 
     def __init__(self, command: InstalledCommand, error: PluginBroken) -> None:
         super().__init__(

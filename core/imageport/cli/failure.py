@@ -1,4 +1,4 @@
-"""Errors on standard error: what happened, where, and what to do."""
+"""Errors on standard error: the event, the place, and the next step."""
 
 from __future__ import annotations
 

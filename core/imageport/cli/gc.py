@@ -31,10 +31,10 @@ _TO_DO = {
 
 def gc(
     ctx: typer.Context,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the actions.")] = False,
     json: Json = False,
 ) -> None:
-    """Roll back imports whose process died, and remove what they left in staging and in stores.
+    """Roll back imports whose process died, and remove their leftovers in staging and in stores.
 
     Removes staged files of images that are no longer staged or being imported, and of unknown images. An image whose
     staging was killed, or whose staged data is lost, is queued again. It is safe to run this at any time, from a timer

@@ -118,7 +118,7 @@ def _folded(columns: Sequence[str], rows: Iterable[Sequence[str]], *, cut: bool)
 
 
 def give_up_unwritten(stream: TextIO) -> None:
-    """Drop what *stream* holds and cannot write, so that Python does not fail on it at exit."""
+    """Drop buffered output that *stream* cannot write, so that Python does not fail on it at exit."""
     try:
         stream.flush()
     except OSError:

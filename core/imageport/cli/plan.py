@@ -1,4 +1,4 @@
-"""``imageport plan``: what a pipeline would do."""
+"""``imageport plan``: the plan of an import."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def plan(
     settings: Settings = None,
     json: Json = False,
 ) -> None:
-    """Show what an import would do and how much scratch space it needs; nothing is changed.
+    """Show the plan of an import and the scratch space that it needs; nothing is changed.
 
-    Steps, options, stores, staging, the scratch data and whether it fits now, what is expected to be slowest, and
-    limits. Digests are measured for some milliseconds; nothing is fetched.
+    Steps, options, stores, staging, the scratch data and whether it fits now, the part that is expected to be slowest,
+    and limits. Digests are measured for some milliseconds; nothing is fetched.
     """
     imageport: Imageport = ctx.obj
     described = imageport.plan(pipeline, source, variables=pairs("--set", settings or ()))

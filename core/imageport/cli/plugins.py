@@ -35,7 +35,7 @@ def show_plugin(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of an installed plugin.")],
     json: Json = False,
 ) -> None:
-    """Show what a plugin does, its hooks and needs, its options, and how to use it."""
+    """Show the purpose of a plugin, its hooks and needs, its options, and an example."""
     imageport: Imageport = ctx.obj
     described = imageport.plugin(name)
     if json:

@@ -25,7 +25,7 @@ ImageId = Annotated[
 ]
 Name = Annotated[str | None, typer.Option(help="Name of the image. Default: that of the source.")]
 DiskFormat = Annotated[
-    str | None, typer.Option(metavar="FORMAT", help="What the bytes are declared to be, such as qcow2.")
+    str | None, typer.Option(metavar="FORMAT", help="The declared disk format of the bytes, such as qcow2.")
 ]
 ContainerFormat = Annotated[
     str | None, typer.Option(metavar="FORMAT", help="Container of the image. Default: bare.")
@@ -133,7 +133,7 @@ def _import(prepared: PreparedImport, secrets: Collection[str], *, json: bool, q
     def print_event(event: Event) -> None:
         print_json_line(event.as_dict(), secrets, output)
 
-    # What the start has made stays; what an import throws away may hold large buffers, so look for it as usual.
+    # Objects of the start stay; garbage of an import may hold large buffers, so collect it as usual.
     gc.freeze()
     gc.set_threshold(700)
     observers = () if json or quiet else ("terminal" if sys.stderr.isatty() else "log",)

@@ -41,7 +41,7 @@ def show_success(report: Report, image: ImageRecord) -> None:
 
 
 def show_failure(report: Report, error: ImageportError, retry: str | None, secrets: Collection[str]) -> None:
-    """Print on standard error what went wrong, what became of the copies, and the command that tries again."""
+    """Print on standard error the error, the state of the copies, and the command that tries again."""
     show_error(error, secrets)
     for line in _aftermath(report, retry):
         typer.echo(f"  {printable(redact(line, secrets))}", err=True)
@@ -103,7 +103,7 @@ def _pace(report: Report, image: ImageRecord) -> str:
 
 
 def _slowest(report: Report) -> str | None:
-    """Name what took most of the time: the source, a step, or a digest or store that the stream had to wait for."""
+    """Name the slowest part: the source, a step, or a digest or store that the stream had to wait for."""
     seconds: dict[str, float] = {}
     for stage in report.stages:
         name = f"the source ({stage.step})" if stage.step == report.stages[0].step else f"step {stage.step}"

@@ -27,7 +27,7 @@ _OrNothing = BeforeValidator(lambda value: [] if value is None else value)
 
 
 class StepEntry(BaseModel):
-    """One configured plugin: which, under what name, with which options."""
+    """One configured plugin: its name, its label and its options."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

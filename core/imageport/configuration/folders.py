@@ -26,7 +26,7 @@ def config_home(environ: Mapping[str, str]) -> Path:
 
 
 def cache_file(name: str, environ: Mapping[str, str]) -> Path | None:
-    """Return the file called *name* in the folder for what can be made again; None when the user has no home folder."""
+    """Return the file called *name* in the folder for disposable files; None when the user has no home folder."""
     try:
         return _base_directory(environ, "XDG_CACHE_HOME", ".cache") / "imageport" / name
     except UsageError:

@@ -42,8 +42,8 @@ PLACEHOLDER_SOURCE = "https://source.invalid/image"
 class ConfiguredPipeline:
     """A pipeline whose plugins exist and whose options are valid; nothing is instantiated yet.
 
-    ``secrets`` are the values that came from the environment or from files, and what the address of the source has
-    beside the address; they are kept out of messages.
+    ``secrets`` are the values that came from the environment or from files, and the credentials and the query in the
+    url of the source; they are kept out of messages.
     """
 
     name: str

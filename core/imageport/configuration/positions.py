@@ -18,5 +18,5 @@ def invalid_file(path: str, message: str, line: int = 1, column: int = 1) -> Pip
 
 
 def position_of_end(text: str) -> tuple[int, int]:
-    """Return line and column of what follows *text* in a file."""
+    """Return line and column of the end of *text* in a file."""
     return text.count("\n") + 1, len(text) - text.rfind("\n")

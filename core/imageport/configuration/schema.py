@@ -118,7 +118,7 @@ def _options(name: str, model: type[BaseModel]) -> Schema:
 
 
 def _entry(model: type[StepEntry], plugins: Iterable[_Working], role: Role) -> Schema:
-    """Return the schema of an entry in the place of *role*; ``use`` decides what ``with`` may hold."""
+    """Return the schema of an entry in the place of *role*; ``use`` decides the schema of ``with``."""
     fitting = [plugin for plugin in plugins if fits(plugin.hooks, role)]
     schema = model.model_json_schema()
     choices: list[Any] = [{"const": plugin.name, "description": plugin.summary} for plugin in fitting]

@@ -1,4 +1,4 @@
-"""The site file: what all pipelines of one machine share. None is needed."""
+"""The site file: the settings that all pipelines of one machine share. None is needed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class StagingRules(BaseModel):
 
 
 class Site(BaseModel):
-    """What all pipelines of one machine share; every field has a default that works."""
+    """The settings that all pipelines of one machine share; every field has a default that works."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

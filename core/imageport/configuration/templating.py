@@ -160,9 +160,9 @@ class Variables:
 
 
 class DeferredVariables(Variables):
-    """Fills in what only this run knows, and leaves references to the environment and to files as they are.
+    """Fills in the values that only this run knows, and leaves references to the environment and to files as they are.
 
-    What comes out is text for ``Variables`` again: a later command expands it to what it stands for now.
+    The result is text for ``Variables`` again: a later command expands it to the present value.
     """
 
     def _replacement(self, found: re.Match[str]) -> str:
@@ -205,7 +205,7 @@ def expand_tree(
 
 
 def literal(text: str) -> str:
-    """Return what has to be written for *text* where variables are expanded."""
+    """Return *text* escaped for places where variables are expanded."""
     return text.replace("{", "{{").replace("}", "}}")
 
 
@@ -226,7 +226,7 @@ def texts_of(tree: Any) -> Iterator[str]:
 
 
 def confidential(url: str) -> set[str]:
-    """Return what *url* has beside the address: user and password, and the query, which may hold a signature.
+    """Return the parts of *url* beside the address: user and password, and the query, which may hold a signature.
 
     A url may be malformed: a password with an unescaped ``/``, ``#`` or ``?`` ends at the last ``@`` all the same.
     """

@@ -51,7 +51,7 @@ class Channel:
 
     @property
     def broken(self) -> bool:
-        """True when the data ended with an error while the consumer was reading: what it raises is not its fault."""
+        """True when the data ended with an error while the consumer was reading: its error is not its fault."""
         return self._error is not None
 
     def put(self, chunk: Chunk, *, patience: float | None = None, spill: Spill | None = None) -> bool:

@@ -35,7 +35,7 @@ LAG_SHARE = 0.1
 class Consumer(Generic[T]):
     """A fan-out consumer running in its own thread.
 
-    *work* gets the bytes; ``outcome()`` returns what it returned or raises what it raised. Unless the consumer is
+    *work* gets the bytes; ``outcome()`` returns its result or raises its error. Unless the consumer is
     ``optional``, its failure ends the whole fan-out.
     """
 
@@ -83,9 +83,9 @@ class Consumer(Generic[T]):
     def finalize(
         self, action: Callable[[], None], *, patience: float, check: Callable[[], None] = lambda: None
     ) -> BaseException | None:
-        """Do *action* after the work, in a thread again, and return what it raised; ``StoreFailed`` when it is stuck.
+        """Do *action* after the work, in a thread again, and return its error; ``StoreFailed`` when it is stuck.
 
-        *check* is called while waiting; what it raises is raised here.
+        *check* is called while waiting; its error is raised here.
         """
         raised: list[BaseException] = []
 
@@ -113,7 +113,7 @@ class Consumer(Generic[T]):
 
     @property
     def abandoned(self) -> bool:
-        """True when the thread was left behind, whatever it still does."""
+        """True when the thread was left behind, even if it still runs."""
         return self.error is not None and not self.ended_at
 
     @property
@@ -147,7 +147,7 @@ class Consumer(Generic[T]):
             self._thread.join(timeout)
 
     def outcome(self) -> T:
-        """Return the result. Raises what the work raised."""
+        """Return the result of the work. Raises its error."""
         self.wait()
         if self.error is not None:
             raise self.error
@@ -200,7 +200,7 @@ def fan_out(
     Returns at the end of the data, when consumers may still be at work. A consumer that fails drops out alone if it
     is ``optional``; when a needed one has failed, the rest of the data is not read, nor when no optional one is left
     (unless *give_up* is false). An optional consumer that lags reads from *spill*, if there is one; any other that
-    takes nothing for *patience* seconds has failed. What *chunks* raises is raised here and in every consumer.
+    takes nothing for *patience* seconds has failed. An error of *chunks* is raised here and in every consumer.
     *report* is called about five times a second with the bytes so far and the label that the stream waited for longest
     (None: for its source).
     """
@@ -259,7 +259,7 @@ def _break_off(chunks: Chunks, consumers: Sequence[Consumer[Any]], error: BaseEx
     for consumer in consumers:
         consumer.channel.close(error)
     if isinstance(chunks, Generator):
-        # A reference to the error would keep open what is behind the stream.
+        # A reference to the error would keep the source of the stream open.
         try:
             chunks.close()
         except Exception:
@@ -270,7 +270,7 @@ def _break_off(chunks: Chunks, consumers: Sequence[Consumer[Any]], error: BaseEx
 
 
 class _Pace:
-    """Finds out what the stream waits for, and reports it at intervals."""
+    """Finds the consumer that the stream waits for, and reports it at intervals."""
 
     def __init__(self, consumers: Sequence[Consumer[Any]], report: Callable[[int, str | None], None]) -> None:
         self._consumers = consumers

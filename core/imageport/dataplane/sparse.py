@@ -15,10 +15,10 @@ SPARSE_BLOCK = 64 << 10
 _ZERO_BLOCK = bytes(SPARSE_BLOCK)
 #: Bytes that are enough to see of most blocks that they are not zero.
 _GLIMPSE = 64
-#: What O_DIRECT wants positions, lengths and addresses to be multiples of.
+#: Positions, lengths and addresses of O_DIRECT are multiples of this.
 _ALIGNMENT = 4096
 
-#: Read past the page cache, but use what is there (RWF_DONTCACHE, Linux 6.14): bytes that are read once need no room.
+#: Read past the page cache, but use cached bytes (RWF_DONTCACHE, Linux 6.14): bytes that are read once need no room.
 _DONT_CACHE = 0x80
 
 

@@ -39,7 +39,7 @@ def write_spool(
     The first *start* bytes, a multiple of ``CHUNK_SIZE``, are in the file already: *chunks* repeat them. *needed* is
     the number of bytes to be written if it is known. *progress* is called with the bytes taken from *chunks*, *written*
     with those that the file system has got. Raises ``LimitExceeded`` before the first byte when *needed* bytes do not
-    fit, and later when the disk is full, ``ImportFailed`` for other errors of the disk, and what *chunks* raise.
+    fit, and later when the disk is full, ``ImportFailed`` for other errors of the disk, and the errors of *chunks*.
     """
     if needed is not None:
         require_space(folder, needed)

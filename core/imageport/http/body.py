@@ -24,7 +24,7 @@ class Resource:
     """The body of one answer on its server: *name* is for messages, *reopen* requests it again with header fields.
 
     ``validator`` distinguishes it from later ones, or is None. ``coding`` is its Content-Encoding or None.
-    ``accept_ranges`` is what the server answered in the field of that name, in lower case.
+    ``accept_ranges`` is the field of that name in the answer, in lower case.
     """
 
     name: str
@@ -85,8 +85,8 @@ class ResumedBody:
     def read_into(self, buffer: memoryview, until: float) -> int | None:
         """Fill *buffer* with the bytes that arrive first, and return their number; 0 at the end of the body.
 
-        None when nothing has come *until* then. Raises ``Cancelled``, and ``SourceUnavailable`` when the body is not
-        what was announced, changed on the server, or cannot be had in time.
+        None when nothing has come *until* then. Raises ``Cancelled``, and ``SourceUnavailable`` when the body differs
+        from the announced one, changed on the server, or cannot be had in time.
         """
         while True:
             if self.closed:
@@ -169,7 +169,7 @@ class ResumedBody:
             return
 
     def _other_coding(self, exchange: Exchange) -> str | None:
-        """Return in which way the rest is coded differently from what came before, or None."""
+        """Return the difference in coding between the rest and the bytes before, or None."""
         coding = coding_of(exchange.headers)
         if coding == self.resource.coding:
             return None

@@ -29,7 +29,7 @@ _NO_SUCH_REST: Final = frozenset({HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUEST
 
 
 class Client:
-    """Sends what ``HttpTransport`` is asked for, and follows redirects."""
+    """Sends the requests of ``HttpTransport``, and follows redirects."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Client:
                 watch.pause(0.25 * 2**attempt, asked=trouble.retry_after)
             except SourceUnavailable:
                 if trouble.retry_after is None:
-                    # The time is over, and this is what it was spent on.
+                    # The time is over, and this error used it up.
                     raise trouble from None
                 raise
         return self._follow(first, headers, rest, watch)

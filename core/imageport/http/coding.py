@@ -1,4 +1,4 @@
-"""Content codings: what a server puts around a body while it sends it (RFC 9110, 8.4)."""
+"""Content codings, which a server applies to a body while it sends it (RFC 9110, 8.4)."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ FREE_OUTPUT: Final = 256 << 20
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _GZIP_WINDOW: Final = 31
-#: Bytes that the decoder gets at once. It copies what is left after each member, and members can have 20 bytes.
+#: Bytes that the decoder gets at once. It copies the rest after each member, and members can have 20 bytes.
 _SLICE: Final = 16 << 10
-#: What servers write there although it is not a coding: nothing, a charset, an encoding of mails, or how the file came
-#: to the server.
+#: Values that servers write there although they are not codings: nothing, a charset, an encoding of mails, or how the
+#: file came to the server.
 _NO_CODINGS: Final = frozenset(
     {
         "",
@@ -112,7 +112,7 @@ class _GzipStream:
         self._substance = 0
 
     def feed(self, piece: memoryview) -> Chunks:
-        """Take the next bytes and return what they hold, in pieces of at most ``CHUNK_SIZE``."""
+        """Take the next bytes and return them decoded, in pieces of at most ``CHUNK_SIZE``."""
         self._taken += len(piece)
         rest = self._start + piece
         self._start = b""

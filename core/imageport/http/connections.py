@@ -147,7 +147,7 @@ class WatchedSocket(socket.socket):
     watch: Watch
 
     def recv_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
-        """Receive into *buffer*. Raises what ``Watch.receive`` raises."""
+        """Receive into *buffer*. Raises the errors of ``Watch.receive``."""
         return self.watch.receive(lambda: super(WatchedSocket, self).recv_into(buffer, nbytes, flags))
 
 
@@ -158,7 +158,7 @@ class WatchedTlsSocket(ssl.SSLSocket):
     suppress_ragged_eofs: bool
 
     def recv_into(self, buffer: Buffer, nbytes: int | None = None, flags: int = 0) -> int:
-        """Receive into *buffer*. Raises what ``Watch.receive`` raises."""
+        """Receive into *buffer*. Raises the errors of ``Watch.receive``."""
         return self.watch.receive(lambda: super(WatchedTlsSocket, self).recv_into(buffer, nbytes, flags))
 
 
@@ -193,14 +193,14 @@ class PinnedHTTPSConnection(HTTPSConnection):
 def answer_of(connection: PinnedHTTPConnection | PinnedHTTPSConnection) -> http.client.HTTPResponse:
     """Read the head of the answer on *connection*, and return it as the library under urllib3 has it.
 
-    It reads into memory of ours; urllib3 would hand out copies. Raises what that raises.
+    It reads into memory of ours; urllib3 would hand out copies. Raises the errors of urllib3.
     """
     connection.sock.settimeout(SLICE)
     return http.client.HTTPConnection.getresponse(connection)
 
 
 def tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
-    """Return what verifies servers, by *ca_bundle* (PEM) or else by the system's certificates.
+    """Return the TLS context that verifies servers, by *ca_bundle* (PEM) or else by the system's certificates.
 
     Raises ``UsageError`` when *ca_bundle* cannot be used.
     """

@@ -84,7 +84,7 @@ class Exchange:
         return HTTPHeaderDict(self.answer.headers.items())
 
     def read_into(self, buffer: memoryview) -> int | None:
-        """Fill *buffer* with what one read brings, undecoded, and return how many bytes that is; 0 at the end.
+        """Fill *buffer* by one read, undecoded, and return the number of bytes; 0 at the end.
 
         None when the watch has ended the read before anything came.
         """

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from imageport.http.exchange import Exchange
     from imageport.http.urls import Url
 
-#: What a broken connection looks like, wherever it breaks.
+#: The errors of a broken connection.
 CONNECTION_ERRORS: Final = (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError)
 
 #: Statuses of a server in passing trouble.
@@ -163,7 +163,7 @@ def unused_proxy(environ: Mapping[str, str] = os.environ) -> str:
 
 
 def refused(url: Url, exchange: Exchange, *, page: str | None = None) -> SourceUnavailable:
-    """Return the error for an answer without a body to use; *page* is what redirected to *url*, if anything did."""
+    """Return the error for an answer without a body to use; *page* is the url that redirected to *url*, if any."""
     status = exchange.answer.status
     phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "(an unknown status)"
     return SourceUnavailable(

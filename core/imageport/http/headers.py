@@ -51,7 +51,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def strong_validator(headers: Mapping[str, str]) -> str | None:
-    """Return what ``If-Range`` may hold (RFC 9110, 13.1.5), a strong ETag or a past date; else None."""
+    """Return the value for ``If-Range`` (RFC 9110, 13.1.5), a strong ETag or a past date; else None."""
     etag = headers.get("ETag", "")
     if etag.startswith('"'):
         return etag

@@ -19,7 +19,7 @@ _SERVERS: Final = "check the network and the name servers of this machine, in /e
 
 
 class Names:
-    """What host names mean during one import: the first answer of the resolver is kept.
+    """The addresses of host names during one import: the first answer of the resolver is kept.
 
     The resolver of the system waits as long as it likes, and nothing stops it. So each question is asked in a thread,
     which is left behind when no answer came within *patience* seconds or *cancelled* is set.
@@ -44,7 +44,7 @@ class Names:
     def checked(self, host: str) -> tuple[IPAddress, ...]:
         """Return the addresses of *host*, every one of which passes the rules.
 
-        Raises what ``look_up`` raises, and ``SourceRejected`` when one of the addresses is not permitted.
+        Raises the errors of ``look_up``, and ``SourceRejected`` when one of the addresses is not permitted.
         """
         addresses = self.look_up(host)
         for address in addresses:

@@ -25,7 +25,7 @@ def parallel_chunks(response: HttpResponse, connections: int) -> Chunks:
     """Iterate over the body of *response* in order, with its parts fetched over so many connections at the same time.
 
     All parts are of the same body at the same url, by its validator. Where the server has none, or refuses a
-    part, the rest comes over one connection. Raises what ``HttpResponse.chunks`` raises.
+    part, the rest comes over one connection. Raises the errors of ``HttpResponse.chunks``.
     """
     end = response.length
     if connections == 1 or end is None or not response.has_ranges or end - response.start <= PART:

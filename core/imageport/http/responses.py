@@ -118,12 +118,12 @@ class HttpResponse:
         self.is_decoding = True
 
     def chunks(self, *, whole: bool = False) -> Chunks:
-        """Iterate once over the body in pieces of 4 MiB, or what a second brings, resuming when the connection breaks.
+        """Iterate once over the body in pieces of 4 MiB, or of one second, resuming when the connection breaks.
 
         With *whole*, pieces have 4 MiB however long that takes.
 
-        Raises ``Cancelled``, or ``SourceUnavailable`` when the body is not what was announced, changed on the
-        server, or cannot be had in time. While it decodes, raises what ``coding.decoded`` raises as well.
+        Raises ``Cancelled``, or ``SourceUnavailable`` when the body differs from the announced one, changed on the
+        server, or cannot be had in time. While it decodes, raises the errors of ``coding.decoded`` as well.
         """
         received = self._received(whole=whole)
         return self._decoded(received) if self.is_decoding else received
@@ -158,7 +158,7 @@ class HttpResponse:
     def body(self, *, limit: int) -> bytes:
         """Return the body without its Content-Encoding; it has at most *limit* bytes.
 
-        Raises what ``decode`` and ``chunks`` raise, and ``SourceUnavailable`` when there are more.
+        Raises the errors of ``decode`` and ``chunks``, and ``SourceUnavailable`` when there are more.
         """
         self.decode()
         body = b""
@@ -175,7 +175,7 @@ class HttpResponse:
     def text(self, *, limit: int = 1 << 20) -> str:
         """Return the body, which is text in UTF-8 of at most *limit* bytes.
 
-        Raises what ``body`` raises, and ``SourceUnavailable`` when it is anything else.
+        Raises the errors of ``body``, and ``SourceUnavailable`` when it is anything else.
         """
         try:
             return self.body(limit=limit).decode("utf-8-sig")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class HttpTransport:
-    """What ``ctx.http`` offers: HTTP and HTTPS to places that every rule permits.
+    """The interface of ``ctx.http``: HTTP and HTTPS to places that every rule permits.
 
     *validate* is called with each url before anything is resolved or connected to, and with the page that
     redirected to it. Names are resolved once; every address found must pass *rules*, and exactly these are
@@ -63,7 +63,7 @@ class HttpTransport:
     def get_text(self, url: str, *, limit: int = 1 << 20) -> str:
         """Return the document at *url*, which is text in UTF-8 of at most *limit* bytes.
 
-        Raises what ``get`` raises, and ``SourceUnavailable`` when the document is anything else.
+        Raises the errors of ``get``, and ``SourceUnavailable`` when the document is anything else.
         """
         with self.get(url) as response:
             return response.text(limit=limit)

@@ -1,4 +1,4 @@
-"""Urls, taken apart strictly: what could mean two things to two programs is refused."""
+"""Urls, parsed strictly: a text that two programs could read differently is refused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imageport.errors import SourceRejected
 
 #: Scheme, authority, path, query and fragment, after RFC 3986 appendix B.
 _PARTS = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(\?[^#]*)?(?:#.*)?", re.DOTALL)
-#: Programs disagree on these; lone surrogates are what the command line makes of bytes that are not UTF-8.
+#: Programs disagree on these; the command line makes lone surrogates of bytes that are not UTF-8.
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\\ud800-\udfff]")
 _HOST_AND_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]*))?")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -42,7 +42,7 @@ class Url:
     def parse(cls, text: str) -> Url:
         """Parse *text*. Raises ``SourceRejected``, and nothing else, for text that is not clearly a url.
 
-        An ``@`` behind a host with a port or a user is refused: what looks like the host may be half of a password.
+        An ``@`` behind a host with a port or a user is refused: the apparent host may be half of a password.
         """
         return cls._parse(text, typed=True)
 
@@ -98,7 +98,7 @@ class Url:
 
     @property
     def origin(self) -> tuple[str, str, int | None]:
-        """What credentials belong to: scheme, host and port (RFC 6454)."""
+        """The origin, to which credentials belong: scheme, host and port (RFC 6454)."""
         return self.scheme, self.host, self.effective_port
 
     @property
@@ -126,7 +126,7 @@ class Url:
         return f"{self.scheme}://{self.authority}{self.target.partition('?')[0]}"
 
     def __str__(self) -> str:
-        # What a server redirects to may have an @ there; ``parse`` would take it for the end of a password.
+        # The target of a redirect may have an @ there; ``parse`` would take it for the end of a password.
         target = self.target if self.port is None else self.target.replace("@", "%40")
         return f"{self.scheme}://{self.authority}{target}"
 
@@ -134,8 +134,8 @@ class Url:
 def normal_host(host: str) -> str:
     """Return the one spelling of *host* that is compared, resolved and connected to.
 
-    Addresses in any but the usual notation (decimal, octal, hexadecimal, short) are refused: programs
-    disagree on what they mean. Raises ``SourceRejected``.
+    Addresses in any but the usual notation (decimal, octal, hexadecimal, short) are refused: programs disagree on their
+    meaning. Raises ``SourceRejected``.
     """
     if ":" in host:
         address = as_address(host.removeprefix("[").removesuffix("]").partition("%")[0])

@@ -32,7 +32,7 @@ from imageport.text import did_you_mean
 from imageport.values import MAX_NAME, Caller, ImageRecord
 
 DISK_FORMATS = ("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop")
-#: For a disk format: whatever the bytes turn out to be. What a new image gets when nothing is declared.
+#: For a disk format: the detected one. The default of a new image.
 AUTO = "auto"
 CONTAINER_FORMATS = ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed")
 
@@ -83,7 +83,7 @@ class Admission:
     def examine(self, build: Callable[[ImageRecord], HostContext]) -> tuple[ImageRecord, HostContext]:
         """Return the record and the context of the import, which *build* makes, and choose ``targets``.
 
-        Removes what imports of this image that died or failed have left. Raises ``UsageError``, ``Conflict``,
+        Removes the leftovers of dead and failed imports of this image. Raises ``UsageError``, ``Conflict``,
         ``NotAllowed`` and ``OverQuota``.
         """
         plan, access = self.env.plan, self.access
@@ -119,7 +119,7 @@ class Admission:
     def begin(self, record: ImageRecord, ctx: HostContext) -> Lease:
         """Let every step judge the source, and take the lease of the image, which is made if it is new.
 
-        Raises ``SourceRejected`` and what the steps raise, ``Conflict``, ``LimitExceeded`` and ``OverQuota``.
+        Raises ``SourceRejected`` and the errors of the steps, ``Conflict``, ``LimitExceeded`` and ``OverQuota``.
         """
         site, plan, catalog = self.env.site, self.env.plan, self.env.catalog
         require_few_copies(site.limits, record, len(self.targets))
@@ -145,7 +145,7 @@ class Admission:
         )
 
     def partial(self, folder: Path) -> PartialSource | None:
-        """Return what is spooled of the source in the work folder, which gets what an import before has left."""
+        """Return the spooled part of the source in the work folder, which gets the part of an earlier import."""
         if not self.env.plan.spool_first:
             return None
         if self.set_aside is not None:
@@ -154,13 +154,13 @@ class Admission:
         return PartialSource(folder)
 
     def close(self) -> None:
-        """Remove what was set aside of a dead import and not used."""
+        """Remove the unused part of a dead import that was set aside."""
         if self.set_aside is not None:
             shutil.rmtree(self.set_aside, ignore_errors=True)
 
     @property
     def _made_here(self) -> bool:
-        # What was good enough for the import that died still is.
+        # A record that was good enough for the dead import still is.
         return self._is_new or self._resumed is not None
 
     @property
@@ -168,7 +168,7 @@ class Admission:
         return self.env.plan.source.uri is not None and not self.env.plan.copies
 
     def _tidied(self, record: ImageRecord, ctx: HostContext) -> HostContext:
-        """Remove what imports of this image that died or failed have left; staged data may go with it."""
+        """Remove the leftovers of dead and failed imports of this image; staged data may go with them."""
         env = self.env
         if self._resumed is not None:
             self.set_aside = env.staging.set_aside(record.id, self._resumed.id)
@@ -183,8 +183,9 @@ class Admission:
 def admit_record(request: ImportRequest, plan: Plan, access: Access) -> tuple[ImageRecord, bool]:
     """Return the record to import, and whether it has to be created.
 
-    Raises ``UsageError`` for an unknown image or format, for what no database can keep and for the only store that may
-    fail; ``NotAllowed`` for properties that the caller may not set, ``OverQuota`` when the caller has too much already.
+    Raises ``UsageError`` for an unknown image or format, for text that no database can keep and for the only store that
+    may fail; ``NotAllowed`` for properties that the caller may not set, ``OverQuota`` when the caller has too much
+    already.
     """
     caller = request.caller
     require_caller(caller)
@@ -220,7 +221,7 @@ def admit_record(request: ImportRequest, plan: Plan, access: Access) -> tuple[Im
 
 
 def as_requested(record: ImageRecord, request: ImportRequest, plan: Plan) -> ImageRecord:
-    """Return *record* with what the caller wants it to be; a copy leaves it as it is."""
+    """Return *record* with the fields from the caller; a copy leaves it as it is."""
     if plan.copies:
         return record
     declared = None if request.disk_format == AUTO else request.disk_format or record.disk_format
@@ -235,7 +236,7 @@ def as_requested(record: ImageRecord, request: ImportRequest, plan: Plan) -> Ima
 def brings_formats(request: ImportRequest, record: ImageRecord, *, is_new: bool) -> bool:
     """Return whether the import knows, or will find, the formats that *record* needs.
 
-    A new image gets what is found. For one that was made before, both formats are declared, in the record
+    A new image gets the detected formats. For one that was made before, both formats are declared, in the record
     or by the request; ``auto`` is a declaration, too. Raises ``UsageError`` where nothing looks at the bytes.
     """
     container = request.container_format or record.container_format

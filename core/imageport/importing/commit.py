@@ -47,7 +47,7 @@ class Commit:
     def publish(self, record: ImageRecord, ctx: HostContext) -> None:
         """Publish the copies; with *record* the image becomes active.
 
-        Where all stores must succeed, no copy is published before all are written, and what goes wrong is raised.
+        Where all stores must succeed, no copy is published before all are written, and an error is raised.
         Otherwise each is published as soon as its store is done. Raises ``StoreFailed`` when no store has a copy. Once
         users have the image it is not taken away from them: an error ends the import with the copies that it has.
         """
@@ -168,7 +168,7 @@ class Commit:
         return is_first
 
     def _describe(self, record: ImageRecord) -> bool:
-        """Record what the first copy has shown; return whether the image has become active by this copy."""
+        """Record the facts from the first copy; return whether the image has become active by this copy."""
         if self.env.plan.copies:
             return False
         changes = self._changes(record) if self._published == 1 else {}
@@ -182,7 +182,7 @@ class Commit:
         return activates
 
     def _changes(self, record: ImageRecord) -> dict[str, Any]:
-        """Return what to change in the record, now that all is known of the image."""
+        """Return the changes of the record, now that all facts about the image are known."""
         changes = changes_between(self.lease.before, record)
         if self.current().name != self.lease.before.name:
             # A user has given another one in the meantime; that from the source is only a default.

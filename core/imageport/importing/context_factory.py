@@ -38,7 +38,7 @@ STAGING = "staging"
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """The surroundings of one import: the site, its catalog, the plan, and what they lead to."""
+    """The surroundings of one import: the site, its catalog, the plan, and their services."""
 
     site: Site
     catalog: Catalog
@@ -90,7 +90,7 @@ class HostContext(Context):
         return replace(self, _offered=[path])
 
     def _link_of(self, label: str) -> StepLink:
-        """Return the calls that are taken from the step called *label*, whatever its context is changed to."""
+        """Return the calls that are accepted from the step called *label*, even if its context is changed."""
         emit, announce = self.emit, self.announce_location
         task_id, image_id = self.task_id, self.image_id
 
@@ -183,7 +183,7 @@ def _validator(
     one_at_a_time = threading.RLock()
 
     def validate(url: str, redirected_from: str | None) -> None:
-        # The method knows its own source and where that redirects to; it would refuse what other plugins fetch.
+        # The method knows its own source and where that redirects to; it would refuse the urls of other plugins.
         if (redirected_from or url) in journey:
             journey.add(url)
         judges = plan.all_steps if url in journey else (*plan.steps, *plan.stores)

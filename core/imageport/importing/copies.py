@@ -41,7 +41,7 @@ class CopyState(StrEnum):
     FAILED = "failed"
     #: The copy was taken back, or its data broke off; the store is not at fault.
     DISCARDED = "discarded"
-    #: The import left the store behind at work. What the store still delivers is discarded when it comes.
+    #: The import left the store behind at work. A late result of the store is discarded.
     ABANDONED = "abandoned"
 
 
@@ -106,7 +106,7 @@ class Copy(Consumer[PendingCopy]):
                 self._move(CopyState.DISCARDED if self.channel.broken else CopyState.FAILED)
 
     def on_late_result(self, result: PendingCopy) -> None:
-        """Discard what the store has delivered after it was abandoned."""
+        """Discard a result that the store has delivered after it was abandoned."""
         discard(self.label, result)
 
     def abandon(self, error: BaseException | None = None) -> None:
@@ -136,9 +136,9 @@ class Copy(Consumer[PendingCopy]):
             self.finalize(lambda: discard(self.label, self.pending), patience=patience)
 
     def publish(self, *, patience: float, check: Callable[[], None]) -> BaseException | None:
-        """Make the copy visible in its store, and return what that raised, which is the fault of the store.
+        """Make the copy visible in its store, and return the error, which is the fault of the store.
 
-        A store that is stuck for *patience* seconds is abandoned. *check* is called while waiting; what it raises is
+        A store that is stuck for *patience* seconds is abandoned. *check* is called while waiting; its error is
         raised here, and the store is abandoned without a fault.
         """
         self.move(CopyState.PUBLISHING)
@@ -293,7 +293,7 @@ class CopySet:
 
 
 def discard(label: str, pending: PendingCopy) -> None:
-    """Ask a store to discard its hidden copy; what it raises is logged, since the removal by location follows."""
+    """Ask a store to discard its hidden copy; an error is logged, since the removal by location follows."""
     try:
         pending.discard()
     except BaseException:

@@ -241,9 +241,9 @@ class RetryPolicy:
     """Decides whether a failed import begins again, before a copy is published.
 
     Another attempt is worth while when the bytes broke off, or did not have the digest they should, and the method can
-    read them anew: another copy of a stored image, or as often as it declares. What a server refuses, and an image that
-    is not what it should be, stay what they are. ``ctx`` is the context of the next attempt, without the copies that
-    were broken; ``store`` is the store whose copy is read, None when there is none.
+    read them anew: another copy of a stored image, or as often as it declares. A refusal of a server, and an image with
+    wrong content, stay as they are. ``ctx`` is the context of the next attempt, without the copies that were broken;
+    ``store`` is the store whose copy is read, None when there is none.
     """
 
     def __init__(self, method: BoundStep, ctx: HostContext) -> None:

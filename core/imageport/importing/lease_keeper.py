@@ -116,7 +116,7 @@ class Interruption:
     def _arrived(self, _number: int, _frame: FrameType | None) -> None:
         self.event.set()
         if self._raising:
-            # Once: what cleans up after this must not be disturbed by a second signal.
+            # Once: a second signal must not disturb the clean-up.
             self._raising = False
             raise _Interrupt
 

@@ -16,7 +16,7 @@ from imageport.redaction import redact
 from imageport.text import printable
 from imageport.values import Source
 
-#: What looks like user and password before the host of a url without scheme.
+#: A text that looks like user and password before the host of a url without scheme.
 _CREDENTIALS = re.compile(r"[^/@:]+:[^@]*@")
 
 
@@ -25,7 +25,7 @@ class Terms:
     """Demands of a pipeline on its imports, and the text of its entries.
 
     ``staging`` is the mode that the pipeline demands. With ``trust``, nothing is published without a trusted signature
-    on the image. ``plugins`` are the names of the plugins by label, ``definitions`` what it takes to reopen each store.
+    on the image. ``plugins`` are the names of the plugins by label, ``definitions`` the data to reopen each store.
     """
 
     name: str
@@ -121,7 +121,7 @@ class Plan:
 def make_plan(pipeline: ConfiguredPipeline) -> Plan:
     """Bind every step of *pipeline*.
 
-    Raises what the plugins raise on construction (``UsageError``), and ``PluginBroken``.
+    Raises the errors of plugins on construction (``UsageError``), and ``PluginBroken``.
     """
     return Plan(
         terms=Terms(

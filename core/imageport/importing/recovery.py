@@ -29,7 +29,7 @@ def remove_copy(
 ) -> bool:
     """Remove the bytes and the row of a hidden copy; False when they are not, or no longer, that task's to remove.
 
-    Raises what the store raises; the row stays then, for a later ``gc``.
+    Raises the errors of the store; the row stays then, for a later ``gc``.
     """
     if not catalog.claim_removal(task_id, location):
         return False
@@ -64,7 +64,7 @@ def remove_copies(
 
 
 def remove_hidden_copies(image_id: str, catalog: Catalog, stores: Stores, ctx: StepContexts) -> None:
-    """Remove what earlier imports of an image could not, before another one writes to the same places."""
+    """Remove the orphans of earlier imports of an image, before another one writes to the same places."""
     for hidden in catalog.hidden_copies():
         if hidden.image_id == image_id:
             try:
@@ -76,10 +76,10 @@ def remove_hidden_copies(image_id: str, catalog: Catalog, stores: Stores, ctx: S
 def recover_dead_import(
     task: TaskRow, catalog: Catalog, stores: Stores, staging: Staging, ctx: StepContexts
 ) -> list[str]:
-    """Roll back an import whose process died, from its task row alone, and return what could not be removed."""
+    """Roll back an import whose process died, from its task row alone, and return the copies that stay behind."""
     log.warning("task %s of image %s died; rolling it back", task.id, task.image_id)
     try:
-        # Before the image is unlocked: what is in staging afterwards may belong to another command.
+        # Before the image is unlocked: files in staging afterwards may belong to another command.
         staging.remove_all_of(task.image_id, task.id)
     except OSError as error:
         log.warning("left behind in %s: %s", staging.directory, error)
@@ -202,7 +202,7 @@ class OrphanFiles:
             return False
 
     def clear(self, image_id: str, *, besides: Path | None = None) -> None:
-        """Remove what has been left of the image, before its next import; what cannot be removed stays for ``gc``."""
+        """Remove the leftovers of the image before its next import; those that cannot be removed stay for ``gc``."""
         for path in self.find(image_id):
             if path == besides:
                 continue

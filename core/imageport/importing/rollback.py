@@ -22,7 +22,7 @@ ENDS_PROGRAM = (KeyboardInterrupt, SystemExit)
 
 
 def roll_back(commit: Commit, error: ImageportError, targets: Sequence[BoundStep], ctx: HostContext) -> None:
-    """Undo what *commit* has done, because of *error*; no other error in here keeps the rest from being undone.
+    """Undo the work of *commit*, because of *error*; no other error in here keeps the rest from being undone.
 
     Discards the copies that are hidden, hides those that are published, removes their bytes, and puts the record back.
     An image that users have stays. So does, without the lease, all that another import may use by now.
@@ -50,7 +50,7 @@ def roll_back(commit: Commit, error: ImageportError, targets: Sequence[BoundStep
 
 
 def lost_lease(commit: Commit) -> LockLost | None:
-    """Return why this import may not write any more, whatever else went wrong because of that."""
+    """Return why this import may not write any more, even if another error followed from that."""
     try:
         commit.current()
         commit.lease.require()

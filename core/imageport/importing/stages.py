@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class Stages:
-    """Calls the method and the steps of *plan*, and measures what each does with the bytes.
+    """Calls the method and the steps of *plan*, and measures the work of each on the bytes.
 
     ``slowest()`` names the stage that the bytes wait for, ``resumed`` are the bytes that were here from before,
     ``findings`` are those of the pass over the finished bytes.
@@ -55,7 +55,7 @@ class Stages:
         return self._meters[0].bytes_out if self._meters else 0
 
     def report(self) -> list[StageReport]:
-        """Return what each hook has done so far."""
+        """Return the work of each hook so far."""
         return [
             StageReport(meter.label, meter.hook, round(meter.seconds, 3), meter.bytes_in, meter.bytes_out)
             for meter in self._meters

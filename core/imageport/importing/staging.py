@@ -1,4 +1,4 @@
-"""The scratch area: staged images, work folders, and what a crash left there.
+"""The scratch area: staged images, work folders, and leftovers of a crash.
 
 Every name begins with the id of its image, up to the first dot, so that leftovers are not taken for the data of
 living images.
@@ -100,7 +100,7 @@ class Staging:
                     incoming.path.unlink(missing_ok=True)
 
     def remove(self, image_id: str) -> None:
-        """Remove the staged data of an image, if any, and what a killed command had staged of it."""
+        """Remove the staged data of an image, if any, also that of a killed command."""
         (self.directory / image_id).unlink(missing_ok=True)
         _remove_unlocked(self.directory / f"{image_id}{HALF_STAGED}")
 
@@ -122,7 +122,7 @@ class Staging:
             shutil.rmtree(folder, ignore_errors=True)
 
     def partial(self, image_id: str, task_id: str) -> PartialSource:
-        """Return what the import has spooled of its source."""
+        """Return the spooled part of the source."""
         return PartialSource(self._work_folder(image_id, task_id))
 
     def set_aside(self, image_id: str, task_id: str) -> Path:
@@ -161,7 +161,7 @@ def remove(path: Path) -> None:
 def size_on_disk(path: Path) -> int:
     """Return the bytes that a leftover file or folder takes on disk."""
     taken = 0
-    # What a link leads to is not here. Path.rglob would raise when another process removes the folder just now.
+    # The target of a link is not here. Path.rglob would raise when another process removes the folder just now.
     inside = () if path.is_symlink() else os.walk(path)
     for file in (path, *(Path(folder, name) for folder, *names in inside for name in chain(*names))):
         with suppress(FileNotFoundError):

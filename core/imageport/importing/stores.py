@@ -91,8 +91,8 @@ def write_copy(
 ) -> PendingCopy:
     """Let *store* write *chunks*, the bytes of *image*, and return the hidden copy.
 
-    *backing_file* holds the same bytes, if there is one. Raises what the store raises, and ``StoreFailed`` when it has
-    not taken all bytes.
+    *backing_file* holds the same bytes, if there is one. Raises the errors of the store, and ``StoreFailed`` when it
+    has not taken all bytes.
     """
     taken = 0
 
@@ -126,7 +126,7 @@ def _for_the_store(location: Location) -> Location:
 
 
 def definition_of(store: ConfiguredStep) -> Definition | None:
-    """Return what it takes to open this store again.
+    """Return the data to open this store again.
 
     Options that were written as references to the environment or a file stay references; all others come from the
     checked model. None when a secret stands in the YAML itself: it is not kept anywhere.

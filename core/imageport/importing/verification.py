@@ -58,7 +58,7 @@ class Verification:
 
     ``verified`` are digests of the bytes that the source offered, by algorithm, which a check has found right.
     ``signers`` are the owners of trusted signatures on the image. ``unchanged`` is true as long as no step has changed
-    the bytes: what is stored is what the source offered.
+    the bytes: the stored data is that of the source.
     """
 
     verified: dict[str, str] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class Verification:
             self._before_changes.add(step.label)
 
     def after(self, got: ImageData, returned: ImageData) -> None:
-        """Note what a step *got*, and what it has *returned*."""
+        """Record the image that a step *got*, and the one that it *returned*."""
         self.unchanged = self.unchanged and returned.original is got.original
 
     def record(self, check: CheckEvent) -> None:
@@ -93,7 +93,7 @@ class Verification:
             self.signers.append(check.signer)
 
     def source_digests(self, stored: Mapping[str, str]) -> dict[str, str]:
-        """Return the digests of what the source offered, as far as they are known; *stored* are those of the stores."""
+        """Return the digests of the data of the source, as far as they are known; *stored* are those of the stores."""
         return {**stored, **self.verified} if self.unchanged else dict(self.verified)
 
     def to_keep(self, stored: Mapping[str, str]) -> str | None:
@@ -121,7 +121,7 @@ def look_first(image: Image, ctx: Context) -> tuple[Image, ImageFormat | None]:
     """Return *image* and its format, None when that has to be found while it is written.
 
     An image that can only be inspected as a file is spooled. A file of the caller may change while it is read, so it is
-    inspected in flight. Raises what ``ctx.inspection`` and ``ctx.spool`` raise, before a store gets its first byte.
+    inspected in flight. Raises the errors of ``ctx.inspection`` and ``ctx.spool``, before a store gets its first byte.
     """
     head = image.data.peek(HEAD)
     ctx.inspection.require_disk(inspect_head(head).file_type)
@@ -158,7 +158,7 @@ class Checkers:
         return min((digest.channel.taken for digest in self._digests.values()), default=None)
 
     def collect(self, findings: Findings) -> None:
-        """Wait for the consumers and put their results into *findings*. Raises what they raised."""
+        """Wait for the consumers and put their results into *findings*. Raises their errors."""
         made = {name: digest.outcome() for name, digest in self._digests.items()}
         findings.digests = {
             name: made[name] if name in made else self._data.digest(name) for name in self._names
@@ -200,7 +200,7 @@ def digests_to_make(record: ImageRecord, site: Site, *, copies: bool) -> list[st
 def verify(image: Image, findings: Findings, policy: InspectionPolicy, digests: Sequence[str]) -> ImageRecord:
     """Return the record of *image* with the *findings*; *digests* are those that the site records.
 
-    Raises ``VerificationFailed`` when there are no bytes, and what ``policy`` raises.
+    Raises ``VerificationFailed`` when there are no bytes, and the errors of ``policy``.
     """
     _refuse_empty(findings)
     record = image.record.evolve(size=findings.size, checksum=findings.digests.get("md5"))

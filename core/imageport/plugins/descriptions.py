@@ -58,7 +58,7 @@ class Description:
 
 @dataclass(slots=True)
 class _Answers:
-    """Descriptions by name, place and distribution of the plugin, and the stamps of what they came from."""
+    """Descriptions by name, place and distribution of the plugin, and the stamps of their files."""
 
     known: dict[_Identity, Description] = field(default_factory=dict)
     stamps: dict[str, _Stamp] = field(default_factory=dict)
@@ -121,7 +121,7 @@ def _run(plugins: Sequence[EntryPoint], by: str) -> tuple[list[Any], int]:
     command = [sys.executable, "-P", "-c", _CHILD, json.dumps(_module_path()), str(writing), by]
     with os.fdopen(reading) as answers:
         try:
-            # What plugins print is not part of the answers.
+            # The output of plugins is not part of the answers.
             child = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
@@ -143,7 +143,7 @@ def _run(plugins: Sequence[EntryPoint], by: str) -> tuple[list[Any], int]:
 
 @contextmanager
 def _killed_after(child: subprocess.Popen[str], seconds: float) -> Iterator[None]:
-    """Kill *child*, and what it has started, unless the block ends within *seconds*."""
+    """Kill *child* and its children, unless the block ends within *seconds*."""
 
     def kill() -> None:
         with suppress(ProcessLookupError):
@@ -167,7 +167,7 @@ def _identity(plugin: EntryPoint) -> _Identity:
 
 
 def _read(cache: Path) -> _Answers | None:
-    """Return what *cache* has, if it is the user's own file and nothing has changed since it was written."""
+    """Return the content of *cache*, if it is the user's own file and nothing has changed since it was written."""
     try:
         descriptor = os.open(cache, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
@@ -239,7 +239,7 @@ def _module_path() -> list[str]:
 
 
 def _stamp(path: str) -> _Stamp:
-    """Return what changes whenever the file or folder *path* does; None when it is missing."""
+    """Return a stamp that changes with the file or folder *path*; None when it is missing."""
     try:
         about = Path(path).stat()
     except OSError:

@@ -1,7 +1,7 @@
 """Objects that installed distributions supply under a name. Their metadata is read; none of them is imported.
 
-Only what the entry points specification of the Python Packaging Authority needs is read, in a tenth of the time that
-the import of ``importlib.metadata`` takes: every start of a command looks for commands.
+Only the metadata that the entry points specification of the Python Packaging Authority needs is read, in a tenth of the
+time that the import of ``importlib.metadata`` takes: every start of a command looks for commands.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class EntryPoint:
             raise self.broken("has no proper name: letters, digits, '_', '.' and '-', at most 64")
 
     def import_object(self) -> Any:
-        """Import the object. What it prints goes to standard error. Raises ``PluginBroken`` for all errors."""
+        """Import the object. Its output goes to standard error. Raises ``PluginBroken`` for all errors."""
         self.require_usable()
         try:
             with _IMPORTING, redirect_stdout(sys.stderr), warnings.catch_warnings():

@@ -24,7 +24,7 @@ HOOKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class _Method:
-    """A method of a plugin; ``mark`` is what ``@hookimpl`` was given, or None without it."""
+    """A method of a plugin; ``mark`` has the arguments of ``@hookimpl``, or None without it."""
 
     name: str
     mark: Mapping[str, Any] | None
@@ -43,12 +43,12 @@ def hooks_of(plugin_class: type[Plugin[Any]]) -> tuple[str, ...]:
 
 
 def marked_methods(plugin_class: type[Plugin[Any]]) -> frozenset[str]:
-    """Return the names of the methods that are marked as hooks, whatever hook that is."""
+    """Return the names of the methods that are marked as hooks of any name."""
     return frozenset(method.name for method in _methods(plugin_class) if method.mark is not None)
 
 
 def mistake_in_hooks(plugin_class: type[Plugin[Any]]) -> str | None:
-    """Return what keeps a method of *plugin_class* from being called as its author meant, or None."""
+    """Return the mistake that keeps a method of *plugin_class* from being called as its author meant, or None."""
     return next(filter(None, map(_mistake, _methods(plugin_class))), None)
 
 
@@ -87,8 +87,8 @@ def _methods(plugin_class: type[Plugin[Any]]) -> Iterator[_Method]:
 def _required(function: FunctionType) -> tuple[str, ...]:
     """Return the positional arguments without a default, which are those that pluggy passes.
 
-    They are not read from the signature: that would evaluate annotations, which may name what is imported for type
-    checkers only.
+    They are not read from the signature: that would evaluate annotations, which may name objects that are imported for
+    type checkers only.
     """
     function = inspect.unwrap(function)
     code = function.__code__

@@ -1,4 +1,4 @@
-"""Base classes of stores. The author of a store writes what differs; the base keeps the promises of the hooks."""
+"""Base classes of stores. The author of a store writes the differences; the base keeps the promises of the hooks."""
 
 from imageport.stores.copy_file import CopyFile, has_time
 from imageport.stores.folder import FileMode, FolderStore, FolderStoreConfig

@@ -68,7 +68,7 @@ class CopyFile:
             self._sparse.write(chunk)
 
     def close(self, mode: int) -> None:
-        """Give the file its permissions, whatever the umask, its mark and its hidden name; make it durable.
+        """Give the file its permissions, with any umask, its mark and its hidden name; make it durable.
 
         Raises ``StoreFailed`` when it took over the bytes of another file and that has changed.
         """
@@ -109,7 +109,7 @@ class CopyFile:
         self._backing_file, self._state = path, state
 
     def _is_unchanged(self) -> bool:
-        """Whether the file has as many bytes as the image, and what it was cloned from is as it was."""
+        """Whether the file has as many bytes as the image, and the file that it was cloned from is unchanged."""
         same = self._state is None or self._backing_file is None or _state(self._backing_file) == self._state
         return same and os.fstat(self._file.descriptor).st_size == self._length
 

@@ -168,7 +168,7 @@ class FolderStore(Store[FolderConfigT, CopyFile]):
         return path
 
     def failure(self, location: Location, error: Exception) -> StoreFailed:
-        """Name the file, and what to do about its folder."""
+        """Name the file, and the next step about its folder."""
         path, directory = self.path(location), self.config.directory
         if not isinstance(error, OSError):
             return super().failure(location, error)

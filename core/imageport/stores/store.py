@@ -80,11 +80,11 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
 
     @abstractmethod
     def delete(self, location: Location, ctx: Context) -> None:
-        """Remove the copy for good, published or hidden; leave what has another mark. It may be missing."""
+        """Remove the copy for good, published or hidden; leave files with another mark. It may be missing."""
         raise NotImplementedError
 
     def failure(self, location: Location, error: Exception) -> StoreFailed:
-        """Return the error that a user reads for one of ``failures``: the place, the reason, and what to do."""
+        """Return the error that a user reads for one of ``failures``: the place, the reason, and the next step."""
         reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
         hint = remedy(error, location.url) if isinstance(error, OSError) else ""
         return StoreFailed(f"cannot use {location.url}: {reason or type(error).__name__}", hint=hint)
@@ -109,7 +109,7 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
             try:
                 self.discard(copy)
             except Exception:
-                # The first error is the one to report; the deletion by location that follows removes what is left.
+                # The first error is the one to report; the deletion by location that follows removes the rest.
                 ctx.log.warning("cannot remove the incomplete copy %s", location.url, exc_info=True)
             raise
         return StagedCopy(

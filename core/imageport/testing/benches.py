@@ -28,8 +28,8 @@ class Bench:
     """A plugin and the import that calls it.
 
     ``events`` are those that the plugin has sent, ``announced`` the locations of its copies, and ``hooks`` the names of
-    the hooks that it has. The methods call one hook each, and raise what an import would see: an error that is none of
-    Imageport becomes ``StepCrashed``.
+    the hooks that it has. The methods call one hook each, and raise the errors that an import would see: an error that
+    is none of Imageport becomes ``StepCrashed``.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Bench:
         return self._step.answers
 
     def transform(self, image: Image) -> Image:
-        """Return what the step makes of *image*."""
+        """Return the result of the step for *image*."""
         return self._step.transform(image, self._host)
 
     def chunks(self, data: ImageData) -> Generator[Chunk, None, None]:

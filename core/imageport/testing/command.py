@@ -1,4 +1,4 @@
-"""The real command, run as a user runs it, and what came of it."""
+"""The real command, run as a user runs it, and its results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Contexts of imports and ways to the network, for tests of one plugin and of what calls it."""
+"""Contexts of imports and ways to the network, for tests of one plugin and of its callers."""
 
 from __future__ import annotations
 

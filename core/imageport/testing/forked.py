@@ -1,7 +1,8 @@
 """Commands in separate processes, forked from one that has run a command already.
 
 A new interpreter imports for half a second before a command begins; a fork takes milliseconds. A fork differs from a
-new interpreter only in what Python reads when it starts, the variables ``PYTHON...``: tests of those start one.
+new interpreter only in the settings that Python reads when it starts, the variables ``PYTHON...``: tests of those start
+one.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
     def finish(self, data: bytes = b"") -> Finished:
-        """Write *data* to the command, wait for its end, and return what it has printed since."""
+        """Write *data* to the command, wait for its end, and return its output since."""
         feeding = threading.Thread(target=self._feed, args=(data,))
         giving_up = threading.Timer(DEADLINE, self.kill)
         feeding.start()
@@ -122,7 +123,7 @@ def _become(
     )
     if strict:
         warnings.simplefilter("error")
-    # What the tests have put there is not for commands.
+    # Settings of the tests are not for commands.
     added = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
     sys.path[:] = [*added, *MODULE_PATH]
     importlib.invalidate_caches()

@@ -247,7 +247,7 @@ class Status:
 
 @dataclass(frozen=True)
 class HtmlPage:
-    """A page for people about what went wrong, with the status 200."""
+    """A page for people about an error, with the status 200."""
 
     text: str = "<html><h1>Sorry</h1>We are down for maintenance.</html>"
     kind: str | None = "text/html; charset=utf-8"

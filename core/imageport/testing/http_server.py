@@ -7,7 +7,7 @@ r"""A real HTTP server on loopback that gives exactly the answers of a test, fau
         server.answer("/flaky", status(500), content(body))      # first request, all later requests
         server.answer("/odd", lambda reply: reply.write(b"HTTP/1.1 200 OK\r\n\r\n"))
         server.url("/disk.raw")                                  # http://127.0.0.1:<port>/disk.raw
-        server.requests                                          # what was asked, in order
+        server.requests                                          # the requests, in order
 """
 
 from __future__ import annotations
@@ -137,4 +137,4 @@ class _Server(ThreadingHTTPServer):
         TCPServer.server_bind(self)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up are what many tests are about."""
+        """Ignore clients that hang up, which many tests do."""

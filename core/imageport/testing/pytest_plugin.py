@@ -17,7 +17,7 @@ pytest.register_assert_rewrite("imageport.testing.store_suite", "imageport.testi
 
 @pytest.fixture
 def http_server() -> Iterator[HttpServer]:
-    """Return a web server on this machine, which answers what the test publishes."""
+    """Return a web server on this machine, which serves the files that the test publishes."""
     from imageport.testing.http_server import HttpServer
 
     with HttpServer() as server:
@@ -39,7 +39,7 @@ def site_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run_imageport(site_folder: Path, tmp_path: Path) -> RunImageport:
-    """Return a function that runs ``imageport`` in ``site_folder`` and returns what came of it."""
+    """Return a function that runs ``imageport`` in ``site_folder`` and returns its results."""
     from imageport.testing.command import RunImageport, clean_environment
 
     home = tmp_path / "home"

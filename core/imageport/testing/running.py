@@ -1,4 +1,4 @@
-"""The main function of the command, called in this process, and what a command has printed."""
+"""The main function of the command, called in this process, and the output of a command."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def usual_garbage_collection() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Finished:
-    """What a command printed, and its exit code."""
+    """The output of a command, and its exit code."""
 
     exit_code: int
     stdout: str
@@ -47,7 +47,7 @@ class Finished:
 
     @property
     def json(self) -> Any:
-        """What a command with ``--json`` printed."""
+        """The output of a command with ``--json``."""
         return json.loads(self.stdout)
 
     @property

@@ -70,7 +70,7 @@ class StepConformance:
         assert files_below(elsewhere) == [], "scratch files belong to the work folder: ctx.work_file(...)"
 
     def run(self, step: Bench, source: Stream) -> tuple[Image, bytes]:
-        """Return what *step* makes of the image of *source*, with its bytes read to the end."""
+        """Return the result of *step* for the image of *source*, with its bytes read to the end."""
         image = step.transform(Image(self.record, source.data()))
         return image, joined(step.chunks(image.data))
 

@@ -1,4 +1,4 @@
-"""A small import, so that a process has imported what commands need; see ``imageport.testing.forked``."""
+"""A small import, so that a process has imported the modules of commands; see ``imageport.testing.forked``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _import(folder: Path) -> None:
     (folder / "disk.raw").write_bytes(bytes(1 << 20))
     done = run_pipeline(folder, {}, folder / "disk.raw", "--disk-format", "raw")
     assert done.exit_code == 0, done.stderr
-    # The handlers write to what was standard error then.
+    # The handlers write to the standard error of that moment.
     logging.getLogger().handlers.clear()
 
 

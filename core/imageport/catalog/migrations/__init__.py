@@ -1,1 +1,1 @@
-"""The steps from one revision of the tables to the next, and what runs them."""
+"""The steps from one revision of the tables to the next, and their runner."""

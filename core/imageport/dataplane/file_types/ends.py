@@ -16,7 +16,7 @@ _ZIP_END = struct.Struct("<4sHHHHIIH")
 _ZIP_MAGIC = b"PK\x05\x06"
 #: A number of this many parts is elsewhere, for it is too large.
 _ZIP_ELSEWHERE = 0xFFFF
-#: What the list of members needs for each.
+#: Bytes of each member in the list of members.
 _ZIP_LISTED = 46
 _XZ_FOOTER = struct.Struct("<I6s2s")
 _XZ_MAGIC = b"YZ"

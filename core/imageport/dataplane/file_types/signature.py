@@ -1,4 +1,4 @@
-"""Describe a type of file, and what its first bytes look like."""
+"""Describe a type of file, and its first bytes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _SHORTEST = 17
 class FileType:
     """A type of file that cannot be imported as a disk.
 
-    ``description`` completes the sentence "the image is ...", for instance "an lz4 archive". ``hint`` names what to
-    do instead. ``may_be_raw`` is true when the bytes are stored if a user declares the disk format raw: false
-    for formats that a hypervisor probes and that can name other files. ``is_damaged`` means that the type could be
-    imported if the file was whole.
+    ``description`` completes the sentence "the image is ...", for instance "an lz4 archive". ``hint`` names the
+    alternative. ``may_be_raw`` is true when the bytes are stored if a user declares the disk format raw: false for
+    formats that a hypervisor probes and that can name other files. ``is_damaged`` means that the type could be imported
+    if the file was whole.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Recognise text, and what kind of text: documents that are delivered where a disk was expected."""
+"""Recognise text and its type: documents that are delivered where a disk was expected."""
 
 from __future__ import annotations
 

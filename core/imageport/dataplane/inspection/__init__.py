@@ -1,4 +1,4 @@
-"""Find out what the bytes of an image are, and decide whether they may be stored.
+"""Detect the format of an image from its bytes, and decide whether it may be stored.
 
 ``formats`` has the findings, ``stream`` makes them out of the format that ``detection`` finds and the tables that
 ``layouts`` follows, ``policy`` judges them.

@@ -16,7 +16,7 @@ _GPT_ENTRY = struct.Struct("<16s16x8xQ")
 #: CHS of the first sector after the boot record.
 _START_CHS = b"\x00\x02\x00"
 
-#: What the boot sectors of file systems have where others have the name of their maker.
+#: Marks of the boot sectors of file systems, where others have the name of their maker.
 _FILE_SYSTEMS = (b"NTFS    ", b"EXFAT   ", b"-FVE-FS-", b"ReFS\0\0\0\0")
 _SECTOR_SIZES = (512, 1024, 2048, 4096)
 

@@ -3,7 +3,7 @@
 The inspectors are those of oslo.utils, which OpenStack uses at the same place. They see the bytes in order
 and keep little of them, so an image is inspected while it streams past. Added here: the result never
 depends on how the bytes were cut into pieces; fixed VHD images are known by their footer and bare VMDK
-descriptors by their text; what needs a parent file is not safe in any format; qcow2 with extended L2
+descriptors by their text; an image that needs a parent file is not safe in any format; qcow2 with extended L2
 entries, which refer to nothing outside the file, is safe.
 """
 
@@ -79,7 +79,7 @@ class FormatDetection:
         self.tail = b""
 
     def finish(self) -> ImageFormat:
-        """Return what the bytes are. Call it once, after the last byte.
+        """Return the detected format. Call it once, after the last byte.
 
         Raises ``VerificationFailed`` when they are two formats at once.
         """
@@ -157,7 +157,7 @@ class FormatDetection:
         return ImageFormat(name, virtual_size, tuple(faults), is_hybrid=is_hybrid, doubts=doubts)
 
     def _doubts(self, *, is_partitioned: bool) -> tuple[str, ...]:
-        """Return what makes it likely that a disk was cut off, which is raw or an ISO."""
+        """Return the sign that a disk, which is raw or an ISO, was cut off."""
         doubts = []
         if self.size % _SECTOR:
             doubts.append(
@@ -244,7 +244,7 @@ def _is_differencing(inspector: Any) -> bool:
 
 
 def _vhd_of_footer(footer: Footer, size: int) -> ImageFormat:
-    """Return what an image of *size* bytes is that ends with *footer*, and does not begin with a copy of it."""
+    """Return the format of an image of *size* bytes that ends with *footer*, and does not begin with a copy of it."""
     content = size - _SECTOR
     if not footer.is_intact:
         reason = "the checksum of its footer is wrong"

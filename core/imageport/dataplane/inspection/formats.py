@@ -17,7 +17,7 @@ class Fault:
 
     ``check`` names the check that failed. ``reason`` completes the sentence "the image is not safe: ..." (kind
     ``unsafe``: it refers to other files, or two programs can read it as two different disks), "the image is damaged:
-    ..." (``damaged``) or "the image is not supported: ..." (``unsupported``). ``hint`` is what to do about it.
+    ..." (``damaged``) or "the image is not supported: ..." (``unsupported``). ``hint`` is the next step for the user.
     """
 
     check: str
@@ -28,7 +28,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class ImageFormat:
-    """What an image was found to be.
+    """The detected format of an image.
 
     ``name`` is raw, qcow2, vmdk, vdi, vhd, vhdx, iso, gpt, luks or qed. ``virtual_size`` is the size of the
     disk in bytes as its header gives it (raw and gpt: the number of bytes), None when it cannot be known.

@@ -1,4 +1,4 @@
-"""Decide whether an image may be stored, by what its user declared and what the site permits."""
+"""Decide whether an image may be stored, by the declared format and the rules of the site."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from imageport.limits import format_size
 
 log = logging.getLogger("imageport")
 
-#: Formats of records for what is booted beside a disk.
+#: Formats of records for files that are booted beside a disk.
 _NO_DISKS = ("aki", "ari")
 
 
 @dataclass(frozen=True, slots=True)
 class InspectionPolicy:
-    """What an image has to be, by its user and by the site; steps and the final verdict ask the same one.
+    """The formats that the user and the site accept for an image; steps and the final verdict ask the same policy.
 
     ``declared`` is the disk format that the user gave, None when it is to be detected: never one that a step found.
     ``require_match`` refuses bytes of another format than the record has. ``nonfatal`` names checks of partition

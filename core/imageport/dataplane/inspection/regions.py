@@ -1,7 +1,7 @@
 """Hand parts of an image to a parser, out of a stream that passes once or out of a file.
 
-A parser asks for a region; what it finds there makes it ask for others. A file gives them in any order. A stream gives
-what lies ahead, and what lies in its start, as far as that is kept.
+A parser asks for a region; its content makes it ask for others. A file gives them in any order. A stream gives regions
+ahead, and those in its start, as far as that is kept.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Regions(Protocol):
     def want(self, offset: int, length: int, take: Take, *, partial: bool = False) -> None:
         """Call *take* with the *length* bytes at *offset* once they are there; with *partial* also with fewer.
 
-        A negative offset counts from the end; only files have one. What lies behind the end is never taken.
+        A negative offset counts from the end; only files have one. A region behind the end is never taken.
         """
 
     def want_each(self, places: Iterable[tuple[int, Take]], length: int) -> None:
@@ -82,7 +82,7 @@ class StreamRegions:
         self._position = end
 
     def finish(self) -> None:
-        """Hand over what there is of the regions that reach behind the end and may."""
+        """Hand over the existing part of the regions that reach behind the end and may."""
         for region in (*self._begun, *self._wanted):
             if region.partial:
                 region.take(bytes(region.data))

@@ -43,7 +43,7 @@ class FormatInspection:
             self._regions.feed(chunk)
 
     def finish(self) -> ImageFormat:
-        """Return what the bytes are. Call it once, after the last byte.
+        """Return the detected format. Call it once, after the last byte.
 
         Raises ``VerificationFailed`` when they are two formats at once.
         """
@@ -70,7 +70,7 @@ class FormatInspection:
 
 
 def inspect_file(path: Path) -> ImageFormat:
-    """Return what the file at *path* is; reads its start, its end, and the tables that lead to its data.
+    """Return the format of the file at *path*; reads its start, its end, and the tables that lead to its data.
 
     Raises ``VerificationFailed`` when it is two formats at once.
     """
@@ -95,7 +95,7 @@ def inspect_file(path: Path) -> ImageFormat:
 
 
 def inspect_head(head: bytes) -> ImageFormat:
-    """Return what an image seems to be that begins with *head*, which is its first 64 KiB, or all of a shorter image.
+    """Return the likely format of an image with *head*, which is its first 64 KiB, or all of a shorter image.
 
     The format may show at the end only (a fixed vhd), and most faults do: so no faults are returned. Raises
     ``VerificationFailed`` when the image is two formats at once.
@@ -112,7 +112,7 @@ def needs_file(head: bytes) -> bool:
 
 
 def _with_layout(found: ImageFormat, layout: Layout, detection: FormatDetection) -> ImageFormat:
-    """Return *found* with what the *layout* shows to be wrong; an image that is not safe is left at that."""
+    """Return *found* with the faults in the *layout*; an image that is not safe stays as it is."""
     if found.name != layout.NAME or found.unsafe:
         return found
     return replace(found, faults=(*layout.faults(detection.size, detection.tail), *found.faults))

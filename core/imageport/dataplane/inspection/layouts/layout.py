@@ -26,7 +26,7 @@ class DamagedError(Exception):
 
 
 class UnsupportedError(Exception):
-    """The image is larger or finer than what is followed here; the text is the reason of a fault."""
+    """The image is larger or finer than the limits of the parser; the text is the reason of a fault."""
 
 
 class Layout(ABC):
@@ -69,7 +69,7 @@ class Layout(ABC):
         """Ask for the header."""
 
     def _finish(self, size: int, tail: bytes) -> None:  # noqa: B027 - most formats have nothing to add
-        """Compare what was found with the *size* of the file in bytes and the *tail*, its last bytes.
+        """Compare the layout with the *size* of the file in bytes and the *tail*, its last bytes.
 
         Raises ``DamagedError``.
         """
@@ -146,7 +146,7 @@ class Layout(ABC):
 
 
 def order_fault() -> Fault:
-    """Return the fault of an image in a stream whose tables lead back to what has passed."""
+    """Return the fault of an image in a stream whose tables lead back to bytes that have passed."""
     return Fault(
         "order",
         "unsupported",

@@ -12,7 +12,7 @@ _HIGHEST_COUNT = 1 << 14
 
 
 class ReferenceBalance:
-    """The reference count of each cluster minus the references to it, in whatever order both come.
+    """The reference count of each cluster minus the references to it, in any order.
 
     Less than 0 at the end is a cluster that is used more often than it is counted. References of snapshots are not
     followed, so more than 0 has no meaning. ``highest_in_use`` is the last cluster with a count, -1 without any.

@@ -63,7 +63,7 @@ class VhdLayout(Layout):
         """Return where the block allocation table begins."""
         header = int.from_bytes(head[16:24], "big")
         table = int.from_bytes(head[header + 16 : header + 24], "big")
-        # From there on they follow each other, or lie in what is kept.
+        # From there on they follow each other, or lie in the kept bytes.
         return header if table > header else max(header, table)
 
     def _take_footer(self, data: bytes) -> None:
