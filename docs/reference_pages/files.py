@@ -45,8 +45,8 @@ def site_page() -> Iterator[str]:
     """Describe the site file."""
     yield "# The site file"
     yield (
-        "What all pipelines of one machine share. None is needed. The first of these counts: `--config FILE`, the "
-        "environment variable `IMAGEPORT_CONFIG`, `imageport.yaml` in the current folder, "
+        "The settings that all pipelines of one machine share. None is needed. The first of these counts: "
+        "`--config FILE`, the environment variable `IMAGEPORT_CONFIG`, `imageport.yaml` in the current folder, "
         "`~/.config/imageport/imageport.yaml`, `/etc/imageport/imageport.yaml`."
     )
     yield (
