@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.noise import noise
+
 from imageport.testing.command import RunImageport
 from imageport.testing.forked import Forked
 
@@ -52,7 +54,7 @@ class CommandLine:
     def __post_init__(self) -> None:
         (self.folder / "p.yaml").write_text(PIPELINE)
         self.image = self.folder / "disk.raw"
-        self.image.write_bytes(os.urandom(1 << 20) + bytes(2 << 20))
+        self.image.write_bytes(noise(1 << 20) + bytes(2 << 20))
 
     def command(self, *arguments: str | Path) -> list[str]:
         return [sys.executable, "-W", "error", "-m", "imageport", *map(str, arguments)]

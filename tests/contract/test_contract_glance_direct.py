@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
 import subprocess
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from contextlib import closing
 
 import pytest
 from tests.contract.site import Site
+from tests.noise import noise
 
 from imageport.testing.command import IMAGEPORT
 
@@ -98,7 +98,7 @@ def test_019_what_cannot_be_staged_leaves_nothing(
     mounted = [str(site.folder / "staging")] if prefix else []
     done = subprocess.run(
         [*prefix, *mounted, IMAGEPORT, "images", "stage", image, "-"],
-        input=os.urandom(size), capture_output=True, cwd=site.folder, env=dict(site.command.environment),
+        input=noise(size), capture_output=True, cwd=site.folder, env=dict(site.command.environment),
         check=False,
     )  # fmt: skip
     printed = done.stderr.decode()

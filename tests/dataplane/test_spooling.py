@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import pytest
+from tests.noise import noise
 
 from imageport import Cancelled, Context, ImageData, LimitExceeded, TransformFailed
 from imageport.dataplane.spool import space_taken
 from imageport.limits import Limits
 from imageport.testing.contexts import make_context, unused
 
-CONTENT = os.urandom(3_000_000)
+CONTENT = noise(3_000_000)
 
 
 @pytest.fixture

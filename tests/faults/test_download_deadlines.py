@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 from tests.faults.downloads import Downloads
+from tests.noise import noise
 
 from imageport.testing.command import RunImageport
 from imageport.testing.http_answers import Dripping, File, Stalled, Status
 from imageport.testing.http_server import Behaviour, HttpServer
 
-BODY = os.urandom(1 << 20)
+BODY = noise(1 << 20)
 
 
 @pytest.fixture

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from tests.faults.downloads import Downloads
+from tests.noise import noise
 
 from imageport.testing.command import RunImageport
 from imageport.testing.http_answers import Dripping, Endless, File, HtmlPage, Stalled, Status, Truncated
 from imageport.testing.http_server import Behaviour, HttpServer
 
-BODY = os.urandom(3 << 20)
-OTHER = os.urandom(3 << 20)
+BODY = noise(3 << 20)
+OTHER = noise(3 << 20, "other")
 HALF = len(BODY) // 2
 SHA256 = f"sha256:{hashlib.sha256(BODY).hexdigest()}"
 PUBLISHED = "Tue, 02 Jan 2024 03:04:05 GMT"
@@ -84,7 +84,7 @@ def test_the_second_time_it_breaks_off_the_import_fails(downloads: Downloads) ->
 
 def test_a_file_that_changes_with_every_request_is_never_spliced(downloads: Downloads) -> None:
     changing = [
-        Truncated(os.urandom(len(BODY)), after=HALF, etag=f'"{number}"', modified=PUBLISHED)
+        Truncated(noise(len(BODY), number), after=HALF, etag=f'"{number}"', modified=PUBLISHED)
         for number in range(8)
     ]
     url = downloads.server.answer("/disk.raw", *changing)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import socket
 from collections.abc import Iterator
 
 import pytest
 from tests.faults.downloads import Downloads
+from tests.noise import noise
 
 from imageport.testing.command import RunImageport
 from imageport.testing.http_answers import File, HtmlPage, Stalled, Status, Truncated
 from imageport.testing.http_server import Behaviour, HttpServer
 
 #: More than one piece of the stream is here when it breaks off.
-BODY = os.urandom(6 << 20)
-OTHER = os.urandom(6 << 20)
+BODY = noise(6 << 20)
+OTHER = noise(6 << 20, "other")
 HALF = 5 << 20
 SHA256 = f"sha256:{hashlib.sha256(BODY).hexdigest()}"
 

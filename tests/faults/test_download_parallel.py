@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 
 import pytest
 from tests.faults.downloads import Downloads
+from tests.noise import noise
 
 from imageport.testing.command import RunImageport
 from imageport.testing.http_answers import File, Gathering, HtmlPage, Stalled, Status, Truncated
 from imageport.testing.http_server import Behaviour, HttpServer
 
-BODY = os.urandom(35 << 20)
+BODY = noise(35 << 20)
 PART = 8 << 20
 SHA256 = f"sha256:{hashlib.sha256(BODY).hexdigest()}"
 PARTS = [
@@ -47,7 +47,7 @@ def test_the_parts_come_over_several_connections_at_the_same_time_and_in_order(d
 def test_all_parts_come_from_the_place_that_the_redirect_named_first(downloads: Downloads) -> None:
     server = downloads.server
     server.answer("/a.raw", File(BODY))
-    server.answer("/b.raw", File(os.urandom(len(BODY))))
+    server.answer("/b.raw", File(noise(len(BODY), "changed")))
     url = server.answer("/disk.raw", Status(302, location="/a.raw"), Status(302, location="/b.raw"))
     downloads.require_imported(downloads.importing(url, connections=4), BODY)
     assert in_order(server.asked("/a.raw")) == PARTS
@@ -105,7 +105,7 @@ def test_a_part_that_breaks_off_is_resumed_within_its_range(
 
 
 def test_parts_of_different_files_are_never_mixed(downloads: Downloads) -> None:
-    changed = File(os.urandom(len(BODY)), etag='"2"')
+    changed = File(noise(len(BODY), "changed"), etag='"2"')
     url = downloads.server.answer("/disk.raw", File(BODY), File(BODY), changed)
     downloads.require_imported(downloads.importing(url, connections=2), changed.data)
 

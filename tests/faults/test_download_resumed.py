@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +11,14 @@ from subprocess import DEVNULL, PIPE, Popen
 
 import pytest
 from tests.faults.downloads import Downloads
+from tests.noise import noise
 
 from imageport.testing.command import IMAGEPORT, RunImageport
 from imageport.testing.http_answers import File, Stalled, Status, Truncated
 from imageport.testing.http_server import Behaviour, HttpServer
 
-BODY = os.urandom(14 << 20)
-OTHER = os.urandom(14 << 20)
+BODY = noise(14 << 20)
+OTHER = noise(14 << 20, "other")
 #: Where the server stalls, and how much of that is certainly in staging: whole pieces of the stream.
 THERE = 13 << 20
 KEPT = 12 << 20

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 from tests.faults.downloads import Downloads
 from tests.http.test_proxy import tunnel_to
 from tests.http.test_tls import Authority, authority, https_server, issued
+from tests.noise import noise
 
 from imageport.testing.command import RunImageport
 from imageport.testing.http_answers import File, Truncated
@@ -16,7 +16,7 @@ from imageport.testing.http_server import HttpServer
 
 __all__ = ["authority", "https_server", "issued"]
 
-BODY = os.urandom(1 << 20)
+BODY = noise(1 << 20)
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 from tests.faults.journeys import journey
 from tests.faults.slow_source import SlowSource
+from tests.noise import noise
 
 
 @pytest.mark.parametrize("way", ["file", "converted"])
@@ -27,7 +27,7 @@ def test_full_staging_fails_the_import_until_there_is_space(tmp_path: Path, way:
 
 
 def test_staging_that_fills_up_while_data_comes_fails_the_import(tmp_path: Path) -> None:
-    noise = os.urandom(3 << 20)
+    content = noise(3 << 20)
     with (
         journey(tmp_path, "file", 1, disks={"staging": "8m"}) as trip,
         SlowSource(tmp_path / "pipe") as source,
@@ -35,9 +35,9 @@ def test_staging_that_fills_up_while_data_comes_fails_the_import(tmp_path: Path)
         image = trip.machine.new_image("raw")
         command = trip.machine.start("run", "pipeline.yaml", source.path, "--image", image, "--json")
         trip.machine.await_event(command, "task.processing")
-        source.pour(noise, trip.machine, command)
+        source.pour(content, trip.machine, command)
         ballast = _fill(trip.machine.seen / "staging")
-        source.pour(noise * 2, trip.machine, command)
+        source.pour(content * 2, trip.machine, command)
         trip.machine.wait(command)
         assert command.status == 1
         assert "No space left" in command.report["error"]["message"]
@@ -89,12 +89,12 @@ def test_an_import_during_which_the_disk_of_the_catalog_fills_up_is_taken_back_l
         journey(tmp_path, "stream", 1, disks={"catalog": "4m"}) as trip,
         SlowSource(tmp_path / "pipe") as source,
     ):
-        noise = os.urandom(10 << 20)
+        content = noise(10 << 20)
         command = trip.machine.start("run", "pipeline.yaml", source.path, "--disk-format", "raw", "--json")
-        source.pour(noise, trip.machine, command)
+        source.pour(content, trip.machine, command)
         trip.machine.await_file(command, "store0")
         ballast = _fill(trip.machine.seen / "catalog")
-        source.pour(noise, trip.machine, command)
+        source.pour(content, trip.machine, command)
         source.end()
         trip.machine.wait(command)
         assert command.status == 1

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from tests.faults.conftest import Bench
+from tests.noise import noise
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Path:
     raw = tmp_path / "disk.raw"
-    raw.write_bytes(os.urandom(24 << 20))
+    raw.write_bytes(noise(24 << 20))
     subprocess.run(
         ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, tmp_path / "disk.qcow2"], check=True
     )

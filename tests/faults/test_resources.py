@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.conftest import Bench
+from tests.noise import noise
 
 #: Run a command where one folder is a file system of a few MiB; works without root where user namespaces do.
 MOUNTED = 'mkdir -p "$0" && mount -t tmpfs -o size=6m none "$0" && "$@"; code=$?; ls -A "$0"; exit $code'
@@ -24,7 +25,7 @@ SMALL_DISK = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", MOU
 @pytest.fixture
 def disk(tmp_path: Path) -> Path:
     path = tmp_path / "disk.raw"
-    path.write_bytes(os.urandom(16 << 20))
+    path.write_bytes(noise(16 << 20))
     return path
 
 
@@ -88,7 +89,7 @@ def test_data_known_not_to_fit_is_refused_before_a_byte_is_staged(bench: Bench, 
 
 def test_holes_need_no_space_in_staging(bench: Bench, tmp_path: Path) -> None:
     disk = tmp_path / "disk.raw"
-    disk.write_bytes(os.urandom(1 << 20))
+    disk.write_bytes(noise(1 << 20))
     os.truncate(disk, 1 << 30)
     image = _queued_image(bench)
     code, left, complaint = _run_on_small_disk(bench, disk, "images", "stage", image, disk)
@@ -199,7 +200,7 @@ sys.exit(code)
 def test_memory_of_all_processes_together_stays_below_300_mib(bench: Bench, tmp_path: Path) -> None:
     disk = tmp_path / "disk.raw"
     # More than the dictionary of the archive.
-    disk.write_bytes(os.urandom(4 << 20) * 36)
+    disk.write_bytes(noise(4 << 20) * 36)
     packed = tmp_path / "disk.7z"
     subprocess.run(["7z", "a", "-bso0", "-bd", "-mx=1", "-md=128m", packed, disk], check=True)
     process = bench.start("run", "pipeline.yaml", packed, "--disk-format", "raw", "--quiet")
@@ -232,7 +233,7 @@ def _memory(pid: int) -> int:
 @pytest.mark.parametrize("size", [64 << 20, 512 << 20])
 def test_memory_stays_far_below_300_mib_whatever_the_size(bench: Bench, tmp_path: Path, size: int) -> None:
     packed = tmp_path / "disk.zst"
-    pattern = os.urandom(4 << 20)
+    pattern = noise(4 << 20)
     compressor = subprocess.Popen(
         ["zstd", "-q", "-1", "--long=27", "-o", packed], stdin=subprocess.PIPE, bufsize=0
     )

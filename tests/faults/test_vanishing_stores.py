@@ -11,6 +11,7 @@ import pytest
 from tests.faults.journeys import Journey, journey
 from tests.faults.machine import Command
 from tests.faults.slow_source import SlowSource
+from tests.noise import noise
 
 #: A fault of the folder ``disk/store1``, a text in the hint about it, and the repair.
 Fault = tuple[Callable[[Journey], None], str, Callable[[Journey], None]]
@@ -107,14 +108,14 @@ def test_a_disk_that_breaks_in_the_middle_takes_nothing_with_it(tmp_path: Path, 
 
 def _interrupted(trip: Journey, fault: Callable[[], None]) -> tuple[str, Command]:
     """Import an image during which there is a *fault*, and return its id and the command at its end."""
-    noise = os.urandom(10 << 20)
+    content = noise(10 << 20)
     with SlowSource(trip.machine.folder / "pipe") as source:
         image = trip.ready()
         command = trip.machine.start("run", "pipeline.yaml", source.path, "--image", image, "--json")
-        source.pour(noise, trip.machine, command)
+        source.pour(content, trip.machine, command)
         trip.machine.await_file(command, "disk/store1")
         fault()
-        source.pour(noise, trip.machine, command)
+        source.pour(content, trip.machine, command)
         source.end()
         return image, trip.machine.wait(command)
 

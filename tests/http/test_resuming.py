@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 
 import pytest
+from tests.noise import noise
 
 from imageport import SourceRejected, SourceUnavailable
 from imageport.http.headers import strong_validator
@@ -20,7 +20,7 @@ from imageport.testing.http_server import (
     status,
 )
 
-BODY = os.urandom(3_500_000)
+BODY = noise(3_500_000)
 
 
 def download(url: str) -> bytes:
@@ -144,7 +144,7 @@ def altered(**headers: str) -> Behaviour:
 @pytest.mark.parametrize(
     ("second", "problem"),
     [
-        (File(os.urandom(3_500_000), etag='"2"'), "instead of the rest the server answered 200"),
+        (File(noise(3_500_000, "changed"), etag='"2"'), "instead of the rest the server answered 200"),
         (content(BODY), "instead of the rest the server answered 200"),
         (redirect("/elsewhere"), "instead of the rest the server answered 302"),
         (status(404), "instead of the rest the server answered 404"),

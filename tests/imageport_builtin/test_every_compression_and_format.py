@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.noise import noise
 
 from imageport.catalog import Catalog
 from imageport.configuration.pipeline import load_pipeline
@@ -103,7 +103,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     with original.open("wb") as file:
         file.truncate(DISK_SIZE)
         file.seek(1 << 20)
-        file.write(os.urandom(1 << 20))
+        file.write(noise(1 << 20))
         file.seek(3 << 20)
         file.write(b"a line that compresses well\n" * 20_000)
     made = {"original": original}
@@ -113,7 +113,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             _run("qemu-img", "convert", "-f", "raw", *options, original, made[name])
     shutil.copy(original, made["raw"])
     (folder / "tree").mkdir()
-    (folder / "tree" / "readme").write_bytes(os.urandom(500_000))
+    (folder / "tree" / "readme").write_bytes(noise(500_000))
     _run("genisoimage", "-quiet", "-R", "-o", made["iso"], folder / "tree")
     return made
 

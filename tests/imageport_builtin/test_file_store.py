@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.noise import noise
 
 from imageport import Context, Image, ImageData, ImageRecord, Location, StoreFailed
 from imageport.testing.contexts import make_context
 from imageport_builtin.file_store import FileStore, FileStoreConfig
 
 RECORD = ImageRecord(id="8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a01")
-CONTENT = os.urandom(2_500_000)
+CONTENT = noise(2_500_000)
 
 
 @pytest.fixture

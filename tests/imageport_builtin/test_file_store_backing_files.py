@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from tests.noise import noise
 
 from imageport import Context, Image, ImageData, ImageRecord, PendingCopy, StoreFailed
 from imageport.importing.context_factory import HostContext
 from imageport.testing.contexts import make_host
 from imageport_builtin.file_store import FileStore, FileStoreConfig
 
-CONTENT = os.urandom(9_000_000)
+CONTENT = noise(9_000_000)
 
 
 @dataclass

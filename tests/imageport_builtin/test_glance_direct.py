@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from tests.noise import noise
 
 from imageport import Cancelled, Context, ImageData, ImageRecord, NoConfig, Source, SourceUnavailable
 from imageport.dataplane import CHUNK_SIZE
 from imageport.testing.contexts import make_context
 from imageport_builtin.glance_direct import GlanceDirect
 
-CONTENT = os.urandom(2_500_000)
+CONTENT = noise(2_500_000)
 
 
 @pytest.fixture

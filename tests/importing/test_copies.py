@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from tests.importing.desk import Bytes, Desk, Shelf
+from tests.noise import noise
 
 from imageport import Caller, Context, ImageData, NoConfig, Plugin, hookimpl
 from imageport.errors import ExitCode
 from imageport.importing.admission import ImportRequest
 from imageport_builtin.copy_image import CopyImage
 
-CONTENT = os.urandom(2 << 20)
+CONTENT = noise(2 << 20)
 ADMIN = Caller(user="boss", roles=frozenset({"Admin"}))
 
 

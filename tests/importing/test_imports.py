@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 from tests.importing.desk import Bytes, Desk, Shelf, desk_image
+from tests.noise import noise
 
 from imageport import (
     Caller,
@@ -29,7 +30,7 @@ from imageport.errors import ExitCode
 from imageport.importing.admission import ImportRequest
 from imageport.importing.report import Report
 
-CONTENT = os.urandom(3 << 20)
+CONTENT = noise(3 << 20)
 ME = Caller(user="tester")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.importing.desk import Bytes, Desk, Shelf, desk_image
+from tests.noise import noise
 
 from imageport import (
     Caller,
@@ -31,7 +32,7 @@ from imageport.importing.admission import ImportRequest
 from imageport.importing.lease_keeper import Interruption
 from imageport.values import StagedCopy
 
-CONTENT = os.urandom(3 << 20)
+CONTENT = noise(3 << 20)
 ME = Caller(user="tester")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.noise import noise
 from tests.reported.bench import RAW, Bench
 
 from imageport import Caller, SourceRejected
@@ -24,8 +25,8 @@ def folder(tmp_path: Path) -> Path:
     allowed, other = tmp_path / "allowed", tmp_path / "other"
     allowed.mkdir()
     other.mkdir()
-    (allowed / "disk.raw").write_bytes(os.urandom(1 << 20))
-    (other / "secret.raw").write_bytes(os.urandom(1 << 20))
+    (allowed / "disk.raw").write_bytes(noise(1 << 20))
+    (other / "secret.raw").write_bytes(noise(1 << 20, "secret"))
     return allowed
 
 
@@ -177,7 +178,7 @@ def test_relative_folders_lie_beside_the_site_file(run_imageport: RunImageport) 
     site.write_text(f"{site.read_text()}local_paths: [published]\n")
     (bench.folder / "published").mkdir()
     disk = bench.folder / "published" / "disk.raw"
-    disk.write_bytes(os.urandom(4096))
+    disk.write_bytes(noise(4096))
     bench.assert_stored(bench.imports(disk), disk.read_bytes())
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.bombs import qcow2_bomb
+from tests.noise import noise
 
 from imageport import Cancelled, ImageData, LimitExceeded
 from imageport.dataplane import CHUNK_SIZE
@@ -77,7 +78,7 @@ def test_the_first_bytes_are_free(output_format: str, bomb: Path, bench: Bench) 
 def test_zeros_do_not_count(kind: str, output_format: str, make: Make, bench: Bench, tmp_path: Path) -> None:
     disk, image = tmp_path / "empty.raw", tmp_path / "empty"
     with disk.open("wb") as file:
-        file.write(os.urandom(2 * MIB))
+        file.write(noise(2 * MIB))
         file.truncate(512 * MIB)
     driver = kind.split(maxsplit=1)[0]
     compressed = ["-c"] if kind == "qcow2 compressed" else []
@@ -128,7 +129,7 @@ def stopped_export(stopping: Replace, tmp_path: Path, bench: Bench) -> Callable[
     disk, image, number = tmp_path / "large.raw", tmp_path / "large.qcow2", tmp_path / "number"
     with disk.open("wb") as file:
         for _ in range(16):
-            file.write(os.urandom(1 * MIB).ljust(CHUNK_SIZE, b"\1"))
+            file.write(noise(1 * MIB).ljust(CHUNK_SIZE, b"\1"))
     subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", disk, image], check=True)
     stopping("qemu-nbd", f'echo $$ > \'{number}\'\nexec "$real" "$@"')
     size = disk.stat().st_size

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from tests.noise import noise
 
 from imageport import Context, ImageData, LimitExceeded
 from imageport.dataplane.buffers import CHUNK_SIZE
@@ -37,7 +38,7 @@ def decoders(parent: int) -> list[Path]:
 @pytest.fixture(scope="module")
 def packed(pack: Pack) -> Callable[[str], bytes]:
     """Return a function that packs an image whose decoder is at work for long."""
-    return functools.cache(lambda kind: pack(kind, os.urandom(UNREAD), *ISOLATED[kind]))
+    return functools.cache(lambda kind: pack(kind, noise(UNREAD), *ISOLATED[kind]))
 
 
 @pytest.fixture

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.imageport_builtin.verification.imports import UNPACK, Imports
+from tests.noise import noise
 
-DISK = os.urandom(1 << 16) + bytes(1 << 20)
+DISK = noise(1 << 16) + bytes(1 << 20)
 PACKED = gzip.compress(DISK, 1)
 
 

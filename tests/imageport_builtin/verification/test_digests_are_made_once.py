@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 import sys
 from pathlib import Path
 
 import pytest
 from tests.imageport_builtin.verification.imports import UNPACK, Imports
+from tests.noise import noise
 from tests.plugin_folder import PluginFolder
 
-DISK = os.urandom(1 << 20) + bytes(1 << 20)
+DISK = noise(1 << 20) + bytes(1 << 20)
 PACKED = gzip.compress(DISK, 1)
 STORED = {name: hashlib.new(name, DISK).hexdigest() for name in ("md5", "sha512")}
 

@@ -7,7 +7,6 @@ import gzip
 import hashlib
 import io
 import lzma
-import os
 import zipfile
 from collections.abc import Callable
 from typing import Final
@@ -15,8 +14,9 @@ from typing import Final
 import pytest
 from tests.imageport_builtin.verification.gpg import Gpg
 from tests.imageport_builtin.verification.imports import UNPACK, Imports
+from tests.noise import noise
 
-DISK: Final = os.urandom(1 << 19) + bytes(1 << 20)
+DISK: Final = noise(1 << 19) + bytes(1 << 20)
 LIST: Final = (
     "url: '{source.dir}/SHA256SUMS', signature_url: '{source.dir}/SHA256SUMS.gpg', keyring: publishers.asc"
 )
