@@ -145,8 +145,9 @@ def test_a_file_that_is_not_a_database_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match=r"cannot be opened: .*/file"):
+    with pytest.raises(UsageError, match=r"cannot be opened: /.*/file: ") as caught:
         Catalog(f"sqlite:///{tmp_path}/file/catalog.db")
+    assert caught.value.hint == "check the path under 'catalog:' in the site file"
 
 
 def test_a_server_that_does_not_answer_is_refused_without_showing_the_password(tmp_path: Path) -> None:

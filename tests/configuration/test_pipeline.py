@@ -463,3 +463,13 @@ def test_any_mapping_is_a_pipeline_or_pipeline_invalid(load: Load, data: object)
     except PipelineInvalid as error:
         assert list(error.problems) == sorted(error.problems)
         assert error.problems
+
+
+def test_a_value_of_another_form_is_refused_with_the_form_and_the_meaning_of_its_option(
+    refusal: Callable[..., list[str]],
+) -> None:
+    text = "name: x\nsource: {use: glance-direct}\nstores: [{use: file, with: {directory: d, mode: '999'}}]\n"
+    assert refusal(text) == [
+        "3:43: stores.0.with.mode: must match the pattern ^0?[0-7]{3}$ "
+        "(Permissions of the files in octal digits, as for chmod)"
+    ]

@@ -55,4 +55,6 @@ def commit_unknown(error: Exception, shown: str) -> CommitUnknown:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
@@ -37,6 +38,16 @@ _HINTS = MappingProxyType(
         sqlite3.SQLITE_NOTADB: "name the file of a catalog, or a new one, under 'catalog:' in the site file",
         sqlite3.SQLITE_BUSY: BUSY,
         sqlite3.SQLITE_LOCKED: BUSY,
+    }
+)
+
+_SYSTEM_HINTS = MappingProxyType(
+    {
+        errno.EACCES: NOT_PERMITTED,
+        errno.EPERM: NOT_PERMITTED,
+        errno.EROFS: NOT_PERMITTED,
+        errno.ENOSPC: DISK_FULL,
+        errno.EDQUOT: DISK_FULL,
     }
 )
 
@@ -130,7 +141,7 @@ class SqliteDatabase(Database):
     def hint(self, error: Exception) -> str:
         """Return the hint for an error, by its result code."""
         if isinstance(error, OSError):
-            return NOT_PERMITTED
+            return _SYSTEM_HINTS.get(error.errno or 0, "check the path under 'catalog:' in the site file")
         return _HINTS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "check the file of the catalog")
 
     def _patiently(self, connection: sqlite3.Connection, statement: str) -> None:

@@ -97,12 +97,22 @@ def _message(detail: ErrorDetails, model: type[BaseModel]) -> str:
         return f"must be {one_of}{', '.join(choices)}{did_you_mean(str(detail['input']), choices)}"
     if kind in ("value_error", "assertion_error"):
         return str(context["error"])
+    if kind == "string_pattern_mismatch":
+        return f"must match the pattern {context['pattern']}{_described(detail, model)}"
     if kind == "string_type":
         quoted = isinstance(detail["input"], (bool, int, float))
         return "must be text: put it in quotes" if quoted else "must be text"
     if kind in _MESSAGES:
         return _MESSAGES[kind].format(**context)
     return re.sub(r"^(Input|Value) (should )?", lambda found: "must " if found[2] else "", detail["msg"])
+
+
+def _described(detail: ErrorDetails, model: type[BaseModel]) -> str:
+    """Return the description of the option in parentheses, if it has one."""
+    *parents, name = detail["loc"]
+    fields = [field for inner in _models_at(model, parents) for field in inner.model_fields.items()]
+    found = next((field.description for known, field in fields if name in (known, field.alias)), None)
+    return f" ({found.rstrip('.')})" if found else ""
 
 
 def _plain(value: Any) -> Any:
