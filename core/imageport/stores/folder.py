@@ -84,9 +84,16 @@ class FolderStore(Store[FolderConfigT, CopyFile]):
         return f"file://{quote(str(self.config.directory / name))}"
 
     def prepare(self, location: Location) -> None:
-        """Make the folder. Raises ``StoreFailed`` when there is a file of that name."""
+        """Make the folder. Raises ``StoreFailed`` when there is a file of that name, or the name is too long."""
         path = self.path(location)
         make_directory(self.config.directory)
+        hidden = hidden_name(path, location.metadata["mark"])
+        excess = len(os.fsencode(hidden.name)) - os.pathconf(self.config.directory, "PC_NAME_MAX")
+        if excess > 0:
+            raise StoreFailed(
+                f"the file name {path.name} is {excess} bytes too long for {self.config.directory}",
+                hint="give the image a shorter name",
+            )
         if os.path.lexists(path):
             raise StoreFailed(f"{path} is already there", hint=self.taken_hint)
 
