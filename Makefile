@@ -1,4 +1,4 @@
-.PHONY: demo test coverage fuzz test-more test-elsewhere corpora boot-proof bench glance lint clean
+.PHONY: demo test coverage fuzz test-more test-elsewhere corpora boot-proof bench glance packages lint clean
 
 demo: ## import a bootable disk from a local server into two stores
 	@.ci/prepare demo && .venv/bin/python docs/demo/demo.py
@@ -20,6 +20,10 @@ QUICK = $(addprefix tests/,access app catalog cli configuration contract datapla
 
 test-elsewhere: ## all tests on other Pythons and on odd machines, in random order; takes root; RUNS=user
 	@.ci/elsewhere $(RUNS)
+
+packages: ## test the packages in contrib/ that need servers, which are installed and started
+	@.ci/prepare packages
+	@.venv/bin/python -m pytest --numprocesses 2 --dist worksteal tests/packages
 
 corpora: ## compare imports of FOLDER=..., or of generated files, with reference tools; CORPORA=--help
 	@.ci/prepare test

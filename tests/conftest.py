@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from tests.plugin_folder import acme, plugin_folder
+from tests.servers.shared import begin_run, end_run
 
 __all__ = ["acme", "plugin_folder"]
 
@@ -31,6 +32,12 @@ def pytest_configure() -> None:
     """Undo what a shell does to commands in the background: they, and all that they start, ignore SIGINT."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    begin_run()
+
+
+def pytest_unconfigure() -> None:
+    """Remove the folder of shared servers, unless the last of them does it."""
+    end_run()
 
 
 @pytest.fixture

@@ -5,7 +5,9 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[1]
 
 #: Tests of the whole, of scripts, and programs that compare Imageport with others.
-OF_THE_WHOLE = {"bench", "boot", "ci", "contract", "corpora", "faults", "fuzz", "glance", "reported"}
+OF_THE_WHOLE = {
+    "bench", "boot", "ci", "contract", "corpora", "faults", "fuzz", "glance", "packages", "reported", "servers",
+}  # fmt: skip
 
 
 def test_every_folder_of_tests_is_named_after_what_it_tests() -> None:

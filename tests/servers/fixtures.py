@@ -1,0 +1,15 @@
+"""Fixtures of servers that a run starts once; a test that freezes or kills a server runs one for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.servers.shared import shared_server
+
+
+@pytest.fixture(scope="session")
+def ceph() -> Iterator[dict[str, str]]:
+    """Give the facts of a Ceph with an S3 gateway: see ``tests.servers.ceph.Ceph.facts``."""
+    with shared_server("ceph") as facts:
+        yield facts
