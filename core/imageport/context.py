@@ -6,6 +6,7 @@ import itertools
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -19,13 +20,37 @@ from imageport.dataplane.spool import require_space, space_taken, write_spool, w
 from imageport.errors import Cancelled, LimitExceeded, TransformFailed
 from imageport.limits import Limits, format_size
 from imageport.local_files import LocalFiles
-from imageport.values import Caller, Location, Source
+from imageport.values import Caller, ClientSettings, Location, Source
 
 if TYPE_CHECKING:
     from imageport.http.transport import HttpTransport
     from imageport.partial_source import PartialSource
 
 _numbers = itertools.count(1)
+
+
+class _Tokens:
+    """Makes tokens: the time in nanoseconds, in whole microseconds as not all disks keep more.
+
+    No two tokens of a process are the same, however coarse its clock is and wherever it is set to.
+    """
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._one_at_a_time = threading.Lock()
+
+    def new(self) -> str:
+        with self._one_at_a_time:
+            self._last = max(time.time_ns() // 1000 * 1000, self._last + 1000)
+            return str(self._last)
+
+
+_TOKENS = _Tokens()
+
+
+def new_token() -> str:
+    """Return a token that was never used before."""
+    return _TOKENS.new()
 
 
 def _ignore(*_: object) -> None:
@@ -60,6 +85,9 @@ class Context:
     that an import before, which was killed, has left. ``inspection`` is the policy that the image has to pass.
     ``origin`` is where the image comes from. ``unchanged`` is true while no step above has unpacked or converted the
     bytes: they are those that the source offers. ``log`` is for messages that an operator reads later.
+
+    For stores, ``copy_token`` is the mark of one attempt to write a copy: decimal digits, the time in nanoseconds,
+    never used again. ``client`` has the settings of the site for libraries that open connections without ``http``.
     """
 
     caller: Caller
@@ -77,6 +105,8 @@ class Context:
     partial: PartialSource | None = None
     origin: Source | None = None
     unchanged: bool = True
+    copy_token: str = field(default_factory=new_token)
+    client: ClientSettings = field(default_factory=ClientSettings)
     work_folder: Path
     read_replica: Callable[[Location], ImageData]
     cancelled: threading.Event = field(default_factory=threading.Event)

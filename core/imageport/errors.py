@@ -248,11 +248,15 @@ class UnsupportedFormat(VerificationFailed):
 
 
 class StoreFailed(ImportFailed):
-    """A store could not take, publish or read a copy."""
+    """A store could not take, publish or read a copy; ``retry`` is true when the same call may succeed in a moment."""
 
     code = "store-failed"
     exit_code = ExitCode.STORE_FAILED
     advice = "check the store, then import again"
+
+    def __init__(self, message: str, *, hint: str = "", retry: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.retry = retry
 
 
 class LockLost(ImportFailed):

@@ -1,4 +1,4 @@
-"""The contract between Imageport and its plugins: five hooks, two that complete a store, and one for ``doctor``.
+"""The contract between Imageport and its plugins: five hooks, four that complete a store, and one that examines.
 
 A plugin is a subclass of :class:`imageport.Plugin` with methods marked ``@hookimpl``. A method names only the
 arguments it wants, in any order::
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from imageport.context import Context
     from imageport.data import ImageData
     from imageport.events import Event
-    from imageport.values import Finding, Image, ImageRecord, Location, PendingCopy, Source
+    from imageport.values import Finding, Image, ImageRecord, Location, PendingCopy, Source, StoredCopy
 
 NAMESPACE = "imageport"
 
@@ -91,9 +91,11 @@ class ImportHooks:
         """Write every byte of ``image.data`` and return a copy that is not visible before ``publish()``.
 
         Called once for each target store, each in a separate thread, all reading the same pass over the data. Call
-        ``ctx.announce(location)`` before the first byte is written, so that the copy can be removed with
-        ``store_delete`` should the process die. An exception, from the data or from here, must leave nothing behind.
-        Raises :class:`~imageport.StoreFailed`.
+        ``ctx.announce(location)`` before the first byte is taken, so that the copy can be removed with
+        ``store_delete`` should the process die; a store that does not has failed. It may be called again with further
+        metadata, such as the id of an upload: the last call counts. ``ctx.copy_token`` is for the name of the hidden
+        copy. An exception, from the data or from here, must leave nothing behind. Raises
+        :class:`~imageport.StoreFailed`.
         """
 
     @hookspec(firstresult=True)
@@ -108,6 +110,21 @@ class ImportHooks:
         """Remove the copy at *location*, published or half written; a missing copy is not an error.
 
         Raises :class:`~imageport.StoreFailed` when the copy is still there afterwards.
+        """
+
+    @hookspec(firstresult=True)
+    def store_stat(self, location: Location, ctx: Context) -> StoredCopy | None:
+        """Return the published copy at *location* as the store sees it, or None when it is not there.
+
+        Reads no bytes of the image. Raises :class:`~imageport.StoreFailed` when the store cannot be asked.
+        """
+
+    @hookspec(firstresult=True)
+    def store_list(self, ctx: Context) -> Iterable[StoredCopy]:
+        """Yield every published copy that carries the mark of Imageport, in any order.
+
+        The location of each is enough for ``store_delete``. Copies that are not published are not in the list: they
+        are found by what was announced. Raises :class:`~imageport.StoreFailed` when the store cannot be asked.
         """
 
     # --------------------------------------------------------------------------------------------------- observers
@@ -127,11 +144,12 @@ class ImportHooks:
     # ------------------------------------------------------------------------------------------- outside of imports
 
     @hookspec(firstresult=True)
-    def diagnose(self) -> Iterable[Finding]:
-        """Yield the findings of the plugin about its options on this machine: :class:`~imageport.values.Finding`.
+    def diagnose(self, ctx: Context) -> Iterable[Finding]:
+        """Yield the findings of the plugin about its options and its server: :class:`~imageport.values.Finding`.
 
-        Called by ``imageport doctor`` on every store and observer of the site file, outside of any import. It must be
-        cheap and change nothing: no file is written, no connection is opened, and no program runs for long. A call that
-        raises, or takes longer than ten seconds, is reported as a finding itself.
+        A store examines whether an import would succeed: its server is reachable, the key is valid, the bucket, pool or
+        folder is there, and how much room it has. Called by ``imageport doctor`` and ``imageport plan``, and before an
+        import fetches its first byte. It must change nothing. A call that raises, or takes longer than ten seconds, is
+        reported as a finding itself.
         Example: ``yield Finding("error", f"{folder} is missing", "mount it")``.
         """

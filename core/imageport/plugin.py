@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from inspect import cleandoc
-from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict
 
-from imageport.values import ImageStatus
+from imageport.values import ImageStatus, StoreCapabilities
+
+if TYPE_CHECKING:
+    from imageport.context import Context
 
 
 class PluginConfig(BaseModel):
@@ -77,6 +80,10 @@ class Plugin(Generic[ConfigT]):
     #: Advice for a pipeline that has to be signed: how this plugin is made to require a signature.
     signature_hint: ClassVar[str] = ""
 
+    #: For stores: facts that the plan of an import obeys. Where the options decide, a store sets it on itself in
+    #: ``__init__``.
+    capabilities: StoreCapabilities = StoreCapabilities()
+
     #: ``experimental``, ``stable`` or ``deprecated``.
     stability: ClassVar[Literal["experimental", "stable", "deprecated"]] = "experimental"
 
@@ -91,6 +98,19 @@ class Plugin(Generic[ConfigT]):
 
     def __init__(self, config: ConfigT) -> None:
         self.config = config
+
+    def setup(self, ctx: Context) -> None:
+        """Make ready what the hooks need, such as the client of a server.
+
+        Called once, before every other hook but ``validate_source``. What it raises is treated as if the next hook had
+        raised it.
+        """
+
+    def close(self) -> None:
+        """Give back what ``setup`` made; called once after it, when no hook will be called any more.
+
+        Errors are logged.
+        """
 
     @classmethod
     def requires_signature(cls, config: ConfigT) -> bool:

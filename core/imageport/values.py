@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -16,6 +17,7 @@ __all__ = [
     "MAX_VALUE",
     "RESERVED_PREFIX",
     "Caller",
+    "ClientSettings",
     "Finding",
     "Image",
     "ImageRecord",
@@ -24,6 +26,8 @@ __all__ = [
     "PendingCopy",
     "Source",
     "StagedCopy",
+    "StoreCapabilities",
+    "StoredCopy",
 ]
 
 #: Statuses of an image, as in Glance.
@@ -200,20 +204,76 @@ class StagedCopy:
         self.on_discard()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCopy:
+    """A published copy as its store sees it.
+
+    ``size`` counts the bytes of the image, None when the store does not know it. ``digests`` has hexadecimal digests by
+    the names of :mod:`hashlib`, only those that the server of the store has computed from the bytes it holds.
+    ``modified`` is when the copy was written, if the store knows it.
+    """
+
+    location: Location
+    size: int | None = None
+    digests: Mapping[str, str] = field(default_factory=_no_properties)
+    modified: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreCapabilities:
+    """Facts about a store, which the plan of an import obeys.
+
+    ``formats`` are the disk formats that the store accepts, None for all. With ``needs_size`` the store has to know the
+    size of an image before its first byte, and with ``wants_file`` it reads the image from a file: Imageport spools
+    the image once for all stores that ask. The size of an image is a multiple of ``alignment`` and at most
+    ``largest``, both in bytes.
+
+    ``unwritten_is_zero`` is true when ranges that were never written read as zeros, ``keeps_holes`` when a copy takes
+    no space for zeros, and ``seekable`` when a copy can be read from any offset.
+    """
+
+    formats: frozenset[str] | None = None
+    needs_size: bool = False
+    wants_file: bool = False
+    alignment: int = 1
+    largest: int | None = None
+    unwritten_is_zero: bool = False
+    keeps_holes: bool = False
+    seekable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSettings:
+    """Settings of the site for libraries that open connections themselves.
+
+    ``proxy`` is ``http://host:port`` or None, ``ca_bundle`` a PEM file of the certificates to trust instead of the
+    system's. The time-outs are seconds: until a connection is there, and until an answer goes on.
+    """
+
+    proxy: str | None = None
+    ca_bundle: Path | None = None
+    connect_timeout: float = 15.0
+    read_timeout: float = 60.0
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that a plugin has examined for ``imageport doctor``.
+    """One thing that a plugin has examined, for ``imageport doctor``, ``plan`` and the start of an import.
 
     ``severity`` is ``ok``, ``warning`` for a thing that will soon be a fault, or ``error`` for one that makes imports
-    fail. ``message`` is the state, and ``hint`` the remedy; it is empty when nothing is to be done.
+    fail. ``message`` is the state, and ``hint`` the remedy; it is empty when nothing is to be done. ``free`` is how
+    many bytes a store has room for, if it knows.
     """
 
     severity: Literal["ok", "warning", "error"]
     message: str
     hint: str = ""
+    free: int | None = None
 
     def __post_init__(self) -> None:
         if self.severity not in ("ok", "warning", "error"):
             raise ValueError(f"a finding cannot have the severity {self.severity!r:.40}")
         if not (isinstance(self.message, str) and isinstance(self.hint, str)):
             raise TypeError("message and hint of a finding are texts")
+        if not (self.free is None or isinstance(self.free, int)):
+            raise TypeError("free of a finding is a number of bytes")

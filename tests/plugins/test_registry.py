@@ -163,7 +163,7 @@ def test_a_broken_plugin_is_refused_by_name_distribution_and_reason(
         (
             "@hookimpl\ndef begin(self, image): ...",
             "has an unknown hook 'begin' (there are: validate_source, stage, transform, store_write, store_read, "
-            "store_delete, on_progress, diagnose)",
+            "store_delete, store_stat, store_list, on_progress, diagnose)",
         ),
         (
             "@hookimpl(specname='stagee')\ndef begin(self, source): ...",

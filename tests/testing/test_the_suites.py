@@ -50,7 +50,7 @@ STORE_DEFECTS = {
         "test_a_discarded_copy_leaves_nothing",
     ),
     "a copy that is visible at once": (
-        "Shelf.close = lambda self, copy: (copy.close(0o600), copy._file.give_name(copy.final))",
+        "Shelf.finish = lambda self, copy: (copy.close(0o600), copy._file.give_name(copy.final))",
         "test_a_copy_cannot_be_read_before_it_is_published",
     ),
     "a copy that cannot be deleted": (

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from imageport.configuration.resolution import ConfiguredStep
 from imageport.errors import ImageportError, StepCrashed
 from imageport.importing.plan import bind
+from imageport.plugins.binding import StepContexts
 from imageport.redaction import redact
 from imageport.text import printable
 from imageport.values import Finding
@@ -43,9 +44,9 @@ class Diagnosis:
         }
 
 
-def diagnose(entry: ConfiguredStep, secrets: Collection[str]) -> Iterator[Diagnosis]:
+def diagnose(entry: ConfiguredStep, ctx: StepContexts, secrets: Collection[str]) -> Iterator[Diagnosis]:
     """Yield the findings of the plugin of *entry* without *secrets*; that it has none, or fails, is a finding, too."""
-    for finding in _findings(entry):
+    for finding in _findings(entry, ctx):
         yield Diagnosis(
             f"{entry.role} {entry.label}",
             finding.severity,
@@ -54,14 +55,14 @@ def diagnose(entry: ConfiguredStep, secrets: Collection[str]) -> Iterator[Diagno
         )
 
 
-def _findings(entry: ConfiguredStep) -> Sequence[Finding]:
+def _findings(entry: ConfiguredStep, ctx: StepContexts) -> Sequence[Finding]:
     installed = entry.installed
     findings: list[Finding] = []
     failures: list[ImageportError] = []
 
     def ask() -> None:
         try:
-            findings.extend(bind(entry).diagnose())
+            findings.extend(bind(entry).diagnose(ctx))
         except ImageportError as error:
             failures.append(error)
         except BaseException as error:  # noqa: BLE001 - nothing that a plugin raises may end the command

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from imageport.app.diagnosis import Diagnosis, diagnose
-from imageport.app.housekeeping import Housekeeping
+from imageport.app.housekeeping import Housekeeping, maintenance_context
 from imageport.catalog import Catalog
 from imageport.configuration.configure import configure_observers, configure_stores
 from imageport.configuration.site import Site
@@ -105,8 +105,9 @@ def _configured(site: Site, registry: PluginRegistry) -> Iterator[Diagnosis]:
             for problem in error.problems:
                 yield Diagnosis(subject, "error", str(problem), "correct the site file")
             continue
-        for entry in entries:
-            yield from diagnose(entry, site.secrets)
+        with maintenance_context(site) as ctx:
+            for entry in entries:
+                yield from diagnose(entry, ctx, site.secrets)
 
 
 def _catalog(site: Site, registry: PluginRegistry) -> Iterator[Diagnosis]:

@@ -15,7 +15,7 @@ from typing import Literal, NoReturn
 from imageport.catalog import Catalog, TaskRow
 from imageport.configuration.site import Site
 from imageport.http.transport import HttpTransport
-from imageport.importing.context_factory import HostContext
+from imageport.importing.context_factory import HostContext, client_settings
 from imageport.importing.recovery import OrphanFiles, recover_dead_import, remove_copy
 from imageport.importing.staging import Staging, size_on_disk
 from imageport.importing.stores import Stores
@@ -143,6 +143,7 @@ def maintenance_context(site: Site) -> Iterator[HostContext]:
             step="",
             limits=site.limits,
             http=http,
+            client=client_settings(site),
             log=log,
             work_folder=site.staging.directory,
             emit=lambda _event: None,

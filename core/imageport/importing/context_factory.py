@@ -13,7 +13,7 @@ from typing import Any
 
 from imageport.catalog import Catalog
 from imageport.configuration.site import Site
-from imageport.context import Context, StepLink
+from imageport.context import Context, StepLink, new_token
 from imageport.data import ImageData
 from imageport.dataplane.inspection import InspectionPolicy
 from imageport.errors import SourceRejected
@@ -28,7 +28,7 @@ from imageport.importing.stores import Stores, with_definition
 from imageport.importing.verification import of_right_size
 from imageport.local_files import LocalFiles
 from imageport.redaction import redact_record, redact_tree
-from imageport.values import Caller, ImageRecord, Location, Source
+from imageport.values import Caller, ClientSettings, ImageRecord, Location, Source
 
 log = logging.getLogger("imageport")
 
@@ -81,6 +81,7 @@ class HostContext(Context):
             "step": label,
             "log": self.log.getChild(label),
             "read_replica": read_replica,
+            "copy_token": new_token(),
             "_link": self._link_of(label),
         }
         return Context(**{item.name: getattr(self, item.name) for item in fields(Context)} | changes)
@@ -134,14 +135,13 @@ def build_context(
     fetches goes through ``validate_source`` of every step and store of *plan*, the source and its redirects through
     that of the method as well.
     """
-    plan = env.plan
+    plan, site = env.plan, env.site
 
     def emit(event: Event) -> None:
         event = redacted(event, plan.secrets)
         note(event)
         observers.emit(event, context)
 
-    site = env.site
     context = HostContext(
         caller=caller,
         image_id=record.id,
@@ -166,6 +166,7 @@ def build_context(
         ),
         local_files=LocalFiles.of(site.local_paths, caller),
         origin=plan.source,
+        client=client_settings(site),
         work_folder=env.staging.directory,
         emit=emit,
         read_replica=lambda copy: of_right_size(env.stores.read(copy, context), record, copy.store),
@@ -173,6 +174,16 @@ def build_context(
         cancelled=env.interruption.event,
     )
     return context
+
+
+def client_settings(site: Site) -> ClientSettings:
+    """Return the settings of *site* for libraries that open connections themselves."""
+    return ClientSettings(
+        proxy=site.network.proxy,
+        ca_bundle=site.network.ca_bundle,
+        connect_timeout=site.limits.connect_timeout,
+        read_timeout=site.limits.read_timeout,
+    )
 
 
 def _validator(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -14,7 +14,7 @@ from imageport.dataplane.buffers import Chunk, Chunks
 from imageport.errors import ImageportError, PluginBroken, StepCrashed
 from imageport.hookspecs import NAMESPACE, ImportHooks
 from imageport.plugins.hooks import marked_methods
-from imageport.values import Finding, Image
+from imageport.values import Finding, Image, StoredCopy
 
 if TYPE_CHECKING:
     from imageport.context import Context
@@ -122,16 +122,34 @@ class BoundStep:
         """Remove a copy."""
         self._call("store_delete", ctx, location=location)
 
+    def store_stat(self, location: Location, ctx: StepContexts) -> StoredCopy | None:
+        """Return the published copy at *location* as the store sees it, or None when it is not there."""
+        answer = self._call("store_stat", ctx, location=location)
+        return None if answer is None else self._checked(answer, StoredCopy, "store_stat")
+
+    def store_list(self, ctx: StepContexts) -> Iterator[StoredCopy]:
+        """Yield the published copies in the store that carry the mark of Imageport."""
+        try:
+            for copy in self._call("store_list", ctx) or ():
+                yield self._checked(copy, StoredCopy, "store_list")
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
+            blamed = self.blamed(error, "store_list")
+            if blamed is error:
+                raise
+            raise blamed from error
+
     def on_progress(self, event: Event, ctx: StepContexts) -> None:
         """Show *event* to an observer; the caller guards it."""
         self.hooks.on_progress(event=event, ctx=ctx.for_step(self.label))
 
-    def diagnose(self) -> list[Finding]:
+    def diagnose(self, ctx: StepContexts) -> list[Finding]:
         """Return the findings of the plugin about its options on this machine, none when it examines nothing."""
         if "diagnose" not in self.answers:
             return []
         try:
-            found = list(islice(self.hooks.diagnose() or (), _MAX_FINDINGS))
+            found = list(islice(self.hooks.diagnose(ctx=ctx.for_step(self.label)) or (), _MAX_FINDINGS))
         except KeyboardInterrupt:
             raise
         except BaseException as error:

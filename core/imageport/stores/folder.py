@@ -112,7 +112,7 @@ class FolderStore(Store[FolderConfigT, CopyFile]):
         """Write the next bytes past the page cache where the file system permits."""
         copy.write(chunk)
 
-    def close(self, copy: CopyFile) -> None:
+    def finish(self, copy: CopyFile) -> None:
         """Complete the file under its hidden name. Raises ``StoreFailed`` where marks do not last."""
         copy.close(int(self.config.mode, 8))
         if not self.is_ours(copy.hidden, copy.mark):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,11 +24,11 @@ CopyT = TypeVar("CopyT")
 class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
     """A store whose author writes eight small methods.
 
-    ``url`` and ``prepare`` are called before the copy is announced, then ``open``, ``write`` for each chunk, ``close``,
-    and exactly one of ``publish`` and ``discard``. ``read`` and ``delete`` take the location of a copy. The base
-    implements the hooks: it announces the location before ``open``, counts the bytes, calls ``discard`` after every
-    failure without hiding it, and turns the errors in ``failures`` into :class:`~imageport.StoreFailed`. Errors of the
-    image, which its chunks raise, pass unchanged.
+    ``url`` and ``prepare`` are called before the copy is announced, then ``open``, ``write`` for each chunk,
+    ``finish``, and exactly one of ``publish`` and ``discard``. ``read`` and ``delete`` take the location of a copy.
+    The base implements the hooks: it announces the location before ``open``, counts the bytes, calls ``discard``
+    after every failure without hiding it, and turns the errors in ``failures`` into
+    :class:`~imageport.StoreFailed`. Errors of the image, which its chunks raise, pass unchanged.
 
     Each attempt to write an image has a separate mark, ``location.metadata["mark"]``: decimal digits, the time in
     nanoseconds. Use it in the hidden name of the copy, and publish from that name: when another process has removed
@@ -59,7 +57,7 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
         raise NotImplementedError
 
     @abstractmethod
-    def close(self, copy: CopyT) -> None:
+    def finish(self, copy: CopyT) -> None:
         """Complete the copy and make its bytes durable; it stays invisible."""
         raise NotImplementedError
 
@@ -92,7 +90,7 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
     @hookimpl
     def store_write(self, image: Image, ctx: Context) -> PendingCopy:
         """Write every byte to a copy that is announced before and invisible afterwards."""
-        location = Location(url=self.url(image), metadata={"mark": _MARKS.new()})
+        location = Location(url=self.url(image), metadata={"mark": ctx.copy_token})
         with self._translating(location):
             self.prepare(location)
             ctx.announce(location)
@@ -104,7 +102,7 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
                     self.write(copy, chunk)
                 total += len(chunk)
             with self._translating(location):
-                self.close(copy)
+                self.finish(copy)
         except BaseException:
             try:
                 self.discard(copy)
@@ -148,22 +146,3 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
             raise
         except self.failures as error:
             raise self.failure(location, error) from error
-
-
-class _Marks:
-    """Makes marks: the time in nanoseconds, in whole microseconds as not all disks keep more.
-
-    No two marks of a process are the same, however coarse its clock is and wherever it is set to.
-    """
-
-    def __init__(self) -> None:
-        self._last = 0
-        self._one_at_a_time = threading.Lock()
-
-    def new(self) -> str:
-        with self._one_at_a_time:
-            self._last = max(time.time_ns() // 1000 * 1000, self._last + 1000)
-            return str(self._last)
-
-
-_MARKS = _Marks()

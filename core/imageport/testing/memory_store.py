@@ -71,7 +71,7 @@ class MemoryStore(Store[MemoryStoreConfig, MemoryCopy]):
         self._fail("write")
         copy.content += chunk
 
-    def close(self, copy: MemoryCopy) -> None:
+    def finish(self, copy: MemoryCopy) -> None:
         """Leave the copy hidden."""
         self._fail("close")
 

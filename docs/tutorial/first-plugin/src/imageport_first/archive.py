@@ -44,7 +44,7 @@ class GzipArchive(Store[GzipArchiveConfig, PackedCopy]):
     def write(self, copy: PackedCopy, chunk: Chunk) -> None:
         copy.file.write(chunk)
 
-    def close(self, copy: PackedCopy) -> None:
+    def finish(self, copy: PackedCopy) -> None:
         copy.file.close()
         os.utime(copy.hidden, ns=(copy.mark, copy.mark))
         with copy.hidden.open("rb") as written:
