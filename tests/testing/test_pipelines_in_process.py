@@ -36,7 +36,7 @@ def test_a_plugin_takes_part_that_is_not_installed(tmp_path: Path, disk: str) ->
     assert copy.content == BODY
 
 
-@pytest.mark.parametrize("stage", ["open", "write", "close", "publish"])
+@pytest.mark.parametrize("stage", ["open", "write", "finish", "publish"])
 def test_a_store_fails_where_the_test_wants_it(tmp_path: Path, disk: str, stage: str) -> None:
     stores = [
         {"use": "file", "with": {"directory": "images"}},

@@ -2,6 +2,18 @@
 
 from imageport.stores.copy_file import CopyFile, has_time
 from imageport.stores.folder import FileMode, FolderStore, FolderStoreConfig
+from imageport.stores.remedies import Errors, Remedy, Retry, retry
 from imageport.stores.store import Store
 
-__all__ = ["CopyFile", "FileMode", "FolderStore", "FolderStoreConfig", "Store", "has_time"]
+__all__ = [
+    "CopyFile",
+    "Errors",
+    "FileMode",
+    "FolderStore",
+    "FolderStoreConfig",
+    "Remedy",
+    "Retry",
+    "Store",
+    "has_time",
+    "retry",
+]

@@ -22,8 +22,8 @@ from imageport.hookspecs import hookimpl
 from imageport.limits import format_size
 from imageport.plugin import PluginConfig
 from imageport.stores.copy_file import CopyFile, has_mark, hidden_name
+from imageport.stores.remedies import system_hint
 from imageport.stores.store import Store
-from imageport.stores.system_errors import remedy
 from imageport.values import Finding, Image, Location
 
 #: Free bytes below which a folder is reported: most images are larger.
@@ -157,7 +157,7 @@ class FolderStore(Store[FolderConfigT, CopyFile]):
             yield _state_of(directory)
         except OSError as error:
             # No program can look at it: its parent cannot be entered, or its server does not answer.
-            hint = remedy(error, str(directory))
+            hint = system_hint(error, str(directory))
             yield Finding("error", f"{directory} cannot be used: {error.strerror}", hint)
 
     def mark(self, location: Location) -> str:
@@ -174,12 +174,10 @@ class FolderStore(Store[FolderConfigT, CopyFile]):
             )
         return path
 
-    def failure(self, location: Location, error: Exception) -> StoreFailed:
+    def system_failure(self, location: Location, error: OSError) -> StoreFailed:
         """Name the file, and the next step about its folder."""
         path, directory = self.path(location), self.config.directory
-        if not isinstance(error, OSError):
-            return super().failure(location, error)
-        hint = remedy(error, str(directory))
+        hint = system_hint(error, str(directory))
         if error.errno == errno.EEXIST and directory.is_dir():
             hint = self.taken_hint
         elif error.errno == errno.ENOENT and not directory.is_dir():

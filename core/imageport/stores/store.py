@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import ClassVar, Generic, TypeVar
+from types import MappingProxyType
+from typing import Any, ClassVar, Generic, TypeVar
 
 from imageport.context import Context
 from imageport.data import ImageData
@@ -14,7 +15,7 @@ from imageport.dataplane.buffers import Chunk, Chunks
 from imageport.errors import ImageportError, StoreFailed
 from imageport.hookspecs import hookimpl
 from imageport.plugin import ConfigT, Plugin
-from imageport.stores.system_errors import remedy
+from imageport.stores.remedies import SYSTEM, Errors, explained, reason, remedy_for, system_hint
 from imageport.values import Image, Location, PendingCopy, StagedCopy
 
 #: A copy while it is written: the result of ``open`` of the store.
@@ -26,17 +27,25 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
 
     ``url`` and ``prepare`` are called before the copy is announced, then ``open``, ``write`` for each chunk,
     ``finish``, and exactly one of ``publish`` and ``discard``. ``read`` and ``delete`` take the location of a copy.
-    The base implements the hooks: it announces the location before ``open``, counts the bytes, calls ``discard``
-    after every failure without hiding it, and turns the errors in ``failures`` into
-    :class:`~imageport.StoreFailed`. Errors of the image, which its chunks raise, pass unchanged.
+    The base implements the hooks: it announces the location before ``open``, counts the bytes, calls ``discard`` after
+    every failure without hiding it, and turns the errors in ``errors`` into :class:`~imageport.StoreFailed`. Errors of
+    the image, which its chunks raise, pass unchanged.
 
     Each attempt to write an image has a separate mark, ``location.metadata["mark"]``: decimal digits, the time in
     nanoseconds. Use it in the hidden name of the copy, and publish from that name: when another process has removed
     the hidden copy, ``publish`` has to fail. So an import that was given up cannot publish any more.
     """
 
-    #: The errors by which the library of the store reports a failure of the store.
-    failures: ClassVar[tuple[type[Exception], ...]] = (OSError,)
+    #: The errors by which the store, its library and the system report a failure of the store, and the remedy of each:
+    #: a hint, ``retry``, or a function of the error that returns a hint or a ``StoreFailed``. The class of an error
+    #: counts before its bases. A store extends the table of its base, which has the errors of the operating system.
+    #: An error that is in no table is a defect of the store.
+    errors: ClassVar[Errors] = SYSTEM
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        tables = [vars(base).get("errors", {}) for base in reversed(cls.__mro__)]
+        cls.errors = MappingProxyType({kind: remedy for table in tables for kind, remedy in table.items()})
 
     @abstractmethod
     def url(self, image: Image) -> str:
@@ -82,10 +91,17 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
         raise NotImplementedError
 
     def failure(self, location: Location, error: Exception) -> StoreFailed:
-        """Return the error that a user reads for one of ``failures``: the place, the reason, and the next step."""
-        reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
-        hint = remedy(error, location.url) if isinstance(error, OSError) else ""
-        return StoreFailed(f"cannot use {location.url}: {reason or type(error).__name__}", hint=hint)
+        """Return the error that a user reads for one of ``errors``: the place, the reason, and the next step."""
+        remedy = remedy_for(error, self.errors) or ""
+        if remedy is system_hint and isinstance(error, OSError):
+            return self.system_failure(location, error)
+        return explained(error, remedy, location.url)
+
+    def system_failure(self, location: Location, error: OSError) -> StoreFailed:
+        """Return the error that a user reads for *error* of the operating system, if ``errors`` has no remedy."""
+        return StoreFailed(
+            f"cannot use {location.url}: {reason(error)}", hint=system_hint(error, location.url)
+        )
 
     @hookimpl
     def store_write(self, image: Image, ctx: Context) -> PendingCopy:
@@ -106,7 +122,7 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
         except BaseException:
             try:
                 self.discard(copy)
-            except Exception:
+            except BaseException:
                 # The first error is the one to report; the deletion by location that follows removes the rest.
                 ctx.log.warning("cannot remove the incomplete copy %s", location.url, exc_info=True)
             raise
@@ -144,5 +160,7 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
             yield
         except ImageportError:
             raise
-        except self.failures as error:
+        except Exception as error:
+            if remedy_for(error, self.errors) is None:
+                raise
             raise self.failure(location, error) from error

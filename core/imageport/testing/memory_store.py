@@ -15,7 +15,7 @@ from imageport.plugin import PluginConfig
 from imageport.stores import Store
 from imageport.values import Image, Location
 
-Stage = Literal["open", "write", "close", "publish", "discard", "read", "delete"]
+Stage = Literal["open", "write", "finish", "publish", "discard", "read", "delete"]
 
 
 class MemoryStoreConfig(PluginConfig):
@@ -73,7 +73,7 @@ class MemoryStore(Store[MemoryStoreConfig, MemoryCopy]):
 
     def finish(self, copy: MemoryCopy) -> None:
         """Leave the copy hidden."""
-        self._fail("close")
+        self._fail("finish")
 
     def publish(self, copy: MemoryCopy) -> None:
         """Move the copy to its url, unless it was removed or the url is taken."""
