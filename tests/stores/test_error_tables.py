@@ -52,7 +52,7 @@ class Bucket(MemoryStore):
 
 
 class SmallBucket(Bucket):
-    """Have a table of its own beside that of its base."""
+    """Extend the table of the base."""
 
     errors: ClassVar[Errors] = {NoSuchBucket: "make the small bucket"}
 

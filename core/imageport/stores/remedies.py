@@ -42,21 +42,25 @@ def remedy_for(error: BaseException, table: Errors) -> Remedy | None:
 
 def explained(error: Exception, remedy: Remedy, place: str) -> StoreFailed:
     """Return the failure that a user reads for *error*, which came up while *place* was used."""
-    answer: Any = remedy
-    if remedy is system_hint:
-        answer = system_hint(error, place) if isinstance(error, OSError) else ""
-    elif callable(remedy) and not isinstance(remedy, Retry):
-        try:
-            answer = remedy(error)
-        except Exception:
-            # The failure of the store is the one to report.
-            log.warning("the remedy for %s raised an error", type(error).__name__, exc_info=True)
-            answer = ""
+    answer = _answer(error, remedy, place)
     if isinstance(answer, StoreFailed):
         return answer
-    is_retry = isinstance(answer, Retry)
     hint = answer.hint if isinstance(answer, Retry) else answer
-    return StoreFailed(f"cannot use {place}: {reason(error)}", hint=hint, retry=is_retry)
+    return StoreFailed(f"cannot use {place}: {reason(error)}", hint=hint, retry=isinstance(answer, Retry))
+
+
+def _answer(error: Exception, remedy: Remedy, place: str) -> str | Retry | StoreFailed:
+    of_system = remedy is system_hint
+    if of_system:
+        return system_hint(error, place) if isinstance(error, OSError) else ""
+    if isinstance(remedy, (str, Retry)):
+        return remedy
+    try:
+        return remedy(error)
+    except Exception:
+        # The failure of the store is the one to report.
+        log.warning("the remedy for %s raised an error", type(error).__name__, exc_info=True)
+        return ""
 
 
 def reason(error: BaseException) -> str:

@@ -4,14 +4,13 @@ import gzip
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
 from urllib.parse import unquote, urlsplit
 
 from pydantic import Field
 
 from imageport import Context, Image, ImageData, Location, PluginConfig
 from imageport.dataplane import CHUNK_SIZE, Chunk
-from imageport.stores import Errors, Store, has_time
+from imageport.stores import Store, has_time
 
 
 class GzipArchiveConfig(PluginConfig):
@@ -33,9 +32,7 @@ class PackedCopy:
 class GzipArchive(Store[GzipArchiveConfig, PackedCopy]):
     """Keep each image as a gzip file, named by its id."""
 
-    errors: ClassVar[Errors] = {
-        EOFError: "import the image again"
-    }  # gzip reports a file that was cut off as EOFError
+    errors = {EOFError: "import the image again"}  # gzip reports a file that was cut off as EOFError
 
     def url(self, image: Image) -> str:
         return (self.config.directory / f"{image.record.id}.gz").as_uri()
