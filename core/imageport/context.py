@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imageport.data import ImageData
 from imageport.dataplane.buffers import Chunk, Chunks
 from imageport.dataplane.inspection import InspectionPolicy
-from imageport.dataplane.spool import require_space, space_taken, write_spool, writing_to
+from imageport.dataplane.shared_file import SharedFile
+from imageport.dataplane.spool import space_taken
 from imageport.errors import Cancelled, LimitExceeded, TransformFailed
 from imageport.limits import Limits, format_size
 from imageport.local_files import LocalFiles
@@ -111,7 +112,7 @@ class Context:
     read_replica: Callable[[Location], ImageData]
     cancelled: threading.Event = field(default_factory=threading.Event)
     _link: StepLink = field(default_factory=StepLink, repr=False)
-    _offered: list[Path] = field(default_factory=list)
+    _shared: SharedFile = field(default_factory=SharedFile, repr=False)
 
     def work_file(self, suffix: str = "") -> Path:
         """Return a path for a new file in the work folder, which is removed when the import ends."""
@@ -145,37 +146,29 @@ class Context:
     def spool(self, data: ImageData) -> ImageData:
         """Return *data* as a file that no other process replaces: in the work folder or staging, or a new one.
 
-        A file of the caller is copied too, so that exactly the checked bytes are used. Zeros become holes. Raises
+        A file of the caller is copied too, so that exactly the checked bytes are used. Zeros become holes. The stores
+        of an import that ask for ``image.data`` share one file, so a store must not change, move or remove it. Raises
         ``TransformFailed`` where the pipeline allows streaming only, ``LimitExceeded`` at the image size cap and when
         the disk is full, and the errors of the stream. Data that cannot fit is not begun.
         """
         if data.path is not None and self.is_private(data.path):
             return data
-        if self.stream_only:
+        shared = self._shared if data in self._shared.streams else SharedFile(self._private_file_of(data))
+        if self.stream_only and shared.path is None:
             raise TransformFailed(
                 "this data can only be read from a file, and the pipeline allows streaming only",
                 hint="set 'staging: auto' in the pipeline",
             )
         self.require_below_cap(data.size)
-        if data.size is not None:
-            # The zeros in a stream are not known before they come; those of a file are its holes.
-            needed = data.size if data.path is None else space_taken(data.path)
-            require_space(self.work_folder, needed)
-        path = self.work_file(".spool")
-        with writing_to(self.work_folder):
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        try:
-            with closing(self.capped(data.chunks())) as chunks:
-                length = write_spool(
-                    chunks, descriptor, self.work_folder,
-                    progress=lambda done: self._link.spooled(done, data.size),
-                )  # fmt: skip
-            self._link.spooled(length, length)
-        except BaseException:
-            path.unlink()
-            raise
-        finally:
-            os.close(descriptor)
+        # The zeros in a stream are not known before they come; those of a file are its holes.
+        needed = data.size if data.path is None else space_taken(data.path)
+        with closing(self.capped(data.chunks())) as chunks:
+            path = shared.fill(
+                chunks,
+                partial(self.work_file, ".spool"),
+                needed=needed,
+                progress=lambda done: self._link.spooled(done, data.size),
+            )
         return ImageData.from_file(path, verified=data.verified)
 
     def take_file(self, path: Path) -> bool:
@@ -184,15 +177,16 @@ class Context:
         It may when the file is scratch data that is not needed under its name any more. The first store that asks gets
         it, and has to remove it with the copy.
         """
-        try:
-            self._offered.remove(path)
-        except ValueError:
-            return False
-        return True
+        return self._shared.take(path)
 
     def is_private(self, path: Path) -> bool:
         """Return whether *path* is in the work folder or in staging, where no other process replaces it."""
         return path == self.staged or path.resolve().is_relative_to(self.work_folder.resolve())
+
+    def _private_file_of(self, data: ImageData) -> Path | None:
+        """Return the file that has the bytes of *data* already, if it is private."""
+        path = data.backing_file
+        return path if path is not None and self.is_private(path) and path.is_file() else None
 
     def capped(self, chunks: Chunks) -> Generator[Chunk, None, None]:
         """Pass *chunks* on until they exceed the image size cap; stop when the import is cancelled.

@@ -13,6 +13,7 @@ import pytest
 from tests.noise import noise
 
 from imageport import Context, Image, ImageData, ImageRecord, PendingCopy, StoreFailed
+from imageport.dataplane.shared_file import SharedFile
 from imageport.importing.context_factory import HostContext
 from imageport.testing.contexts import make_host
 from imageport_builtin.file_store import FileStore, FileStoreConfig
@@ -36,7 +37,7 @@ class Scene:
         return path
 
     def give(self, path: Path) -> Context:
-        return self.host.offer_file(path).for_step("store")
+        return self.host.sharing(SharedFile(path, movable=True)).for_step("store")
 
 
 def _scene(folder: Path) -> Scene:

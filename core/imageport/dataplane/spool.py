@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from imageport.dataplane.buffers import Chunks
+from imageport.dataplane.buffers import Chunk, Chunks
 from imageport.dataplane.sparse import SparseFile
 from imageport.errors import ImportFailed, LimitExceeded
 from imageport.limits import format_size
@@ -41,19 +41,47 @@ def write_spool(
     with those that the file system has got. Raises ``LimitExceeded`` before the first byte when *needed* bytes do not
     fit, and later when the disk is full, ``ImportFailed`` for other errors of the disk, and the errors of *chunks*.
     """
-    if needed is not None:
-        require_space(folder, needed)
-    file = SparseFile(descriptor, start)
+    spool = SpoolFile(descriptor, folder, start=start, needed=needed)
     position = 0
     for piece in chunks:
-        known = min(len(piece), max(0, start - position))
         position += len(piece)
+        spool.add(piece, position)
         with writing_to(folder):
-            file.write(memoryview(piece)[known:] if known else piece)
-            written(file.on_disk)
+            written(spool.on_disk)
         progress(position)
-    with writing_to(folder):
-        return file.finish()
+    return spool.finish()
+
+
+class SpoolFile:
+    """A scratch file while it is written to the open file *descriptor* in *folder*, from *start* on; zeros are holes.
+
+    Raises ``LimitExceeded`` when *needed* bytes, if they are known, do not fit or the disk is full, ``ImportFailed``
+    for other errors of the disk.
+    """
+
+    def __init__(self, descriptor: int, folder: Path, *, start: int = 0, needed: int | None = None) -> None:
+        if needed is not None:
+            require_space(folder, needed)
+        self._folder = folder
+        self._file = SparseFile(descriptor, start)
+
+    @property
+    def on_disk(self) -> int:
+        """Bytes that the file system was given."""
+        return self._file.on_disk
+
+    def add(self, piece: Chunk, end: int) -> int:
+        """Write what is missing of *piece*, which ends at position *end*, and return the bytes that were."""
+        missing = min(len(piece), max(0, end - self._file.length))
+        if missing:
+            with writing_to(self._folder):
+                self._file.write(piece if missing == len(piece) else memoryview(piece)[-missing:])
+        return missing
+
+    def finish(self) -> int:
+        """Write the rest, and return the length of the file."""
+        with writing_to(self._folder):
+            return self._file.finish()
 
 
 def space_taken(path: Path) -> int:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from operator import index
-from pathlib import Path
 from typing import Any
 
 from imageport.catalog import Catalog
@@ -16,6 +15,7 @@ from imageport.configuration.site import Site
 from imageport.context import Context, StepLink, new_token
 from imageport.data import ImageData
 from imageport.dataplane.inspection import InspectionPolicy
+from imageport.dataplane.shared_file import SharedFile
 from imageport.errors import SourceRejected
 from imageport.events import CheckEvent, Event, ImageEvent, ProgressEvent, SourceEvent
 from imageport.http.transport import HttpTransport
@@ -86,9 +86,9 @@ class HostContext(Context):
         }
         return Context(**{item.name: getattr(self, item.name) for item in fields(Context)} | changes)
 
-    def offer_file(self, path: Path) -> HostContext:
-        """Return this context, in which one store may take the scratch file at *path*."""
-        return replace(self, _offered=[path])
+    def sharing(self, shared: SharedFile) -> HostContext:
+        """Return this context for the stores of one pass, which have the file *shared* in common."""
+        return replace(self, _shared=shared)
 
     def _link_of(self, label: str) -> StepLink:
         """Return the calls that are accepted from the step called *label*, even if its context is changed."""

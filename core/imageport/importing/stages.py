@@ -14,6 +14,7 @@ from imageport.dataplane.buffers import Chunks
 from imageport.dataplane.channel import Spill
 from imageport.dataplane.fanout import Slowest, fan_out
 from imageport.dataplane.metering import Meter
+from imageport.dataplane.shared_file import SharedFile
 from imageport.errors import ImageportError, StepCrashed
 from imageport.events import ProgressEvent, StepEvent
 from imageport.importing.context_factory import STAGING, HostContext
@@ -123,8 +124,8 @@ class Stages:
         if backing_file is not None and not plan.copies and not ctx.is_private(backing_file):
             backing_file = None
         # The bytes of a stored image stay where they are.
-        for_stores = ctx if backing_file is None or plan.copies else ctx.offer_file(backing_file)
-        write = partial(write_copy, image.evolve(data=data), for_stores, backing_file)
+        shared = SharedFile(backing_file, movable=not plan.copies)
+        write = partial(write_copy, image.evolve(data=data), ctx.sharing(shared), shared)
         together = plan.all_stores_must_succeed
         every = [Copy(store.label, partial(write, store), optional=not together) for store in stores]
         first = copies.begin(every, slots=slots)

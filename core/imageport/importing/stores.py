@@ -17,6 +17,7 @@ from imageport.configuration.resolution import ConfiguredStep
 from imageport.configuration.templating import Variables, has_reference, literal, texts_of
 from imageport.data import ImageData
 from imageport.dataplane.buffers import Chunks
+from imageport.dataplane.shared_file import SharedFile
 from imageport.errors import StoreFailed
 from imageport.importing.copies import discard
 from imageport.plugins.binding import BoundStep, StepContexts
@@ -87,12 +88,12 @@ def with_definition(location: Location, store: str, definition: Definition | Non
 
 
 def write_copy(
-    image: Image, ctx: StepContexts, backing_file: Path | None, store: BoundStep, chunks: Chunks
+    image: Image, ctx: StepContexts, shared: SharedFile, store: BoundStep, chunks: Chunks
 ) -> PendingCopy:
     """Let *store* write *chunks*, the bytes of *image*, and return the hidden copy.
 
-    *backing_file* holds the same bytes, if there is one. Raises the errors of the store, and ``StoreFailed`` when it
-    has not taken all bytes.
+    *shared* is the file that all stores of *ctx* have in common. Raises the errors of the store, and ``StoreFailed``
+    when it has not taken all bytes.
     """
     taken = 0
 
@@ -102,7 +103,8 @@ def write_copy(
             taken += len(chunk)
             yield chunk
 
-    stream = ImageData(counted, size=image.data.size, backing_file=backing_file)
+    stream = ImageData(counted, size=image.data.size, backing_file=shared.path)
+    shared.streams.add(stream)
     try:
         copy = store.store_write(Image(image.record, stream), ctx)
     except KeyboardInterrupt as error:
