@@ -52,7 +52,7 @@ RENAMED = {
     "end_with": "finalize",
     "evened": "rechunked",
     "fall_behind": "spill",
-    "giving_away": "offer_file",
+    "giving_away": "sharing",
     "held_up": "lag",
     "leash": "limit_prefix",
     "may_hold_up": "lag_budget",

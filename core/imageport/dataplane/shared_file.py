@@ -75,9 +75,7 @@ class SharedFile:
             self._readers += 1
         try:
             with self._lock:
-                if self._path is None:
-                    self._begin(new_path(), needed)
-                path = self._path
+                path = self._path or self._begin(new_path(), needed)
             for piece in chunks:
                 position += len(piece)
                 if not self._complete and self._add(piece, position):
@@ -91,11 +89,12 @@ class SharedFile:
                 if not self._readers:
                     self._leave()
 
-    def _begin(self, path: Path, needed: int | None) -> None:
+    def _begin(self, path: Path, needed: int | None) -> Path:
         with writing_to(path.parent):
             self._descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         self._path = path
         self._spool = SpoolFile(self._descriptor, path.parent, needed=needed)
+        return path
 
     def _add(self, piece: Chunk, end: int) -> int:
         """Write what no other reader has written of *piece*, which ends at position *end*, and return its length."""
