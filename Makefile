@@ -3,8 +3,18 @@
 demo: ## import a bootable disk from a local server into two stores
 	@.ci/prepare demo && .venv/bin/python docs/demo/demo.py
 
-test: lint ## check and test everything
+ifdef PACKAGE
+test: ## check and test everything; PACKAGE=s3 tests one package of contrib/ alone, with its real servers
+	@.ci/prepare packages
+	@.ci/packages $(PACKAGE)
+else
+test: lint
 	@.venv/bin/python -m pytest --numprocesses auto --dist worksteal
+endif
+
+packages: ## test the packages of contrib/ with real servers, all stores in one import, and wheels on each Python
+	@.ci/prepare packages
+	@.ci/packages
 
 coverage: ## run the quick folders of tests with coverage, which has a floor in pyproject.toml
 	@.ci/prepare test
@@ -13,17 +23,13 @@ coverage: ## run the quick folders of tests with coverage, which has a floor in 
 	@.venv/bin/coverage combine --quiet
 	@.venv/bin/coverage report
 
-test-more: coverage corpora fuzz boot-proof ## what takes longer than "make test"
+test-more: coverage packages corpora fuzz boot-proof ## what takes longer than "make test"
 
 QUICK = $(addprefix tests/,access app catalog cli configuration contract dataplane http imageport_builtin \
 	imageport_glance importing plugins stores testing)
 
 test-elsewhere: ## all tests on other Pythons and on odd machines, in random order; takes root; RUNS=user
 	@.ci/elsewhere $(RUNS)
-
-packages: ## test the packages in contrib/ that need servers, which are installed and started
-	@.ci/prepare packages
-	@.venv/bin/python -m pytest --numprocesses 2 --dist worksteal tests/packages
 
 corpora: ## compare imports of FOLDER=..., or of generated files, with reference tools; CORPORA=--help
 	@.ci/prepare test
@@ -38,14 +44,13 @@ boot-proof: ## import disks out of packages in every wrapping, and boot the stor
 	@.venv/bin/python -m tests.boot.packages
 	@.venv/bin/python -m pytest --numprocesses auto --dist worksteal tests/boot/boot_proof.py $(BOOT)
 
-bench: ## measure beside Glance (once "make glance" has installed it), the shell and the hardware; BENCH=--help
+bench: ## measure beside Glance (once "make packages" has installed it), the shell and the hardware; BENCH=--help
 	@.ci/prepare test
 	@.venv/bin/python -m tests.bench $(BENCH)
 
 glance: ## make the same imports through a real Glance and compare
-	@.ci/prepare test
-	@.venv/bin/pip install --quiet "tox>=4.22"
-	@.venv/bin/tox -e glance
+	@.ci/prepare packages
+	@.packages/tests/bin/python -m pytest tests/glance
 
 lint: ## check style, types and layers
 	@.ci/prepare test
@@ -55,4 +60,4 @@ lint: ## check style, types and layers
 	@.venv/bin/lint-imports
 
 clean: ## remove what the targets above made
-	rm -rf .venv .tox .coverage demo-run bench-run boot-run dist
+	rm -rf .venv .packages .tox .coverage demo-run bench-run boot-run dist

@@ -18,7 +18,7 @@ def differences_page() -> Iterator[str]:
     """List what differs, and why."""
     yield "# Differences from Glance"
     yield (
-        "`tox -e glance` makes the same imports through a Glance from its published package and through Imageport, and "
+        "`make glance` makes the same imports through a Glance from its published package and through Imageport, and "
         "compares task, status, formats, sizes, digests, stores, both lists of stores, lock, properties and every "
         "stored byte. They are equal but for this table. What it does not list differs nowhere in these imports; if it "
         "does, the test fails."

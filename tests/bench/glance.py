@@ -1,4 +1,4 @@
-"""The same imports through a real Glance, where ``tox -e glance`` has installed one."""
+"""The same imports through a real Glance, where ``.ci/prepare packages`` has installed one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.bench.inputs import Inputs
 from tests.bench.measuring import BenchFailed, Cost
 
 REPOSITORY = Path(__file__).parents[2]
-PYTHON = REPOSITORY / ".tox/glance/bin/python"
+PYTHON = REPOSITORY / ".packages/servers/bin/python"
 
 COMPARED = (WEB_1, WEB_3, CONVERTED, UNPACKED, COPIED, STAGED, FROM_FILE)
 

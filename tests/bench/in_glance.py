@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from tests.glance.glance_server import MEMBER, TOKENS, GlanceServer
+from tests.servers.glance import MEMBER, TOKENS, GlanceServer
 
 #: Seconds between two looks at an image.
 INTERVAL = 0.1

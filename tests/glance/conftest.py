@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from tests.glance.glance_server import GlanceServer
+from tests.servers.glance import GlanceServer
 from tests.glance.inputs import Inputs
 
 from imageport.testing.http_server import HttpServer

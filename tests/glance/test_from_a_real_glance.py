@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.glance.glance_server import GlanceServer
+from tests.servers.glance import GlanceServer, with_keystone
 from tests.glance.inputs import Inputs
-from tests.glance.keystone_server import PASSWORD, PROJECT, USER, KeystoneServer
+from tests.servers.keystone import PASSWORD, PROJECT, USER, KeystoneServer
 
 from imageport.testing.command import Finished, RunImageport, sha512
 
@@ -50,26 +50,12 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         glances: list[GlanceServer] = []
         for region in ("North", "South"):
             folder = tmp_path_factory.mktemp(region)
-            glance = stack.enter_context(GlanceServer(folder, sections=_with_keystone(keystone, folder)))
+            glance = stack.enter_context(GlanceServer(folder, sections=with_keystone(keystone, folder)))
             keystone.add_image_service(glance.url, region, token)
             glances.append(glance)
         # The catalog is part of a token.
         north, south = glances
         yield Cloud(keystone, north, south, keystone.sign_in())
-
-
-def _with_keystone(keystone: KeystoneServer, folder: Path) -> dict[str, dict[str, str]]:
-    """Return the sections of a Glance that asks *keystone* who comes."""
-    domains = {"user_domain_id": "default", "project_domain_id": "default"}
-    asking = {
-        "auth_type": "password",
-        "auth_url": keystone.auth_url,
-        "www_authenticate_uri": keystone.auth_url,
-    }
-    return {
-        "paste_deploy": {"config_file": f"{folder}/paste.ini", "flavor": "keystone"},
-        "keystone_authtoken": {**asking, **SIGN_IN, **domains},
-    }
 
 
 Fetch = Callable[[str, Mapping[str, Any]], Finished]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.glance.cases import Case, Outcome
-from tests.glance.glance_server import STORES, TOKENS, GlanceServer
+from tests.servers.glance import STORES, TOKENS, GlanceServer
 from tests.glance.inputs import Inputs
 
 from imageport.testing.command import sha512

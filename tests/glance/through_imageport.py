@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from tests.glance.cases import Case, Outcome
-from tests.glance.glance_server import STORES
+from tests.servers.glance import STORES
 from tests.glance.inputs import Inputs
 from tests.glance.through_glance import broken, outcome
 

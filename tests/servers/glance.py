@@ -13,7 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from tests.glance.service import Service
+from tests.servers.keystone import PASSWORD, PROJECT, USER, KeystoneServer
+from tests.servers.wsgi import Service
 
 STORES = ("s1", "s2", "s3")
 #: What ``in_glance/token_filter.py`` understands; Keystone gives those who have a role the lesser ones as well.
@@ -161,6 +162,21 @@ class GlanceServer(Service):
         with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             text = answer.read()
         return json.loads(text) if text else None
+
+
+def with_keystone(keystone: KeystoneServer, folder: Path) -> dict[str, dict[str, str]]:
+    """Return the sections of a Glance that asks *keystone* who comes."""
+    sign_in = {"username": USER, "password": PASSWORD, "project_name": PROJECT}
+    domains = {"user_domain_id": "default", "project_domain_id": "default"}
+    asking = {
+        "auth_type": "password",
+        "auth_url": keystone.auth_url,
+        "www_authenticate_uri": keystone.auth_url,
+    }
+    return {
+        "paste_deploy": {"config_file": f"{folder}/paste.ini", "flavor": "keystone"},
+        "keystone_authtoken": {**asking, **sign_in, **domains},
+    }
 
 
 def _ini(sections: Mapping[str, Mapping[str, str]]) -> str:

@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.glance.service import Service
+from tests.servers.wsgi import Service
 
 USER, PASSWORD, PROJECT = "admin", "admin-password", "admin"
 
@@ -53,14 +53,14 @@ class KeystoneServer(Service):
             "--bootstrap-public-url", self.auth_url, "--bootstrap-internal-url", self.auth_url,
         )  # fmt: skip
 
-    def sign_in(self) -> str:
-        """Return a token of the user."""
+    def sign_in(self, user: str = USER, password: str = PASSWORD, project: str = PROJECT) -> str:
+        """Return a token of a user."""
         domain = {"domain": {"id": "default"}}
         identity = {
             "methods": ["password"],
-            "password": {"user": {"name": USER, "password": PASSWORD, **domain}},
+            "password": {"user": {"name": user, "password": password, **domain}},
         }
-        scope = {"project": {"name": PROJECT, **domain}}
+        scope = {"project": {"name": project, **domain}}
         token, _ = self._post("auth/tokens", {"auth": {"identity": identity, "scope": scope}})
         return token
 
@@ -74,13 +74,20 @@ class KeystoneServer(Service):
         }  # fmt: skip
         self._post("endpoints", {"endpoint": endpoint}, token)
 
+    def add_member(self, name: str, password: str, token: str) -> None:
+        """Make a user with a project of the same name, as an ordinary member of it."""
+        _, project = self._post("projects", {"project": {"name": name, "domain_id": "default"}}, token)
+        _, user = self._post("users", {"user": {"name": name, "password": password}}, token)
+        roles = self._get("roles?name=member", token)["roles"]
+        path = f"projects/{project['project']['id']}/users/{user['user']['id']}/roles/{roles[0]['id']}"
+        request = urllib.request.Request(
+            f"{self.auth_url}/{path}", method="PUT", headers={"X-Auth-Token": token}
+        )
+        urllib.request.urlopen(request).close()
+
     def application_credential(self, token: str) -> dict[str, str]:
         """Return id and secret of a new application credential of the user with one role: that which reads data."""
-        request = urllib.request.Request(
-            f"{self.auth_url}/auth/tokens", headers={"X-Auth-Token": token, "X-Subject-Token": token}
-        )
-        with urllib.request.urlopen(request) as answer:
-            user = json.load(answer)["token"]["user"]["id"]
+        user = self._get("auth/tokens", token)["token"]["user"]["id"]
         wanted = {"application_credential": {"name": "imageport", "roles": [{"name": "member"}]}}
         _, made = self._post(f"users/{user}/application_credentials", wanted, token)
         credential = made["application_credential"]
@@ -88,6 +95,11 @@ class KeystoneServer(Service):
             "application_credential_id": credential["id"],
             "application_credential_secret": credential["secret"],
         }
+
+    def _get(self, path: str, token: str) -> Any:
+        headers = {"X-Auth-Token": token, "X-Subject-Token": token}
+        with urllib.request.urlopen(urllib.request.Request(f"{self.auth_url}/{path}", headers=headers)) as answer:
+            return json.load(answer)
 
     def _post(self, path: str, body: object, token: str = "") -> tuple[str, Any]:
         request = urllib.request.Request(
