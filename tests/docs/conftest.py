@@ -31,7 +31,7 @@ def clone(tmp_path: Path) -> Path:
     """Return a copy of the repository that `make` finds prepared."""
     clone = tmp_path / "clone"
     not_copied = shutil.ignore_patterns(
-        ".git", ".venv", ".tox", "demo-run", "bench-run", "__pycache__", ".*_cache"
+        ".git", ".venv", ".packages", ".tox", "demo-run", "bench-run", "__pycache__", ".*_cache"
     )
     shutil.copytree(PROJECT, clone, ignore=not_copied)
     _make_environment(clone / ".venv")

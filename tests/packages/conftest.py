@@ -1,5 +1,5 @@
 """Servers for the tests of packages."""
 
-from tests.servers.fixtures import ceph
+from tests.servers.fixtures import ceph, openstack
 
-__all__ = ["ceph"]
+__all__ = ["ceph", "openstack"]

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -47,17 +48,18 @@ class Daemon:
             time.sleep(0.05)
 
     def freeze(self) -> None:
-        """Stop the program without a trace: its connections stay open, and it answers nothing."""
-        os.kill(self.pid, signal.SIGSTOP)
+        """Stop the program and its children without a trace: its connections stay open, and it answers nothing."""
+        os.killpg(self.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let the program go on."""
-        os.kill(self.pid, signal.SIGCONT)
+        os.killpg(self.pid, signal.SIGCONT)
 
     def kill(self) -> None:
-        """End the program at once, frozen or not."""
+        """End the program and its children at once, frozen or not."""
         if self._process is not None:
-            self._process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
             self._process.wait()
 
 

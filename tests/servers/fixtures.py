@@ -13,3 +13,10 @@ def ceph() -> Iterator[dict[str, str]]:
     """Give the facts of a Ceph with an S3 gateway: see ``tests.servers.ceph.Ceph.facts``."""
     with shared_server("ceph") as facts:
         yield facts
+
+
+@pytest.fixture(scope="session")
+def openstack() -> Iterator[dict[str, str]]:
+    """Give the facts of a Keystone with a Glance: see ``tests.servers.openstack.OpenStack.facts``."""
+    with shared_server("openstack") as facts:
+        yield facts

@@ -98,7 +98,9 @@ class KeystoneServer(Service):
 
     def _get(self, path: str, token: str) -> Any:
         headers = {"X-Auth-Token": token, "X-Subject-Token": token}
-        with urllib.request.urlopen(urllib.request.Request(f"{self.auth_url}/{path}", headers=headers)) as answer:
+        with urllib.request.urlopen(
+            urllib.request.Request(f"{self.auth_url}/{path}", headers=headers)
+        ) as answer:
             return json.load(answer)
 
     def _post(self, path: str, body: object, token: str = "") -> tuple[str, Any]:
