@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from tests.servers.glance import GlanceServer
 from tests.glance.inputs import Inputs
+from tests.servers.glance import GlanceServer
 
 from imageport.testing.http_server import HttpServer
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.servers.glance import GlanceServer, with_keystone
 from tests.glance.inputs import Inputs
+from tests.servers.glance import GlanceServer, with_keystone
 from tests.servers.keystone import PASSWORD, PROJECT, USER, KeystoneServer
 
 from imageport.testing.command import Finished, RunImageport, sha512

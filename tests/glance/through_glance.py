@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.glance.cases import Case, Outcome
-from tests.servers.glance import STORES, TOKENS, GlanceServer
 from tests.glance.inputs import Inputs
+from tests.servers.glance import STORES, TOKENS, GlanceServer
 
 from imageport.testing.command import sha512
 from imageport.testing.http_server import HttpServer

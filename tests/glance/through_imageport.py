@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from tests.glance.cases import Case, Outcome
-from tests.servers.glance import STORES
 from tests.glance.inputs import Inputs
 from tests.glance.through_glance import broken, outcome
+from tests.servers.glance import STORES
 
 from imageport.testing.command import Finished, RunImageport, sha512
 from imageport.testing.http_server import HttpServer

@@ -25,7 +25,7 @@ def test_a_frozen_glance_answers_again_and_a_killed_one_keeps_its_images(tmp_pat
         cloud.glance.daemon.thaw()
         assert cloud.glance.show(image, token)["status"] == "queued"
         cloud.glance.daemon.kill()
-        with pytest.raises(OSError, match="refused|reset"):
+        with pytest.raises(OSError, match=r"refused|reset"):
             urllib.request.urlopen(cloud.glance.url, timeout=1)
         cloud.glance.start()
         assert cloud.glance.show(image, token)["name"] == "disk"

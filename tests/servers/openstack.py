@@ -25,7 +25,7 @@ class OpenStack:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What clients need: ``auth_url``, ``region_name``, the endpoint ``glance``, and ``folder``, with its stores."""
+        """What clients need: ``auth_url``, ``region_name``, the url ``glance``, and ``folder`` with its stores."""
         return {
             "auth_url": self.keystone.auth_url,
             "region_name": REGION,
