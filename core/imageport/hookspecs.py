@@ -34,12 +34,18 @@ if TYPE_CHECKING:
     from imageport.events import Event
     from imageport.values import Finding, Image, ImageRecord, Location, PendingCopy, Source, StoredCopy
 
+__all__ = ["NAMESPACE", "ImportHooks", "hookimpl", "hookspec"]
+
 NAMESPACE = "imageport"
 
 hookspec = pluggy.HookspecMarker(NAMESPACE)
 
-#: Marks a method of a plugin as the implementation of the hook of that name.
-hookimpl = pluggy.HookimplMarker(NAMESPACE)
+if TYPE_CHECKING:
+    # Type checkers report a method that is marked so and has the name of no hook that Plugin declares.
+    from typing_extensions import override as hookimpl
+else:
+    #: Marks a method of a plugin as the implementation of the hook of that name.
+    hookimpl = pluggy.HookimplMarker(NAMESPACE)
 
 
 class ImportHooks:

@@ -13,6 +13,13 @@ from imageport.values import ImageStatus, StoreCapabilities
 if TYPE_CHECKING:
     from imageport.context import Context
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from imageport.data import ImageData
+    from imageport.hook_signatures import TakesContext, TakesEvent, TakesImage, TakesLocation, TakesSource
+    from imageport.values import Finding, Image, PendingCopy
+
 
 class PluginConfig(BaseModel):
     """Options of a plugin: the mapping under ``with:``. Unknown options are errors; values never change.
@@ -86,6 +93,17 @@ class Plugin(Generic[ConfigT]):
 
     #: ``experimental``, ``stable`` or ``deprecated``.
     stability: ClassVar[Literal["experimental", "stable", "deprecated"]] = "experimental"
+
+    if TYPE_CHECKING:
+        # The hooks, for type checkers: a method that an import could not call as it is called is an incompatible override.
+        validate_source: TakesSource[None]
+        stage: TakesSource[ImageData | None]
+        transform: TakesImage[Image | None]
+        store_write: TakesImage[PendingCopy]
+        store_read: TakesLocation[ImageData]
+        store_delete: TakesLocation[None]
+        on_progress: TakesEvent[None]
+        diagnose: TakesContext[Iterable[Finding]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

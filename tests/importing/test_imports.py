@@ -235,7 +235,7 @@ class Steps:
         """Return something else."""
 
         @hookimpl
-        def transform(self) -> str:
+        def transform(self) -> str:  # type: ignore[override]
             return "an image, honestly"
 
     class StopsEarly(Plugin[NoConfig]):

@@ -82,7 +82,7 @@ class Misfit(Plugin[NoConfig]):
     """Want an argument that the hook does not have."""
 
     @hookimpl
-    def transform(self, image: Image, money: int) -> None:
+    def transform(self, image: Image, money: int) -> None:  # type: ignore[override]
         """Never get here."""
 
 
@@ -94,7 +94,7 @@ class UnheardOf(Plugin[NoConfig]):
         """Never get here."""
 
     @hookimpl
-    def transmogrify(self, image: Image) -> None:
+    def transmogrify(self, image: Image) -> None:  # type: ignore[misc]
         """Never get here."""
 
 
