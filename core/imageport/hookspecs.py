@@ -13,8 +13,9 @@ arguments it wants, in any order::
             return image.evolve(name=(image.record.name or "").upper())
 
 A marked method that is not a hook, an argument that its hook does not have, and a method that is named like a hook and
-not marked make the plugin broken: ``imageport plugins list`` reports that. Marked ``@hookimpl(optionalhook=True)``, a
-hook may be one that only other versions of Imageport have.
+not marked make the plugin broken: ``imageport plugins list`` reports that, and so do type checkers
+(:class:`imageport.Plugin`). Marked ``@hookimpl(optionalhook=True)``, a hook may be one that only other versions of
+Imageport have; type checkers, which know one version, need a comment ``# type: ignore`` there.
 
 Hooks may be called from different threads, never the same hook twice at the same time on one step. Raise the errors of
 :mod:`imageport.errors`: their class decides the next step. Anything else is reported as a crash of the step.

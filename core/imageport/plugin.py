@@ -11,14 +11,12 @@ from pydantic import BaseModel, ConfigDict
 from imageport.values import ImageStatus, StoreCapabilities
 
 if TYPE_CHECKING:
-    from imageport.context import Context
-
-if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from imageport.context import Context
     from imageport.data import ImageData
     from imageport.hook_signatures import TakesContext, TakesEvent, TakesImage, TakesLocation, TakesSource
-    from imageport.values import Finding, Image, PendingCopy
+    from imageport.values import Finding, Image, PendingCopy, StoredCopy
 
 
 class PluginConfig(BaseModel):
@@ -51,6 +49,9 @@ class Plugin(Generic[ConfigT]):
                 raise UsageError(f"{config.program} is not on the PATH", hint=f"install {config.program}")
 
     Options that contradict each other are best refused by a validator of their model.
+
+    mypy and pyright report a hook that an import could not call: a misspelt hook or argument, a wrong type or result,
+    and, with ``explicit-override`` or ``reportImplicitOverride``, a missing mark.
     """
 
     #: The model of the options; read from the type argument.
@@ -95,13 +96,15 @@ class Plugin(Generic[ConfigT]):
     stability: ClassVar[Literal["experimental", "stable", "deprecated"]] = "experimental"
 
     if TYPE_CHECKING:
-        # The hooks, for type checkers: a method that an import could not call as it is called is an incompatible override.
+        # A method that an import could not call is an incompatible override of one of these.
         validate_source: TakesSource[None]
         stage: TakesSource[ImageData | None]
         transform: TakesImage[Image | None]
         store_write: TakesImage[PendingCopy]
         store_read: TakesLocation[ImageData]
         store_delete: TakesLocation[None]
+        store_stat: TakesLocation[StoredCopy | None]
+        store_list: TakesContext[Iterable[StoredCopy]]
         on_progress: TakesEvent[None]
         diagnose: TakesContext[Iterable[Finding]]
 

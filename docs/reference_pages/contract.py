@@ -90,6 +90,6 @@ def constant_description(name: str) -> str:
     """Return the comment above the definition of a constant."""
     for module in {module for key, module in sys.modules.items() if key.startswith(NAMESPACE)}:
         source = inspect.getsource(module) if module.__file__ else ""
-        if found := re.search(rf"((?:^#: .*\n)+){name}\b.* = ", source, re.MULTILINE):
-            return found[1].replace("#: ", "").replace("``", "`").strip()
+        if found := re.search(rf"((?:^ *#: .*\n)+) *{name}\b.* = ", source, re.MULTILINE):
+            return re.sub(r"^ *#: ", "", found[1], flags=re.MULTILINE).replace("``", "`").strip()
     raise SystemExit(f"public name {name} has no comment that begins with #:")
