@@ -56,7 +56,7 @@ def name_description(name: str, member: object) -> Iterator[str]:
         yield fenced("python", signature(name, member))
         yield prose(member)
     else:
-        yield constant_description(name)
+        yield constant_description(name, member)
 
 
 def class_description(kind: type) -> Iterator[str]:
@@ -68,7 +68,7 @@ def class_description(kind: type) -> Iterator[str]:
         yield table(("field", "type"), rows)
     methods = []
     tests = []
-    for name, attribute in vars(kind).items():
+    for name, attribute in _members(kind):
         member = attribute.__func__ if isinstance(attribute, (classmethod, staticmethod)) else attribute
         if name.startswith("_") or name == "model_config":
             continue
@@ -82,13 +82,35 @@ def class_description(kind: type) -> Iterator[str]:
     if methods:
         yield table(("member", "meaning"), methods)
     if tests:
+        others = [base for base in kind.__mro__[1:] if base.__name__ in _suites() and base is not kind]
         yield "The tests:"
-        yield "\n".join(tests)
+        listed = [f"* those of `{base.__name__}`" for base in others]
+        yield "\n".join([*listed, *tests])
 
 
-def constant_description(name: str) -> str:
+def _members(kind: type) -> Iterator[tuple[str, object]]:
+    """Yield what *kind* defines, with what it inherits from classes that are not public themselves if it is a suite."""
+    parts = [kind]
+    if kind.__name__ in _suites():
+        parts += [
+            base
+            for base in kind.__mro__[1:]
+            if base.__module__.startswith(f"{NAMESPACE}.testing") and base.__name__ not in _suites()
+        ]
+    for part in parts:
+        yield from vars(part).items()
+
+
+def _suites() -> list[str]:
+    testing = import_module(f"{NAMESPACE}.testing")
+    return [name for name in testing.__all__ if name.endswith("Conformance")]
+
+
+def constant_description(name: str, value: object) -> str:
     """Return the comment above the definition of a constant."""
-    for module in {module for key, module in sys.modules.items() if key.startswith(NAMESPACE)}:
+    for module in [module for key, module in sorted(sys.modules.items()) if key.startswith(NAMESPACE)]:
+        if vars(module).get(name) is not value:
+            continue
         source = inspect.getsource(module) if module.__file__ else ""
         if found := re.search(rf"((?:^ *#: .*\n)+) *{name}\b.* = ", source, re.MULTILINE):
             return re.sub(r"^ *#: ", "", found[1], flags=re.MULTILINE).replace("``", "`").strip()

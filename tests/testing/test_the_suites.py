@@ -15,6 +15,7 @@ pytest_plugins = ["pytester"]
 
 class TestMemoryStore(StoreConformance):
     plugin = MemoryStore
+    large = 8 << 20  # its copies are in memory
 
     @pytest.fixture(autouse=True)
     def clear(self) -> Iterator[None]:

@@ -1,7 +1,8 @@
 """Tools for tests of plugins, and of programs that use Imageport. Nothing that imports run needs them.
 
-``StoreConformance`` and ``StepConformance`` are suites of tests to inherit. The other tools run one plugin, one
-pipeline or one command in the process of the test. They need pytest, which is not installed with Imageport.
+The classes whose names end in ``Conformance`` are suites of tests to inherit, one for each role of a plugin. The other
+tools run one plugin, one pipeline or one command in the process of the test. They need pytest, which is not installed
+with Imageport.
 """
 
 from __future__ import annotations
@@ -11,26 +12,32 @@ from typing import TYPE_CHECKING
 from imageport.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from imageport.testing.benches import Bench, Stream, bench
+    from imageport.testing.benches import Bench, BenchCopy, Stream, bench
     from imageport.testing.command import Finished, RunImageport
     from imageport.testing.contexts import make_context, make_transport
     from imageport.testing.http_server import HttpServer
     from imageport.testing.memory_store import MemoryCopy, MemoryStore, MemoryStoreConfig
     from imageport.testing.pipelines import run_pipeline
+    from imageport.testing.plugin_suite import PluginConformance
     from imageport.testing.step_suite import StepConformance
+    from imageport.testing.store_bench import ServerProcess, StoreServer
     from imageport.testing.store_suite import ReadOnlyStoreConformance, StoreConformance
 
 __all__ = [
     "Bench",
+    "BenchCopy",
     "Finished",
     "HttpServer",
     "MemoryCopy",
     "MemoryStore",
     "MemoryStoreConfig",
+    "PluginConformance",
     "ReadOnlyStoreConformance",
     "RunImageport",
+    "ServerProcess",
     "StepConformance",
     "StoreConformance",
+    "StoreServer",
     "Stream",
     "bench",
     "make_context",
@@ -42,12 +49,14 @@ if not TYPE_CHECKING:  # with it, type checkers would not find misspelt names
     __getattr__ = lazy_names(
         __name__,
         {
-            "benches": ("Bench", "Stream", "bench"),
+            "benches": ("Bench", "BenchCopy", "Stream", "bench"),
             "command": ("Finished", "RunImageport"),
             "contexts": ("make_context", "make_transport"),
             "http_server": ("HttpServer",),
             "memory_store": ("MemoryCopy", "MemoryStore", "MemoryStoreConfig"),
             "pipelines": ("run_pipeline",),
+            "plugin_suite": ("PluginConformance",),
+            "store_bench": ("ServerProcess", "StoreServer"),
             "step_suite": ("StepConformance",),
             "store_suite": ("ReadOnlyStoreConformance", "StoreConformance"),
         },

@@ -3,40 +3,71 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from imageport.configuration.paths import resolve_paths
 from imageport.data import ImageData
 from imageport.dataplane.buffers import Chunk, Chunks
 from imageport.events import Event
-from imageport.plugin import Plugin
+from imageport.plugin import Plugin, PluginConfig
 from imageport.plugins.binding import BoundStep
 from imageport.plugins.registry import PluginRegistry
+from imageport.testing.clauses import PATIENCE, BrokenClause, within
 from imageport.testing.contexts import make_host, make_transport
-from imageport.values import Image, ImageRecord, Location, PendingCopy
+from imageport.values import (
+    ClientSettings,
+    Finding,
+    Image,
+    ImageRecord,
+    Location,
+    Source,
+    StoreCapabilities,
+    StoredCopy,
+)
+
+T = TypeVar("T")
 
 #: The id of the image under test.
 IMAGE_ID = "8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a01"
 
+#: Time-outs that are short, as the servers of tests are near.
+CLIENT = ClientSettings(connect_timeout=2.0, read_timeout=5.0)
+
 RECORD = ImageRecord(id=IMAGE_ID, name="disk.raw", disk_format="raw", container_format="bare")
+
+
+@dataclass(frozen=True)
+class BenchCopy:
+    """A pending copy, whose two ends are called as an import calls them."""
+
+    location: Location
+    bytes_written: int
+    publish: Callable[[], None]
+    discard: Callable[[], None]
 
 
 class Bench:
     """A plugin and the import that calls it.
 
-    ``events`` are those that the plugin has sent, ``announced`` the locations of its copies, and ``hooks`` the names of
-    the hooks that it has. The methods call one hook each, and raise the errors that an import would see: an error that
-    is none of Imageport becomes ``StepCrashed``.
+    ``events`` are those that the plugin has sent, ``announced`` the locations of its copies, ``hooks`` the names of
+    the hooks that it has, and ``errors`` what its hooks have raised. The methods call one hook each, and raise the
+    errors that an import would see: an error that is none of Imageport becomes ``StepCrashed``. A hook that does not
+    return within *patience* seconds is left alone, and raises ``Unresponsive``.
     """
 
     def __init__(
-        self, label: str, distribution: str, plugin: Plugin[Any], work: Path, *, is_store: bool
-    ) -> None:
+        self, label: str, distribution: str, plugin: Plugin[Any], work: Path, *,
+        is_store: bool, patience: float = PATIENCE,
+    ) -> None:  # fmt: skip
+        self.plugin = plugin
         self.events: list[Event] = []
         self.announced: list[Location] = []
+        self.errors: list[BaseException] = []
+        self._patience = patience
         self._cancelled = threading.Event()
         self._transport = make_transport(cancelled=self._cancelled)
         self._step = BoundStep.bind(label, distribution, plugin, is_store=is_store)
@@ -45,6 +76,7 @@ class Bench:
             http=self._transport,
             cancelled=self._cancelled,
             image_id=IMAGE_ID,
+            client=CLIENT,
             emit=self.events.append,
             announce_location=lambda _label, location: self.announced.append(location),
         )
@@ -54,29 +86,73 @@ class Bench:
         """Names of the hooks that the plugin has."""
         return self._step.answers
 
+    @property
+    def capabilities(self) -> StoreCapabilities:
+        """The facts that the store declares."""
+        return self.plugin.capabilities
+
     def transform(self, image: Image) -> Image:
         """Return the result of the step for *image*."""
-        return self._step.transform(image, self._host)
+        return self._call("transform", lambda: self._step.transform(image, self._host))
+
+    def stage(self, source: Source, record: ImageRecord | None = None) -> ImageData:
+        """Return the data of *source*, of which nothing is read yet."""
+        return self._call("stage", lambda: self._step.stage(source, record or RECORD, self._host))
+
+    def validate(self, source: Source, record: ImageRecord | None = None) -> None:
+        """Let the plugin refuse *source*."""
+        self._call(
+            "validate_source", lambda: self._step.validate_source(source, record or RECORD, self._host)
+        )
+
+    def observe(self, event: Event) -> None:
+        """Show *event* to the observer."""
+        self._call("on_progress", lambda: self._step.on_progress(event, self._host))
 
     def chunks(self, data: ImageData) -> Generator[Chunk, None, None]:
         """Read *data*, a stream of the plugin."""
         return self._step.guard(data.chunks())
 
-    def write(self, data: ImageData, record: ImageRecord | None = None) -> PendingCopy:
-        """Return the copy that the store writes of *data*."""
-        return self._step.store_write(Image(record or RECORD, data), self._host)
+    def bytes_of(self, data: ImageData) -> bytes:
+        """Return all bytes of *data*, a stream of the plugin."""
+        return self._call("its stream", lambda: joined(self.chunks(data)))
+
+    def write(self, data: ImageData, record: ImageRecord | None = None) -> BenchCopy:
+        """Return the copy that the store writes of *data*, which it gets as it declares."""
+        data = self._as_declared(data)
+        copy = self._call(
+            "store_write", lambda: self._step.store_write(Image(record or RECORD, data), self._host)
+        )
+        return BenchCopy(
+            copy.location,
+            copy.bytes_written,
+            lambda: self._call("publish", copy.publish),
+            lambda: self._call("discard", copy.discard),
+        )
 
     def open(self, location: Location) -> ImageData:
         """Return the data of the copy at *location*, of which nothing is read yet."""
-        return self._step.store_read(location, self._host)
+        return self._call("store_read", lambda: self._step.store_read(location, self._host))
 
     def read(self, location: Location) -> bytes:
         """Return the bytes of the copy at *location*."""
-        return b"".join(self.chunks(self.open(location)))
+        return self.bytes_of(self.open(location))
 
     def delete(self, location: Location) -> None:
         """Remove the copy at *location*."""
-        self._step.store_delete(location, self._host)
+        self._call("store_delete", lambda: self._step.store_delete(location, self._host))
+
+    def stat(self, location: Location) -> StoredCopy | None:
+        """Return what the store knows of the copy at *location*, None when it is not there."""
+        return self._call("store_stat", lambda: self._step.store_stat(location, self._host))
+
+    def list(self) -> list[StoredCopy]:
+        """Return the published copies in the store that are Imageport's."""
+        return self._call("store_list", lambda: [*self._step.store_list(self._host)])
+
+    def diagnose(self) -> Sequence[Finding]:
+        """Return the findings of the plugin."""
+        return self._call("diagnose", lambda: self._step.diagnose(self._host))
 
     def cancel(self) -> None:
         """Cancel the import."""
@@ -86,30 +162,61 @@ class Bench:
         """Close the connections of the import."""
         self._transport.close()
 
+    def _as_declared(self, data: ImageData) -> ImageData:
+        """Return *data* as a file if the store declares that it needs one, or the size that it has to know."""
+        wanted = self.capabilities.wants_file or (self.capabilities.needs_size and data.size is None)
+        return self._host.spool(data) if wanted else data
+
+    def _call(self, hook: str, function: Callable[[], T]) -> T:
+        try:
+            return within(self._patience, hook, function)
+        except BaseException as error:
+            self.errors.append(error)
+            if isinstance(error, BrokenClause):
+                raise
+            blamed = self._step.blamed(error, hook)
+            if blamed is error:
+                raise
+            raise blamed from error
+
 
 @contextmanager
 def bench(
-    plugin: str | type[Plugin[Any]], options: Mapping[str, Any], folder: Path, *, is_store: bool = False
+    plugin: str | type[Plugin[Any]],
+    options: Mapping[str, Any],
+    folder: Path,
+    *,
+    is_store: bool = False,
+    patience: float = PATIENCE,
 ) -> Iterator[Bench]:
     """Yield a bench for *plugin*, an installed name or a class, with *options* as under ``with:``.
 
     Relative paths in *options* are below *folder*. The scratch files of the import are in ``work`` there. The network
     is this machine.
     """
-    if isinstance(plugin, str):
-        installed = PluginRegistry.installed().find(plugin)
-        label, distribution, plugin_class = plugin, installed.distribution, installed.load()
-    else:
-        label, distribution, plugin_class = plugin.__name__, plugin.__module__, plugin
-    model = plugin_class.config_model
-    config = model.model_validate(resolve_paths(dict(options), model, folder))
+    label, distribution, plugin_class = find_plugin(plugin)
+    config = configure(plugin_class, options, folder)
     work = folder / "work"
     work.mkdir(parents=True, exist_ok=True)
-    made = Bench(label, distribution, plugin_class(config), work, is_store=is_store)
+    made = Bench(label, distribution, plugin_class(config), work, is_store=is_store, patience=patience)
     try:
         yield made
     finally:
         made.close()
+
+
+def find_plugin(plugin: str | type[Plugin[Any]]) -> tuple[str, str, type[Plugin[Any]]]:
+    """Return label, distribution and class of *plugin*, an installed name or a class."""
+    if isinstance(plugin, str):
+        installed = PluginRegistry.installed().find(plugin)
+        return plugin, installed.distribution, installed.load()
+    return plugin.__name__, plugin.__module__, plugin
+
+
+def configure(plugin_class: type[Plugin[Any]], options: Mapping[str, Any], folder: Path) -> PluginConfig:
+    """Return *options*, as under ``with:``, as the options of *plugin_class*; relative paths are below *folder*."""
+    model = plugin_class.config_model
+    return model.model_validate(resolve_paths(dict(options), model, folder))
 
 
 class Stream:
@@ -121,6 +228,11 @@ class Stream:
         self.closed = False
         self._chunks = chunks
         self._error = error
+
+    @property
+    def content(self) -> bytes:
+        """All bytes of the stream."""
+        return joined(self._chunks)
 
     def data(self, *, with_size: bool = True) -> ImageData:
         """Return the stream as the data of an image, whose size is known beforehand or not."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from imageport.testing.command import RunImageport
     from imageport.testing.http_server import HttpServer
 
-pytest.register_assert_rewrite("imageport.testing.store_suite", "imageport.testing.step_suite")
+pytest.register_assert_rewrite("imageport.testing.step_suite")
 
 
 @pytest.fixture

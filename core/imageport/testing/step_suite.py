@@ -7,14 +7,14 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 
 from imageport.errors import Cancelled, ImageportError, SourceUnavailable, StepCrashed
 from imageport.events import CheckEvent, ProgressEvent
-from imageport.plugin import Plugin
 from imageport.testing.benches import RECORD, Bench, Stream, bench, files_below, joined, require_equal
+from imageport.testing.plugin_suite import PluginConformance
 from imageport.values import Image, ImageRecord
 
 #: A disk: a boot record without partitions, and data.
@@ -39,7 +39,7 @@ DAMAGED: Mapping[str, bytes] = {
 }
 
 
-class StepConformance:
+class StepConformance(PluginConformance):
     """Tests of a step.
 
     Inherit from it, and name the plugin and its options::
@@ -52,8 +52,6 @@ class StepConformance:
     of the test. ``content`` and ``record`` are an image that passes the step.
     """
 
-    plugin: ClassVar[str | type[Plugin[Any]]]
-    options: ClassVar[Mapping[str, Any]] = {}
     content: ClassVar[bytes] = DISK
     record: ClassVar[ImageRecord] = RECORD
 

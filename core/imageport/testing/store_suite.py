@@ -3,40 +3,44 @@
 from __future__ import annotations
 
 import random
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
 from imageport.data import ImageData
 from imageport.dataplane.buffers import CHUNK_SIZE, ZERO_CHUNK, Chunk, Chunks
-from imageport.errors import Cancelled, SourceUnavailable, StepCrashed, StoreFailed
+from imageport.errors import Cancelled, ImageportError, SourceUnavailable, StoreFailed
 from imageport.events import ProgressEvent
-from imageport.plugin import Plugin
-from imageport.testing.benches import Bench, Stream, bench, files_below, joined, require_equal
-from imageport.values import Location, PendingCopy
+from imageport.testing.benches import Bench, Stream, joined, require_equal
+from imageport.testing.clauses import refused, require
+from imageport.testing.store_bench import NOISE, StoreTest, published, require_absent
+from imageport.testing.store_faults import StoreFaults
+from imageport.testing.store_reports import StoreReports
+from imageport.values import Location
 
-_RANDOM = random.Random(7)
-_NOISE = _RANDOM.randbytes(300_001)
+_RANDOM = random.Random(8)
 _OTHER = _RANDOM.randbytes(200_003)
 
 #: The shapes in which the bytes of an image come.
 IMAGES: Mapping[str, tuple[Chunk, ...]] = {
     "no bytes": (),
     "one byte": (b"x",),
-    "chunks of odd sizes": (_NOISE[:1], _NOISE[1:70_000], _NOISE[70_000:]),
-    "empty chunks between": (b"", _NOISE, b""),
+    "chunks of odd sizes": (NOISE[:1], NOISE[1:70_000], NOISE[70_000:]),
+    "empty chunks between": (b"", NOISE, b""),
     "zeros only": (bytes(3 << 20),),
-    "zeros in the middle and at the end": (_NOISE, ZERO_CHUNK, b"data", bytes(100_000)),
-    "views of memory": (memoryview(bytearray(_NOISE)).toreadonly(), memoryview(_OTHER)),
+    "zeros in the middle and at the end": (NOISE, ZERO_CHUNK, b"data", bytes(100_000)),
+    "views of memory": (memoryview(bytearray(NOISE)).toreadonly(), memoryview(_OTHER)),
     "a whole chunk and a byte": (_RANDOM.randbytes(CHUNK_SIZE), b"x"),
 }
 
+#: Errors that the bytes of an image may raise.
+ERRORS = [SourceUnavailable("the cable was cut"), Cancelled("the import was interrupted")]
 
-class StoreConformance:
+
+class StoreConformance(StoreFaults, StoreReports):
     """Tests of a store that writes.
 
     Inherit from it, and name the plugin and its options::
@@ -47,150 +51,170 @@ class StoreConformance:
 
     ``plugin`` is an installed name or a class. ``options`` are those under ``with:``; relative paths are in the folder
     of the test. A store that keeps its copies in another place than files below that folder overrides ``traces``.
+
+    Three fixtures make further tests possible; without them, these are skipped. ``server`` returns the server of the
+    store, as a :class:`StoreServer`, which is frozen and killed; :class:`ServerProcess` is one. ``fill`` returns a
+    function that returns a context in which the store has no room. ``large`` bytes are written in a process whose
+    memory is measured; ``memory`` is how many more it may use.
     """
-
-    plugin: ClassVar[str | type[Plugin[Any]]]
-    options: ClassVar[Mapping[str, Any]] = {}
-
-    @pytest.fixture
-    def store(self, tmp_path: Path) -> Iterator[Bench]:
-        """Return the store, as an import calls it."""
-        with bench(self.plugin, self.options, tmp_path, is_store=True) as made:
-            yield made
-
-    def traces(self, folder: Path) -> list[str]:
-        """Return the names of everything that the store keeps, hidden or not; *folder* is that of the test."""
-        return files_below(folder)
 
     @pytest.mark.parametrize("with_size", [True, False], ids=["known size", "unknown size"])
     @pytest.mark.parametrize("shape", IMAGES)
     def test_a_copy_is_published_read_and_deleted(
         self, store: Bench, tmp_path: Path, shape: str, with_size: bool
     ) -> None:
-        chunks = IMAGES[shape]
-        whole = joined(chunks)
-        source = Stream(*chunks)
+        """Return the bytes as they came, zeros included, and remove all of a copy in store_delete."""
+        source = self.image(store, *IMAGES[shape])
         copy = store.write(source.data(with_size=with_size))
-        assert copy.bytes_written == len(whole)
-        assert source.ended
-        _in_another_thread(copy.publish)
-        require_equal(store.read(copy.location), whole)
-        require_equal(store.read(copy.location), whole)
+        require(source.ended, "store_write returned before the last byte was read")
+        require(
+            copy.bytes_written == len(source.content),
+            f"bytes_written is {copy.bytes_written} for {len(source.content)} bytes",
+        )
+        copy.publish()
+        require_equal(store.read(copy.location), source.content)
+        require_equal(store.read(copy.location), source.content)
         store.delete(copy.location)
-        assert self.traces(tmp_path) == []
+        self.require_nothing_left(tmp_path)
 
     def test_the_size_of_a_copy_is_right_where_it_is_known(self, store: Bench) -> None:
-        copy = _published(store, _NOISE)
-        assert store.open(copy.location).size in (None, len(_NOISE))
+        """Set the size of the data in store_read to the number of bytes of the image, or to None."""
+        source = self.image(store, NOISE)
+        copy = published(store, source)
+        size = store.open(copy.location).size
+        require(size in (None, len(source.content)), f"the size is {size} for {len(source.content)} bytes")
 
     def test_a_copy_cannot_be_read_before_it_is_published(self, store: Bench) -> None:
-        copy = store.write(Stream(_NOISE).data())
-        _assert_absent(store, copy.location)
+        """Write to a hidden name, and move the copy to its name in publish."""
+        copy = store.write(self.image(store, NOISE).data())
+        require_absent(store, copy.location)
         copy.discard()
 
     def test_a_discarded_copy_leaves_nothing(self, store: Bench, tmp_path: Path) -> None:
-        copy = store.write(Stream(_NOISE).data())
-        _in_another_thread(copy.discard)
-        assert self.traces(tmp_path) == []
-        _assert_absent(store, copy.location)
+        """Remove everything in discard, under the hidden name too."""
+        copy = store.write(self.image(store, NOISE).data())
+        copy.discard()
+        self.require_nothing_left(tmp_path)
+        require_absent(store, copy.location)
 
     def test_a_copy_is_announced_before_its_first_byte_is_taken(self, store: Bench) -> None:
+        """Call ctx.announce(location) before image.data is read."""
         announced: list[Location] = []
+        content = self.image(store, NOISE).content
 
         def chunks() -> Chunks:
             announced.extend(store.announced)
-            yield _NOISE
+            yield content
 
-        copy = store.write(ImageData.from_chunks(chunks))
-        copy.discard()
-        assert announced
-        assert announced[0].url == copy.location.url
+        store.write(ImageData.from_chunks(chunks, size=len(content))).discard()
+        require(store.announced, "the store never calls ctx.announce")
+        require(
+            announced or store.capabilities.wants_file,
+            "ctx.announce is called after the first byte was taken",
+        )
+        urls = {location.url for location in store.announced}
+        require(len(urls) == 1, f"one copy was announced with several urls: {', '.join(sorted(urls))}")
 
     def test_what_was_announced_suffices_to_remove_the_copy_of_a_killed_import(
         self, store: Bench, tmp_path: Path
     ) -> None:
+        """Put into the metadata of the announced location all that store_delete needs, also before publish."""
         for publishes in (False, True):
-            copy = store.write(Stream(_NOISE).data())
+            copy = store.write(self.image(store, NOISE).data())
             if publishes:
                 copy.publish()
             location = store.announced[-1]
             store.delete(Location(url=location.url, store="s", metadata=dict(location.metadata)))
-            assert self.traces(tmp_path) == []
+            self.require_nothing_left(tmp_path)
 
-    @pytest.mark.parametrize(
-        "error", [SourceUnavailable("the cable was cut"), Cancelled("the import was interrupted")], ids=type
-    )
-    @pytest.mark.parametrize("before", [(), (_NOISE,)], ids=["at once", "in the middle"])
+    @pytest.mark.parametrize("error", ERRORS, ids=type)
+    @pytest.mark.parametrize("before", [(), (NOISE,)], ids=["at once", "in the middle"])
     def test_an_error_of_the_source_passes_and_leaves_nothing(
-        self, store: Bench, tmp_path: Path, before: tuple[Chunk, ...], error: Exception
+        self, store: Bench, tmp_path: Path, before: tuple[Chunk, ...], error: ImageportError
     ) -> None:
+        """Let errors of image.data pass as they are, and remove the incomplete copy."""
         source = Stream(*before, error=error)
         if isinstance(error, Cancelled):
             store.cancel()
-        with pytest.raises(type(error)) as caught:
-            store.write(source.data(with_size=False))
-        assert caught.value is error
-        assert source.closed
-        assert self.traces(tmp_path) == []
+        caught = refused(type(error), "store_write", lambda: store.write(source.data(with_size=False)))
+        require(caught is error, "the error of the source was replaced by another one")
+        require(source.closed, "the stream of the image was left open")
+        self.require_nothing_left(tmp_path)
         for location in store.announced:
             store.delete(location)
 
     def test_a_copy_that_another_process_has_removed_cannot_be_published(
         self, store: Bench, tmp_path: Path
     ) -> None:
-        copy = store.write(Stream(_NOISE).data())
+        """Raise StoreFailed in publish when the hidden copy is gone."""
+        copy = store.write(self.image(store, NOISE).data())
         store.delete(copy.location)
-        with pytest.raises(StoreFailed):
-            copy.publish()
-        assert self.traces(tmp_path) == []
+        refused(StoreFailed, "publish of a copy that was removed", copy.publish)
+        self.require_nothing_left(tmp_path)
 
     def test_an_attempt_that_was_given_up_leaves_the_next_one_alone(
         self, store: Bench, tmp_path: Path
     ) -> None:
-        first = store.write(Stream(_NOISE).data())
-        second = store.write(Stream(_OTHER).data())
+        """Put ctx.copy_token into the hidden name and the metadata, and remove only what carries it."""
+        second_image = self.image(store, _OTHER)
+        first = store.write(self.image(store, NOISE).data())
+        second = store.write(second_image.data())
         store.delete(first.location)
         second.publish()
-        with pytest.raises(StoreFailed):
-            first.publish()
+        refused(StoreFailed, "publish of an attempt that was given up", first.publish)
         store.delete(first.location)
-        require_equal(store.read(second.location), _OTHER)
+        require_equal(store.read(second.location), second_image.content)
         store.delete(second.location)
-        assert self.traces(tmp_path) == []
+        self.require_nothing_left(tmp_path)
 
     def test_a_published_copy_is_not_replaced(self, store: Bench, tmp_path: Path) -> None:
-        copy = _published(store, _NOISE)
-        with pytest.raises(StoreFailed):
-            store.write(Stream(_OTHER).data()).publish()
-        require_equal(store.read(copy.location), _NOISE)
+        """Refuse a name that is taken with StoreFailed, in store_write or in publish."""
+        first = self.image(store, NOISE)
+        copy = published(store, first)
+        refused(
+            StoreFailed,
+            "a second copy with the name of the first",
+            lambda: store.write(self.image(store, _OTHER).data()).publish(),
+        )
+        require_equal(store.read(copy.location), first.content)
         store.delete(copy.location)
-        assert self.traces(tmp_path) == []
+        self.require_nothing_left(tmp_path)
 
     def test_a_copy_that_is_gone_can_be_deleted_and_not_read(self, store: Bench) -> None:
-        copy = _published(store, _NOISE)
+        """Return from store_delete when there is no copy, and raise StoreFailed with a hint in store_read."""
+        copy = published(store, self.image(store, NOISE))
         store.delete(copy.location)
         store.delete(copy.location)
-        _assert_absent(store, copy.location)
+        require_absent(store, copy.location)
 
     def test_a_location_is_a_url_and_texts(self, store: Bench) -> None:
-        location = _published(store, _NOISE).location
-        assert ":" in location.url
-        assert all(isinstance(text, str) for pair in location.metadata.items() for text in pair)
-        assert location == store.announced[-1]
+        """Give the location a url with a scheme, and metadata of texts only."""
+        location = published(store, self.image(store, NOISE)).location
+        require(":" in location.url, f"the url {location.url} has no scheme")
+        texts = [text for pair in location.metadata.items() for text in pair]
+        require(all(isinstance(text, str) for text in texts), "the metadata has a value that is not a text")
+        require(location.url == store.announced[-1].url, "the copy has another url than the announced one")
 
     def test_progress_is_that_of_the_image(self, store: Bench) -> None:
-        _published(store, _NOISE)
-        assert all(isinstance(event, ProgressEvent) for event in store.events)
+        """Report with ctx.progress how many bytes of the image the store has, never fewer than before."""
+        source = self.image(store, NOISE)
+        published(store, source)
+        others = [event.kind for event in store.events if not isinstance(event, ProgressEvent)]
+        require(not others, f"the store sent events that are not its progress: {', '.join(others)}")
         done = [event.done for event in store.events if isinstance(event, ProgressEvent)]
-        assert all(0 <= one <= len(_NOISE) for one in done)
-        assert all(before <= after for before, after in pairwise(done))
+        require(
+            all(0 <= one <= len(source.content) for one in done), f"progress of {max(done, default=0)} bytes"
+        )
+        require(all(before <= after for before, after in pairwise(done)), "progress went back")
 
     def test_standard_output_stays_free(self, store: Bench, capfd: pytest.CaptureFixture[str]) -> None:
-        store.delete(_published(store, _NOISE).location)
-        assert capfd.readouterr().out == ""
+        """Send messages to ctx.log: standard output belongs to the report of an import."""
+        store.delete(published(store, self.image(store, NOISE)).location)
+        printed = capfd.readouterr().out
+        require(not printed, f"the store printed {printed[:80]!r}")
 
 
-class ReadOnlyStoreConformance:
+class ReadOnlyStoreConformance(StoreTest):
     """Tests of a store that only reads.
 
     Inherit from it, name the plugin, and write the fixture ``place``::
@@ -206,56 +230,23 @@ class ReadOnlyStoreConformance:
     that is. Each call makes another copy.
     """
 
-    plugin: ClassVar[str | type[Plugin[Any]]]
-    options: ClassVar[Mapping[str, Any]] = {}
-
-    @pytest.fixture
-    def store(self, tmp_path: Path) -> Iterator[Bench]:
-        """Return the store, as an import calls it."""
-        with bench(self.plugin, self.options, tmp_path, is_store=True) as made:
-            yield made
-
     @pytest.mark.parametrize("shape", IMAGES)
     def test_a_copy_is_read(self, store: Bench, place: Any, shape: str) -> None:
+        """Return all bytes of the copy from store_read."""
         whole = joined(IMAGES[shape])
         require_equal(store.read(place(whole)), whole)
 
     def test_the_size_of_a_copy_is_right_where_it_is_known(self, store: Bench, place: Any) -> None:
-        data = store.open(place(_NOISE))
-        assert data.size in (None, len(_NOISE))
-        require_equal(joined(data.chunks()), _NOISE)
+        """Set the size of the data in store_read to the number of bytes of the image, or to None."""
+        data = store.open(place(NOISE))
+        require(data.size in (None, len(NOISE)), f"the size is {data.size} for {len(NOISE)} bytes")
+        require_equal(store.bytes_of(data), NOISE)
 
     def test_a_copy_that_is_not_there_is_a_failure_of_the_store(self, store: Bench, place: Any) -> None:
-        _assert_absent(store, place(None))
+        """Raise StoreFailed with a hint in store_read."""
+        require_absent(store, place(None))
 
     def test_nothing_is_written(self, store: Bench) -> None:
-        assert not {"store_write", "store_delete"} & store.hooks
-
-
-def _published(store: Bench, content: bytes) -> PendingCopy:
-    copy = store.write(Stream(content).data())
-    copy.publish()
-    return copy
-
-
-def _assert_absent(store: Bench, location: Location) -> None:
-    with pytest.raises(StoreFailed) as caught:
-        store.read(location)
-    assert not isinstance(caught.value, StepCrashed)
-    assert caught.value.hint
-
-
-def _in_another_thread(end: Any) -> None:
-    raised: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            end()
-        except BaseException as error:  # noqa: BLE001 - raised again below
-            raised.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    for error in raised:
-        raise error
+        """Leave out store_delete in a store that does not write."""
+        found = {"store_write", "store_delete"} & store.hooks
+        require(not found, f"a store that only reads has {', '.join(sorted(found))}")
