@@ -2,6 +2,7 @@
 
 from imageport.stores.copy_file import CopyFile, has_time
 from imageport.stores.folder import FileMode, FolderStore, FolderStoreConfig
+from imageport.stores.parts import PartStore, StoredObject
 from imageport.stores.remedies import Errors, Remedy, Retry, retry
 from imageport.stores.store import Store
 
@@ -11,9 +12,11 @@ __all__ = [
     "FileMode",
     "FolderStore",
     "FolderStoreConfig",
+    "PartStore",
     "Remedy",
     "Retry",
     "Store",
+    "StoredObject",
     "has_time",
     "retry",
 ]

@@ -90,6 +90,10 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
         """Remove the copy for good, published or hidden; leave files with another mark. It may be missing."""
         raise NotImplementedError
 
+    def located(self, copy: CopyT, location: Location) -> Location:
+        """Return *location*, with what ``open`` has added to it when it announced the copy again."""
+        return location
+
     def failure(self, location: Location, error: Exception) -> StoreFailed:
         """Return the error that a user reads for one of ``errors``: the place, the reason, and the next step."""
         remedy = remedy_for(error, self.errors) or ""
@@ -126,6 +130,7 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
                 # The first error is the one to report; the deletion by location that follows removes the rest.
                 ctx.log.warning("cannot remove the incomplete copy %s", location.url, exc_info=True)
             raise
+        location = self.located(copy, location)
         return StagedCopy(
             location,
             total,
