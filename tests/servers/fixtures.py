@@ -20,3 +20,10 @@ def openstack() -> Iterator[dict[str, str]]:
     """Give the facts of a Keystone with a Glance: see ``tests.servers.openstack.OpenStack.facts``."""
     with shared_server("openstack") as facts:
         yield facts
+
+
+@pytest.fixture(scope="session")
+def seaweed() -> Iterator[dict[str, str]]:
+    """Give the facts of an S3 server: see ``tests.servers.seaweed.Seaweed.facts``."""
+    with shared_server("seaweed") as facts:
+        yield facts

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import socket
-import sysconfig
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from tests.servers.daemon import Daemon
+from tests.servers.wsgi import PROGRAMS
 
 ACCESS_KEY, SECRET_KEY = "imageport", "imageport-secret"
 
@@ -32,7 +32,7 @@ class Seaweed:
         self._ports = ports.values()
         self.daemon = Daemon(
             [
-                Path(sysconfig.get_path("scripts")) / "weed", "mini", "-dir", folder / "data",
+                PROGRAMS / "weed", "mini", "-dir", folder / "data",
                 "-ip", "127.0.0.1", "-ip.bind", "127.0.0.1",
                 *(f"-{name}={port}" for name, port in ports.items()),
                 "-s3.port.iceberg=0", "-s3.port.lance=0", "-admin.ui=false", "-webdav=false",

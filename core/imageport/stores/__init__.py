@@ -2,6 +2,7 @@
 
 from imageport.stores.copy_file import CopyFile, has_time
 from imageport.stores.folder import FileMode, FolderStore, FolderStoreConfig
+from imageport.stores.part_upload import PartUpload
 from imageport.stores.parts import PartStore, StoredObject
 from imageport.stores.remedies import Errors, Remedy, Retry, retry
 from imageport.stores.store import Store
@@ -13,6 +14,7 @@ __all__ = [
     "FolderStore",
     "FolderStoreConfig",
     "PartStore",
+    "PartUpload",
     "Remedy",
     "Retry",
     "Store",

@@ -82,7 +82,7 @@ class PartStore(Store[ConfigT, PartUpload]):
 
     @abstractmethod
     def begin(self, key: str, token: str, image: Image) -> str:
-        """Begin an upload, whose object will carry *token*, and return its id, which is no secret."""
+        """Begin an upload, whose object will carry *token*, and return its id; it is recorded, so not a secret."""
         raise NotImplementedError
 
     @abstractmethod
