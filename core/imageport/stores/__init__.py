@@ -1,15 +1,18 @@
 """Base classes of stores. The author of a store writes the differences; the base keeps the promises of the hooks."""
 
 from imageport.stores.copy_file import CopyFile, has_time
+from imageport.stores.extents import ExtentStore
 from imageport.stores.folder import FileMode, FolderStore, FolderStoreConfig
 from imageport.stores.part_upload import PartUpload
 from imageport.stores.parts import PartStore, StoredObject
 from imageport.stores.remedies import Errors, Remedy, Retry, retry
 from imageport.stores.store import Store
+from imageport.stores.volumes import Volume, VolumeFacts
 
 __all__ = [
     "CopyFile",
     "Errors",
+    "ExtentStore",
     "FileMode",
     "FolderStore",
     "FolderStoreConfig",
@@ -19,6 +22,8 @@ __all__ = [
     "Retry",
     "Store",
     "StoredObject",
+    "Volume",
+    "VolumeFacts",
     "has_time",
     "retry",
 ]
