@@ -7,19 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.stores.volume_shelf import PassingError, Shelf, ShelfError, SlowShelf
+from tests.stores.volume_shelf import FixedShelf, PassingError, Shelf, ShelfError, SlowShelf
 
 from imageport import ImageData, Location, StoreFailed
 from imageport.dataplane.buffers import CHUNK_SIZE, ZERO_CHUNK
 from imageport.errors import StepCrashed
 from imageport.stores import in_flight
 from imageport.testing import Bench, StoreConformance, Stream, bench
-from imageport.values import StoreCapabilities
 
 NOISE = random.Random(3).randbytes(9 << 20)
 
 
 class ShelfConformance(StoreConformance):
+    # The store itself is in memory.
+    large = 20 << 20
+
     @pytest.fixture(autouse=True)
     def _empty_shelf(self) -> Iterator[None]:
         Shelf.clear()
@@ -36,6 +38,10 @@ class TestShelf(ShelfConformance):
 
 class TestSlowShelf(ShelfConformance):
     plugin = SlowShelf
+
+
+class TestFixedShelf(ShelfConformance):
+    plugin = FixedShelf
 
 
 @pytest.fixture
@@ -82,15 +88,6 @@ def test_a_copy_of_unknown_size_grows_and_ends_at_its_size(store: Bench) -> None
     assert len(record.content) == 200 * CHUNK_SIZE + 2
     assert record.content[0] == ord("x")
     assert record.content[-1] == ord("y")
-
-
-def test_a_store_that_needs_the_size_creates_nothing_without_it(
-    store: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Shelf, "capabilities", StoreCapabilities(needs_size=True))
-    with pytest.raises(StoreFailed, match="needs the size"):
-        store.write(Stream(NOISE).data(with_size=False))
-    assert Shelf.volumes == {}
 
 
 @pytest.mark.parametrize("call", ["create", "write", "flush"])

@@ -10,6 +10,7 @@ from typing import ClassVar
 from imageport import NoConfig, StoreFailed
 from imageport.dataplane.buffers import Chunk
 from imageport.stores import ExtentStore, VolumeFacts, retry
+from imageport.values import StoreCapabilities
 
 
 class ShelfError(Exception):
@@ -36,6 +37,7 @@ class MemoryVolume:
     def __init__(self, shelf: type[Shelf], record: Record) -> None:
         self.shelf = shelf
         self.record = record
+        self.is_fixed = False
         shelf.open_volumes += 1
 
     def write(self, offset: int, data: Chunk) -> None:
@@ -47,6 +49,7 @@ class MemoryVolume:
 
     def resize(self, size: int) -> None:
         self.shelf.fail("resize")
+        assert not self.is_fixed
         content = self.record.content
         self.record.content = content[:size] + bytes(max(0, size - len(content)))
 
@@ -132,3 +135,14 @@ class SlowShelf(Shelf):
 
     in_flight = 1
     extent = 100_000
+
+
+class FixedShelf(Shelf):
+    """Keep volumes of a fixed size, a multiple of 512 bytes, as devices have."""
+
+    capabilities = StoreCapabilities(needs_size=True, alignment=512, unwritten_is_zero=True)
+
+    def create(self, name: str, size: int) -> MemoryVolume:
+        volume = super().create(name, size)
+        volume.is_fixed = True
+        return volume

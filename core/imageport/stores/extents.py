@@ -61,7 +61,7 @@ class ExtentStore(Store[ConfigT, "VolumeCopy"], Generic[ConfigT]):
     #: The end of the url of each copy, after its name.
     suffix: ClassVar[str] = ""
 
-    capabilities = StoreCapabilities(unwritten_is_zero=True, keeps_holes=True, seekable=True)
+    capabilities = StoreCapabilities(unwritten_is_zero=True, keeps_holes=True)
 
     @abstractmethod
     def prefix(self) -> str:
@@ -123,11 +123,6 @@ class ExtentStore(Store[ConfigT, "VolumeCopy"], Generic[ConfigT]):
     def open(self, location: Location, image: Image, ctx: Context) -> VolumeCopy:
         """Create the volume under its hidden name."""
         name, mark, size = self.name_at(location), location.metadata["mark"], image.data.size
-        if size is None and self.capabilities.needs_size:
-            raise StoreFailed(
-                f"{location.url} needs the size of the image before its first byte",
-                hint="set 'staging: file' in the pipeline",
-            )
         attempt = partial(with_retries, is_passing=self._is_passing, cancelled=ctx.cancelled)
         volume = attempt(partial(self.create, hidden_name(name, mark), size or 0))
         return VolumeCopy(name, mark, VolumeWriter(volume, size or 0, self.extent, self.in_flight, attempt))
