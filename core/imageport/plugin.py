@@ -123,14 +123,15 @@ class Plugin(Generic[ConfigT]):
     def setup(self, ctx: Context) -> None:
         """Make ready what the hooks need, such as the client of a server.
 
-        Called once, before every other hook but ``validate_source``. What it raises is treated as if the next hook had
-        raised it.
+        Called once, right before the first hook other than ``validate_source``, so never for a plugin that is not used.
+        An error that it raises is treated as if that hook had raised it, and every later one.
         """
 
     def close(self) -> None:
-        """Give back what ``setup`` made; called once after it, when no hook will be called any more.
+        """Give back what ``setup`` and the hooks have opened; called once, after the last hook.
 
-        Errors are logged.
+        Called whenever a hook or ``setup`` was, also after a failure and an interrupt, but not while a hook that was
+        left behind is still at work. An error is logged, and changes nothing about the result.
         """
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -62,7 +63,8 @@ def _findings(entry: ConfiguredStep, ctx: StepContexts) -> Sequence[Finding]:
 
     def ask() -> None:
         try:
-            findings.extend(bind(entry).diagnose(ctx))
+            with closing(bind(entry)) as step:
+                findings.extend(step.diagnose(ctx))
         except ImageportError as error:
             failures.append(error)
         except BaseException as error:  # noqa: BLE001 - nothing that a plugin raises may end the command

@@ -16,7 +16,7 @@ from imageport.importing.context_factory import HostContext, redacted
 from imageport.importing.observers import Observers
 from imageport.importing.plan import bind
 from imageport.local_files import LocalFiles
-from imageport.plugins.binding import BoundStep
+from imageport.plugins.binding import BoundStep, close_all
 from imageport.plugins.registry import PluginRegistry
 from imageport.values import Caller
 
@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 @contextmanager
 def observed_context(site: Site, registry: PluginRegistry, caller: Caller) -> Iterator[HostContext]:
     """Give a maintenance context whose events reach the observers of *site*, before the block is left."""
-    observers = Observers(_observers(site, registry))
+    plugins = _observers(site, registry)
+    observers = Observers(plugins)
 
     def emit(event: Event) -> None:
         observers.emit(redacted(event, site.secrets), context)
@@ -39,6 +40,7 @@ def observed_context(site: Site, registry: PluginRegistry, caller: Caller) -> It
             yield context
         finally:
             observers.close()
+            close_all(plugins)
 
 
 def _observers(site: Site, registry: PluginRegistry) -> Sequence[BoundStep]:

@@ -54,7 +54,7 @@ class Housekeeping:
 
     def leftovers(self) -> Iterator[Leftover]:
         """Remove each thing, one after the other, and yield it."""
-        with maintenance_context(self._site) as ctx:
+        with maintenance_context(self._site) as ctx, self._stores:
             yield from self._dead_imports(ctx)
             yield from self._copies(ctx)
             yield from self._files()

@@ -168,8 +168,8 @@ class Session:
         resources = self._resources
         record = self._access.find_image(image)
         staging = Staging(resources.site.staging.directory)
-        with self._context() as context:
-            return delete_record(self._access, record, Stores(resources.registry), staging, context)
+        with self._context() as context, Stores(resources.registry) as stores:
+            return delete_record(self._access, record, stores, staging, context)
 
     def delete_copy(self, image: str, store: str) -> list[str]:
         """Delete the copy of an image in *store*, and return its url. Raises ``Conflict`` for the last copy.
@@ -181,8 +181,8 @@ class Session:
         from imageport.importing.stores import Stores
 
         record = self._access.find_image(image)
-        with self._context() as context:
-            return delete_copy(self._access, record, store, Stores(self._resources.registry), context)
+        with self._context() as context, Stores(self._resources.registry) as stores:
+            return delete_copy(self._access, record, store, stores, context)
 
     # ------------------------------------------------------------------------------------------- data of images
 

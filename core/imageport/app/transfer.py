@@ -144,8 +144,8 @@ def open_download(resources: Resources, record: ImageRecord, store: str | None) 
     Raises ``Conflict`` for an image without data, ``UsageError`` for a store without a copy, and ``StoreFailed``.
     """
     location = _copy(record, store)
-    with maintenance_context(resources.site) as context:
-        data = Stores(resources.registry).read(location, context)
+    with maintenance_context(resources.site) as context, Stores(resources.registry) as stores:
+        data = stores.read(location, context)
         yield Download(record, location.store, data)
 
 

@@ -22,6 +22,7 @@ from imageport.configuration.yamlfile import YamlFile
 from imageport.errors import PipelineInvalid, Problem
 from imageport.plugins.registry import PluginRegistry
 from imageport.plugins.roles import Role
+from imageport.plugins.secret_options import secret_options
 from imageport.redaction import redact_problems
 from imageport.text import did_you_mean
 
@@ -42,8 +43,8 @@ PLACEHOLDER_SOURCE = "https://source.invalid/image"
 class ConfiguredPipeline:
     """A pipeline whose plugins exist and whose options are valid; nothing is instantiated yet.
 
-    ``secrets`` are the values that came from the environment or from files, and the credentials and the query in the
-    url of the source; they are kept out of messages.
+    ``secrets`` are the values that came from the environment or from files, those of secret options, and the
+    credentials and the query in the url of the source; they are kept out of messages.
     """
 
     name: str
@@ -89,7 +90,10 @@ def load_pipeline(
     roles = _configured(file, tree, site, registry, more_stores=more_stores, problems=problems)
     problems += _contradictions(file, tree, site, roles)
 
-    secrets = frozenset(names.secrets | site.secrets | confidential(uri or ""))
+    written = (
+        secret for entries in roles.values() for entry in entries for secret in secret_options(entry.config)
+    )
+    secrets = frozenset({*names.secrets, *site.secrets, *confidential(uri or ""), *written})
     if problems or pipeline is None:
         raise PipelineInvalid(sorted(redact_problems(problems, secrets)))
     return ConfiguredPipeline(

@@ -27,6 +27,7 @@ from imageport.importing.staging import Staging
 from imageport.importing.stores import Stores, with_definition
 from imageport.importing.verification import of_right_size
 from imageport.local_files import LocalFiles
+from imageport.plugins.binding import close_all
 from imageport.redaction import redact_record, redact_tree
 from imageport.values import Caller, ClientSettings, ImageRecord, Location, Source
 
@@ -46,6 +47,11 @@ class Environment:
     stores: Stores
     staging: Staging
     interruption: Interruption
+
+    def close(self) -> None:
+        """Close the plugins of the plan, after their last hook."""
+        with self.stores:
+            close_all((*self.plan.observers, self.plan.method, *self.plan.steps))
 
     def kept(self, location: Location, label: str) -> Location:
         """Return *location*, of the store *label*, as the catalog keeps it."""

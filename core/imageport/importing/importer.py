@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import time
+from contextlib import closing
 from dataclasses import replace
 from typing import Any, Final
 
@@ -58,17 +59,18 @@ class Importer:
             staging=Staging(self.site.staging.directory),
             interruption=self.interruption,
         )
-        run = _Import(env, request)
-        try:
-            run.run()
-        except BaseException as error:
-            run.report.error = explained(error)
-            if isinstance(error, ENDS_PROGRAM):
-                run.conclude()
-                raise
-            if not isinstance(error, ImageportError):
-                log.exception("internal error")
-        return run.conclude()
+        with closing(env):
+            run = _Import(env, request)
+            try:
+                run.run()
+            except BaseException as error:
+                run.report.error = explained(error)
+                if isinstance(error, ENDS_PROGRAM):
+                    run.conclude()
+                    raise
+                if not isinstance(error, ImageportError):
+                    log.exception("internal error")
+            return run.conclude()
 
 
 class _Import:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypedDict
+from typing import Any, Self, TypedDict
 
-from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
+from pydantic import ValidationError
 
 from imageport.configuration.paths import resolve_paths
 from imageport.configuration.resolution import ConfiguredStep
@@ -20,8 +21,9 @@ from imageport.dataplane.buffers import Chunks
 from imageport.dataplane.shared_file import SharedFile
 from imageport.errors import StoreFailed
 from imageport.importing.copies import discard
-from imageport.plugins.binding import BoundStep, StepContexts
+from imageport.plugins.binding import BoundStep, StepContexts, close_all
 from imageport.plugins.registry import PluginRegistry
+from imageport.plugins.secret_options import secret_options
 from imageport.redaction import redact
 from imageport.text import map_texts
 from imageport.values import Image, Location, PendingCopy
@@ -34,7 +36,7 @@ Definition = TypedDict("Definition", {"use": str, "with": dict[str, Any], "folde
 
 
 class Stores:
-    """Opens the store behind a location.
+    """Opens the store behind a location; ``close`` closes its plugin again.
 
     Stores that are *known* are open; *definitions* has by label how each of them was opened.
     """
@@ -48,6 +50,21 @@ class Stores:
         self._registry = registry
         self._known = {store.label: store for store in known}
         self._definitions = definitions
+        self._reopened: dict[tuple[str, str], BoundStep] = {}
+        self._one_at_a_time = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the plugins of all stores, known and reopened."""
+        with self._one_at_a_time:
+            reopened = list(self._reopened.values())
+            self._reopened.clear()
+        close_all((*self._known.values(), *reopened))
 
     def holding(self, location: Location) -> BoundStep:
         """Return the store that holds *location*.
@@ -60,8 +77,11 @@ class Stores:
         definition: Definition | None = None if kept is None else json.loads(kept)
         if label in self._known and definition in (None, self._definitions.get(label)):
             return self._known[label]
-        if definition is not None:
-            return reopen_store(label, definition, self._registry)
+        if kept is not None and definition is not None:
+            with self._one_at_a_time:
+                if (label, kept) not in self._reopened:
+                    self._reopened[label, kept] = reopen_store(label, definition, self._registry)
+                return self._reopened[label, kept]
         raise StoreFailed(
             f"it is not known how to reach store '{label}' of {location.url}",
             hint="add the store to the site file",
@@ -140,7 +160,7 @@ def definition_of(store: ConfiguredStep) -> Definition | None:
     options = {}
     for name, value in store.config.model_dump(mode="json").items():
         references = [has_reference(text) for text in texts_of(written.get(name))]
-        if _holds_secret(getattr(store.config, name)) and not (references and all(references)):
+        if any(secret_options(getattr(store.config, name))) and not (references and all(references)):
             return None
         options[name] = written[name] if any(references) else map_texts(value, literal)
     return {"use": store.installed.name, "with": options, "folder": str(store.folder)}
@@ -171,13 +191,3 @@ def _reason(error: ValueError) -> str:
         return str(error)
     details = error.errors(include_url=False, include_context=False, include_input=False)
     return "; ".join(": ".join((".".join(map(str, detail["loc"])), detail["msg"])) for detail in details)
-
-
-def _holds_secret(value: Any) -> bool:
-    if isinstance(value, BaseModel):
-        value = dict(value)
-    if isinstance(value, Mapping):
-        return any(_holds_secret(item) for item in value.values())
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return any(_holds_secret(item) for item in value)
-    return isinstance(value, (SecretStr, SecretBytes))

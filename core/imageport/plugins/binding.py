@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -14,13 +16,16 @@ from imageport.dataplane.buffers import Chunk, Chunks
 from imageport.errors import ImageportError, PluginBroken, StepCrashed
 from imageport.hookspecs import NAMESPACE, ImportHooks
 from imageport.plugins.hooks import marked_methods
-from imageport.values import Finding, Image, StoredCopy
+from imageport.plugins.lifetime import Lifetime
+from imageport.plugins.secret_options import secret_options
+from imageport.plugins.translation import crashed, hide, of_step, of_store
+from imageport.values import Finding, Image, Location, StagedCopy, StoredCopy
 
 if TYPE_CHECKING:
     from imageport.context import Context
     from imageport.events import Event
     from imageport.plugin import Plugin
-    from imageport.values import ImageRecord, Location, PendingCopy, Source
+    from imageport.values import ImageRecord, PendingCopy, Source
 
 T = TypeVar("T")
 
@@ -52,8 +57,9 @@ class BoundStep:
     """A plugin instance under its label, with a separate hook manager.
 
     A manager for each step keeps order out of pluggy: the runner's lists are the order. Every error that leaves a
-    hook carries the label and the distribution; other errors than ``ImageportError`` become ``StepCrashed``, except for
-    ``KeyboardInterrupt``, by which a signal ends the work.
+    hook carries the label and the distribution, and none of ``secrets``. Errors of the system and those in the table of
+    a store become failures, and all others ``StepCrashed``, except for ``KeyboardInterrupt``, by which a signal ends
+    the work. ``lifetime`` has the calls of ``setup`` and ``close``.
     """
 
     label: str
@@ -62,6 +68,8 @@ class BoundStep:
     is_store: bool
     answers: frozenset[str]
     hooks: pluggy.HookRelay
+    lifetime: Lifetime
+    secrets: frozenset[str]
 
     @classmethod
     def bind(cls, label: str, distribution: str, plugin: Plugin[Any], *, is_store: bool = False) -> BoundStep:
@@ -77,7 +85,8 @@ class BoundStep:
                 hint=f"this is a defect of {distribution}: report it to its authors",
             ) from error
         answers = frozenset(caller.name for caller in manager.get_hookcallers(plugin) or ())
-        return cls(label, distribution, plugin, is_store, answers, manager.hook)
+        secrets = frozenset(secret_options(getattr(plugin, "config", None)))
+        return cls(label, distribution, plugin, is_store, answers, manager.hook, Lifetime(plugin), secrets)
 
     def validate_source(self, source: Source, image: ImageRecord, ctx: StepContexts) -> None:
         """Call ``validate_source``."""
@@ -100,19 +109,19 @@ class BoundStep:
 
     def leaves_unchanged(self, head: bytes) -> bool:
         """Return whether the step leaves bytes that begin with *head* unchanged."""
-        try:
-            return self.plugin.leaves_unchanged(head)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            raise self.blamed(error, "leaves_unchanged") from error
+        return self._run("leaves_unchanged", partial(self.plugin.leaves_unchanged, head))
 
     def store_write(self, image: Image, ctx: StepContexts) -> PendingCopy:
         """Write the image and return the copy, which is not visible yet."""
         copy: PendingCopy = self._call("store_write", ctx, image=image)
         if not all(hasattr(copy, name) for name in ("location", "bytes_written", "publish", "discard")):
             raise self.wrong_answer("store_write", copy, "a pending copy")
-        return copy
+        return StagedCopy(
+            self._checked(copy.location, Location, "store_write"),
+            self._checked(copy.bytes_written, int, "store_write"),
+            partial(self._run, "publish", copy.publish),
+            partial(self._run, "discard", copy.discard),
+        )
 
     def store_read(self, location: Location, ctx: StepContexts) -> ImageData:
         """Return the bytes of a published copy."""
@@ -142,18 +151,19 @@ class BoundStep:
 
     def on_progress(self, event: Event, ctx: StepContexts) -> None:
         """Show *event* to an observer; the caller guards it."""
-        self.hooks.on_progress(event=event, ctx=ctx.for_step(self.label))
+        with self.lifetime.at_work():
+            self.hooks.on_progress(event=event, ctx=self._ready(ctx.for_step(self.label)))
 
     def diagnose(self, ctx: StepContexts) -> list[Finding]:
         """Return the findings of the plugin about its options on this machine, none when it examines nothing."""
         if "diagnose" not in self.answers:
             return []
-        try:
-            found = list(islice(self.hooks.diagnose(ctx=ctx.for_step(self.label)) or (), _MAX_FINDINGS))
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            raise self.blamed(error, "diagnose") from error
+
+        def examine() -> list[Finding]:
+            made = self._ready(ctx.for_step(self.label))
+            return list(islice(self.hooks.diagnose(ctx=made) or (), _MAX_FINDINGS))
+
+        found = self._run("diagnose", examine)
         return [self._checked(finding, Finding, "diagnose") for finding in found]
 
     def guard(self, chunks: Chunks) -> Generator[Chunk, None, None]:
@@ -177,10 +187,8 @@ class BoundStep:
     def blamed(self, error: BaseException, hook: str) -> ImageportError:
         """Return *error* with this step named in it, unless a deeper step is named already."""
         if not isinstance(error, ImageportError):
-            error = StepCrashed(
-                f"{type(error).__name__} in {hook}: {error}",
-                hint=f"this looks like a defect of {self.distribution}: report it to its authors",
-            )
+            error = self._translated(error, hook)
+        hide(error, self.secrets)
         if error.step is None and error.store is None:
             if self.is_store:
                 error.store = self.label
@@ -189,10 +197,37 @@ class BoundStep:
             error.distribution = self.distribution
         return error
 
+    def close(self) -> None:
+        """Give back what the plugin has opened, once, after its last hook; an error is logged."""
+        self.lifetime.end(self.label, self.plugin.close)
+
+    def _translated(self, error: BaseException, hook: str) -> ImageportError:
+        if self.is_store:
+            failure = of_store(error, self.plugin, self.label)
+        else:
+            is_method = hook == "stage" or (hook == "its stream" and "stage" in self.answers)
+            failure = of_step(error, hook, is_method=is_method)
+        return failure or crashed(error, hook, self.distribution)
+
+    def _ready(self, ctx: Context) -> Context:
+        """Set the plugin up unless it is, and return *ctx*."""
+        self.lifetime.begin(partial(self.plugin.setup, ctx))
+        return ctx
+
     def _call(self, hook: str, ctx: StepContexts, **arguments: Any) -> Any:
-        arguments["ctx"] = ctx.for_step(self.label)
-        try:
+        made = ctx.for_step(self.label)
+
+        def call() -> Any:
+            arguments["ctx"] = made if hook == "validate_source" else self._ready(made)
             return getattr(self.hooks, hook)(**arguments)
+
+        return self._run(hook, call)
+
+    def _run(self, hook: str, action: Callable[[], T]) -> T:
+        """Return the result of *action*, a call of the plugin; its errors carry the label."""
+        try:
+            with self.lifetime.at_work():
+                return action()
         except KeyboardInterrupt:
             raise
         # A plugin may even try to end the process, or raise that its coroutine was cancelled.
@@ -219,6 +254,13 @@ class BoundStep:
             ),
             hook,
         )
+
+
+def close_all(steps: Iterable[BoundStep]) -> None:
+    """Close the plugins of *steps*, the last first, each of them even when the program is interrupted meanwhile."""
+    with ExitStack() as stack:
+        for step in steps:
+            stack.callback(step.close)
 
 
 def _is_read_only(chunk: object) -> bool:

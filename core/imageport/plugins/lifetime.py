@@ -1,0 +1,74 @@
+"""The life of a plugin: ``setup`` before its first hook, ``close`` after its last one, each once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from imageport.plugin import Plugin
+
+log = logging.getLogger(__name__)
+
+
+class Lifetime:
+    """Calls ``setup`` and ``close`` of *plugin*, from whatever threads its hooks are called."""
+
+    def __init__(self, plugin: Plugin[Any]) -> None:
+        self._plugin = plugin
+        self._begun = False
+        self._closed = False
+        self._error: BaseException | None = None
+        self._one_at_a_time = threading.Lock()
+        self._at_work = 0
+        self._counting = threading.Lock()
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Count a call of the plugin as long as it takes."""
+        with self._counting:
+            self._at_work += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._at_work -= 1
+
+    def begin(self, setup: Callable[[], None]) -> None:
+        """Call *setup* unless it was called before; every call raises its error.
+
+        Other threads wait for the end of the first call.
+        """
+        with self._one_at_a_time:
+            if not self._begun:
+                self._begun = True
+                if type(self._plugin).setup is not Plugin.setup:
+                    try:
+                        setup()
+                    except BaseException as error:
+                        self._error = error
+                        raise
+            if self._error is not None:
+                raise self._error
+
+    def end(self, label: str, close: Callable[[], None]) -> None:
+        """Call *close* once, if a hook was called before; its error is logged.
+
+        A plugin that was left behind at work is not closed: few libraries survive it.
+        """
+        if self._closed or not self._begun:
+            return
+        self._closed = True
+        if type(self._plugin).close is Plugin.close:
+            return
+        if self._at_work:
+            log.warning("'%s' is not closed, since it is still at work", label)
+            return
+        try:
+            close()
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            log.warning("'%s' could not be closed", label, exc_info=True)
