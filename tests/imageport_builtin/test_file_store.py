@@ -8,12 +8,14 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.noise import noise
 
 from imageport import Context, Image, ImageData, ImageRecord, Location, StoreFailed
+from imageport.context import new_token
 from imageport.testing.contexts import make_context
 from imageport_builtin.file_store import FileStore, FileStoreConfig
 
@@ -165,7 +167,7 @@ def test_a_copy_is_known_as_such_after_a_change_and_after_a_move_to_another_disk
 def test_deleting_a_copy_leaves_another_one_that_is_being_written(store: FileStore, ctx: Context) -> None:
     failed = store.store_write(_image(CONTENT), ctx)
     failed.discard()
-    other = store.store_write(_image(CONTENT), ctx)
+    other = store.store_write(_image(CONTENT), replace(ctx, copy_token=new_token()))
     store.store_delete(failed.location, ctx)
     other.publish()
     [path] = store.config.directory.iterdir()
@@ -237,8 +239,9 @@ def test_no_two_attempts_have_the_same_mark_whatever_the_clock_does(
     store: FileStore, ctx: Context, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     times = (1_700_000_000 * 10**9 + step * attempt for attempt in range(1000))
-    monkeypatch.setattr("imageport.stores.store.time.time_ns", lambda: next(times))
-    copies = [store.store_write(_image(CONTENT), ctx) for _ in range(3)]
+    monkeypatch.setattr("imageport.context.time.time_ns", lambda: next(times))
+    attempts = [replace(ctx, copy_token=new_token()) for _ in range(3)]
+    copies = [store.store_write(_image(CONTENT), attempt) for attempt in attempts]
     first, second, third = copies
     assert len({copy.location.metadata["mark"] for copy in copies}) == 3
     first.publish()
