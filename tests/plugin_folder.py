@@ -25,14 +25,20 @@ class PluginFolder:
         modules: Mapping[str, str] | None = None,
         *,
         version: str = "1.0",
+        contract: str | None = None,
     ) -> Path:
-        """Write a distribution with its *modules* and entry points, and return its metadata folder."""
+        """Write a distribution with its *modules* and entry points, and return its metadata folder.
+
+        It states the *contract* for which it is written, if there is one.
+        """
         metadata = self.folder / f"{distribution.replace('-', '_')}-{version}.dist-info"
         metadata.mkdir()
         (metadata / "METADATA").write_text(
             f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n"
         )
         lines = [f"{name} = {value}\n" for name, value in plugins.items()]
+        if contract is not None:
+            lines.append(f"[imageport.contract]\n{contract} = acme\n")
         (metadata / "entry_points.txt").write_text("[imageport.plugins]\n" + "".join(lines))
         for name, source in (modules or {}).items():
             (self.folder / f"{name}.py").write_text(dedent(source))

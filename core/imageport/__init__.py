@@ -12,6 +12,7 @@ from imageport.lazy import lazy_names
 
 if TYPE_CHECKING:
     from imageport.context import Context
+    from imageport.contract import CONTRACT
     from imageport.data import ImageData
     from imageport.dataplane.buffers import Chunks
     from imageport.errors import (
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from imageport.values import Caller, Image, ImageRecord, ImageStatus, Location, PendingCopy, Source
 
 __all__ = [
+    "CONTRACT",
     "Caller",
     "Cancelled",
     "Chunks",
@@ -88,6 +90,7 @@ if not TYPE_CHECKING:  # with it, type checkers would not find misspelt names
         __name__,
         {
             "context": ("Context",),
+            "contract": ("CONTRACT",),
             "data": ("ImageData",),
             "dataplane.buffers": ("Chunks",),
             "errors": (

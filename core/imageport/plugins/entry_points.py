@@ -18,6 +18,8 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, ClassVar, TypeVar
 
+from imageport.contract import GROUP as CONTRACTS
+from imageport.contract import misfit
 from imageport.errors import PluginBroken
 from imageport.text import NAME
 
@@ -40,7 +42,8 @@ class EntryPoint:
     """An object that a distribution announces under a name, not imported yet.
 
     ``distribution`` is its name and version, ``value`` is the place of the object, as ``module:object``, and
-    ``conflicts`` are the other distributions that announce the same name. ``kind`` names such objects in errors.
+    ``conflicts`` are the other distributions that announce the same name, and ``contracts`` the versions of the
+    contract that its distribution states. ``kind`` names such objects in errors.
     """
 
     kind: ClassVar[str] = "entry point"
@@ -49,9 +52,10 @@ class EntryPoint:
     distribution: str
     value: str
     conflicts: tuple[str, ...] = ()
+    contracts: tuple[str, ...] = ()
 
     def require_usable(self) -> None:
-        """Raise ``PluginBroken`` when several distributions announce the name, or it is not valid."""
+        """Raise ``PluginBroken`` for a name that is not valid or not unique, and for a contract of another host."""
         if self.conflicts:
             suppliers = " and ".join((self.distribution, *self.conflicts))
             raise PluginBroken(
@@ -59,6 +63,8 @@ class EntryPoint:
             )
         if not NAME.fullmatch(self.name):
             raise self.broken("has no proper name: letters, digits, '_', '.' and '-', at most 64")
+        if reason := misfit(self.contracts, self.distribution):
+            raise self.broken(*reason)
 
     def import_object(self) -> Any:
         """Import the object. Its output goes to standard error. Raises ``PluginBroken`` for all errors."""
@@ -77,11 +83,11 @@ class EntryPoint:
             # A module may even raise SystemExit, which must not end an unrelated command.
             raise self.broken(f"cannot be imported: {type(error).__name__}: {error}") from error
 
-    def broken(self, reason: str) -> PluginBroken:
+    def broken(self, reason: str, hint: str = "") -> PluginBroken:
         """Return the error that names this object, its distribution and the *reason*."""
         error = PluginBroken(
             f"{self.kind} '{self.name}' of {self.distribution} {reason}",
-            hint=f"update or uninstall {self.distribution.partition(' ')[0]}",
+            hint=hint or f"update or uninstall {self.distribution.partition(' ')[0]}",
         )
         error.distribution = self.distribution
         return error
@@ -94,7 +100,7 @@ def entry_points(group: str, kind: type[E]) -> dict[str, E]:
     """Return the entry points of *group* that the distributions on the module path announce, by name."""
     found: dict[str, E] = {}
     seen: set[str] = set()
-    for distribution, values in _announced(group):
+    for distribution, values, contracts in _announced(group):
         # A distribution that comes again further down the path, below an editable install, is never imported.
         normalized = re.sub(r"[-_.]+", "-", distribution.partition(" ")[0]).lower()
         if normalized in seen:
@@ -103,15 +109,18 @@ def entry_points(group: str, kind: type[E]) -> dict[str, E]:
         for name, value in values.items():
             known = found.get(name)
             found[name] = (
-                kind(name, distribution, value)
+                kind(name, distribution, value, (), contracts)
                 if known is None
                 else replace(known, conflicts=(*known.conflicts, distribution))
             )
     return found
 
 
-def _announced(group: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Return the distributions on the module path that have entry points of *group*, with these, in its order."""
+def _announced(group: str) -> Iterator[tuple[str, dict[str, str], tuple[str, ...]]]:
+    """Return the distributions on the module path that have entry points of *group*, in its order.
+
+    With each come these entry points, and the versions of the contract that it states.
+    """
     for folder in dict.fromkeys(entry or "." for entry in sys.path):
         try:
             names = os.listdir(folder)  # noqa: PTH208 - a start has no time for a path of each of hundreds of files
@@ -126,22 +135,24 @@ def _announced(group: str) -> Iterator[tuple[str, dict[str, str]]]:
                 continue
             info = f"{folder}/{name}"
             try:
-                values = _values(group, _read(f"{info}/entry_points.txt"))
+                announced = _read(f"{info}/entry_points.txt")
+                values = _values(group, announced)
                 if values:
-                    yield _supplier(_read(f"{info}/{metadata}")), values
+                    yield _supplier(_read(f"{info}/{metadata}")), values, tuple(_values(CONTRACTS, announced))
             except (OSError, ValueError):
                 _log.info("the metadata in %s cannot be read", info, exc_info=True)
 
 
-def _in_archive(group: str, archive: str) -> Iterator[tuple[str, dict[str, str]]]:
+def _in_archive(group: str, archive: str) -> Iterator[tuple[str, dict[str, str], tuple[str, ...]]]:
     """Read the distributions in a zip file on the module path."""
     from importlib.metadata import distributions  # noqa: PLC0415 - slow to import, and few paths have archives
 
     for distribution in distributions(path=[archive]):
-        values = _values(group, distribution.read_text("entry_points.txt") or "")
+        announced = distribution.read_text("entry_points.txt") or ""
+        values = _values(group, announced)
         if values:
             metadata = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
-            yield _supplier(metadata), values
+            yield _supplier(metadata), values, tuple(_values(CONTRACTS, announced))
 
 
 def _read(path: str) -> str:

@@ -15,6 +15,7 @@ from imageport.dataplane.buffers import Chunk, Chunks
 from imageport.errors import ImageportError, StoreFailed
 from imageport.hookspecs import hookimpl
 from imageport.plugin import ConfigT, Plugin
+from imageport.stores.first_design import adapt
 from imageport.stores.remedies import SYSTEM, Errors, explained, reason, remedy_for, system_hint
 from imageport.values import Image, Location, PendingCopy, StagedCopy
 
@@ -44,6 +45,7 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        adapt(cls)
         tables = [vars(base).get("errors", {}) for base in reversed(cls.__mro__)]
         cls.errors = MappingProxyType({kind: remedy for table in tables for kind, remedy in table.items()})
 
