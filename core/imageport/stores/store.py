@@ -62,10 +62,14 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
         """Begin a copy that no reader of the store can see. When this raises, nothing may be left."""
         raise NotImplementedError
 
-    @abstractmethod
     def write(self, copy: CopyT, chunk: Chunk) -> None:
         """Write the next bytes, at most a few MiB."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has neither write nor write_all")
+
+    def write_all(self, copy: CopyT, chunks: Chunks) -> None:
+        """Write every chunk; a store whose library reads them by itself has this method instead of ``write``."""
+        for chunk in chunks:
+            self.write(copy, chunk)
 
     @abstractmethod
     def finish(self, copy: CopyT) -> None:
@@ -118,11 +122,14 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
             ctx.announce(location)
             copy = self.open(location, image, ctx)
         try:
-            total = 0
-            for chunk in image.data.chunks():
+            source = _Source(image.data.chunks())
+            try:
                 with self._translating(location):
-                    self.write(copy, chunk)
-                total += len(chunk)
+                    self.write_all(copy, source.chunks())
+            except Exception:
+                if source.error is not None:  # which libraries wrap
+                    raise source.error  # noqa: B904 - the cause of an error of the image is not the store
+                raise
             with self._translating(location):
                 self.finish(copy)
         except BaseException:
@@ -135,7 +142,7 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
         location = self.located(copy, location)
         return StagedCopy(
             location,
-            total,
+            source.length,
             partial(self._end, location, self.publish, copy),
             partial(self._end, location, self.discard, copy),
         )
@@ -171,3 +178,22 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
             if remedy_for(error, self.errors) is None:
                 raise
             raise self.failure(location, error) from error
+
+
+class _Source:
+    """The bytes of an image, which are counted, and the error that ended them."""
+
+    def __init__(self, chunks: Chunks) -> None:
+        self.length = 0
+        self.error: Exception | None = None
+        self._chunks = chunks
+
+    def chunks(self) -> Chunks:
+        """Pass the chunks on."""
+        try:
+            for chunk in self._chunks:
+                self.length += len(chunk)
+                yield chunk
+        except Exception as error:
+            self.error = error
+            raise
