@@ -67,6 +67,11 @@ class ImageConversion(Plugin[ImageConversionConfig]):
         """Whether the image is an iso; all others may need qemu-img, which shows at their end only."""
         return inspect_head(head).disk_format == "iso"
 
+    def formats_made(self, disk_format: str | None) -> frozenset[str]:
+        """Return the output format; an iso stays one."""
+        known = {"iso"} if disk_format == "iso" else {self.config.output_format}
+        return frozenset(known if disk_format else {*known, "iso"})
+
     @hookimpl
     def transform(self, image: Image, ctx: Context) -> Image:
         """Return the image in the output format."""

@@ -89,6 +89,10 @@ class ImageDecompression(Plugin[DecompressionConfig]):
         layer = layer_of(head)
         return layer is None or layer in self.config.keep
 
+    def formats_made(self, disk_format: str | None) -> frozenset[str] | None:
+        """Return the declared format: it is that of the disk in the archive."""
+        return None if disk_format is None else frozenset({disk_format})
+
     @hookimpl
     def transform(self, image: Image, ctx: Context) -> Image | None:
         """Return *image* without its layers of compression, or None when it has none."""

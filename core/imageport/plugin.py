@@ -150,6 +150,14 @@ class Plugin(Generic[ConfigT]):
         """
         return False
 
+    def formats_made(self, disk_format: str | None) -> frozenset[str] | None:
+        """Return the disk formats that ``transform`` may make of an image of *disk_format*; None when unknown.
+
+        *disk_format* is None when it is not known. The plan of an import calls this to find a store that does not
+        accept the result. Not called for a plugin that writes ``nothing``.
+        """
+        return None
+
     @classmethod
     def summary(cls) -> str:
         """Return the first line of the class docstring."""

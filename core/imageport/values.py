@@ -241,6 +241,21 @@ class StoreCapabilities:
     keeps_holes: bool = False
     seekable: bool = False
 
+    def __post_init__(self) -> None:
+        if self.formats is not None and not (
+            isinstance(self.formats, frozenset)
+            and self.formats
+            and all(isinstance(name, str) for name in self.formats)
+        ):
+            raise TypeError("formats of a store are a frozenset of some names, or None for all")
+        if self.alignment < 1 or (self.largest is not None and self.largest < 1):
+            raise ValueError("alignment and largest of a store are at least 1 byte")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, ready for JSON; formats are sorted."""
+        plain = {item.name: getattr(self, item.name) for item in fields(self)}
+        return plain | {"formats": None if self.formats is None else sorted(self.formats)}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientSettings:

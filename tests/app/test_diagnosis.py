@@ -17,6 +17,7 @@ from tests.plugin_folder import PluginFolder
 from imageport.app import diagnosis
 from imageport.app.doctor import examine
 from imageport.cli.doctor import doctor
+from imageport.plugins import examination
 from imageport.values import Finding
 from imageport_builtin.file_store import FileStore, FileStoreConfig
 
@@ -92,7 +93,7 @@ def examined(
             found.setdefault(one.subject, []).append(one)
         return found
 
-    monkeypatch.setattr(diagnosis, "DEADLINE", 30.0)
+    monkeypatch.setattr(examination, "DEADLINE", 30.0)
     yield examine_site
 
 
@@ -141,7 +142,7 @@ def test_a_plugin_that_fails_is_a_finding_and_the_others_are_asked(
 def test_a_plugin_that_gives_no_answer_is_left_behind(
     examined: Examine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(diagnosis, "DEADLINE", 0.1)
+    monkeypatch.setattr(examination, "DEADLINE", 0.1)
     found = examined(observers="[{use: hanging}]")
     [failed] = found["observer hanging"]
     assert (failed.ok, failed.message) == (False, "hanging of acme 1.0 does not answer within 0.1 s")

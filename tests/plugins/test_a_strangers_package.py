@@ -40,8 +40,11 @@ def test_its_store_is_read_by_other_commands(stranger: Desk) -> None:
 
 
 def test_its_store_leaves_nothing_when_another_store_fails(stranger: Desk) -> None:
-    (stranger.folder / "plain").write_text("in the way")
-    report = stranger.run(stranger.pipeline(stores=[ARCHIVE, PLAIN]))
+    image = json.loads(stranger.imageport("images", "create", "--json").stdout)["id"]
+    formats = ("--disk-format", "raw", "--container-format", "bare")
+    (stranger.folder / "plain").mkdir()
+    (stranger.folder / "plain" / image).write_text("in the way")
+    report = stranger.run(stranger.pipeline(stores=[ARCHIVE, PLAIN]), "--image", image, *formats)
     assert report["error"]["store"] == "plain"
     assert report["stores"]["packed"]["status"] == "discarded"
     assert list((stranger.folder / "packed").iterdir()) == []

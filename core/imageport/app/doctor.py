@@ -106,8 +106,7 @@ def _configured(site: Site, registry: PluginRegistry) -> Iterator[Diagnosis]:
                 yield Diagnosis(subject, "error", str(problem), "correct the site file")
             continue
         with maintenance_context(site) as ctx:
-            for entry in entries:
-                yield from diagnose(entry, ctx, site.secrets)
+            yield from diagnose(entries, ctx, site.secrets)
 
 
 def _catalog(site: Site, registry: PluginRegistry) -> Iterator[Diagnosis]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,16 @@ OBSERVER: Final = "log"
 
 #: Import method for staged data: ``enabled_methods`` decides by it whether data may be staged.
 STAGED_DATA_METHOD: Final = "glance-direct"
+
+#: Step that converts disk images, and the formats that it makes, the usual ones first.
+CONVERSION_STEP: Final = "image_conversion"
+CONVERSION_FORMATS: Final = ("raw", "qcow2", "vmdk", "vhdx", "vhd", "vdi")
+
+
+def conversion_to(formats: Collection[str]) -> str | None:
+    """Return the entry of a step that makes an image of one of *formats*, None when there is no such step."""
+    wanted = next((name for name in CONVERSION_FORMATS if name in formats), None)
+    return wanted and f"{{use: {CONVERSION_STEP}, with: {{output_format: {wanted}}}}}"
 
 
 def default_catalog(environ: Mapping[str, str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from imageport.importing.recovery import (
 from imageport.importing.staging import remove
 from imageport.partial_source import PartialSource
 from imageport.plugins.binding import BoundStep
+from imageport.plugins.capabilities import Targets
 from imageport.redaction import redact_tree
 from imageport.text import did_you_mean
 from imageport.values import MAX_NAME, Caller, ImageRecord
@@ -74,7 +75,7 @@ class Admission:
         self.access = Access(env.site, env.catalog, request.caller)
         self.record: ImageRecord | None = None
         self.ctx: HostContext | None = None
-        self.targets: Sequence[BoundStep] = ()
+        self.targets = Targets((), together=True)
         self.set_aside: Path | None = None
         self.named_by_source = False
         self._resumed: TaskRow | None = None
@@ -113,19 +114,22 @@ class Admission:
         access.require("copy_image" if plan.copies else "modify_image", record)
         if ctx.staged is not None and self._brings_data:
             raise data_is_staged(record.id)
-        self.targets = choose_targets(self.request, plan, record)
+        self.targets = plan.targets(choose_targets(self.request, plan, record))
         return record, ctx
 
     def begin(self, record: ImageRecord, ctx: HostContext) -> Lease:
-        """Let every step judge the source, and take the lease of the image, which is made if it is new.
+        """Let steps and stores judge the source, and take the lease of the image, which is made if it is new.
 
-        Raises ``SourceRejected`` and the errors of the steps, ``Conflict``, ``LimitExceeded`` and ``OverQuota``.
+        Raises ``SourceRejected`` and the errors of the steps, ``StoreFailed`` for a store that cannot take the image or
+        is not ready, ``Conflict``, ``LimitExceeded`` and ``OverQuota``.
         """
         site, plan, catalog = self.env.site, self.env.plan, self.env.catalog
         require_few_copies(site.limits, record, len(self.targets))
         with self.env.interruption.raising():
             for step in (plan.method, *plan.steps, *self.targets):
                 step.validate_source(plan.source, record, ctx)
+            self.targets.require(plan.facts_before(record))
+            self.targets.examine(ctx)
         if self._is_new:
             created = catalog.create_image(record, demand=demand_of_one(site.quotas, record.owner))
             ctx.send(ImageEvent(kind="image.create", record=created))

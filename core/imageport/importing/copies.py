@@ -207,11 +207,11 @@ class CopySet:
         return len(self._copies)
 
     def begin(self, copies: Sequence[Copy], *, slots: int) -> Sequence[Copy]:
-        """Take *copies* in, and return those that get a slot in the pass."""
+        """Take *copies* in, of which some may have failed, and return those that get a slot in the pass."""
         self.slots = slots
         self._copies = tuple(copies)
         self._unsettled = list(copies)
-        return self._copies[:slots]
+        return [copy for copy in copies if copy.state is CopyState.WAITING][:slots]
 
     def start_next(self) -> None:
         """Start the next copies as far as there are slots, unless a needed one has failed."""

@@ -119,10 +119,11 @@ class _Import:
                 with env.staging.work_folder(record.id, lease.task_id) as folder:
                     ctx = replace(ctx, work_folder=folder, partial=self.admission.partial(folder))
                     self._start(commit, ctx)
-                    self._reserve(lease, record, len(targets))
+                    self._reserve(lease, record, len(targets.accepting))
                     image = self._attempts(lease, record, ctx)
                     keeper.require_running()
                     verified = self._verified(image, ctx)
+                    self.stages.require_accepted(verified, targets, self.copies)
                     self._reserve(lease, verified, sum(not copy.failed for copy in self.copies))
                     commit.publish(verified, ctx)
                 commit.finish(ctx)
@@ -151,8 +152,9 @@ class _Import:
             while True:
                 try:
                     image = stages.run(
-                        record, admission.access, policy.ctx, named_by_source=admission.named_by_source
-                    )
+                        record, admission.access, policy.ctx, admission.targets,
+                        named_by_source=admission.named_by_source,
+                    )  # fmt: skip
                     stages.write(image, admission.targets, policy.ctx, self.copies, digests)
                     if plan.copies:
                         self._compare(image.record, policy.store)

@@ -5,16 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
+from imageport.configuration.defaults import conversion_to
 from imageport.configuration.pipeline import ConfiguredPipeline, ConfiguredStep
+from imageport.dataplane.file_types import HEAD
+from imageport.dataplane.inspection import inspect_file
 from imageport.errors import ImageportError, PluginBroken, SourceRejected
 from imageport.http.urls import Url, without_credentials
 from imageport.importing.stores import Definition, definition_of
 from imageport.plugins.binding import BoundStep
+from imageport.plugins.capabilities import ImageFacts, Targets, formats_after
 from imageport.redaction import redact
 from imageport.text import printable
-from imageport.values import Source
+from imageport.values import ImageRecord, Source
 
 #: A text that looks like user and password before the host of a url without scheme.
 _CREDENTIALS = re.compile(r"[^/@:]+:[^@]*@")
@@ -93,6 +98,32 @@ class Plan:
     def all_steps(self) -> tuple[BoundStep, ...]:
         """All steps and stores in their order."""
         return (self.method, *self.steps, *self.stores)
+
+    def targets(self, stores: Sequence[BoundStep]) -> Targets:
+        """Return *stores* as the targets of one import."""
+        return Targets(stores, together=self.all_stores_must_succeed, conversion=conversion_to)
+
+    def facts_before(self, record: ImageRecord, head: bytes | None = None) -> ImageFacts:
+        """Return the facts that stores have to know, as far as they are known before a step gets the bytes of *record*.
+
+        *head* is how the bytes begin, None when that is not known.
+        """
+        if self.copies:
+            return ImageFacts.of(record.disk_format, record.size)
+        return ImageFacts(formats=formats_after(self.steps, record.disk_format, head))
+
+    def facts_of_file(self, path: Path, record: ImageRecord) -> ImageFacts:
+        """Return the facts that stores have to know about the bytes of *record*, which come from the file at *path*."""
+        try:
+            found = inspect_file(path)
+            with path.open("rb") as file:
+                head = file.read(HEAD)
+        except (ImageportError, OSError):
+            # It is reported by the step that reads the file.
+            return self.facts_before(record)
+        if found.file_type is None:
+            record = record.evolve(disk_format=found.disk_format)
+        return self.facts_before(record, head)
 
     def describe(self) -> dict[str, Any]:
         """Return the plan as plain values, for ``plan --json`` and the report.

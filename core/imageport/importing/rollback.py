@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
 from imageport.errors import ImageportError, ImportFailed, LockLost
@@ -21,7 +21,9 @@ log = logging.getLogger("imageport")
 ENDS_PROGRAM = (KeyboardInterrupt, SystemExit)
 
 
-def roll_back(commit: Commit, error: ImageportError, targets: Sequence[BoundStep], ctx: HostContext) -> None:
+def roll_back(
+    commit: Commit, error: ImageportError, targets: Collection[BoundStep], ctx: HostContext
+) -> None:
     """Undo the work of *commit*, because of *error*; no other error in here keeps the rest from being undone.
 
     Discards the copies that are hidden, hides those that are published, removes their bytes, and puts the record back.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from imageport.access.permissions import Access
@@ -13,6 +14,7 @@ from imageport.data import ImageData
 from imageport.dataplane.buffers import Chunks
 from imageport.dataplane.channel import Spill
 from imageport.dataplane.fanout import Slowest, fan_out
+from imageport.dataplane.inspection import ImageFormat
 from imageport.dataplane.metering import Meter
 from imageport.dataplane.shared_file import SharedFile
 from imageport.errors import ImageportError, StepCrashed
@@ -24,6 +26,7 @@ from imageport.importing.report import StageReport
 from imageport.importing.stores import write_copy
 from imageport.importing.verification import Checkers, Findings, Verification, look_first
 from imageport.plugins.binding import BoundStep
+from imageport.plugins.capabilities import ImageFacts, Targets, possible_formats
 from imageport.redaction import redact
 from imageport.values import RESERVED_PREFIX, Image, ImageRecord
 
@@ -81,11 +84,13 @@ class Stages:
                 )
 
     def run(
-        self, record: ImageRecord, access: Access, ctx: HostContext, *, named_by_source: bool = False
-    ) -> Image:
+        self, record: ImageRecord, access: Access, ctx: HostContext, targets: Targets, *,
+        named_by_source: bool = False,
+    ) -> Image:  # fmt: skip
         """Stage the image and send it through the steps; most of its bytes are still to be read afterwards.
 
         With *named_by_source* the image gets the name that its source has for the file, if the method knows one.
+        Raises ``StoreFailed`` when the file at the source shows that *targets* cannot take the result of the steps.
         """
         method = self._plan.method
         self.verification.before(method)
@@ -95,6 +100,8 @@ class Stages:
         ctx.require_below_cap(data.size)
         if data.path is None:
             data = data.counted(ctx.capped)
+        if data.path is not None and targets.selective:
+            targets.require(self._plan.facts_of_file(data.path, record))
         image = Image(record, self._spooled(data, ctx) if self._plan.spool_first else data)
         for step in (method, *self._plan.steps):
             if "transform" in step.answers:
@@ -104,31 +111,32 @@ class Stages:
         return image
 
     def write(
-        self, image: Image, stores: Sequence[BoundStep], ctx: HostContext, copies: CopySet,
-        digests: Sequence[str],
-    ) -> None:  # fmt: skip
-        """Read *image* once, and feed the inspection, *digests* and *stores*; ``findings`` and *copies* are filled.
+        self, image: Image, targets: Targets, ctx: HostContext, copies: CopySet, digests: Sequence[str]
+    ) -> None:
+        """Read *image* once, and feed the inspection, *digests* and the stores; ``findings`` and *copies* are filled.
 
-        With ``limits.max_parallel_stores`` below the number of stores, the bytes are spooled, and the stores that have
-        to wait read the spool later. When this raises, *copies* are to be discarded.
+        Copies of *targets* that cannot take the image fail before a store is called. Where a store needs a file, or has
+        to wait for a slot, the bytes are spooled first. When this raises, *copies* are to be discarded.
         """
         plan = self._plan
         inspect = not plan.copies and image.record.container_format == "bare"
+        likely = None
         if inspect:
-            image, self.findings.format = look_first(image, ctx)
-        slots = ctx.limits.max_parallel_stores or len(stores)
-        data = image.data if slots >= len(stores) else ctx.spool(image.data)
+            image, self.findings.format, likely = look_first(image, ctx)
+        image = self._fitted(image, targets, ctx, likely)
+        data = image.data
         # A file of the caller may change any time: neither a store nor a consumer that lags may read it.
         on_disk = Spill.of_file(data.path) if data.path is not None and ctx.is_private(data.path) else None
         backing_file = data.backing_file
         if backing_file is not None and not plan.copies and not ctx.is_private(backing_file):
             backing_file = None
-        # The bytes of a stored image stay where they are.
-        shared = SharedFile(backing_file, movable=not plan.copies)
-        write = partial(write_copy, image.evolve(data=data), ctx.sharing(shared), shared)
+        # The bytes of a stored image stay where they are, and so does a file that a store wants to read.
+        shared = SharedFile(backing_file, movable=not (plan.copies or targets.for_which_to_spool(data.size)))
+        write = partial(write_copy, image, ctx.sharing(shared), shared)
         together = plan.all_stores_must_succeed
-        every = [Copy(store.label, partial(write, store), optional=not together) for store in stores]
-        first = copies.begin(every, slots=slots)
+        every = [Copy(store.label, partial(write, store), optional=not together) for store in targets]
+        _fail_refused(every, targets)
+        first = copies.begin(every, slots=_slots(ctx, targets))
         checkers = Checkers(data, digests, inspect=inspect and self.findings.format is None)
         report = _reporter(ctx, checkers, copies, data.size, self.slowest)
         copies.report = partial(report, 0, None)
@@ -140,11 +148,40 @@ class Stages:
             report=report,
             spill=None if together else on_disk or Spill(ctx.work_file(".spill")),
             patience=ctx.limits.store_patience,
-            give_up=len(first) == len(every),
+            give_up=len(first) == len(targets.accepting),
         )
         self.findings.waited_for = {item.label: round(item.channel.blocked, 3) for item in consumers}
         checkers.collect(self.findings)
         copies.spill = on_disk
+
+    def require_accepted(self, record: ImageRecord, targets: Targets, copies: CopySet) -> None:
+        """Fail the copies of stores that do not accept the format that all bytes have shown.
+
+        It may differ from the likely one that the stores were called with. Raises the reason where all have to succeed.
+        """
+        targets.require(ImageFacts.of(record.disk_format))
+        _fail_refused(copies, targets)
+
+    def _fitted(self, image: Image, targets: Targets, ctx: HostContext, likely: ImageFormat | None) -> Image:
+        """Return *image* as its stores need it: with a format, and as a file where they have to have one."""
+        recorded, size = image.record.disk_format, image.record.size if self._plan.copies else None
+        formats = possible_formats(recorded, likely, certain=self.findings.format is not None)
+
+        def usable(path: Path | None) -> bool:
+            return path is not None and (self._plan.copies or ctx.is_private(path))
+
+        def require(data: ImageData) -> None:
+            targets.require(ImageFacts.of_data(data, formats, size, cloned=usable(data.backing_file)))
+
+        data = image.data
+        require(data)
+        if ctx.stream_only and not usable(data.path):
+            targets.require_file(data.size)
+        waiting = _slots(ctx, targets) < len(targets.accepting)
+        if waiting or (not usable(data.path) and targets.for_which_to_spool(data.size)):
+            data = ctx.spool(data)
+            require(data)
+        return image.evolve(data=data, disk_format=recorded or (likely and likely.disk_format))
 
     def _staged(self, record: ImageRecord, ctx: HostContext, meter: Meter) -> tuple[ImageData, str | None]:
         data = self._plan.method.stage(self._plan.source, record, ctx)
@@ -203,6 +240,16 @@ class Stages:
         for meter in self._meters:
             seconds[meter.label] = seconds.get(meter.label, 0.0) + meter.seconds
         return seconds
+
+
+def _fail_refused(copies: Iterable[Copy], targets: Targets) -> None:
+    for copy in copies:
+        if not copy.failed and (reason := targets.refused.get(copy.label)) is not None:
+            copy.discard(reason)
+
+
+def _slots(ctx: HostContext, targets: Targets) -> int:
+    return ctx.limits.max_parallel_stores or len(targets)
 
 
 def _measured(data: ImageData, step: BoundStep, meter: Meter) -> ImageData:

@@ -22,6 +22,7 @@ from imageport.dataplane.shared_file import SharedFile
 from imageport.errors import StoreFailed
 from imageport.importing.copies import discard
 from imageport.plugins.binding import BoundStep, StepContexts, close_all
+from imageport.plugins.capabilities import capabilities_of, limited
 from imageport.plugins.registry import PluginRegistry
 from imageport.plugins.secret_options import secret_options
 from imageport.redaction import redact
@@ -119,7 +120,7 @@ def write_copy(
 
     def counted() -> Chunks:
         nonlocal taken
-        for chunk in chunks:
+        for chunk in limited(chunks, capabilities_of(store)):
             taken += len(chunk)
             yield chunk
 

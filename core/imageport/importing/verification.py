@@ -117,22 +117,23 @@ class Verification:
             )
 
 
-def look_first(image: Image, ctx: Context) -> tuple[Image, ImageFormat | None]:
-    """Return *image* and its format, None when that has to be found while it is written.
+def look_first(image: Image, ctx: Context) -> tuple[Image, ImageFormat | None, ImageFormat]:
+    """Return *image*, its format, None when that has to be found while it is written, and its likely format.
 
     An image that can only be inspected as a file is spooled. A file of the caller may change while it is read, so it is
     inspected in flight. Raises the errors of ``ctx.inspection`` and ``ctx.spool``, before a store gets its first byte.
     """
     head = image.data.peek(HEAD)
-    ctx.inspection.require_disk(inspect_head(head).file_type)
+    likely = inspect_head(head)
+    ctx.inspection.require_disk(likely.file_type)
     if needs_file(head):
         image = image.evolve(data=ctx.spool(image.data))
     path = image.data.path
     if path is None or not ctx.is_private(path):
-        return image, None
+        return image, None, likely
     found = inspect_file(path)
     ctx.inspection.accept(found, image.record.disk_format)
-    return image, found
+    return image, found, found
 
 
 class Checkers:

@@ -111,6 +111,11 @@ class BoundStep:
         """Return whether the step leaves bytes that begin with *head* unchanged."""
         return self._run("leaves_unchanged", partial(self.plugin.leaves_unchanged, head))
 
+    def formats_made(self, disk_format: str | None) -> frozenset[str] | None:
+        """Return the disk formats that the step may make of an image of *disk_format*, None when not known."""
+        made = self._run("formats_made", partial(self.plugin.formats_made, disk_format))
+        return None if made is None else self._checked(made, frozenset, "formats_made")
+
     def store_write(self, image: Image, ctx: StepContexts) -> PendingCopy:
         """Write the image and return the copy, which is not visible yet."""
         copy: PendingCopy = self._call("store_write", ctx, image=image)

@@ -12,6 +12,7 @@ from imageport.plugin import Plugin, PluginConfig
 from imageport.plugins.entry_points import EntryPoint, entry_points
 from imageport.plugins.hooks import hooks_of, mistake_in_hooks
 from imageport.text import did_you_mean
+from imageport.values import StoreCapabilities
 
 __all__ = ["DISABLED_VARIABLE", "GROUP", "InstalledPlugin", "PluginRegistry", "hooks_of"]
 
@@ -29,6 +30,7 @@ _FACTS: Mapping[str, Callable[[Any], bool]] = MappingProxyType(
         "binaries": lambda value: isinstance(value, (tuple, list, Mapping)),
         "starts_from": lambda value: isinstance(value, (set, frozenset)),
         "copies": lambda value: isinstance(value, bool),
+        "capabilities": lambda value: isinstance(value, StoreCapabilities),
     }
 )
 
