@@ -7,14 +7,10 @@ import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from imageport.dataplane.buffers import Chunk, Chunks
 from imageport.dataplane.spool import SpoolFile, writing_to
 from imageport.errors import ImageportError
-
-if TYPE_CHECKING:
-    from imageport.data import ImageData
 
 
 def _ignore(_count: int) -> None:
@@ -24,13 +20,13 @@ def _ignore(_count: int) -> None:
 class SharedFile:
     """The file of one pass over an image, for the stores that need its bytes in a file.
 
-    It is there beforehand as *path*, or made of the ``streams`` of the stores that ask for it. All of these have the
+    It is there beforehand as *path*, or made of the ``streams`` (``ImageData``) of the stores that ask. These have the
     same bytes: the store that is ahead writes them, and where it fails another goes on. So there is one file, however
     many stores ask. With *movable* one store may move the file away, unless another has asked for it before.
     """
 
     def __init__(self, path: Path | None = None, *, movable: bool = False) -> None:
-        self.streams: weakref.WeakSet[ImageData] = weakref.WeakSet()
+        self.streams: weakref.WeakSet[object] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._movable = movable
         self._path = path
