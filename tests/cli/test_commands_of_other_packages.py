@@ -236,3 +236,16 @@ def test_commands_in_an_archive_on_the_module_path_are_found(
     assert cli.inside("zipped", "0", code=1).err.startswith(
         "internal error in command 'zipped' of acme-zipped 2.0:"
     )
+
+
+def test_a_command_of_a_package_stands_in_a_group_of_another(cli: CommandLine, packages: Packages) -> None:
+    packages.install("acme-count", {"plugins.count": "count", "pluginz.count": "count"}, COUNT)
+    assert cli.inside("plugins", "count", "3").out == "1 2 3\n"
+    assert "Count to a number." in cli.inside("plugins", "--help").out
+    assert cli.inside("pluginz.count", "2").out == "1 2\n"
+    assert "plugins.count" not in help_lines(cli)
+
+
+def test_a_command_of_a_package_does_not_replace_one_of_a_group(cli: CommandLine, packages: Packages) -> None:
+    packages.install("acme-count", {"plugins.list": "count"}, COUNT)
+    assert "NAME" in cli.inside("plugins", "list").out

@@ -1,7 +1,8 @@
 """The commands by name: those of this package and of others, found by their entry points.
 
 A command is imported and built when it is used. ``--help`` needs a line about each: commands of other distributions
-are imported by a child process for it, whose answers are cached.
+are imported by a child process for it, whose answers are cached. A name with a dot, ``plugins.certify``, stands for a
+command in a group, ``imageport plugins certify``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -50,9 +51,13 @@ class InstalledCommand(EntryPoint):
                 f"is neither a function nor a typer.Typer but {type(found).__name__} {self.value}"
             )
         try:
-            return typer.main.get_group(app).commands[self.name]
+            command = typer.main.get_group(app).commands[self.name]
         except Exception as error:
             raise self.broken(f"cannot be built: {type(error).__name__}: {error}") from error
+        command.name = self.name.rpartition(".")[2]
+        if isinstance(command, TyperGroup):
+            command.commands = cast("Any", _Installed(f"{self.name}.", command.commands))
+        return command
 
     @property
     def is_own(self) -> bool:
@@ -116,21 +121,33 @@ class Commands(TyperGroup):
 
 
 class _Installed(Mapping[str, Any]):
-    """The installed commands by name; each is imported when it is first asked for."""
+    """The installed commands by name; each is imported when it is first asked for.
 
-    def __init__(self) -> None:
-        self._built: dict[str, Any] = {}
+    Those of a group are *built* with it; others have names that begin with *prefix*.
+    """
+
+    def __init__(self, prefix: str = "", built: Mapping[str, Any] | None = None) -> None:
+        self._prefix = prefix
+        self._built: dict[str, Any] = dict(built or {})
 
     @cached_property
     def installed(self) -> Mapping[str, InstalledCommand]:
-        """The commands by name, in the order of their names. Raises ``UsageError`` when there is none."""
+        """The commands of distributions by name. Raises ``UsageError`` when there is none at all."""
         found = entry_points(GROUP, InstalledCommand)
         if not found:
             raise UsageError(
                 "imageport is not installed completely: its metadata announces no command",
                 hint="install it again; in a checkout, with: .ci/prepare test",
             )
-        return {name: found[name] for name in sorted(found)}
+        prefix = self._prefix
+        if prefix:
+            mine = {name.removeprefix(prefix): found[name] for name in found if name.startswith(prefix)}
+        else:
+            groups = {name for name in found if "." not in name}
+            mine = {
+                name: found[name] for name in found if name in groups or name.partition(".")[0] not in groups
+            }
+        return {name: mine[name] for name in sorted(mine)}
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._built:
@@ -142,10 +159,10 @@ class _Installed(Mapping[str, Any]):
         return self._built[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.installed)
+        return iter(dict.fromkeys([*self._built, *self.installed]) if self._prefix else self.installed)
 
     def __len__(self) -> int:
-        return len(self.installed)
+        return len(list(iter(self)))
 
     def described(self) -> dict[str, Any]:
         """Return a command for each name, of which only the summary can be used. No other package is imported."""

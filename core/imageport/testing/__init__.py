@@ -13,6 +13,7 @@ from imageport.lazy import lazy_names
 
 if TYPE_CHECKING:
     from imageport.testing.benches import Bench, BenchCopy, Stream, bench
+    from imageport.testing.certifying import Candidate, Clause, Verdict, certify, supplier
     from imageport.testing.command import Finished, RunImageport
     from imageport.testing.contexts import make_context, make_transport
     from imageport.testing.http_server import HttpServer
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Bench",
     "BenchCopy",
+    "Candidate",
+    "Clause",
     "Finished",
     "HttpServer",
     "MemoryCopy",
@@ -39,10 +42,13 @@ __all__ = [
     "StoreConformance",
     "StoreServer",
     "Stream",
+    "Verdict",
     "bench",
+    "certify",
     "make_context",
     "make_transport",
     "run_pipeline",
+    "supplier",
 ]
 
 if not TYPE_CHECKING:  # with it, type checkers would not find misspelt names
@@ -50,6 +56,7 @@ if not TYPE_CHECKING:  # with it, type checkers would not find misspelt names
         __name__,
         {
             "benches": ("Bench", "BenchCopy", "Stream", "bench"),
+            "certifying": ("Candidate", "Clause", "Verdict", "certify", "supplier"),
             "command": ("Finished", "RunImageport"),
             "contexts": ("make_context", "make_transport"),
             "http_server": ("HttpServer",),

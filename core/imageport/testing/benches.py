@@ -61,7 +61,7 @@ class Bench:
 
     def __init__(
         self, label: str, distribution: str, plugin: Plugin[Any], work: Path, *,
-        is_store: bool, patience: float = PATIENCE,
+        is_store: bool, patience: float = PATIENCE, **services: Any,
     ) -> None:  # fmt: skip
         self.plugin = plugin
         self.events: list[Event] = []
@@ -69,14 +69,17 @@ class Bench:
         self.errors: list[BaseException] = []
         self._patience = patience
         self._cancelled = threading.Event()
-        self._transport = make_transport(cancelled=self._cancelled)
+        network = services.pop("network", {})
+        if "limits" in services:
+            network = {"limits": services["limits"], **network}
+        self._transport = make_transport(cancelled=self._cancelled, **network)
         self._step = BoundStep.bind(label, distribution, plugin, is_store=is_store)
         self._host = make_host(
             work,
             http=self._transport,
             cancelled=self._cancelled,
             image_id=IMAGE_ID,
-            client=CLIENT,
+            **{"client": CLIENT, **services},
             emit=self.events.append,
             announce_location=lambda _label, location: self.announced.append(location),
         )
@@ -188,17 +191,20 @@ def bench(
     *,
     is_store: bool = False,
     patience: float = PATIENCE,
+    **services: Any,
 ) -> Iterator[Bench]:
     """Yield a bench for *plugin*, an installed name or a class, with *options* as under ``with:``.
 
     Relative paths in *options* are below *folder*. The scratch files of the import are in ``work`` there. The network
-    is this machine.
+    is this machine. *services* replace fields of the context, and ``network`` arguments of ``make_transport``.
     """
     label, distribution, plugin_class = find_plugin(plugin)
     config = configure(plugin_class, options, folder)
     work = folder / "work"
     work.mkdir(parents=True, exist_ok=True)
-    made = Bench(label, distribution, plugin_class(config), work, is_store=is_store, patience=patience)
+    made = Bench(
+        label, distribution, plugin_class(config), work, is_store=is_store, patience=patience, **services
+    )
     try:
         yield made
     finally:
@@ -220,9 +226,15 @@ def configure(plugin_class: type[Plugin[Any]], options: Mapping[str, Any], folde
 
 
 class Stream:
-    """A stream of *chunks* that notes whether it was begun, read to its end, and closed; it may raise *error* there."""
+    """A stream of *chunks* that notes whether it was begun, read to its end, and closed; it may raise *error* there.
 
-    def __init__(self, *chunks: Chunk, error: BaseException | None = None) -> None:
+    *at_each* is called before each chunk with the number of those before.
+    """
+
+    def __init__(
+        self, *chunks: Chunk, error: BaseException | None = None, at_each: Callable[[int], None] | None = None
+    ) -> None:
+        self._at_each = at_each or (lambda _: None)
         self.begun = 0
         self.ended = False
         self.closed = False
@@ -242,7 +254,9 @@ class Stream:
     def _read(self) -> Chunks:
         self.begun += 1
         try:
-            yield from self._chunks
+            for count, chunk in enumerate(self._chunks):
+                self._at_each(count)
+                yield chunk
             if self._error is not None:
                 raise self._error
             self.ended = True
@@ -269,4 +283,4 @@ def require_equal(found: bytes, expected: bytes) -> None:
         return
     alike = next((i for i, pair in enumerate(zip(found, expected, strict=False)) if pair[0] != pair[1]), None)
     where = "one ends early" if alike is None else f"they differ from byte {alike} on"
-    raise AssertionError(f"{len(found)} bytes were read, {len(expected)} expected; {where}")
+    raise BrokenClause(f"{len(found)} bytes were read, {len(expected)} expected; {where}")

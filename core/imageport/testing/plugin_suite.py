@@ -30,6 +30,9 @@ class PluginConformance:
     options: ClassVar[Mapping[str, Any]] = {}
     patience: ClassVar[float] = PATIENCE
 
+    #: What the tests of a class are about, as the verdicts of ``plugins certify`` name it.
+    role: ClassVar[str] = "every plugin"
+
     #: Whether the plugin is a store: errors name it as one.
     _is_store: ClassVar[bool] = False
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import random
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -11,9 +14,12 @@ from typing import ClassVar
 
 import pytest
 
+from imageport.data import ImageData
 from imageport.errors import Cancelled, ImageportError, SourceUnavailable, StepCrashed
 from imageport.events import CheckEvent, ProgressEvent
-from imageport.testing.benches import RECORD, Bench, Stream, bench, files_below, joined, require_equal
+from imageport.limits import Limits
+from imageport.testing.benches import RECORD, Bench, Stream, bench, files_below, require_equal
+from imageport.testing.clauses import capability, not_tried, refused, require
 from imageport.testing.plugin_suite import PluginConformance
 from imageport.values import Image, ImageRecord
 
@@ -38,6 +44,16 @@ DAMAGED: Mapping[str, bytes] = {
     "the beginning of vhd": b"conectix" + bytes(2_000),
 }
 
+#: Bytes of the largest image that a step may make of a small file that expands without end.
+_CAP = 16 << 20
+
+#: Small files that expand to four times that size.
+BOMBS: Mapping[str, bytes] = {
+    "gzip": gzip.compress(bytes(4 * _CAP), mtime=0),
+    "bzip2": bz2.compress(bytes(4 * _CAP)),
+    "xz": lzma.compress(bytes(4 * _CAP)),
+}
+
 
 class StepConformance(PluginConformance):
     """Tests of a step.
@@ -52,6 +68,7 @@ class StepConformance(PluginConformance):
     of the test. ``content`` and ``record`` are an image that passes the step.
     """
 
+    role = "step"
     content: ClassVar[bytes] = DISK
     record: ClassVar[ImageRecord] = RECORD
 
@@ -63,95 +80,186 @@ class StepConformance(PluginConformance):
         monkeypatch.chdir(elsewhere)
         monkeypatch.setattr(tempfile, "tempdir", str(elsewhere))
         monkeypatch.setenv("TMPDIR", str(elsewhere))
-        with bench(self.plugin, self.options, tmp_path) as made:
+        with bench(self.plugin, self.options, tmp_path, patience=self.patience) as made:
             yield made
-        assert files_below(elsewhere) == [], "scratch files belong to the work folder: ctx.work_file(...)"
+        left = files_below(elsewhere)
+        require(
+            not left,
+            f"scratch files are beside the work folder, where ctx.work_file makes them: {', '.join(left)}",
+        )
 
-    def run(self, step: Bench, source: Stream) -> tuple[Image, bytes]:
-        """Return the result of *step* for the image of *source*, with its bytes read to the end."""
-        image = step.transform(Image(self.record, source.data()))
-        return image, joined(step.chunks(image.data))
+    def run(self, step: Bench, data: ImageData) -> tuple[Image, bytes]:
+        """Return the result of *step* for the image of *data*, with its bytes read to the end."""
+        image = step.transform(Image(self.record, data))
+        return image, step.bytes_of(image.data)
 
     def test_an_image_passes(self, step: Bench) -> None:
-        image, _ = self.run(step, Stream(self.content))
-        assert image.record.id == self.record.id
-        assert image.data.finished
+        """Return the image, changed or not, with the id that it came with."""
+        image, _ = self.run(step, Stream(self.content).data())
+        require(image.record.id == self.record.id, "the image has another id afterwards")
+        require(image.data.finished, "the bytes of the image were not read to their end")
 
     def test_equal_images_become_equal(self, tmp_path: Path) -> None:
+        """Let the result depend on the image and the options alone."""
         made = []
         for _ in range(2):
-            with bench(self.plugin, self.options, tmp_path) as step:
-                image, content = self.run(step, Stream(self.content))
+            with bench(self.plugin, self.options, tmp_path, patience=self.patience) as step:
+                image, content = self.run(step, Stream(self.content).data())
                 made.append((image.record, content))
         (record, content), (other_record, other_content) = made
-        assert record == other_record
+        require(record == other_record, "two equal images have different records afterwards")
         require_equal(content, other_content)
 
+    def test_a_stream_and_a_file_give_the_same_bytes(self, step: Bench, tmp_path: Path) -> None:
+        """Treat image.data the same way whether it has a path or not."""
+        streamed, content = self.run(step, Stream(self.content).data())
+        path = tmp_path / "disk"
+        path.write_bytes(self.content)
+        with bench(self.plugin, self.options, tmp_path, patience=self.patience) as other:
+            read, from_file = self.run(other, ImageData.from_file(path))
+        require_equal(from_file, content)
+        require(
+            read.record == streamed.record, "a file gets another record than the stream with the same bytes"
+        )
+        require(path.exists() and path.read_bytes() == self.content, "the file of the source was changed")
+
     def test_the_image_that_came_in_stays_as_it_was(self, step: Bench) -> None:
+        """Return a new image, made with image.evolve(...), and change nothing of the one that came in."""
         data = Stream(self.content).data()
         given = Image(self.record, data)
         before = repr(self.record)
         step.transform(given)
-        assert repr(given.record) == before
-        assert given.data is data
+        require(repr(given.record) == before, "the record that came in was changed")
+        require(given.data is data, "the data that came in was replaced")
 
     def test_the_way_the_bytes_are_cut_does_not_matter(self, step: Bench, tmp_path: Path) -> None:
-        whole = self.run(step, Stream(self.content))[1]
+        """Read chunks of any length, empty ones too."""
+        whole = self.run(step, Stream(self.content).data())[1]
         cut = [self.content[:1], self.content[1:4097], b"", self.content[4097:]]
-        with bench(self.plugin, self.options, tmp_path) as other:
-            require_equal(self.run(other, Stream(*cut))[1], whole)
+        with bench(self.plugin, self.options, tmp_path, patience=self.patience) as other:
+            require_equal(self.run(other, Stream(*cut).data())[1], whole)
 
     def test_the_stream_is_begun_at_most_once(self, step: Bench) -> None:
+        """Read image.data once, and close what is not read to its end; ctx.spool makes a file of it."""
         source = Stream(self.content)
-        self.run(step, source)
-        assert source.begun <= 1
-        assert source.closed
+        self.run(step, source.data())
+        require(source.begun <= 1, f"the stream was begun {source.begun} times")
+        require(source.closed, "the stream was left open")
 
     @pytest.mark.parametrize(
         "error", [SourceUnavailable("the cable was cut"), Cancelled("the import was interrupted")], ids=type
     )
     def test_an_error_of_the_source_passes_and_the_stream_is_closed(
-        self, step: Bench, error: Exception
+        self, step: Bench, error: ImageportError
     ) -> None:
+        """Let errors of image.data pass as they are."""
         source = Stream(self.content[:700_000], error=error)
-        with pytest.raises(type(error)) as caught:
-            self.run(step, source)
-        assert caught.value is error
-        assert source.closed
+        caught = refused(type(error), "the step", lambda: self.run(step, source.data()))
+        require(caught is error, "the error of the source was replaced by another one")
+        require(source.closed, "the stream was left open")
 
     def test_a_step_of_a_cancelled_import_closes_the_stream(self, step: Bench) -> None:
+        """Call ctx.check_cancelled() in loops that take long, and close the stream on every way out."""
         source = Stream(self.content)
         step.cancel()
         with suppress(Cancelled):
-            self.run(step, source)
-        assert source.closed or not source.begun
+            self.run(step, source.data())
+        require(source.closed or not source.begun, "the stream was left open")
+
+    def test_a_step_that_is_cancelled_in_the_middle_closes_the_stream(self, step: Bench) -> None:
+        """Call ctx.check_cancelled() in loops that take long, and close the stream on every way out."""
+        source = Stream(*_pieces(self.content), at_each=lambda count: step.cancel() if count == 2 else None)
+        with suppress(Cancelled):
+            self.run(step, source.data())
+        require(source.closed or not source.begun, "the stream was left open")
 
     def test_a_stream_that_is_not_read_to_its_end_is_closed(self, step: Bench) -> None:
-        source = Stream(*[self.content[start : start + 4096] for start in range(0, len(self.content), 4096)])
+        """Close the stream that came in when the one that was made of it is closed."""
+        source = Stream(*_pieces(self.content))
         image = step.transform(Image(self.record, source.data()))
         with closing(step.chunks(image.data)) as chunks:
             next(chunks, None)
         image.data.close()
-        assert source.closed or not source.begun
+        require(source.closed or not source.begun, "the stream was left open")
 
     @pytest.mark.parametrize("damage", DAMAGED)
     def test_bytes_of_any_kind_pass_or_are_refused_with_a_hint(self, step: Bench, damage: str) -> None:
-        source = Stream(DAMAGED[damage])
-        try:
-            self.run(step, source)
-        except ImageportError as error:
-            assert not isinstance(error, StepCrashed), error
-            assert error.message
-            assert error.hint
-            assert source.closed or not source.begun
+        """Raise VerificationFailed with a hint for bytes that the step cannot use."""
+        self._require_passing_or_refused(step, Stream(DAMAGED[damage]))
+
+    @pytest.mark.parametrize("part", ["half", "all but a byte"])
+    def test_an_image_that_was_cut_off_passes_or_is_refused_with_a_hint(self, step: Bench, part: str) -> None:
+        """Raise VerificationFailed with a hint for an image that ends early."""
+        length = len(self.content) // 2 if part == "half" else len(self.content) - 1
+        self._require_passing_or_refused(step, Stream(self.content[:length]))
+
+    @pytest.mark.parametrize("kind", BOMBS)
+    def test_a_small_file_does_not_become_larger_than_the_cap(self, tmp_path: Path, kind: str) -> None:
+        """Stop with LimitExceeded at ctx.limits.image_size_cap: ctx.capped(...) does it for a stream."""
+        limits = Limits(image_size_cap=_CAP)
+        with bench(self.plugin, self.options, tmp_path, patience=self.patience, limits=limits) as step:
+            with suppress(ImageportError):
+                image = step.transform(Image(self.record, Stream(BOMBS[kind]).data()))
+                total = 0
+                with closing(step.chunks(image.data)) as chunks:
+                    for chunk in chunks:
+                        total += len(chunk)
+                        require(total <= 2 * _CAP, "the step makes a stream larger than the cap on images")
+            crash = next((error for error in step.errors if isinstance(error, StepCrashed)), None)
+            if crash is not None:
+                raise crash
+        written = sum(
+            path.stat().st_blocks * 512 for path in (tmp_path / "work").rglob("*") if path.is_file()
+        )
+        require(written <= 2 * _CAP, "the step writes a file larger than the cap on images")
 
     def test_a_step_reports_progress_and_checks_and_nothing_else(self, step: Bench) -> None:
-        self.run(step, Stream(self.content))
-        assert all(isinstance(event, (ProgressEvent, CheckEvent)) for event in step.events)
+        """Report with ctx.progress and ctx.check; Imageport alone sends other events."""
+        self.run(step, Stream(self.content).data())
+        others = [event.kind for event in step.events if not isinstance(event, (ProgressEvent, CheckEvent))]
+        require(not others, f"the step sent events that are not its own to send: {', '.join(others)}")
         for event in step.events:
             if isinstance(event, ProgressEvent):
-                assert 0 <= event.done <= (event.done if event.total is None else event.total)
+                most = event.done if event.total is None else event.total
+                require(0 <= event.done <= most, f"progress of {event.done} of {event.total} bytes")
 
     def test_standard_output_stays_free(self, step: Bench, capfd: pytest.CaptureFixture[str]) -> None:
-        self.run(step, Stream(self.content))
-        assert capfd.readouterr().out == ""
+        """Send messages to ctx.log: standard output belongs to the report of an import."""
+        self.run(step, Stream(self.content).data())
+        printed = capfd.readouterr().out
+        require(not printed, f"the step printed {printed[:80]!r}")
+
+    # ------------------------------------------------------------------------------------------------ declared facts
+
+    @capability("writes")
+    def test_the_bytes_are_changed_as_declared(self, step: Bench) -> None:
+        """Declare writes = "nothing" only if the bytes stay as they are, and "file" or "disk" for files."""
+        declared = step.plugin.writes
+        image, content = self.run(step, Stream(self.content).data())
+        if declared == "nothing":
+            require(
+                content == self.content, "the step declares that it writes nothing, and changes the bytes"
+            )
+        elif declared == "stream":
+            require(image.data.path is None, "the step declares a stream, and returns a file")
+
+    @capability("reads")
+    def test_a_file_is_used_as_declared(self, tmp_path: Path) -> None:
+        """Declare reads = "file" for a step that calls ctx.spool: the plan counts the room for it."""
+        with bench(self.plugin, self.options, tmp_path, patience=self.patience, stream_only=True) as step:
+            if step.plugin.reads != "stream" or step.plugin.writes not in ("nothing", "stream"):
+                not_tried("the step declares that it needs a file")
+            self.run(step, Stream(self.content).data())
+
+    def _require_passing_or_refused(self, step: Bench, source: Stream) -> None:
+        try:
+            self.run(step, source.data())
+        except ImageportError as error:
+            if isinstance(error, StepCrashed):
+                raise
+            require(error.message and error.hint, f"{type(error).__name__} was raised without a hint")
+            require(source.closed or not source.begun, "the stream was left open")
+
+
+def _pieces(content: bytes) -> list[bytes]:
+    return [content[start : start + 4096] for start in range(0, len(content), 4096)]

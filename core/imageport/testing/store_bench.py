@@ -1,4 +1,4 @@
-"""What all tests of a store use: its fixtures, the images that it gets, and the search for what it leaves."""
+"""The common ground of tests of a store: fixtures, images, and the search for what is left behind."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ class ServerProcess:
 class StoreTest(PluginConformance):
     """The fixtures and tools of tests of a store."""
 
+    role = "store"
     _is_store = True
 
     @pytest.fixture
@@ -89,7 +90,7 @@ class StoreTest(PluginConformance):
         return Stream(*chunks, bytes(store.capabilities.alignment - excess)) if excess else Stream(*chunks)
 
     def require_removable(self, store: Bench, folder: Path) -> None:
-        """Require that what was announced is gone once ``storeremove`` was called, as ``gc`` calls it."""
+        """Require that what was announced is gone once ``store_delete`` was called, as ``gc`` calls it."""
         deadline = time.monotonic() + _RECOVERY
         while True:
             for location in store.announced:

@@ -97,7 +97,7 @@ class StoreFaults(StoreTest):
     ) -> None:
         """Raise StoreFailed for errors of the connection; list them in the table of errors of the store."""
         if not (hasattr(server, "kill") and hasattr(server, "start")):
-            not_tried("the fixture server gives no server that can be killed and started again")
+            not_tried("there is no server to kill and start again (fixture 'server')")
         try:
             refused(StoreFailed, "store_write to a dead server", lambda: store.write(_until(server.kill)))
         finally:
@@ -111,7 +111,7 @@ class StoreFaults(StoreTest):
     ) -> None:
         """Raise StoreFailed with a hint about how to make room, and remove the incomplete copy."""
         if fill is None:
-            not_tried("the fixture fill gives no way to fill the store")
+            not_tried("there is no way to fill the store (fixture 'fill')")
         with fill():
             source = self.image(store, NOISE)
             error = refused(
@@ -206,7 +206,7 @@ class StoreFaults(StoreTest):
 def _frozen(server: StoreServer | None) -> Iterator[Callable[[], None]]:
     """Yield the function that freezes *server*, which goes on at the end."""
     if server is None:
-        not_tried("the fixture server gives no server that can be frozen")
+        not_tried("there is no server to freeze (fixture 'server')")
     try:
         yield server.freeze
     finally:

@@ -1,4 +1,4 @@
-"""What a store reports about its copies and declares about itself, compared with what it does."""
+"""Reports of a store about its copies, and facts that it declares, compared with what it does."""
 
 from __future__ import annotations
 
