@@ -105,6 +105,20 @@ class Imageport:
 
         return about(self._resources.registry.find(name))
 
+    def add_plugin_file(self, path: str | Path) -> str:
+        """Make the plugin in the Python file *path* available to pipelines, for an experiment, and return its name.
+
+        Its name is that of the file, without ``.py``. The file has one class that derives from ``Plugin``; those whose
+        names begin with ``_`` do not count. It is run now. Raises ``UsageError`` when the name is taken or the file is
+        missing, and ``PluginBroken`` for mistakes in it, and for a store, which has to be installed.
+        """
+        from imageport.plugins.plugin_file import FilePlugin
+
+        plugin = FilePlugin.at(Path(path))
+        self._resources.add_plugin(plugin)
+        plugin.load()
+        return plugin.name
+
     def schema(self, *, site: bool = False) -> dict[str, Any]:
         """Return the JSON Schema of pipeline files, or of site files, with the options of all installed plugins."""
         from imageport.configuration.schema import pipeline_schema, site_schema

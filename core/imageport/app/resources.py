@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from imageport.catalog import Catalog
     from imageport.configuration.pipeline import ConfiguredPipeline
     from imageport.configuration.site import Site
-    from imageport.plugins.registry import PluginRegistry
+    from imageport.plugins.registry import InstalledPlugin, PluginRegistry
 
 T = TypeVar("T")
 
@@ -54,6 +54,11 @@ class Resources:
             found = frozenset().union(*(pipeline.secrets for pipeline in self._pipelines.values()))
             site: Site | None = self._open.get("site")
         return found if site is None else found | site.secrets
+
+    def add_plugin(self, plugin: InstalledPlugin) -> None:
+        """Count *plugin* among the installed ones. Raises ``UsageError`` when its name is taken."""
+        with self._opening:
+            self._open["registry"] = self.registry.including(plugin)
 
     def hold(self, pipeline: ConfiguredPipeline) -> None:
         """Count the values of *pipeline* among the secrets, as long as it is in use."""

@@ -28,6 +28,16 @@ Settings = Annotated[
     typer.Option("--set", metavar="NAME=VALUE", help="Value of a variable of the pipeline; may be repeated."),
 ]
 
+#: Option ``--plugin`` for plugins in single files: ``Imageport.add_plugin_file`` takes each.
+PluginFiles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plugin",
+        metavar="FILE",
+        help="Python file with one plugin, for an experiment: its name is that of the file; may be repeated.",
+    ),
+]
+
 #: Option ``--user``, the name of the caller.
 User = Annotated[
     str | None,

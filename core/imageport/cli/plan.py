@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from imageport.cli.options import Json, PipelineFile, Settings, SourceUri
+from imageport.cli.options import Json, PipelineFile, PluginFiles, Settings, SourceUri
 from imageport.cli.output import option_text, pairs, print_fields, print_json, print_line
 
 if TYPE_CHECKING:
     from imageport.app import Imageport
 
 
-def plan(
+def plan(  # noqa: PLR0917 - the options of a command are its parameters
     ctx: typer.Context,
     pipeline: PipelineFile,
     source: SourceUri = None,
     settings: Settings = None,
+    plugins: PluginFiles = None,
     json: Json = False,
 ) -> None:
     """Show the plan of an import and the scratch space that it needs; nothing is changed.
@@ -27,6 +28,8 @@ def plan(
     and limits. Digests are measured for some milliseconds; nothing is fetched.
     """
     imageport: Imageport = ctx.obj
+    for file in plugins or ():
+        imageport.add_plugin_file(file)
     described = imageport.plan(pipeline, source, variables=pairs("--set", settings or ()))
     if json:
         print_json(described)

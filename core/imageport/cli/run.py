@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imageport.cli.options import PipelineFile, Project, Roles, Settings, SourceUri, User, caller
+from imageport.cli.options import PipelineFile, PluginFiles, Project, Roles, Settings, SourceUri, User, caller
 from imageport.cli.output import give_up_unwritten, pairs
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def run(  # noqa: PLR0917 - the options of a command are its parameters
     all_stores: AllStores = False,
     must_succeed: MustSucceed = None,
     resume: Resume = None,
+    plugins: PluginFiles = None,
     user: User = None,
     project: Project = None,
     roles: Roles = None,
@@ -91,6 +92,8 @@ def run(  # noqa: PLR0917 - the options of a command are its parameters
 
     imageport: Imageport = ctx.obj
     try:
+        for file in plugins or ():
+            imageport.add_plugin_file(file)
         prepared = imageport.session(caller(user, project, roles)).prepare_import(
             pipeline,
             source,

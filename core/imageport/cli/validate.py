@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imageport.cli.options import Json
+from imageport.cli.options import Json, PluginFiles
 from imageport.cli.output import print_json, print_line
 
 if TYPE_CHECKING:
@@ -22,12 +22,15 @@ def validate(
         list[str],
         typer.Argument(metavar="PIPELINE...", help="Pipeline files, or folders of *.yaml files."),
     ],
+    plugins: PluginFiles = None,
     json: Json = False,
 ) -> None:
     """Check pipelines without running them, and report every mistake with its line and column."""
     from imageport.errors import ExitCode
 
     imageport: Imageport = ctx.obj
+    for file in plugins or ():
+        imageport.add_plugin_file(file)
     found = {path: imageport.validate(path) for path in _files(pipelines)}
     if json:
         print_json(

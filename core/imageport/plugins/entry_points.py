@@ -72,16 +72,20 @@ class EntryPoint:
         try:
             with _IMPORTING, redirect_stdout(sys.stderr), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                module, _, attributes = self.value.partition("[")[0].partition(":")
-                found: Any = import_module(module.strip())
-                for attribute in filter(None, attributes.strip().split(".")):
-                    found = getattr(found, attribute)
-                return found
-        except KeyboardInterrupt:
+                return self.find_object()
+        except (KeyboardInterrupt, PluginBroken):
             raise
         except BaseException as error:
             # A module may even raise SystemExit, which must not end an unrelated command.
             raise self.broken(f"cannot be imported: {type(error).__name__}: {error}") from error
+
+    def find_object(self) -> Any:
+        """Import the object, without a guard: any error may arise."""
+        module, _, attributes = self.value.partition("[")[0].partition(":")
+        found: Any = import_module(module.strip())
+        for attribute in filter(None, attributes.strip().split(".")):
+            found = getattr(found, attribute)
+        return found
 
     def broken(self, reason: str, hint: str = "") -> PluginBroken:
         """Return the error that names this object, its distribution and the *reason*."""

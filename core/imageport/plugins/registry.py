@@ -87,6 +87,16 @@ class PluginRegistry:
         switched_off = {name.strip() for name in os.environ.get(DISABLED_VARIABLE, "").split(",")} - {""}
         return cls(entry_points(GROUP, InstalledPlugin), {*disabled, *switched_off})
 
+    def including(self, plugin: InstalledPlugin) -> PluginRegistry:
+        """Return a registry that has *plugin*, too. Raises ``UsageError`` when its name is taken."""
+        known = self._plugins.get(plugin.name)
+        if known is not None:
+            raise UsageError(
+                f"plugin '{plugin.name}' of {plugin.distribution} has the name of one of {known.distribution}",
+                hint="give it another name",
+            )
+        return PluginRegistry({**self._plugins, plugin.name: plugin}, self._disabled)
+
     def names(self) -> list[str]:
         """Return all names, sorted."""
         return list(self._plugins)
