@@ -91,6 +91,20 @@ class Limits(BaseModel):
     store_patience: Seconds = Field(
         default=900.0, description="Seconds that a store may do nothing before it counts as failed."
     )
+    source_patience: Seconds = Field(
+        default=900.0,
+        description="Seconds that a method may take to begin, and for each further piece of the image.",
+    )
+    plugin_patience: Seconds = Field(
+        default=60.0,
+        description="Seconds that a plugin may take to get ready, to judge a source, and to end.",
+    )
+    diagnose_patience: Seconds = Field(
+        default=10.0, description="Seconds that a plugin may take to examine its options and its server."
+    )
+    observer_patience: Seconds = Field(
+        default=10.0, description="Seconds that the end of a command waits for all observers together."
+    )
     connect_timeout: Seconds = Field(default=15.0, description="Seconds to wait for a connection.")
     read_timeout: Seconds = Field(default=60.0, description="Seconds a source may send nothing.")
     download_deadline: Seconds = Field(

@@ -25,6 +25,7 @@ from imageport.importing.plan import Plan
 from imageport.importing.report import StageReport
 from imageport.importing.stores import write_copy
 from imageport.importing.verification import Checkers, Findings, Verification, look_first
+from imageport.limits import Limits
 from imageport.plugins.binding import BoundStep
 from imageport.plugins.capabilities import ImageFacts, Targets, possible_formats
 from imageport.redaction import redact
@@ -185,7 +186,7 @@ class Stages:
 
     def _staged(self, record: ImageRecord, ctx: HostContext, meter: Meter) -> tuple[ImageData, str | None]:
         data = self._plan.method.stage(self._plan.source, record, ctx)
-        return _measured(data, self._plan.method, meter), data.name
+        return _measured(data, self._plan.method, meter, ctx.limits), data.name
 
     def _spooled(self, data: ImageData, ctx: HostContext) -> ImageData:
         if ctx.partial is None or data.path is not None:
@@ -218,7 +219,7 @@ class Stages:
                 meter.bytes_out = meter.bytes_in
                 return changed
             self.verification.after(image.data, changed.data)
-            return changed.evolve(data=_measured(changed.data, step, meter))
+            return changed.evolve(data=_measured(changed.data, step, meter, ctx.limits))
 
         return self._timed(step, "transform", ctx, transform)
 
@@ -252,7 +253,7 @@ def _slots(ctx: HostContext, targets: Targets) -> int:
     return ctx.limits.max_parallel_stores or len(targets)
 
 
-def _measured(data: ImageData, step: BoundStep, meter: Meter) -> ImageData:
+def _measured(data: ImageData, step: BoundStep, meter: Meter, limits: Limits) -> ImageData:
     """Return *data* with its bytes counted by *meter*, and with *step* named in any error of its stream.
 
     A file passes as it is: reading it later is not this step's work.
@@ -261,7 +262,7 @@ def _measured(data: ImageData, step: BoundStep, meter: Meter) -> ImageData:
         meter.bytes_out = data.size or 0
         return data
     meter.streams = True
-    return data.counted(lambda chunks: meter.counted(step.guard(chunks), data.size))
+    return data.counted(lambda chunks: meter.counted(step.guard(chunks, meter.hook, limits), data.size))
 
 
 def _opened(chunks: Chunks) -> Chunks:

@@ -13,17 +13,20 @@ import pluggy
 
 from imageport.data import ImageData
 from imageport.dataplane.buffers import Chunk, Chunks
-from imageport.errors import ImageportError, PluginBroken, StepCrashed
+from imageport.deadlines import DEADLINES
+from imageport.errors import ImageportError, PluginBroken, StepCrashed, StoreFailed
 from imageport.hookspecs import NAMESPACE, ImportHooks
 from imageport.plugins.hooks import marked_methods
 from imageport.plugins.lifetime import Lifetime
 from imageport.plugins.secret_options import secret_options
 from imageport.plugins.translation import crashed, hide, of_step, of_store
 from imageport.values import Finding, Image, Location, StagedCopy, StoredCopy
+from imageport.watched_calls import Call, LeftBehind, supervised, within
 
 if TYPE_CHECKING:
     from imageport.context import Context
     from imageport.events import Event
+    from imageport.limits import Limits
     from imageport.plugin import Plugin
     from imageport.values import ImageRecord, PendingCopy, Source
 
@@ -31,6 +34,10 @@ T = TypeVar("T")
 
 #: Findings of one plugin that are taken; a plugin may yield them without end.
 _MAX_FINDINGS = 100
+
+
+def _go_on() -> None:
+    pass
 
 
 class StepContexts(Protocol):
@@ -58,8 +65,9 @@ class BoundStep:
 
     A manager for each step keeps order out of pluggy: the runner's lists are the order. Every error that leaves a
     hook carries the label and the distribution, and none of ``secrets``. Errors of the system and those in the table of
-    a store become failures, and all others ``StepCrashed``, except for ``KeyboardInterrupt``, by which a signal ends
-    the work. ``lifetime`` has the calls of ``setup`` and ``close``.
+    a store become failures, and all others ``StepCrashed``, also ``KeyboardInterrupt``. No hook runs in the
+    thread of its caller, so each can be left behind at its deadline (``imageport.deadlines``). ``lifetime`` has the
+    calls of ``setup`` and ``close``.
     """
 
     label: str
@@ -143,16 +151,10 @@ class BoundStep:
 
     def store_list(self, ctx: StepContexts) -> Iterator[StoredCopy]:
         """Yield the published copies in the store that carry the mark of Imageport."""
-        try:
-            for copy in self._call("store_list", ctx) or ():
-                yield self._checked(copy, StoredCopy, "store_list")
-        except (KeyboardInterrupt, GeneratorExit):
-            raise
-        except BaseException as error:
-            blamed = self.blamed(error, "store_list")
-            if blamed is error:
-                raise
-            raise blamed from error
+        context = ctx.for_step(self.label)
+        listed = iter(self._call("store_list", ctx) or ())
+        for copy in self._pulled(listed, "store_list", context.limits, context):
+            yield self._checked(copy, StoredCopy, "store_list")
 
     def on_progress(self, event: Event, ctx: StepContexts) -> None:
         """Show *event* to an observer; the caller guards it."""
@@ -163,27 +165,30 @@ class BoundStep:
         """Return the findings of the plugin about its options on this machine, none when it examines nothing."""
         if "diagnose" not in self.answers:
             return []
+        made = ctx.for_step(self.label)
 
         def examine() -> list[Finding]:
-            made = self._ready(ctx.for_step(self.label))
-            return list(islice(self.hooks.diagnose(ctx=made) or (), _MAX_FINDINGS))
+            return list(islice(self.hooks.diagnose(ctx=self._ready(made)) or (), _MAX_FINDINGS))
 
-        found = self._run("diagnose", examine)
+        found = self._within("diagnose", examine, made.limits, made)
         return [self._checked(finding, Finding, "diagnose") for finding in found]
 
-    def guard(self, chunks: Chunks) -> Generator[Chunk, None, None]:
-        """Pass on a stream made by this step, and raise for pieces that are not bytes; errors name the step."""
-        try:
-            for chunk in chunks:
-                self._require_bytes(chunk)
-                yield chunk
-        except (KeyboardInterrupt, GeneratorExit):
-            raise
-        except BaseException as error:
-            blamed = self.blamed(error, "its stream")
-            if blamed is error:
-                raise
-            raise blamed from error
+    def guard(self, chunks: Chunks, hook: str, limits: Limits) -> Generator[Chunk, None, None]:
+        """Pass on a stream that *hook* of this step made, and raise for pieces that are not bytes or come too late.
+
+        Errors name the step.
+        """
+        for chunk in self._pulled(chunks, f"{hook}, its stream", limits):
+            self._require_bytes(chunk)
+            yield chunk
+
+    def _pulled(
+        self, items: Iterator[T], name: str, limits: Limits, ctx: Context | None = None
+    ) -> Generator[T, None, None]:
+        """Pass *items* of the plugin on; *name* is the deadline of each."""
+        end = object()
+        while (item := self._within(name, lambda: next(items, end), limits, ctx)) is not end:
+            yield item  # type: ignore[misc]
 
     def _require_bytes(self, chunk: object) -> None:
         if not (isinstance(chunk, bytes) or _is_read_only(chunk)):
@@ -216,7 +221,11 @@ class BoundStep:
 
     def _ready(self, ctx: Context) -> Context:
         """Set the plugin up unless it is, and return *ctx*."""
-        self.lifetime.begin(partial(self.plugin.setup, ctx))
+
+        def set_up() -> None:
+            supervised(lambda: self._within("setup", partial(self.plugin.setup, ctx), ctx.limits))
+
+        self.lifetime.begin(set_up)
         return ctx
 
     def _call(self, hook: str, ctx: StepContexts, **arguments: Any) -> Any:
@@ -226,14 +235,39 @@ class BoundStep:
             arguments["ctx"] = made if hook == "validate_source" else self._ready(made)
             return getattr(self.hooks, hook)(**arguments)
 
-        return self._run(hook, call)
+        if hook == "store_write":
+            # It has a thread of its own, which is left behind when the store takes no bytes any more.
+            return self._run(hook, call)
+        return self._within(hook, call, made.limits, made)
+
+    def _within(self, name: str, action: Callable[[], T], limits: Limits, ctx: Context | None = None) -> T:
+        """Return the result of *action*, a call of the plugin, within the deadline *name*.
+
+        Raises ``Cancelled`` when the import of *ctx* is cancelled meanwhile.
+        """
+
+        def overdue() -> ImageportError:
+            return self.overdue(name, limits)
+
+        call = Call(DEADLINES[name].seconds(limits), overdue)
+        check = ctx.check_cancelled if ctx is not None and not ctx.cancelled.is_set() else _go_on
+        return within(call, partial(self._run, name.rpartition(", ")[2], action), check=check)
+
+    def overdue(self, name: str, limits: Limits) -> ImageportError:
+        """Return the error of a call of this step that takes longer than the deadline *name*."""
+        deadline = DEADLINES[name]
+        hook, _, stream = name.partition(", ")
+        seconds = f"{deadline.seconds(limits):g} s"
+        what = f"its stream has brought nothing for {seconds}" if stream else f"{hook} did not end within {seconds}"
+        kind = StoreFailed if self.is_store else deadline.error
+        return self.blamed(kind(what, hint=deadline.hint), hook)
 
     def _run(self, hook: str, action: Callable[[], T]) -> T:
         """Return the result of *action*, a call of the plugin; its errors carry the label."""
         try:
             with self.lifetime.at_work():
                 return action()
-        except KeyboardInterrupt:
+        except LeftBehind:
             raise
         # A plugin may even try to end the process, or raise that its coroutine was cancelled.
         except BaseException as error:

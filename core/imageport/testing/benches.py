@@ -114,7 +114,7 @@ class Bench:
 
     def chunks(self, data: ImageData) -> Generator[Chunk, None, None]:
         """Read *data*, a stream of the plugin."""
-        return self._step.guard(data.chunks())
+        return self._step.guard(data.chunks(), "store_read", self._host.limits)
 
     def bytes_of(self, data: ImageData) -> bytes:
         """Return all bytes of *data*, a stream of the plugin."""
