@@ -11,9 +11,9 @@ import pytest
 from imageport import Cancelled
 from imageport.watched_calls import (
     Call,
+    CallWatch,
     Done,
     LeftBehind,
-    Watch,
     current_watch,
     side_by_side,
     supervised,
@@ -128,7 +128,7 @@ def test_an_error_that_an_interruption_has_caused_is_reported_as_the_interruptio
 
 
 def test_no_call_begins_in_work_that_was_left(gate: threading.Event) -> None:
-    watch = Watch()
+    watch = CallWatch()
     watch.leave()
     with pytest.raises(LeftBehind), watch.during(_call()):
         pytest.fail("the call has begun")
@@ -143,7 +143,7 @@ def _ends(results: Iterator[Done[str]]) -> dict[str, type[BaseException] | None]
     return {done.item: type(done.error) if done.error else None for done in results}
 
 
-def _too_late(_key: str) -> BaseException:
+def _late_error(_key: str) -> BaseException:
     return TooLate()
 
 
@@ -158,7 +158,7 @@ def test_a_stuck_item_holds_up_only_those_of_its_key(gate: threading.Event) -> N
             raise ZeroDivisionError
 
     work = {"a": ["a1", "a2"], "b": ["b0", "b1", "b2"], "c": []}
-    assert _ends(side_by_side(work, action, too_late=_too_late)) == {
+    assert _ends(side_by_side(work, action, late_error=_late_error)) == {
         "a1": ZeroDivisionError, "a2": None, "b0": None, "b1": TooLate, "b2": TooLate,
     }  # fmt: skip
     gate.set()
@@ -176,7 +176,7 @@ def test_when_no_second_is_left_all_that_is_unfinished_is_left_behind(gate: thre
     def left() -> float:
         return SOON + began - time.monotonic()
 
-    assert _ends(side_by_side(work, action, too_late=_too_late, seconds_left=left)) == {
+    assert _ends(side_by_side(work, action, late_error=_late_error, seconds_left=left)) == {
         "a1": None, "a2": None, "b1": TooLate, "b2": TooLate, "c1": TooLate, "c2": TooLate,
     }  # fmt: skip
 
@@ -191,7 +191,7 @@ def test_a_reader_that_stops_leaves_the_rest_behind(gate: threading.Event) -> No
             gate.wait()
         done.append(item)
 
-    results = side_by_side({"a": ["a1", "a2", "a3"]}, action, too_late=_too_late)
+    results = side_by_side({"a": ["a1", "a2", "a3"]}, action, late_error=_late_error)
     assert next(results).item == "a1"
     assert reached.wait(60)
     results.close()  # type: ignore[attr-defined]

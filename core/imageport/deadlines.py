@@ -79,3 +79,14 @@ DEADLINES: Final[Mapping[str, Deadline]] = {
     "diagnose": Deadline("diagnose_patience", ImportFailed, "an error in the list of findings", _PLUGIN),
     "close": Deadline("plugin_patience", ImportFailed, "a warning", _PLUGIN),
 }  # fmt: skip
+
+
+def error_after(name: str, limits: Limits, kind: type[ImageportError] | None = None) -> ImageportError:
+    """Return the error of a call that has passed the deadline *name*, of another *kind* than in the table if given."""
+    deadline = DEADLINES[name]
+    hook, _, stream = name.partition(", ")
+    seconds = f"{deadline.seconds(limits):g} s"
+    return (kind or deadline.error)(
+        f"{stream} has brought nothing for {seconds}" if stream else f"{hook} did not end within {seconds}",
+        hint=deadline.hint,
+    )

@@ -59,7 +59,7 @@ class Call:
         return self._spent + running > self.seconds
 
 
-class Watch:
+class CallWatch:
     """The calls that go on in one piece of work, the innermost last: only the clock of that one runs."""
 
     def __init__(self) -> None:
@@ -104,13 +104,13 @@ class Watch:
 class _Here(threading.local):
     """The watch over this thread, if there is one."""
 
-    watch: Watch | None = None
+    watch: CallWatch | None = None
 
 
 _HERE = _Here()
 
 
-def current_watch() -> Watch | None:
+def current_watch() -> CallWatch | None:
     """Return the watch over the work of this thread; None in a thread that nothing leaves behind."""
     return _HERE.watch
 
@@ -145,21 +145,22 @@ def supervised(action: Callable[[], T], *, check: Callable[[], None] = _go_on) -
     finally:
         # After its end there is nothing to leave.
         work.watch.leave()
-    if work.error is None:
+    # An error and the frames in its traceback refer to each other.
+    error, work.error = work.error, None
+    if error is None:
         return work.result  # type: ignore[return-value]
     try:
         check()
-        raise work.error
+        raise error
     finally:
-        # An error and the frames in its traceback refer to each other.
-        del work
+        del error
 
 
 class _Work(Generic[T]):
     """A piece of work in a separate thread, and its watch."""
 
     def __init__(self, action: Callable[[], T]) -> None:
-        self.watch = Watch()
+        self.watch = CallWatch()
         self.result: T | None = None
         self.error: BaseException | None = None
         self._action = action
@@ -202,13 +203,13 @@ def side_by_side(
     work: Mapping[KeyT, Sequence[T]],
     action: Callable[[T], object],
     *,
-    too_late: Callable[[KeyT], BaseException],
+    late_error: Callable[[KeyT], BaseException],
     seconds_left: Callable[[], float] = lambda: math.inf,
 ) -> Iterator[Done[T]]:
     """Do *action* with each item, those of one key in their order and the keys at the same time, in separate threads.
 
     Yields each item when it is done or has failed. When a call for one of a key is overdue, or no second is left, the
-    unfinished items of that key are left behind: all of them are yielded with the error *too_late*.
+    unfinished items of that key are left behind: all of them are yielded with the error *late_error*.
     """
     lines = {key: _Line(items, action) for key, items in work.items() if items}
     try:
@@ -218,7 +219,7 @@ def side_by_side(
             for key, line in list(lines.items()):
                 yield from line.news(_GLANCE / len(lines))
                 if line.waiting and (seconds_left() <= 0 or line.watch.overdue() is not None):
-                    yield from (Done(item, too_late(key)) for item in line.leave())
+                    yield from (Done(item, late_error(key)) for item in line.leave())
                 if not line.waiting:
                     del lines[key]
     finally:
@@ -230,7 +231,7 @@ class _Line(Generic[T]):
     """Items that are dealt with one after the other in a separate thread; *waiting* are those without news."""
 
     def __init__(self, items: Sequence[T], action: Callable[[T], object]) -> None:
-        self.watch = Watch()
+        self.watch = CallWatch()
         self.waiting = list(items)
         self._items = tuple(items)
         self._action = action

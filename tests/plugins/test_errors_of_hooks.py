@@ -165,7 +165,7 @@ def test_errors_of_the_machine_are_not_defects_of_a_step(
 
     def read(step: BoundStep) -> None:
         data = step.stage(Source(method="m"), RECORD, ctx)
-        list(step.guard(data.chunks()))
+        list(step.guard(data.chunks(), "stage", ctx.limits))
 
     for call, code in ((lambda step: step.transform(image(), ctx), in_transform), (read, in_stream)):
         failed = raised(call, error, is_store=False)

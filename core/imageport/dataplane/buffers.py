@@ -87,3 +87,13 @@ def rechunked(chunks: Chunks) -> Chunks:
                 del full
     if buffer is not None:
         yield buffer[:have].toreadonly()
+
+
+def is_read_only(chunk: object) -> bool:
+    """Return whether *chunk* is ``bytes``, or a view of contiguous bytes through which nothing else is written."""
+    return isinstance(chunk, bytes) or (
+        isinstance(chunk, memoryview)
+        and chunk.readonly
+        and chunk.contiguous
+        and (chunk.ndim, chunk.itemsize) == (1, 1)
+    )

@@ -7,6 +7,7 @@ import logging
 import time
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from imageport.access.quotas import demand_to_keep
@@ -31,6 +32,7 @@ from imageport.importing.verification import digests_to_make, verify, verify_cop
 from imageport.plugins.binding import BoundStep
 from imageport.plugins.registry import PluginRegistry
 from imageport.values import Image, ImageRecord, Location
+from imageport.watched_calls import supervised
 
 log = logging.getLogger("imageport")
 
@@ -120,7 +122,7 @@ class _Import:
                     ctx = replace(ctx, work_folder=folder, partial=self.admission.partial(folder))
                     self._start(commit, ctx)
                     self._reserve(lease, record, len(targets.accepting))
-                    image = self._attempts(lease, record, ctx)
+                    image = self._attempts(commit, record, ctx)
                     keeper.require_running()
                     verified = self._verified(image, ctx)
                     self.stages.require_accepted(verified, targets, self.copies)
@@ -143,30 +145,36 @@ class _Import:
         if commit.lease.refusal is not None:
             raise commit.lease.refusal
 
-    def _attempts(self, lease: Lease, record: ImageRecord, ctx: HostContext) -> Image:
+    def _attempts(self, commit: Commit, record: ImageRecord, ctx: HostContext) -> Image:
         """Run the stages until they succeed, or another attempt would not help."""
+        policy = RetryPolicy(self.env.plan.method, ctx)
+        while True:
+            try:
+                # In another thread, which is left behind with a plugin that is stuck, at its deadline or a signal.
+                attempt = partial(self._attempt, commit, record, policy)
+                return supervised(attempt, check=commit.keeper.require_running)
+            except ImageportError as error:
+                if not policy.should_retry(error, begun=self.stages.begun):
+                    if policy.attempts > 1:
+                        error.message += f" (after {policy.attempts} tries)"
+                    raise
+                self._begin_again(error, ctx)
+            except ENDS_PROGRAM:
+                self.env.interruption.event.set()
+                raise
+            # Errors and the frames in their tracebacks refer to each other, and keep buffers.
+            gc.collect()
+
+    def _attempt(self, commit: Commit, record: ImageRecord, policy: RetryPolicy) -> Image:
         plan, admission, stages = self.env.plan, self.admission, self.stages
-        digests = digests_to_make(lease.before, self.env.site, copies=plan.copies)
-        policy = RetryPolicy(plan.method, ctx)
-        with self.env.interruption.raising():
-            while True:
-                try:
-                    image = stages.run(
-                        record, admission.access, policy.ctx, admission.targets,
-                        named_by_source=admission.named_by_source,
-                    )  # fmt: skip
-                    stages.write(image, admission.targets, policy.ctx, self.copies, digests)
-                    if plan.copies:
-                        self._compare(image.record, policy.store)
-                    return image
-                except ImageportError as error:
-                    if not policy.should_retry(error, begun=stages.begun):
-                        if policy.attempts > 1:
-                            error.message += f" (after {policy.attempts} tries)"
-                        raise
-                    self._begin_again(error, ctx)
-                # Errors and the frames in their tracebacks refer to each other, and keep the buffers of this attempt.
-                gc.collect()
+        image = stages.run(
+            record, admission.access, policy.ctx, admission.targets, named_by_source=admission.named_by_source
+        )
+        digests = digests_to_make(commit.lease.before, self.env.site, copies=plan.copies)
+        stages.write(image, admission.targets, policy.ctx, self.copies, digests)
+        if plan.copies:
+            self._compare(image.record, policy.store)
+        return image
 
     def _compare(self, record: ImageRecord, store: str | None) -> None:
         try:

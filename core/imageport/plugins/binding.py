@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import pluggy
 
 from imageport.data import ImageData
-from imageport.dataplane.buffers import Chunk, Chunks
-from imageport.deadlines import DEADLINES
+from imageport.dataplane.buffers import Chunk, Chunks, is_read_only
+from imageport.deadlines import DEADLINES, error_after
 from imageport.errors import ImageportError, PluginBroken, StepCrashed, StoreFailed
 from imageport.hookspecs import NAMESPACE, ImportHooks
 from imageport.plugins.hooks import marked_methods
@@ -21,7 +21,7 @@ from imageport.plugins.lifetime import Lifetime
 from imageport.plugins.secret_options import secret_options
 from imageport.plugins.translation import crashed, hide, of_step, of_store
 from imageport.values import Finding, Image, Location, StagedCopy, StoredCopy
-from imageport.watched_calls import Call, LeftBehind, supervised, within
+from imageport.watched_calls import Call, LeftBehind, side_by_side, supervised, within
 
 if TYPE_CHECKING:
     from imageport.context import Context
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from imageport.values import ImageRecord, PendingCopy, Source
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 #: Findings of one plugin that are taken; a plugin may yield them without end.
 _MAX_FINDINGS = 100
@@ -191,7 +193,7 @@ class BoundStep:
             yield item  # type: ignore[misc]
 
     def _require_bytes(self, chunk: object) -> None:
-        if not (isinstance(chunk, bytes) or _is_read_only(chunk)):
+        if not is_read_only(chunk):
             raise self.wrong_answer("its stream", chunk, "bytes or a read-only memoryview of bytes")
 
     def blamed(self, error: BaseException, hook: str) -> ImageportError:
@@ -209,7 +211,12 @@ class BoundStep:
 
     def close(self) -> None:
         """Give back what the plugin has opened, once, after its last hook; an error is logged."""
-        self.lifetime.end(self.label, self.plugin.close)
+        if not self.lifetime.end(self.label):
+            return
+        try:
+            self._within("close", self.plugin.close, self.lifetime.limits)
+        except ImageportError as error:
+            log.warning("'%s' could not be closed: %s", self.label, error, exc_info=True)
 
     def _translated(self, error: BaseException, hook: str) -> ImageportError:
         if self.is_store:
@@ -225,7 +232,7 @@ class BoundStep:
         def set_up() -> None:
             supervised(lambda: self._within("setup", partial(self.plugin.setup, ctx), ctx.limits))
 
-        self.lifetime.begin(set_up)
+        self.lifetime.begin(set_up, ctx.limits)
         return ctx
 
     def _call(self, hook: str, ctx: StepContexts, **arguments: Any) -> Any:
@@ -236,7 +243,7 @@ class BoundStep:
             return getattr(self.hooks, hook)(**arguments)
 
         if hook == "store_write":
-            # It has a thread of its own, which is left behind when the store takes no bytes any more.
+            # Its caller has a separate thread for it, which is left behind when the store takes no more bytes.
             return self._run(hook, call)
         return self._within(hook, call, made.limits, made)
 
@@ -255,12 +262,7 @@ class BoundStep:
 
     def overdue(self, name: str, limits: Limits) -> ImageportError:
         """Return the error of a call of this step that takes longer than the deadline *name*."""
-        deadline = DEADLINES[name]
-        hook, _, stream = name.partition(", ")
-        seconds = f"{deadline.seconds(limits):g} s"
-        what = f"its stream has brought nothing for {seconds}" if stream else f"{hook} did not end within {seconds}"
-        kind = StoreFailed if self.is_store else deadline.error
-        return self.blamed(kind(what, hint=deadline.hint), hook)
+        return self.blamed(error_after(name, limits, StoreFailed if self.is_store else None), name)
 
     def _run(self, hook: str, action: Callable[[], T]) -> T:
         """Return the result of *action*, a call of the plugin; its errors carry the label."""
@@ -296,17 +298,8 @@ class BoundStep:
 
 
 def close_all(steps: Iterable[BoundStep]) -> None:
-    """Close the plugins of *steps*, the last first, each of them even when the program is interrupted meanwhile."""
-    with ExitStack() as stack:
-        for step in steps:
-            stack.callback(step.close)
-
-
-def _is_read_only(chunk: object) -> bool:
-    """Return whether *chunk* is a view of contiguous bytes through which no other code writes."""
-    return (
-        isinstance(chunk, memoryview)
-        and chunk.readonly
-        and chunk.contiguous
-        and (chunk.ndim, chunk.itemsize) == (1, 1)
-    )
+    """Close the plugins of *steps* at the same time; those past their deadline are left behind."""
+    work = {number: [step] for number, step in enumerate(steps) if step.lifetime.is_open}
+    for done in side_by_side(work, BoundStep.close, late_error=lambda _: TimeoutError()):
+        if done.error is not None:
+            log.warning("'%s' could not be closed: it is left behind", done.item.label)

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from imageport.limits import Limits
 from imageport.plugin import Plugin
+from imageport.watched_calls import LeftBehind
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +26,12 @@ class Lifetime:
         self._one_at_a_time = threading.Lock()
         self._at_work = 0
         self._counting = threading.Lock()
+        self.limits = Limits()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether ``close`` is to be called."""
+        return self._begun and not self._closed and type(self._plugin).close is not Plugin.close
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -36,39 +44,34 @@ class Lifetime:
             with self._counting:
                 self._at_work -= 1
 
-    def begin(self, setup: Callable[[], None]) -> None:
+    def begin(self, setup: Callable[[], None], limits: Limits) -> None:
         """Call *setup* unless it was called before; every call raises its error.
 
-        Other threads wait for the end of the first call.
+        Other threads wait for the end of the first call. *limits* are those of the site.
         """
+        self.limits = limits
         with self._one_at_a_time:
             if not self._begun:
                 self._begun = True
                 if type(self._plugin).setup is not Plugin.setup:
                     try:
                         setup()
+                    except LeftBehind:
+                        raise
                     except BaseException as error:
                         self._error = error
                         raise
             if self._error is not None:
                 raise self._error
 
-    def end(self, label: str, close: Callable[[], None]) -> None:
-        """Call *close* once, if a hook was called before; its error is logged.
+    def end(self, label: str) -> bool:
+        """Return whether ``close`` is to be called now: once, after a hook was called.
 
         A plugin that was left behind at work is not closed: few libraries survive it.
         """
-        if self._closed or not self._begun:
-            return
+        if not self.is_open:
+            return False
         self._closed = True
-        if type(self._plugin).close is Plugin.close:
-            return
         if self._at_work:
             log.warning("'%s' is not closed, since it is still at work", label)
-            return
-        try:
-            close()
-        except KeyboardInterrupt:
-            raise
-        except BaseException:
-            log.warning("'%s' could not be closed", label, exc_info=True)
+        return not self._at_work
