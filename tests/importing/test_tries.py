@@ -18,7 +18,7 @@ from imageport import (
 )
 from imageport.dataplane import lend_buffer
 from imageport.dataplane.buffers import POOL
-from imageport.importing.importer import MAX_ATTEMPTS
+from imageport.importing.rollback import MAX_ATTEMPTS
 
 CONTENT = [b"first piece".ljust(600, b"\0"), b"second piece"]
 

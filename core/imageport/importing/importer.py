@@ -8,13 +8,12 @@ import time
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from imageport.access.quotas import demand_to_keep
 from imageport.catalog import Catalog, Lease
 from imageport.configuration.site import Site
-from imageport.data import ImageData
-from imageport.errors import ImageportError, SourceUnavailable, VerificationFailed
+from imageport.errors import ImageportError, VerificationFailed
 from imageport.events import CheckEvent, Event, ImageEvent, ProgressEvent, ReportEvent, SourceEvent, TaskEvent
 from imageport.importing.admission import Admission, ImportRequest, as_requested
 from imageport.importing.commit import Commit
@@ -24,20 +23,16 @@ from imageport.importing.lease_keeper import Interruption, LeaseKeeper
 from imageport.importing.observers import Observers
 from imageport.importing.plan import Plan
 from imageport.importing.report import Report, StoreReport, check_dict
-from imageport.importing.rollback import ENDS_PROGRAM, explained, lost_lease, roll_back
+from imageport.importing.rollback import ENDS_PROGRAM, RetryPolicy, explained, lost_lease, roll_back
 from imageport.importing.stages import Stages
 from imageport.importing.staging import Staging, remove
 from imageport.importing.stores import Stores
 from imageport.importing.verification import digests_to_make, verify, verify_copy
-from imageport.plugins.binding import BoundStep
 from imageport.plugins.registry import PluginRegistry
 from imageport.values import Image, ImageRecord, Location
 from imageport.watched_calls import supervised
 
 log = logging.getLogger("imageport")
-
-#: The limit of attempts, whatever a method declares.
-MAX_ATTEMPTS: Final = 20
 
 
 class Importer:
@@ -247,59 +242,3 @@ class _Import:
         if self.commit is None:
             raise RuntimeError("a copy was announced before the import has its lease")
         self.commit.lease.announce(self.env.kept(location, label))
-
-
-class RetryPolicy:
-    """Decides whether a failed import begins again, before a copy is published.
-
-    Another attempt is worth while when the bytes broke off, or did not have the digest they should, and the method can
-    read them anew: another copy of a stored image, or as often as it declares. A refusal of a server, and an image with
-    wrong content, stay as they are. ``ctx`` is the context of the next attempt, without the copies that were broken;
-    ``store`` is the store whose copy is read, None when there is none.
-    """
-
-    def __init__(self, method: BoundStep, ctx: HostContext) -> None:
-        self._method = method
-        self._read_replica = ctx.read_replica
-        self._opened: Location | None = None
-        self.ctx = replace(ctx, read_replica=self._open)
-        self.attempts = 1
-
-    def _open(self, location: Location) -> ImageData:
-        self._opened = location
-        return self._read_replica(location)
-
-    @property
-    def store(self) -> str | None:
-        """The store whose copy was opened last, None when none was."""
-        return None if self._opened is None else self._opened.store
-
-    def should_retry(self, error: ImageportError, *, begun: bool) -> bool:
-        """Return whether to begin again after *error*; *begun* is true when the method had opened its source."""
-        by_method = error.step == self._method.label
-        again = (by_method and self._skip_current()) or (
-            begun
-            and self.attempts < min(self._method.plugin.max_attempts, MAX_ATTEMPTS)
-            and (
-                isinstance(error, VerificationFailed) or (by_method and isinstance(error, SourceUnavailable))
-            )
-            and error.retry
-        )
-        self.attempts += again
-        return again
-
-    def _skip_current(self) -> bool:
-        """Take the copy that was opened last from the list; False when there is nothing else to read.
-
-        When none was opened, it is the staged data that was read; damaged data does not stay there.
-        """
-        if self._opened is None:
-            if self.ctx.staged is None:
-                return False
-            self.ctx.staged.unlink(missing_ok=True)
-            self.ctx = replace(self.ctx, staged=None)
-            return bool(self.ctx.replicas)
-        position = self.ctx.replicas.index(self._opened) + 1
-        self.ctx = replace(self.ctx, replicas=self.ctx.replicas[position:], staged=None)
-        self._opened = None
-        return bool(self.ctx.replicas)

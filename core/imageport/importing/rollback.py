@@ -1,12 +1,15 @@
-"""Roll back an import that failed, as the mirror of its commit; nothing stays visible or behind."""
+"""What follows a failure: another attempt, or the roll-back, which leaves nothing visible or behind."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import partial
+from typing import Final
 
-from imageport.errors import ImageportError, ImportFailed, LockLost
+from imageport.data import ImageData
+from imageport.errors import ImageportError, ImportFailed, LockLost, SourceUnavailable, VerificationFailed
 from imageport.events import ImageEvent, TaskEvent
 from imageport.importing.commit import Commit
 from imageport.importing.context_factory import HostContext
@@ -14,8 +17,12 @@ from imageport.importing.copies import CopyState
 from imageport.importing.lease_keeper import interrupted
 from imageport.plugins.binding import BoundStep
 from imageport.redaction import redact
+from imageport.values import Location
 
 log = logging.getLogger("imageport")
+
+#: The limit of attempts, whatever a method declares.
+MAX_ATTEMPTS: Final = 20
 
 #: Raised in the thread of an import by the program that runs it: that goes on with its own end after the roll-back.
 ENDS_PROGRAM = (KeyboardInterrupt, SystemExit)
@@ -94,3 +101,61 @@ def _fail(commit: Commit, error: ImageportError, message: str, failed: Sequence[
         "hint": redact(error.hint, commit.env.plan.secrets),
     }
     commit.record = commit.lease.fail(message=message, failed_stores=failed, cause=cause)
+
+
+class RetryPolicy:
+    """Decides whether a failed import begins again, before a copy is published.
+
+    Another attempt is worth while when the bytes broke off, or did not have the digest they should, and the method can
+    read them anew: another copy of a stored image, or as often as it declares. A refusal of a server, and an image with
+    wrong content, stay as they are. ``ctx`` is the context of the next attempt, without the copies that were broken;
+    ``store`` is the store whose copy is read, None when there is none.
+    """
+
+    def __init__(self, method: BoundStep, ctx: HostContext) -> None:
+        self._method = method
+        self._read_replica = ctx.read_replica
+        self._opened: Location | None = None
+        self.ctx = replace(ctx, read_replica=self._open)
+        self.attempts = 1
+
+    def _open(self, location: Location) -> ImageData:
+        self._opened = location
+        return self._read_replica(location)
+
+    @property
+    def store(self) -> str | None:
+        """The store whose copy was opened last, None when none was."""
+        return None if self._opened is None else self._opened.store
+
+    def should_retry(self, error: ImageportError, *, begun: bool) -> bool:
+        """Return whether to begin again after *error*; *begun* is true when the method had opened its source."""
+        by_method = error.step == self._method.label or (
+            error.store is not None and error.store == self.store
+        )
+        again = (by_method and self._skip_current()) or (
+            begun
+            and self.attempts < min(self._method.plugin.max_attempts, MAX_ATTEMPTS)
+            and (
+                isinstance(error, VerificationFailed) or (by_method and isinstance(error, SourceUnavailable))
+            )
+            and error.retry
+        )
+        self.attempts += again
+        return again
+
+    def _skip_current(self) -> bool:
+        """Take the copy that was opened last from the list; False when there is nothing else to read.
+
+        When none was opened, it is the staged data that was read; damaged data does not stay there.
+        """
+        if self._opened is None:
+            if self.ctx.staged is None:
+                return False
+            self.ctx.staged.unlink(missing_ok=True)
+            self.ctx = replace(self.ctx, staged=None)
+            return bool(self.ctx.replicas)
+        position = self.ctx.replicas.index(self._opened) + 1
+        self.ctx = replace(self.ctx, replicas=self.ctx.replicas[position:], staged=None)
+        self._opened = None
+        return bool(self.ctx.replicas)

@@ -89,8 +89,13 @@ class Stores:
         )
 
     def read(self, location: Location, ctx: StepContexts) -> ImageData:
-        """Return the bytes of a copy."""
-        return self.holding(location).store_read(_for_the_store(location), ctx)
+        """Return the bytes of a copy. Errors of its stream name the store."""
+        store = self.holding(location)
+        data = store.store_read(_for_the_store(location), ctx)
+        limits = ctx.for_step(store.label).limits
+        if data.path is not None:
+            return data
+        return data.counted(lambda chunks: store.guard(chunks, "store_read", limits))
 
     def delete(self, location: Location, ctx: StepContexts) -> None:
         """Remove a copy."""

@@ -19,7 +19,7 @@ from imageport.hookspecs import NAMESPACE, ImportHooks
 from imageport.plugins.hooks import marked_methods
 from imageport.plugins.lifetime import Lifetime
 from imageport.plugins.secret_options import secret_options
-from imageport.plugins.translation import crashed, hide, of_step, of_store
+from imageport.plugins.translation import hide, translated
 from imageport.values import Finding, Image, Location, StagedCopy, StoredCopy
 from imageport.watched_calls import Call, LeftBehind, side_by_side, supervised, within
 
@@ -199,7 +199,7 @@ class BoundStep:
     def blamed(self, error: BaseException, hook: str) -> ImageportError:
         """Return *error* with this step named in it, unless a deeper step is named already."""
         if not isinstance(error, ImageportError):
-            error = self._translated(error, hook)
+            error = translated(error, hook, self)
         hide(error, self.secrets)
         if error.step is None and error.store is None:
             if self.is_store:
@@ -217,14 +217,6 @@ class BoundStep:
             self._within("close", self.plugin.close, self.lifetime.limits)
         except ImageportError as error:
             log.warning("'%s' could not be closed: %s", self.label, error, exc_info=True)
-
-    def _translated(self, error: BaseException, hook: str) -> ImageportError:
-        if self.is_store:
-            failure = of_store(error, self.plugin, self.label)
-        else:
-            is_method = hook == "stage" or (hook == "its stream" and "stage" in self.answers)
-            failure = of_step(error, hook, is_method=is_method)
-        return failure or crashed(error, hook, self.distribution)
 
     def _ready(self, ctx: Context) -> Context:
         """Set the plugin up unless it is, and return *ctx*."""

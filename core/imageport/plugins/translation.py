@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from imageport.errors import ImageportError, LimitExceeded, SourceUnavailable, StepCrashed, TransformFailed
 from imageport.plugin import Plugin
 from imageport.redaction import redact
 from imageport.stores.remedies import SYSTEM, explained, reason, remedy_for
+
+
+class _Step(Protocol):
+    """The plugin of one step, its label, and the distribution it came from."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def distribution(self) -> str: ...
+    @property
+    def plugin(self) -> Plugin[Any]: ...
+    @property
+    def is_store(self) -> bool: ...
+    @property
+    def answers(self) -> Collection[str]: ...
+
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -56,11 +72,16 @@ def of_step(error: BaseException, hook: str, *, is_method: bool) -> ImageportErr
     )
 
 
-def crashed(error: BaseException, hook: str, distribution: str) -> StepCrashed:
-    """Return the error about a plugin that raised *error*, which no rule explains."""
-    return StepCrashed(
+def translated(error: BaseException, hook: str, step: _Step) -> ImageportError:
+    """Return the error that a user reads about *error*, which *hook* of *step* has raised."""
+    if step.is_store:
+        failure = of_store(error, step.plugin, step.label)
+    else:
+        is_method = hook == "stage" or (hook == "its stream" and "stage" in step.answers)
+        failure = of_step(error, hook, is_method=is_method)
+    return failure or StepCrashed(
         f"{type(error).__name__} in {hook}: {error}",
-        hint=f"this looks like a defect of {distribution}: report it to its authors",
+        hint=f"this looks like a defect of {step.distribution}: report it to its authors",
     )
 
 
