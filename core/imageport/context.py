@@ -6,7 +6,7 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -70,6 +70,7 @@ class StepLink:
     check: Callable[[str, bool, str | None, str | None], None] = _ignore
     source: Callable[[str, str | None], None] = _ignore
     announce: Callable[[Location], None] = _ignore
+    digests: Callable[[], Mapping[str, str]] = dict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,8 +141,21 @@ class Context:
         self._link.source(url, error)
 
     def announce(self, location: Location) -> None:
-        """For stores: record where a copy will be written, so that it can be removed after a crash."""
+        """For stores: record where a copy will be written, so that it can be removed should this process die.
+
+        Required before the first byte of the image is taken. Another call, with the same url, replaces the metadata: a
+        store adds the id of an upload as soon as the server has given it. Raises ``StoreFailed`` for another url, and
+        ``ImportFailed`` once the import has left the copy behind: stop then.
+        """
         self._link.announce(location)
+
+    def digests(self) -> Mapping[str, str]:
+        """For stores: return the digests of the image, in hexadecimal by the names of ``hashlib``.
+
+        They are those that the import makes anyway, ``digests`` of the site file. All of them are there in ``publish``;
+        the mapping is empty as long as bytes are still read. A store compares them with those that its server has made.
+        """
+        return self._link.digests()
 
     def spool(self, data: ImageData) -> ImageData:
         """Return *data* as a file that no other process replaces: in the work folder or staging, or a new one.

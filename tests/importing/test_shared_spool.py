@@ -8,7 +8,17 @@ import pytest
 from tests.importing.desk import Bytes, Desk, Shelf
 from tests.noise import noise
 
-from imageport import Context, Image, ImageData, NoConfig, PendingCopy, Plugin, StoreFailed, hookimpl
+from imageport import (
+    Context,
+    Image,
+    ImageData,
+    Location,
+    NoConfig,
+    PendingCopy,
+    Plugin,
+    StoreFailed,
+    hookimpl,
+)
 from imageport_builtin.file_store import FileStore, FileStoreConfig
 from imageport_builtin.glance_direct import GlanceDirect
 
@@ -25,6 +35,7 @@ class Seeking(Shelf):
 
     @hookimpl
     def store_write(self, image: Image, ctx: Context) -> PendingCopy:
+        ctx.announce(Location(url=f"shelf:{self.name}/{image.record.id}"))
         self.path = ctx.spool(image.data).path
         assert self.path is not None
         self.present = sorted(ctx.work_folder.iterdir())

@@ -158,6 +158,7 @@ def test_a_step_changes_those_fields_of_the_record_that_are_its_own(beset: Desk)
         ("crash_store", "LookupError in store_write: acme was here"),
         ("wrong_store", "store_write returned NoneType where a pending copy is expected"),
         ("lying_store", "where it was to take the whole image"),
+        ("silent_store", "the store took bytes of the image before it announced its copy"),
     ],
 )
 def test_a_store_that_misbehaves_does_not_take_the_others_along(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields, replace
 from operator import index
 from typing import Any
@@ -67,6 +67,7 @@ class HostContext(Context):
 
     emit: Callable[[Event], None]
     announce_location: Callable[[str, Location], None]
+    known_digests: Callable[[], Mapping[str, str]] = dict
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_link", self._link_of(self.step))
@@ -91,6 +92,16 @@ class HostContext(Context):
             "_link": self._link_of(label),
         }
         return Context(**{item.name: getattr(self, item.name) for item in fields(Context)} | changes)
+
+    def for_copy(self, label: str, announcing: Callable[[Location], AbstractContextManager[None]]) -> Context:
+        """Return the context of the store called *label* for one copy, whose announcements happen in *announcing*."""
+        announce = self.announce_location
+
+        def announced(label: str, location: Location) -> None:
+            with announcing(location):
+                announce(label, location)
+
+        return replace(self, announce_location=announced).for_step(label)
 
     def sharing(self, shared: SharedFile) -> HostContext:
         """Return this context for the stores of one pass, which have the file *shared* in common."""
@@ -127,6 +138,7 @@ class HostContext(Context):
             check=check,
             source=source,
             announce=lambda location: announce(label, location),
+            digests=self.known_digests,
         )
 
 

@@ -23,7 +23,7 @@ from imageport.importing.context_factory import STAGING, HostContext
 from imageport.importing.copies import Copy, CopySet
 from imageport.importing.plan import Plan
 from imageport.importing.report import StageReport
-from imageport.importing.stores import write_copy
+from imageport.importing.stores import new_copy, write_copy
 from imageport.importing.verification import Checkers, Findings, Verification, look_first
 from imageport.limits import Limits
 from imageport.plugins.binding import BoundStep
@@ -133,9 +133,10 @@ class Stages:
             backing_file = None
         # The bytes of a stored image stay where they are, and so does a file that a store wants to read.
         shared = SharedFile(backing_file, movable=not (plan.copies or targets.for_which_to_spool(data.size)))
-        write = partial(write_copy, image, ctx.sharing(shared), shared)
+        for_stores = replace(ctx.sharing(shared), known_digests=lambda: dict(self.findings.digests))
+        write = partial(write_copy, image, for_stores, shared)
         together = plan.all_stores_must_succeed
-        every = [Copy(store.label, partial(write, store), optional=not together) for store in targets]
+        every = [new_copy(store, write, optional=not together) for store in targets]
         _fail_refused(every, targets)
         first = copies.begin(every, slots=_slots(ctx, targets))
         checkers = Checkers(data, digests, inspect=inspect and self.findings.format is None)

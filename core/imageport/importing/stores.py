@@ -5,22 +5,24 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self, TypedDict
+from typing import Any, Protocol, Self, TypedDict
 
 from pydantic import ValidationError
 
 from imageport.configuration.paths import resolve_paths
 from imageport.configuration.resolution import ConfiguredStep
 from imageport.configuration.templating import Variables, has_reference, literal, texts_of
+from imageport.context import Context
 from imageport.data import ImageData
 from imageport.dataplane.buffers import Chunks
 from imageport.dataplane.shared_file import SharedFile
-from imageport.errors import StoreFailed
-from imageport.importing.copies import discard
+from imageport.errors import ImageportError, ImportFailed, StoreFailed
+from imageport.importing.copies import Copy, CopyState, discard
 from imageport.plugins.binding import BoundStep, StepContexts, close_all
 from imageport.plugins.capabilities import capabilities_of, limited
 from imageport.plugins.registry import PluginRegistry
@@ -113,13 +115,91 @@ def with_definition(location: Location, store: str, definition: Definition | Non
     return replace(location, store=store, metadata={**location.metadata, **kept})
 
 
+class CopyContexts(StepContexts, Protocol):
+    """Makes the context of a store for one attempt to write a copy."""
+
+    def for_copy(self, label: str, announcing: Callable[[Location], AbstractContextManager[None]]) -> Context:
+        """Return the context of the store called *label*, whose announcements happen within *announcing*."""
+        ...
+
+
+class _Attempt(ImageData):
+    """The bytes of one attempt to write a copy, which a store gets once it has announced the copy.
+
+    ``location`` is the announced one, ``fault`` the error of a store that asked for bytes before, even if it caught
+    that error. Nothing can be announced once *is_wanted* returns False.
+    """
+
+    def __init__(
+        self, open_chunks: Callable[[], Chunks], *,
+        store: BoundStep, ctx: CopyContexts, is_wanted: Callable[[], bool],
+        size: int | None, backing_file: Path | None,
+    ) -> None:  # fmt: skip
+        super().__init__(open_chunks, size=size, backing_file=backing_file)
+        self.location: Location | None = None
+        self.fault: ImageportError | None = None
+        self._store = store
+        self._ctx = ctx
+        self._is_wanted = is_wanted
+
+    def for_step(self, label: str) -> Context:
+        """Return the context of the store."""
+        return self._ctx.for_copy(label, self._announcing)
+
+    def chunks(self) -> Chunks:
+        """Iterate over the bytes. Raises ``StoreFailed`` when the copy is not announced by the first of them."""
+        return self._announced(super().chunks())
+
+    def breach(self, message: str) -> ImageportError:
+        """Return the error about a store that has broken a rule."""
+        defect = f"this is a defect of {self._store.distribution}: report it to its authors"
+        return self._store.blamed(StoreFailed(message, hint=defect), "store_write")
+
+    def require_kept(self, copy: PendingCopy, taken: int) -> None:
+        """Raise the error of a rule that the store, which has returned *copy*, has broken."""
+        if self.fault is not None:
+            raise self.fault
+        if self.location is None:
+            raise self.breach("the store did not announce its copy")
+        if copy.location.url != self.location.url:
+            raise self.breach(f"the store announced {self.location.url} and wrote {copy.location.url}")
+        if not self.finished or copy.bytes_written != taken:
+            raise self.breach(
+                f"the store took {copy.bytes_written} bytes where it was to take the whole image"
+            )
+
+    def _announced(self, chunks: Chunks) -> Chunks:
+        if self.location is None:
+            self.fault = self.breach("the store took bytes of the image before it announced its copy")
+            raise self.fault
+        yield from chunks
+
+    @contextmanager
+    def _announcing(self, location: Location) -> Iterator[None]:
+        if not self._is_wanted():
+            raise ImportFailed("this copy was abandoned", hint="look at the log for the reason")
+        if not isinstance(location, Location):
+            raise self.breach(f"the store announced {type(location).__name__} where Location is expected")
+        if self.location is not None and self.location.url != location.url:
+            raise self.breach(f"the store announced {self.location.url}, and then {location.url}")
+        yield
+        self.location = location
+
+
 def write_copy(
-    image: Image, ctx: StepContexts, shared: SharedFile, store: BoundStep, chunks: Chunks
+    image: Image,
+    ctx: CopyContexts,
+    shared: SharedFile,
+    store: BoundStep,
+    chunks: Chunks,
+    *,
+    is_wanted: Callable[[], bool] = lambda: True,
 ) -> PendingCopy:
     """Let *store* write *chunks*, the bytes of *image*, and return the hidden copy.
 
-    *shared* is the file that all stores of *ctx* have in common. Raises the errors of the store, and ``StoreFailed``
-    when it has not taken all bytes.
+    *shared* is the file that all stores of *ctx* have in common; *is_wanted* returns False once the copy was abandoned.
+    Raises the errors of the store, and ``StoreFailed`` when it breaks a rule: it has not announced the copy before it
+    takes bytes, announces or returns another url, or does not take all bytes.
     """
     taken = 0
 
@@ -129,22 +209,34 @@ def write_copy(
             taken += len(chunk)
             yield chunk
 
-    stream = ImageData(counted, size=image.data.size, backing_file=shared.path)
-    shared.streams.add(stream)
+    attempt = _Attempt(
+        counted, store=store, ctx=ctx, is_wanted=is_wanted, size=image.data.size, backing_file=shared.path
+    )
+    shared.streams.add(attempt)
     try:
-        copy = store.store_write(Image(image.record, stream), ctx)
+        copy = store.store_write(Image(image.record, attempt), attempt)
     except KeyboardInterrupt as error:
         # No signal raises in the thread of a store.
         raise store.blamed(error, "store_write") from error
-    if not stream.finished or copy.bytes_written != taken:
+    except BaseException as error:
+        if attempt.fault is None or attempt.fault is error:
+            raise
+        raise attempt.fault from error
+    try:
+        attempt.require_kept(copy, taken)
+    except BaseException:
         discard(store.label, copy)
-        raise store.blamed(
-            StoreFailed(
-                f"the store took {copy.bytes_written} bytes where it was to take the whole image",
-                hint=f"this looks like a defect of {store.distribution}: report it to its authors",
-            ),
-            "store_write",
-        )
+        raise
+    return copy
+
+
+def new_copy(store: BoundStep, write: Callable[..., PendingCopy], *, optional: bool) -> Copy:
+    """Return the copy in *store*, which *write*, ``write_copy`` with its first arguments, is to write."""
+
+    def work(chunks: Chunks) -> PendingCopy:
+        return write(store, chunks, is_wanted=lambda: copy.state is CopyState.WRITING)
+
+    copy = Copy(store.label, work, optional=optional)
     return copy
 
 

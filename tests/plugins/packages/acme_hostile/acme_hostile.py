@@ -155,7 +155,8 @@ class WrongStore(Plugin[NoConfig]):
     """Read everything and return nothing."""
 
     @hookimpl
-    def store_write(self, image: Image) -> Any:
+    def store_write(self, image: Image, ctx: Context) -> Any:
+        ctx.announce(Location(url="acme:nowhere"))
         for _ in image.data.chunks():
             pass
 
@@ -164,13 +165,23 @@ class LyingStore(Plugin[NoConfig]):
     """Claim to have written what it never read."""
 
     @hookimpl
-    def store_write(self, image: Image) -> PendingCopy:
+    def store_write(self, image: Image, ctx: Context) -> PendingCopy:
+        ctx.announce(Location(url="acme:lies"))
         size = image.data.size or 0
         return StagedCopy(Location(url="acme:lies"), size, _nothing, _nothing)
 
     @hookimpl
     def store_read(self, location: Location) -> ImageData:
         return ImageData.from_chunks(lambda: iter([b"lies"]))
+
+
+class SilentStore(Plugin[NoConfig]):
+    """Write without an announcement."""
+
+    @hookimpl
+    def store_write(self, image: Image) -> PendingCopy:
+        size = sum(map(len, image.data.chunks()))
+        return StagedCopy(Location(url="acme:silent"), size, _nothing, _nothing)
 
 
 class Quit(Plugin[NoConfig]):
