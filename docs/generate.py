@@ -15,6 +15,7 @@ from reference_pages.defects import defects_page
 from reference_pages.differences import differences_page
 from reference_pages.files import pipeline_page, site_page
 from reference_pages.glance import glance_page
+from reference_pages.plans import plan_page
 from reference_pages.plugins import plugin_index_page, plugin_page
 from reference_pages.reports import report_page
 from ruamel.yaml import YAML
@@ -57,6 +58,7 @@ def generated() -> Iterator[tuple[Path, str]]:
         "glance-defects.md": defects_page(),
         "hooks.md": hooks_page(),
         "pipeline-file.md": pipeline_page(),
+        "plan.md": plan_page(),
         "plugins/README.md": plugin_index_page(plugins),
         "public-api.md": api_page(),
         "report.md": report_page(),
@@ -79,6 +81,7 @@ def index_page() -> Iterator[str]:
             "* [Exit codes and errors](exit-codes.md)",
             "* [The pipeline file](pipeline-file.md)",
             "* [The site file](site-file.md)",
+            "* [The plan](plan.md)",
             "* [The report and the events](report.md)",
             "* [Plugins that come with Imageport](plugins/README.md)",
             "* [For Glance operators](for-glance-operators.md)",

@@ -54,12 +54,23 @@ def test_staged_data_is_imported_without_a_source(cli: CommandLine, image_id: st
 def test_a_failed_import_takes_the_staged_data_along_and_staging_can_be_repeated(
     cli: CommandLine, image_id: str
 ) -> None:
-    (cli.folder / "one").write_text("not a folder")
+    (cli.folder / "one").mkdir()
+    (cli.folder / "one" / image_id).write_text("in the way")
     cli.inside("images", "stage", "mine", cli.image)
     cli.inside("run", "p.yaml", "--image", "mine", "-q", code=6)
     assert _is_untouched(cli, image_id)
     cli.inside("images", "stage", "mine", cli.image)
     assert cli.files(STAGING) == [image_id]
+
+
+def test_staged_data_stays_when_a_store_is_not_ready(cli: CommandLine, image_id: str) -> None:
+    (cli.folder / "one").write_text("not a folder")
+    cli.inside("images", "stage", "mine", cli.image)
+    cli.inside("run", "p.yaml", "--image", "mine", "-q", code=6)
+    assert cli.files(STAGING) == [image_id]
+    (cli.folder / "one").unlink()
+    cli.inside("run", "p.yaml", "--image", "mine", "-q")
+    assert cli.files("one") == [image_id]
 
 
 def test_data_is_staged_from_standard_input_and_only_once(cli: CommandLine, image_id: str) -> None:

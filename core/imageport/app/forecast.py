@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from typing import Any
 from imageport.configuration.site import Site
 from imageport.dataplane.digests import new_hasher
 from imageport.dataplane.spool import free_space, space_taken
-from imageport.errors import ImageportError
+from imageport.errors import ImageportError, StoreFailed
 from imageport.importing.plan import Plan
 from imageport.limits import Limits
 from imageport.plugins.binding import BoundStep
+from imageport.plugins.capabilities import ImageFacts, Targets, capabilities_of
+from imageport.values import ImageRecord
 
 #: Bytes at the beginning of a file that steps are asked about.
 _HEAD = 64 << 10
@@ -40,21 +43,28 @@ class Need:
 
 @dataclass(frozen=True, kw_only=True)
 class _Data:
-    """Known facts of the image between two stages."""
+    """Known facts of the image between two stages: ``size`` are its bytes on disk, ``length`` all of them."""
 
     what: str
     size: int | None = None
+    length: int | None = None
     virtual_size: int | None = None
     head: bytes | None = None
     is_scratch: bool = False
 
 
-def forecast(plan: Plan, site: Site) -> dict[str, Any]:
+def forecast(plan: Plan, site: Site, targets: Targets | None = None) -> dict[str, Any]:
     """Return scratch data and the expected bottleneck of *plan* as plain values, for ``imageport plan``.
 
-    Digests are measured for a few milliseconds. Raises the errors of plugins.
+    *targets*, all writable stores unless given, learn the facts of the image: those that cannot take it are ``refused``
+    afterwards. Digests are measured for a few milliseconds. Raises the errors of plugins.
     """
-    needs = list(_needs(plan, site.limits.max_parallel_stores))
+    if targets is None:
+        targets = plan.targets([store for store in plan.stores if "store_write" in store.answers])
+    needs, data = _needs_of_steps(plan)
+    with suppress(StoreFailed):
+        targets.require(_facts(plan, data))
+    needs += _needs_of_stores(plan, data, targets, site.limits.max_parallel_stores)
     sizes = [need.size for need in needs]
     at_most = None if None in sizes else sum(size or 0 for size in sizes)
     free = free_space(_existing(site.staging.directory))
@@ -90,11 +100,11 @@ def deadlines(limits: Limits) -> dict[str, Any]:
     }
 
 
-def _needs(plan: Plan, max_parallel_stores: int) -> Iterator[Need]:
-    """Return the scratch data in the staging directory, in the order of the stages."""
-    data = _source(plan)
+def _needs_of_steps(plan: Plan) -> tuple[list[Need], _Data]:
+    """Return the scratch data of the method and the steps, in their order, and the image that they make."""
+    data, needs = _source(plan), []
     if plan.spool_first:
-        yield Need(step=None, what=data.what, size=data.size, certain=True)
+        needs.append(Need(step=None, what=data.what, size=data.size, certain=True))
         data = replace(data, is_scratch=True)
     for step in plan.steps:
         if _leaves_alone(step, data):
@@ -103,36 +113,64 @@ def _needs(plan: Plan, max_parallel_stores: int) -> Iterator[Need]:
         certain = reads == "file"
         # Where the pipeline allows streaming only, data that needs a file fails instead.
         if reads != "stream" and not (data.is_scratch or plan.stream_only):
-            yield Need(step=step.label, what=data.what, size=data.size, certain=certain)
+            needs.append(Need(step=step.label, what=data.what, size=data.size, certain=certain))
         made = _Data(what=f"the result of {step.label}", is_scratch=writes in ("file", "disk"))
         if writes == "disk":
             made = replace(made, what="the virtual size of its disk", size=data.virtual_size)
         if made.is_scratch and not (plan.stream_only and not certain):
-            yield Need(step=step.label, what=made.what, size=made.size, certain=certain)
+            needs.append(Need(step=step.label, what=made.what, size=made.size, certain=certain))
         data = made
-    stores = sum("store_write" in store.answers for store in plan.stores)
-    waiting = 0 < max_parallel_stores < stores
-    if not data.is_scratch and (waiting or (stores > 1 and not plan.all_stores_must_succeed)):
+    return needs, data
+
+
+def _needs_of_stores(plan: Plan, data: _Data, targets: Targets, max_parallel_stores: int) -> Iterator[Need]:
+    """Return the scratch data that all stores together need: one file."""
+    stores = targets.accepting
+    spooling = targets.for_which_to_spool(data.length)
+    waiting = 0 < max_parallel_stores < len(stores)
+    if data.is_scratch:
+        return
+    if spooling and not plan.stream_only:
+        labels = " and ".join(store.label for store in spooling)
+        certain = waiting or any(capabilities_of(store).wants_file for store in spooling)
+        yield Need(step=None, what=f"{data.what}, in a file for {labels}", size=data.size, certain=certain)
+    elif waiting or (len(stores) > 1 and not plan.all_stores_must_succeed):
         yield Need(
             step=None, what=f"{data.what}, for stores that come later", size=data.size, certain=waiting
         )
 
 
-def _source(plan: Plan) -> _Data:
+def _facts(plan: Plan, data: _Data) -> ImageFacts:
+    record = ImageRecord(id="")
+    path = local_source(plan)
+    known = plan.facts_before(record) if path is None else plan.facts_of_file(path, record)
+    return replace(known, size=data.length, taken=None if data.length is None else data.size)
+
+
+def local_source(plan: Plan) -> Path | None:
+    """Return the file that is the source, None when it is none or is not there."""
     uri = plan.source.uri
-    what = "the stored image" if plan.copies else "the source"
     if uri is None or "://" in uri:
-        return _Data(what=what)
-    path = Path(uri)
+        return None
     try:
-        if not path.is_file():
-            return _Data(what=what)
+        return path if (path := Path(uri)).is_file() else None
+    except OSError:
+        return None
+
+
+def _source(plan: Plan) -> _Data:
+    what = "the stored image" if plan.copies else "the source"
+    if (path := local_source(plan)) is None:
+        return _Data(what=what)
+    try:
         with path.open("rb") as file:
             head = file.read(_HEAD)
-        return _Data(what=what, size=space_taken(path), virtual_size=_virtual_size(path), head=head)
+        length = path.stat().st_size
+        size, virtual_size = space_taken(path), _virtual_size(path)
     except OSError:
         # Its mistakes are reported when it is imported.
         return _Data(what=what)
+    return _Data(what=what, size=size, length=length, virtual_size=virtual_size, head=head)
 
 
 def _virtual_size(path: Path) -> int | None:

@@ -73,9 +73,9 @@ class Imageport:
     ) -> dict[str, Any]:
         """Return the plan of an import as plain values: steps, stores, staging, scratch data, bottleneck and limits.
 
-        *source* is a url or a path, instead of ``source.uri`` of the pipeline. Nothing is fetched or changed; digests
-        are measured for some milliseconds. Raises ``PipelineInvalid`` with all mistakes, ``PluginBroken``, and
-        ``UsageError`` of plugins that cannot work with their options.
+        *source* is a url or a path, instead of ``source.uri`` of the pipeline. Nothing is fetched or changed; stores
+        are asked whether they are ready, and digests are measured for some milliseconds. Raises ``PipelineInvalid``
+        with all mistakes, ``PluginBroken``, and ``UsageError`` of plugins that cannot work with their options.
         """
         from imageport.app.pipelines import describe_plan
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from imageport.app.forecast import deadlines, forecast
+from imageport.app.housekeeping import maintenance_context
 from imageport.app.resources import Resources
 from imageport.configuration.configure import configure_stores
 from imageport.configuration.pipeline import ConfiguredPipeline, load_pipeline
 from imageport.configuration.resolution import ConfiguredStep
-from imageport.errors import ImageportError, PipelineInvalid, Problem
+from imageport.errors import ImageportError, PipelineInvalid, Problem, StoreFailed
 from imageport.importing.plan import Plan, make_plan
+from imageport.plugins.binding import BoundStep, close_all
+from imageport.plugins.capabilities import Targets, capabilities_of
 from imageport.plugins.registry import hooks_of
 from imageport.redaction import redact, redact_tree
 
@@ -37,22 +42,54 @@ def plan_of(pipeline: ConfiguredPipeline) -> Plan:
 def describe_plan(
     resources: Resources, path: str | Path, source: str | None, variables: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return the plan of the pipeline, without its secrets."""
+    """Return the plan of the pipeline, without its secrets. The stores are asked for their findings."""
     configured = load(resources, path, source_uri=source, variables=variables)
     plan = plan_of(configured)
     limits = resources.site.limits
-    described = {
-        **plan.describe(),
-        **forecast(plan, resources.site),
-        "method": _describe(configured.source),
-        "steps": [_describe(step) for step in configured.steps],
-        "stores": [_describe(store) for store in configured.stores],
-        "observers": [_describe(observer) for observer in configured.observers],
-        "deadlines": deadlines(limits),
-        "limits": limits.model_dump(mode="json"),
-    }
+    # All that refuse the image are shown, and not only the first.
+    writable = [store for store in plan.stores if "store_write" in store.answers]
+    targets = plan.targets(writable, together=False)
+    try:
+        with maintenance_context(resources.site) as ctx, suppress(StoreFailed):
+            targets.examine(ctx)
+        described = {
+            **plan.describe(),
+            **forecast(plan, resources.site, targets),
+            "method": _describe(configured.source),
+            "steps": [_describe(step) for step in configured.steps],
+            "stores": [
+                _describe(entry) | _describe_target(store, targets)
+                for entry, store in zip(configured.stores, plan.stores, strict=True)
+            ],
+            "observers": [_describe(observer) for observer in configured.observers],
+            "refusal": _refusal(targets.refusal(together=plan.all_stores_must_succeed)),
+            "deadlines": deadlines(limits),
+            "limits": limits.model_dump(mode="json"),
+        }
+    finally:
+        close_all((*plan.all_steps, *plan.observers))
     found: dict[str, Any] = redact_tree(described, configured.secrets)
     return found
+
+
+def _describe_target(store: BoundStep, targets: Targets) -> dict[str, Any]:
+    reason = targets.refused.get(store.label)
+    return {
+        "capabilities": capabilities_of(store).as_dict(),
+        "findings": [asdict(finding) for finding in targets.findings.get(store.label, ())],
+        "refused": None if reason is None else {"message": reason.message, "hint": reason.hint},
+    }
+
+
+def _refusal(error: ImageportError | None) -> dict[str, Any] | None:
+    if error is None:
+        return None
+    return {
+        "exit_code": int(error.exit_code),
+        "store": error.store,
+        "message": error.message,
+        "hint": error.hint,
+    }
 
 
 def problems_of(resources: Resources, path: str | Path) -> list[Problem]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -24,17 +26,22 @@ def plan(  # noqa: PLR0917 - the options of a command are its parameters
 ) -> None:
     """Show the plan of an import and the scratch space that it needs; nothing is changed.
 
-    Steps, options, stores, staging, the scratch data and whether it fits now, the part that is expected to be slowest,
-    and limits. Digests are measured for some milliseconds; nothing is fetched.
+    Steps, options, stores with their capabilities and findings, staging, the scratch data and whether it fits now, the
+    part that is expected to be slowest, and limits. Stores are asked whether they are ready, and digests are measured
+    for some milliseconds; nothing is fetched. The exit code is that of an import that its stores would refuse now.
     """
     imageport: Imageport = ctx.obj
     for file in plugins or ():
         imageport.add_plugin_file(file)
-    described = imageport.plan(pipeline, source, variables=pairs("--set", settings or ()))
+    # Standard output is for the plan, whatever a plugin prints.
+    with redirect_stdout(sys.stderr):
+        described = imageport.plan(pipeline, source, variables=pairs("--set", settings or ()))
     if json:
         print_json(described)
     else:
         _show(described)
+    if described["refusal"] is not None:
+        raise typer.Exit(described["refusal"]["exit_code"])
 
 
 def _show(plan: dict[str, Any]) -> None:
@@ -45,17 +52,52 @@ def _show(plan: dict[str, Any]) -> None:
     _show_steps(plan["steps"])
     together = "all of them or none" if plan["all_stores_must_succeed"] else "those that succeed"
     print_line(f"stores, written side by side, {together}:")
-    _show_steps(plan["stores"])
+    for store in plan["stores"]:
+        _show_steps([store])
+        _show_target(store)
     if plan["observers"]:
         print_line("observers:")
         _show_steps(plan["observers"])
     print_line(f"staging: {plan['staging']}, because {plan['staging_reason']}")
     _show_scratch(plan["scratch"])
+    _show_refusal(plan["refusal"])
     _show_bottleneck(plan["bottleneck"])
     print_line("deadlines:")
     _show_deadlines(plan["deadlines"], "  ")
     print_line("limits:")
     print_fields({f"  {name}": value for name, value in _readable(plan["limits"])})
+
+
+def _show_target(store: dict[str, Any]) -> None:
+    for line in _takes(store["capabilities"]):
+        print_line(f"      takes {line}")
+    for finding in store["findings"]:
+        hint = f"; {finding['hint']}" if finding["hint"] else ""
+        print_line(f"      {finding['severity']}: {finding['message']}{hint}")
+    if store["refused"] is not None:
+        print_line(f"      REFUSES THE IMAGE: {store['refused']['message']}; {store['refused']['hint']}")
+
+
+def _takes(capabilities: dict[str, Any]) -> Iterator[str]:
+    """Describe what a store demands of an image; what any image fulfils is left out."""
+    from imageport.limits import format_size
+
+    if capabilities["formats"] is not None:
+        yield f"the formats {', '.join(capabilities['formats'])}"
+    if capabilities["alignment"] > 1:
+        yield f"sizes that are a multiple of {capabilities['alignment']} bytes"
+    if capabilities["largest"] is not None:
+        yield f"at most {format_size(capabilities['largest'])}"
+    if capabilities["wants_file"]:
+        yield "the image from a file"
+    elif capabilities["needs_size"]:
+        yield "images whose size is known"
+
+
+def _show_refusal(refusal: dict[str, Any] | None) -> None:
+    if refusal is not None:
+        whose = "" if refusal["store"] is None else f"store '{refusal['store']}': "
+        print_line(f"THE IMPORT WOULD BE REFUSED: {whose}{refusal['message']}; {refusal['hint']}")
 
 
 def _show_scratch(scratch: dict[str, Any]) -> None:

@@ -99,9 +99,13 @@ class Plan:
         """All steps and stores in their order."""
         return (self.method, *self.steps, *self.stores)
 
-    def targets(self, stores: Sequence[BoundStep]) -> Targets:
-        """Return *stores* as the targets of one import."""
-        return Targets(stores, together=self.all_stores_must_succeed, conversion=conversion_to)
+    def targets(self, stores: Sequence[BoundStep], *, together: bool | None = None) -> Targets:
+        """Return *stores* as the targets of an import; *together* means that all have to succeed.
+
+        None is the demand of the pipeline.
+        """
+        together = self.all_stores_must_succeed if together is None else together
+        return Targets(stores, together=together, conversion=conversion_to)
 
     def facts_before(self, record: ImageRecord, head: bytes | None = None) -> ImageFacts:
         """Return the facts that stores have to know, as far as they are known before a step gets the bytes of *record*.

@@ -14,7 +14,7 @@ from imageport.errors import ImageportError, PluginBroken, StoreFailed
 from imageport.limits import format_size
 from imageport.plugins.binding import BoundStep, StepContexts
 from imageport.plugins.examination import Examination, examine
-from imageport.values import StoreCapabilities
+from imageport.values import Finding, StoreCapabilities
 
 #: Returns the entry of a step that makes one of these disk formats, None when there is none.
 Conversion = Callable[[Collection[str]], str | None]
@@ -103,8 +103,8 @@ class ImageFacts:
 class Targets(Collection[BoundStep]):
     """The target stores of one import, of which some may turn out not to take the image.
 
-    With *together* all of them have to. ``refused`` has the reason of each that does not, by label; ``free`` is how
-    many bytes a store has room for, as far as that is known.
+    With *together* all of them have to. By label, ``findings`` has the answers of the stores that were asked, and
+    ``refused`` the reason of each that does not take the image.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Targets(Collection[BoundStep]):
     ) -> None:
         self.stores = tuple(stores)
         self.refused: dict[str, ImageportError] = {}
-        self.free: dict[str, int] = {}
+        self.findings: dict[str, list[Finding]] = {}
         self._together = together
         self._conversion = conversion
 
@@ -140,10 +140,20 @@ class Targets(Collection[BoundStep]):
 
         Raises the reason of the first where all stores have to succeed, and when no other is left.
         """
-        for store, reason in reasons:
+        for store, reason in list(reasons):
             self.refused[store.label] = store.blamed(reason, "store_write")
-        if self.refused and (self._together or not self.accepting):
-            raise self._refusal()
+        if (refusal := self.refusal(together=self._together)) is not None:
+            raise refusal
+
+    def refusal(self, *, together: bool) -> ImageportError | None:
+        """Return why the stores that are left are too few, None when they are enough; *together* all are needed."""
+        if not self.refused or (self.accepting and not together):
+            return None
+        first, *others = self.refused.values()
+        if together or not others:
+            return first
+        listed = "; ".join(f"{label}: {error.message}" for label, error in self.refused.items())
+        return StoreFailed(f"no store can take the image: {listed}", hint=first.hint)
 
     def examine(self, ctx: StepContexts) -> None:
         """Ask the stores for their findings, and leave out those with an error. Raises as ``refuse`` does."""
@@ -155,16 +165,12 @@ class Targets(Collection[BoundStep]):
                 for name, store in zip(names, asked, strict=True)
             ]
         )
-        faults = []
-        for store, findings in zip(asked, answers, strict=True):
-            faults += [
-                (store, StoreFailed(found.message, hint=found.hint))
-                for found in findings
-                if found.severity == "error"
-            ][:1]
-            if room := [found.free for found in findings if found.free is not None]:
-                self.free[store.label] = min(room)
-        self.refuse(faults)
+        self.findings.update(zip((store.label for store in asked), answers, strict=True))
+        self.refuse(
+            (store, StoreFailed(found.message, hint=found.hint))
+            for store in asked
+            for found in [item for item in self.findings[store.label] if item.severity == "error"][:1]
+        )
 
     def require(self, facts: ImageFacts) -> None:
         """Leave out the stores that cannot take an image of these *facts*. Raises as ``refuse`` does."""
@@ -186,19 +192,16 @@ class Targets(Collection[BoundStep]):
         """Return the stores that take a stream of *size* bytes (None: not known) only as a file."""
         return [store for store in self.accepting if needs_spool(store, size)]
 
+    def _room(self, store: BoundStep) -> int | None:
+        free = [found.free for found in self.findings.get(store.label, ()) if found.free is not None]
+        return min(free, default=None)
+
     def _misfits(self, facts: ImageFacts) -> Iterator[tuple[BoundStep, StoreFailed]]:
         for store in self.accepting:
             reason = misfit(capabilities_of(store), facts, self._conversion)
-            reason = reason or _no_room(self.free.get(store.label), facts, capabilities_of(store))
+            reason = reason or _no_room(self._room(store), facts, capabilities_of(store))
             if reason is not None:
                 yield store, reason
-
-    def _refusal(self) -> ImageportError:
-        first, *others = self.refused.values()
-        if self._together or not others:
-            return first
-        listed = "; ".join(f"{label}: {error.message}" for label, error in self.refused.items())
-        return StoreFailed(f"no store can take the image: {listed}", hint=first.hint)
 
 
 def misfit(capabilities: StoreCapabilities, facts: ImageFacts, conversion: Conversion) -> StoreFailed | None:
