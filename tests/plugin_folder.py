@@ -1,60 +1,22 @@
-"""Distributions of plugins as pip would install them, in a folder of the test on ``sys.path``."""
+"""A distribution with a plugin of every kind."""
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 
+from imageport.testing.installing import PluginFolder
+from imageport.testing.installing import plugin_folder as folder_of_plugins
 
-class PluginFolder:
-    """A folder on ``sys.path`` into which distributions are put as pip would put them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(exist_ok=True)
-
-    def install(
-        self,
-        distribution: str,
-        plugins: Mapping[str, str],
-        modules: Mapping[str, str] | None = None,
-        *,
-        version: str = "1.0",
-        contract: str | None = None,
-    ) -> Path:
-        """Write a distribution with its *modules* and entry points, and return its metadata folder.
-
-        It states the *contract* for which it is written, if there is one.
-        """
-        metadata = self.folder / f"{distribution.replace('-', '_')}-{version}.dist-info"
-        metadata.mkdir()
-        (metadata / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n"
-        )
-        lines = [f"{name} = {value}\n" for name, value in plugins.items()]
-        if contract is not None:
-            lines.append(f"[imageport.contract]\n{contract} = acme\n")
-        (metadata / "entry_points.txt").write_text("[imageport.plugins]\n" + "".join(lines))
-        for name, source in (modules or {}).items():
-            (self.folder / f"{name}.py").write_text(dedent(source))
-        importlib.invalidate_caches()
-        return metadata
+__all__ = ["PluginFolder", "acme", "plugin_folder"]
 
 
 @pytest.fixture
-def plugin_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PluginFolder]:
-    folder = PluginFolder(tmp_path / "site-packages")
-    monkeypatch.syspath_prepend(str(folder.folder))
-    before = set(sys.modules)
-    yield folder
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(folder.folder)):
-            del sys.modules[name]
+def plugin_folder(tmp_path: Path) -> Iterator[PluginFolder]:
+    with folder_of_plugins(tmp_path / "site-packages") as folder:
+        yield folder
 
 
 ACME = """

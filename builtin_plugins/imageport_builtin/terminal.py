@@ -83,7 +83,7 @@ class Terminal(Plugin[NoConfig]):
                 self._lanes.setdefault(event.step, _Lane(event.step))
                 if event.message == "stage":
                     self._source = event.step
-            case "step.end" if not self._lanes[event.step].samples:
+            case "step.end" if event.step in self._lanes and not self._lanes[event.step].samples:
                 # Most steps only prepare a stream: their lane comes back with its first byte.
                 del self._lanes[event.step]
             case "progress":

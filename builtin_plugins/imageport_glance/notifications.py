@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from imageport import Context, Event, Plugin, PluginConfig, hookimpl
 from imageport.events import ImageEvent, ReportEvent, TaskEvent
 from imageport_builtin.jsonl import append_line
-from imageport_glance.notification_payloads import failure_payload, image_payload, task_payload
+from imageport_glance.notification_payloads import TASK_STATUS, failure_payload, image_payload, task_payload
 
 
 class NotificationsConfig(PluginConfig):
@@ -45,7 +45,7 @@ class NotificationsConfig(PluginConfig):
     def _has_one_target(self) -> Self:
         if [self.path is not None, self.url is not None, self.log].count(True) != 1:
             raise ValueError("give one of path, url and log")
-        if "format" in self.model_fields_set and self.url is None:
+        if self.format != "cloudevents" and self.url is None:
             raise ValueError("format is only used together with url")
         return self
 
@@ -82,7 +82,9 @@ class Notifications(Plugin[NotificationsConfig]):
         self._send(_Notification(kind, priority, event, payload), ctx)
 
     def _payload(self, kind: str, event: Event, ctx: Context) -> dict[str, Any] | None:
-        if isinstance(event, TaskEvent) or (isinstance(event, ReportEvent) and kind == "task.run"):
+        if (isinstance(event, TaskEvent) and kind in TASK_STATUS) or (
+            isinstance(event, ReportEvent) and kind == "task.run"
+        ):
             self._began = self._began or event.at
             return task_payload(event, kind, ctx.caller, self._began)
         if isinstance(event, ImageEvent):

@@ -44,10 +44,10 @@ def certify(
     Everything is written to temporary folders, and to the server that the options name: use one for tests. The exit
     code is 1 when a clause is not kept.
     """
-    from imageport.testing import Candidate
+    from imageport.testing import candidate_called
 
-    candidate = Candidate(
-        name=name,
+    candidate = candidate_called(
+        name,
         options=_options(options) if options else {},
         image=str(Path(image).resolve()) if image else None,
         disk_format=disk_format,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -128,4 +127,4 @@ def test_a_plugin_that_ends_the_process_has_a_verdict_about_the_clause(
     verdicts = {clause["clause"]: clause for clause in found["clauses"]}
     assert verdicts["an image passes"]["reason"] == "the plugin ended the process, or did not return"
     assert verdicts["the class and its options are documented"]["verdict"] == "passed"
-    assert json.dumps(found).count('"failed"') > 3
+    assert found["clauses"][-1]["reason"] == "the plugin has ended the process 3 times"

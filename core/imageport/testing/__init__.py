@@ -13,11 +13,14 @@ from imageport.lazy import lazy_names
 
 if TYPE_CHECKING:
     from imageport.testing.benches import Bench, BenchCopy, Stream, bench
-    from imageport.testing.certifying import Candidate, Clause, Verdict, certify, supplier
+    from imageport.testing.certifying import Candidate, Clause, Verdict, candidate_called, certify, supplier
     from imageport.testing.command import Finished, RunImageport
+    from imageport.testing.command_suite import CommandConformance
     from imageport.testing.contexts import make_context, make_transport
     from imageport.testing.http_server import HttpServer
     from imageport.testing.memory_store import MemoryCopy, MemoryStore, MemoryStoreConfig
+    from imageport.testing.method_suite import MethodConformance
+    from imageport.testing.observer_suite import ObserverConformance
     from imageport.testing.pipelines import run_pipeline
     from imageport.testing.plugin_suite import PluginConformance
     from imageport.testing.step_suite import StepConformance
@@ -29,11 +32,14 @@ __all__ = [
     "BenchCopy",
     "Candidate",
     "Clause",
+    "CommandConformance",
     "Finished",
     "HttpServer",
     "MemoryCopy",
     "MemoryStore",
     "MemoryStoreConfig",
+    "MethodConformance",
+    "ObserverConformance",
     "PluginConformance",
     "ReadOnlyStoreConformance",
     "RunImageport",
@@ -44,6 +50,7 @@ __all__ = [
     "Stream",
     "Verdict",
     "bench",
+    "candidate_called",
     "certify",
     "make_context",
     "make_transport",
@@ -56,11 +63,14 @@ if not TYPE_CHECKING:  # with it, type checkers would not find misspelt names
         __name__,
         {
             "benches": ("Bench", "BenchCopy", "Stream", "bench"),
-            "certifying": ("Candidate", "Clause", "Verdict", "certify", "supplier"),
+            "certifying": ("Candidate", "Clause", "Verdict", "candidate_called", "certify", "supplier"),
             "command": ("Finished", "RunImageport"),
+            "command_suite": ("CommandConformance",),
             "contexts": ("make_context", "make_transport"),
             "http_server": ("HttpServer",),
             "memory_store": ("MemoryCopy", "MemoryStore", "MemoryStoreConfig"),
+            "method_suite": ("MethodConformance",),
+            "observer_suite": ("ObserverConformance",),
             "pipelines": ("run_pipeline",),
             "plugin_suite": ("PluginConformance",),
             "store_bench": ("ServerProcess", "StoreServer"),

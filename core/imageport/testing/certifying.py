@@ -20,14 +20,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from imageport.cli.commands import GROUP, InstalledCommand
 from imageport.errors import UsageError
 from imageport.plugins.descriptions import describe
+from imageport.plugins.entry_points import EntryPoint, entry_points
 from imageport.plugins.registry import PluginRegistry
 
-__all__ = ["Candidate", "Clause", "Verdict", "certify", "supplier"]
+__all__ = ["Candidate", "Clause", "Verdict", "candidate_called", "certify", "supplier"]
 
 #: Seconds after which a clause that has not ended is given up, in addition to the deadlines of its hooks.
 _GRACE = 300.0
+
+#: Processes that a plugin may end before it is given up.
+_MOST_DEATHS = 3
 
 #: The clause of a plugin for which no other one can be tried.
 UNUSABLE = "the plugin can be imported and made"
@@ -77,7 +82,23 @@ class Candidate:
 
 def supplier(candidate: Candidate) -> str:
     """Return name and version of the distribution of *candidate*. Raises ``UsageError`` when it is not installed."""
-    return PluginRegistry.installed().find(candidate.name).distribution
+    return _installed(candidate).distribution
+
+
+def _installed(candidate: Candidate) -> EntryPoint:
+    if candidate.kind == "plugin":
+        return PluginRegistry.installed().find(candidate.name)
+    return entry_points(GROUP, InstalledCommand)[candidate.name]
+
+
+def candidate_called(name: str, **fields: Any) -> Candidate:
+    """Return the installed plugin called *name*, else the command, with *fields*. Raises ``UsageError`` without."""
+    is_command = name not in PluginRegistry.installed().names() and name in entry_points(
+        GROUP, InstalledCommand
+    )
+    candidate = Candidate(name=name, kind="command" if is_command else "plugin", **fields)
+    _installed(candidate)
+    return candidate
 
 
 def certify(candidate: Candidate) -> Iterator[Clause]:
@@ -85,17 +106,21 @@ def certify(candidate: Candidate) -> Iterator[Clause]:
 
     Raises ``UsageError`` when it is not installed, its options are wrong, or pytest is missing.
     """
-    installed = PluginRegistry.installed().find(candidate.name)
+    installed = _installed(candidate)
     if find_spec("pytest") is None:
         raise UsageError(
             "pytest, with which plugins are tested, is not installed",
             hint="install it with: pip install 'imageport[testing]'",
         )
-    usable = describe([installed], None)[candidate.name]
+    by = "imageport.plugins.describing:describe_plugin"
+    if candidate.kind == "command":
+        by = "imageport.cli.commands:describe_command"
+    usable = describe([installed], None, by=by)[candidate.name]
     if usable.broken:
         yield _unusable(usable.summary)
         return
     done: list[str] = []
+    deaths = 0
     with tempfile.TemporaryDirectory(prefix="imageport-certify-") as folder:
         while True:
             ended = False
@@ -124,6 +149,13 @@ def certify(candidate: Candidate) -> Iterator[Clause]:
             yield Clause(
                 **running, verdict="failed", reason="the plugin ended the process, or did not return"
             )
+            deaths += 1
+            if deaths == _MOST_DEATHS:
+                reason = f"the plugin has ended the process {deaths} times"
+                yield Clause(
+                    role=running["role"], clause="all other clauses", verdict="not tried", reason=reason
+                )
+                return
 
 
 def _unusable(reason: str) -> Clause:

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -89,6 +90,21 @@ def examine_import(module: ModuleType, patience: float) -> ImportFindings:
     found = json.loads(line)
     return ImportFindings(
         tuple(found["work"]), tuple(found["modules"]), printed.decode(errors="replace"), found["error"]
+    )
+
+
+def require_light(found: ImportFindings, also: tuple[str, ...] = ()) -> None:
+    """Raise ``BrokenClause`` for what a module should not do when it is imported; packages in *also* are usual."""
+    require(found.error is None, f"the import raised {found.error}")
+    require(not found.work, f"the import {', '.join(found.work)}")
+    require(not found.printed, f"the import printed {found.printed[:80]!r}")
+    modules = [name for name in found.modules if name.partition(".")[0] not in also]
+    packages = Counter(name.partition(".")[0] for name in modules)
+    listed = ", ".join(f"{package} ({count})" for package, count in packages.most_common(5))
+    require(
+        len(modules) <= MOST_MODULES,
+        f"the import loads {len(modules)} modules of other packages, more than {MOST_MODULES}: {listed}; "
+        "import them in the hooks that need them",
     )
 
 

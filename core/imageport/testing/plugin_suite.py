@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, get_origin
@@ -16,7 +15,7 @@ from imageport.plugin import Plugin
 from imageport.plugins.hooks import marked_methods
 from imageport.testing.benches import Bench, bench, configure, find_plugin
 from imageport.testing.clauses import PATIENCE, not_tried, require
-from imageport.testing.imports import MOST_MODULES, examine_import
+from imageport.testing.imports import examine_import, require_light
 
 
 class PluginConformance:
@@ -134,17 +133,7 @@ class PluginConformance:
         module = sys.modules[plugin_class.__module__]
         if any(isinstance(value, type) and name.startswith("Test") for name, value in vars(module).items()):
             not_tried("the plugin is defined in a module of tests")
-        found = examine_import(module, self.patience)
-        require(found.error is None, f"the import raised {found.error}")
-        require(not found.work, f"the import {', '.join(found.work)}")
-        require(not found.printed, f"the import printed {found.printed[:80]!r}")
-        packages = Counter(name.partition(".")[0] for name in found.modules)
-        listed = ", ".join(f"{package} ({count})" for package, count in packages.most_common(5))
-        require(
-            len(found.modules) <= MOST_MODULES,
-            f"the import loads {len(found.modules)} modules of other packages, more than {MOST_MODULES}: {listed}; "
-            "import them in the hooks that need them",
-        )
+        require_light(examine_import(module, self.patience))
 
     def test_findings_are_given_without_an_error(self, under_test: Bench) -> None:
         """Yield Finding("error", ...) in diagnose for what is wrong; raise nothing."""
