@@ -12,8 +12,13 @@ from tests.plugins.installing import REPOSITORY, packages_outside
 
 PACKAGES = sorted(path.parent for path in (REPOSITORY / "contrib").glob("*/pyproject.toml"))
 
+#: The packages whose tests start no server of tests/servers: "make packages" tests the others.
+WITHOUT_SERVERS = [
+    package for package in PACKAGES if "tests/servers" not in (package / "pyproject.toml").read_text()
+]
 
-@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
+
+@pytest.mark.parametrize("package", WITHOUT_SERVERS, ids=lambda package: package.name)
 def test_a_package_passes_its_own_tests_when_it_is_installed(package: Path, tmp_path: Path) -> None:
     site = packages_outside(tmp_path, package)
     done = subprocess.run(

@@ -223,10 +223,7 @@ def client(facts: dict[str, str], *command: str) -> str:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
 
-def link_bindings(folder: Path) -> bool:
-    """Link the modules ``rados`` and ``rbd``, and nothing else, into *folder*; return whether this Python has them."""
-    suffix = f".cpython-3{sys.version_info.minor}-*.so"
-    found = [path for name in ("rados", "rbd") for path in _BINDINGS.glob(name + suffix)]
-    for path in found:
-        (folder / path.name).symlink_to(path)
-    return bool(found)
+def bindings_of_this_python() -> list[Path]:
+    """Return the modules ``rados`` and ``rbd`` as Debian has them, none when they are for another Python."""
+    name = f".cpython-3{sys.version_info.minor}-*.so"
+    return [path for module in ("rados", "rbd") for path in _BINDINGS.glob(module + name)]

@@ -34,6 +34,8 @@ class Record:
 class MemoryVolume:
     """A volume; ``open_volumes`` of the shelf counts those that are not closed."""
 
+    knows_holes = True
+
     def __init__(self, shelf: type[Shelf], record: Record) -> None:
         self.shelf = shelf
         self.record = record
@@ -58,10 +60,11 @@ class MemoryVolume:
         self.record.flushed = len(self.record.writes)
 
     def data_ranges(self) -> Iterable[tuple[int, int]]:
-        return sorted(self.record.writes)
+        return sorted(self.record.writes) if self.knows_holes else [(0, 1 << 63)]
 
     def read(self, offset: int, length: int) -> bytes:
         self.shelf.fail("read")
+        assert offset + length <= len(self.record.content)
         self.shelf.bytes_read += length
         return bytes(self.record.content[offset : offset + length])
 
@@ -145,4 +148,9 @@ class FixedShelf(Shelf):
     def create(self, name: str, size: int) -> MemoryVolume:
         volume = super().create(name, size)
         volume.is_fixed = True
+        return volume
+
+    def open_volume(self, name: str) -> MemoryVolume:
+        volume = super().open_volume(name)
+        volume.knows_holes = False
         return volume

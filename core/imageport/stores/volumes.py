@@ -141,12 +141,13 @@ def reads(volume: Volume, size: int) -> Iterator[Callable[[], Chunk]]:
     """Yield calls that return the *size* bytes of *volume* in order; ranges that hold no data are not read."""
     position = 0
     for offset, length in chain(volume.data_ranges(), [(size, 0)]):
-        while position < min(offset, size):
-            hole = min(min(offset, size) - position, CHUNK_SIZE)
+        start, end = min(offset, size), min(offset + length, size)
+        while position < start:
+            hole = min(start - position, CHUNK_SIZE)
             yield partial(_zeros, hole)
             position += hole
-        while position < min(offset + length, size):
-            count = min(offset + length - position, CHUNK_SIZE - position % CHUNK_SIZE)
+        while position < end:
+            count = min(end - position, CHUNK_SIZE - position % CHUNK_SIZE)
             yield partial(volume.read, position, count)
             position += count
 

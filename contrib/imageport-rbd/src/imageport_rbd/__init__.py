@@ -1,0 +1,1 @@
+"""A store of Imageport that keeps images as RBD images in Ceph."""
