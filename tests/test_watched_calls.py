@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -139,7 +140,7 @@ def test_only_threads_of_calls_are_watched() -> None:
     assert supervised(current_watch) is not None
 
 
-def _ends(results: Iterator[Done[str]]) -> dict[str, type[BaseException] | None]:
+def _ends(results: Iterator[Done[str, Any]]) -> dict[str, type[BaseException] | None]:
     return {done.item: type(done.error) if done.error else None for done in results}
 
 

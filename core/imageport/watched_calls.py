@@ -18,6 +18,7 @@ from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 KeyT = TypeVar("KeyT")
+ResultT = TypeVar("ResultT")
 
 #: Seconds between two looks at a call that goes on.
 _GLANCE: Final = 0.05
@@ -192,20 +193,21 @@ class _Work(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Done(Generic[T]):
-    """One *item* of the work of ``side_by_side``, and its error; without one it is done."""
+class Done(Generic[T, ResultT]):
+    """One *item* of the work of ``side_by_side``, with the *result* of its action unless there was an *error*."""
 
     item: T
+    result: ResultT | None = None
     error: BaseException | None = None
 
 
 def side_by_side(
     work: Mapping[KeyT, Sequence[T]],
-    action: Callable[[T], object],
+    action: Callable[[T], ResultT],
     *,
     late_error: Callable[[KeyT], BaseException],
     seconds_left: Callable[[], float] = lambda: math.inf,
-) -> Iterator[Done[T]]:
+) -> Iterator[Done[T, ResultT]]:
     """Do *action* with each item, those of one key in their order and the keys at the same time, in separate threads.
 
     Yields each item when it is done or has failed. When a call for one of a key is overdue, or no second is left, the
@@ -219,7 +221,7 @@ def side_by_side(
             for key, line in list(lines.items()):
                 yield from line.news(_GLANCE / len(lines))
                 if line.waiting and (seconds_left() <= 0 or line.watch.overdue() is not None):
-                    yield from (Done(item, late_error(key)) for item in line.leave())
+                    yield from (Done(item, error=late_error(key)) for item in line.leave())
                 if not line.waiting:
                     del lines[key]
     finally:
@@ -227,20 +229,20 @@ def side_by_side(
             line.watch.leave()
 
 
-class _Line(Generic[T]):
+class _Line(Generic[T, ResultT]):
     """Items that are dealt with one after the other in a separate thread; *waiting* are those without news."""
 
-    def __init__(self, items: Sequence[T], action: Callable[[T], object]) -> None:
+    def __init__(self, items: Sequence[T], action: Callable[[T], ResultT]) -> None:
         self.watch = CallWatch()
         self.waiting = list(items)
         self._items = tuple(items)
         self._action = action
-        self._done: SimpleQueue[Done[T]] = SimpleQueue()
+        self._done: SimpleQueue[Done[T, ResultT]] = SimpleQueue()
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="imageport clean-up", daemon=True).start()
 
-    def news(self, timeout: float) -> Iterator[Done[T]]:
+    def news(self, timeout: float) -> Iterator[Done[T, ResultT]]:
         """Yield the items that are done by now, after waiting for one for at most *timeout* seconds."""
         with suppress(Empty):
             while self.waiting:
@@ -258,12 +260,11 @@ class _Line(Generic[T]):
     def _run(self) -> None:
         _HERE.watch = self.watch
         for item in self._items:
-            error: BaseException | None = None
             try:
                 self.watch.require_wanted()
-                self._action(item)
+                done = Done(item, self._action(item))
             except LeftBehind:
                 return
-            except BaseException as raised:  # noqa: BLE001 - passed to the thread that waits
-                error = raised
-            self._done.put(Done(item, error))
+            except BaseException as error:  # noqa: BLE001 - passed to the thread that waits
+                done = Done(item, error=error)
+            self._done.put(done)

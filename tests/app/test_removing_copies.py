@@ -15,9 +15,9 @@ from imageport.app.housekeeping import maintenance_context
 from imageport.catalog import Catalog, Lease, this_process
 from imageport.configuration.site import Site
 from imageport.importing.context_factory import HostContext
-from imageport.importing.recovery import recover_dead_import, remove_copies, remove_copy
+from imageport.importing.recovery import recover_dead_import, remove_copies
 from imageport.importing.staging import Staging
-from imageport.importing.stores import Stores
+from imageport.importing.stores import Stores, remove_all
 from imageport.plugins.binding import BoundStep
 from imageport.plugins.registry import PluginRegistry
 from imageport.values import ImageRecord
@@ -125,8 +125,7 @@ def test_gc_leaves_alone_what_an_import_published_while_it_was_at_work(
     failed.fail(message="")
     shelf = Shelf(lambda: published_by_the_next(catalog, begin))
     done = [
-        remove_copy(copy.task_id, copy.location, catalog, stores_with(shelf), ctx)
-        for copy in catalog.hidden_copies()
+        removal.removed for removal in remove_all(catalog.hidden_copies(), catalog, stores_with(shelf), ctx)
     ]
     assert done == [True, False]
     assert shelf.deleted == [SLOW.url]

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from imageport.configuration.definitions import reopen_store
 from imageport.configuration.pipeline import load_pipeline
 from imageport.configuration.site_file import load_site
 from imageport.errors import StoreFailed
 from imageport.importing.plan import make_plan
-from imageport.importing.stores import reopen_store
 from imageport.plugins.registry import PluginRegistry
 
 if TYPE_CHECKING:

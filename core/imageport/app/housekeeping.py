@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,13 +13,13 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Literal, NoReturn
 
-from imageport.catalog import Catalog, TaskRow
+from imageport.catalog import Catalog, HiddenCopy, TaskRow
 from imageport.configuration.site import Site
 from imageport.http.transport import HttpTransport
 from imageport.importing.context_factory import HostContext, client_settings
-from imageport.importing.recovery import OrphanFiles, recover_dead_import, remove_copy
+from imageport.importing.recovery import OrphanFiles, clear_staging, pending_copies
 from imageport.importing.staging import Staging, size_on_disk
-from imageport.importing.stores import Stores
+from imageport.importing.stores import Stores, remove_all
 from imageport.plugins.registry import PluginRegistry
 from imageport.values import Caller
 
@@ -55,30 +56,51 @@ class Housekeeping:
     def leftovers(self) -> Iterator[Leftover]:
         """Remove each thing, one after the other, and yield it."""
         with maintenance_context(self._site) as ctx, self._stores:
-            yield from self._dead_imports(ctx)
-            yield from self._copies(ctx)
+            yield from self._imports_and_copies(ctx)
             yield from self._files()
             yield from self._images_without_data()
             yield from self._expired_tasks()
 
-    def _dead_imports(self, ctx: HostContext) -> Iterator[Leftover]:
-        def recover(dead: TaskRow) -> bool:
-            task = self._catalog.take_over(dead)
-            if task is not None:
-                recover_dead_import(task, self._catalog, self._stores, self._staging, ctx)
-            return task is not None
+    def _imports_and_copies(self, ctx: HostContext) -> Iterator[Leftover]:
+        """Roll back dead imports, and remove copies that their import could not remove, all stores at the same time.
 
-        for dead in self._catalog.dead_imports():
-            leftover = Leftover(kind="import", name=dead.id, image_id=dead.image_id)
-            yield from self._dealt_with(leftover, partial(recover, dead))
+        So a store that does not answer takes its time once.
+        """
+        found, hidden = self._catalog.dead_imports(), self._catalog.hidden_copies()
+        if self._dry_run:
+            yield from map(_of_import, found)
+            yield from map(_of_copy, hidden)
+            return
+        copies: list[HiddenCopy] = []
+        dead: dict[str | None, TaskRow] = {}
+        for task in found:
+            yield from self._dealt_with(_of_import(task), partial(self._take_over, task, dead, copies))
+        waiting = Counter(copy.task_id for copy in copies)
+        for task_id, task in dead.items():
+            if not waiting[task_id]:
+                yield from self._dealt_with(_of_import(task), partial(self._recover, task))
+        for done in remove_all([*copies, *hidden], self._catalog, self._stores, ctx):
+            task_id = done.copy.task_id
+            if done.error is not None:
+                yield replace(_of_copy(done.copy), error=str(done.error))
+            elif done.removed and task_id not in dead:
+                yield _of_copy(done.copy)
+            waiting[task_id] -= 1
+            if task_id in dead and not waiting[task_id]:
+                task = dead[task_id]
+                yield from self._dealt_with(_of_import(task), partial(self._recover, task))
 
-    def _copies(self, ctx: HostContext) -> Iterator[Leftover]:
-        """Remove copies that their import could not remove, because a store was away for instance."""
-        for copy in self._catalog.hidden_copies():
-            yield from self._dealt_with(
-                Leftover(kind="copy", name=copy.location.url, image_id=copy.image_id),
-                partial(remove_copy, copy.task_id, copy.location, self._catalog, self._stores, ctx),
-            )
+    def _take_over(self, found: TaskRow, dead: dict[str | None, TaskRow], copies: list[HiddenCopy]) -> bool:
+        """Take the import over from its dead process, if no other process was faster, with its copies."""
+        if (task := self._catalog.take_over(found)) is not None:
+            clear_staging(task, self._staging)
+            copies += pending_copies(task.id, task.image_id, self._catalog)
+            dead[task.id] = task
+        return False
+
+    def _recover(self, task: TaskRow) -> bool:
+        self._catalog.recover(task)
+        return True
 
     def _files(self) -> Iterator[Leftover]:
         for path in self._left.find():
@@ -122,6 +144,14 @@ class Housekeeping:
             yield Leftover(kind="task", name=task_id, image_id=image_id)
         if expired and not self._dry_run:
             self._catalog.remove_expired_tasks(now)
+
+
+def _of_import(task: TaskRow) -> Leftover:
+    return Leftover(kind="import", name=task.id, image_id=task.image_id)
+
+
+def _of_copy(copy: HiddenCopy) -> Leftover:
+    return Leftover(kind="copy", name=copy.location.url, image_id=copy.image_id)
 
 
 @contextmanager

@@ -19,9 +19,8 @@ from imageport.errors import Conflict, StoreFailed
 from imageport.events import ImageEvent
 from imageport.importing.admission import CONTAINER_FORMATS, DISK_FORMATS
 from imageport.importing.context_factory import HostContext
-from imageport.importing.recovery import remove_copy
 from imageport.importing.staging import Staging
-from imageport.importing.stores import Stores
+from imageport.importing.stores import Stores, remove_all
 from imageport.values import ImageRecord
 
 VISIBILITIES = ("private", "shared", "community", "public")
@@ -104,13 +103,12 @@ def _remove(
     copies: Iterable[HiddenCopy], outcome: str, catalog: Catalog, stores: Stores, ctx: HostContext
 ) -> list[str]:
     removed, failures = [], []
-    for copy in copies:
-        url = copy.location.url
-        try:
-            if remove_copy(copy.task_id, copy.location, catalog, stores, ctx):
-                removed.append(url)
-        except Exception as error:  # noqa: BLE001 - whatever a store raises, the other copies have to go
-            failures.append(f"{url}: {error}")
+    for done in remove_all(copies, catalog, stores, ctx):
+        url = done.copy.location.url
+        if done.error is not None:
+            failures.append(f"{url}: {done.error}")
+        elif done.removed:
+            removed.append(url)
     if failures:
         raise StoreFailed(
             f"{outcome}, but some copies cannot be removed: {'; '.join(failures)}",

@@ -19,6 +19,7 @@ from imageport.importing.context_factory import Environment, HostContext
 from imageport.importing.lease_keeper import LEASE_SECONDS
 from imageport.importing.plan import Plan
 from imageport.importing.recovery import (
+    SHORT,
     OrphanFiles,
     recover_dead_import,
     remove_hidden_copies,
@@ -174,11 +175,13 @@ class Admission:
     def _tidied(self, record: ImageRecord, ctx: HostContext) -> HostContext:
         """Remove the leftovers of dead and failed imports of this image; staged data may go with them."""
         env = self.env
+        # A store that is stuck gets its whole patience when it is written to.
+        seconds_left = env.interruption.countdown(min(SHORT, env.site.limits.store_patience))
         if self._resumed is not None:
             self.set_aside = env.staging.set_aside(record.id, self._resumed.id)
         if (dead := env.catalog.dead_import(record.id)) is not None:
-            recover_dead_import(dead, env.catalog, env.stores, env.staging, ctx)
-        remove_hidden_copies(record.id, env.catalog, env.stores, ctx)
+            recover_dead_import(dead, env.catalog, env.stores, env.staging, ctx, seconds_left=seconds_left)
+        remove_hidden_copies(record.id, env.catalog, env.stores, ctx, seconds_left=seconds_left)
         if not env.plan.copies:  # a copy may read what is in staging
             OrphanFiles(env.catalog, env.staging).clear(record.id, besides=self.set_aside)
         return replace(ctx, staged=env.staging.staged(record.id))

@@ -11,6 +11,7 @@ from operator import index
 from typing import Any
 
 from imageport.catalog import Catalog
+from imageport.configuration.definitions import with_definition
 from imageport.configuration.site import Site
 from imageport.context import Context, StepLink, new_token
 from imageport.data import ImageData
@@ -24,7 +25,7 @@ from imageport.importing.lease_keeper import Interruption
 from imageport.importing.observers import Observers
 from imageport.importing.plan import Plan
 from imageport.importing.staging import Staging
-from imageport.importing.stores import Stores, with_definition
+from imageport.importing.stores import Stores
 from imageport.importing.verification import of_right_size
 from imageport.local_files import LocalFiles
 from imageport.plugins.binding import close_all

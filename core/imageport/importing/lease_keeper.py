@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -24,6 +24,9 @@ RENEW_EVERY = 5.0
 
 #: Seconds between two attempts to raise an exception that Python has discarded.
 _MOMENT = 0.01
+
+#: Seconds that the end of an import may take after a signal.
+_AFTER_SIGNAL = 1.2
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -52,6 +55,8 @@ class Interruption:
     def __init__(self) -> None:
         self.event = _signal_event()
         self._raising = False
+        #: When the import has to be over, after a signal (seconds of the monotonic clock).
+        self._end = math.inf
         self._previous: dict[int, Any] = {}
         self._sending = threading.RLock()
         self._unraisable = sys.unraisablehook
@@ -100,6 +105,11 @@ class Interruption:
             self._left.set()
         self.require_running()
 
+    def countdown(self, seconds: float) -> Callable[[], float]:
+        """Return a function that returns how many of *seconds* are left, of which a signal leaves only a few."""
+        give_up = time.monotonic() + seconds
+        return lambda: min(give_up, self._end) - time.monotonic()
+
     def require_running(self) -> None:
         """Raise ``Cancelled`` when a signal has come."""
         if self.event.is_set():
@@ -107,14 +117,18 @@ class Interruption:
 
     def interrupt(self) -> None:
         """Do as if a signal had come; for other threads."""
-        self.event.set()
+        self._note()
         with self._sending:
             if self._previous:
                 # Only a real signal ends a read that stalls in the main thread.
                 signal.pthread_kill(threading.main_thread().ident or 0, next(iter(self._previous)))
 
-    def _arrived(self, _number: int, _frame: FrameType | None) -> None:
+    def _note(self) -> None:
+        self._end = min(self._end, time.monotonic() + _AFTER_SIGNAL)
         self.event.set()
+
+    def _arrived(self, _number: int, _frame: FrameType | None) -> None:
+        self._note()
         if self._raising:
             # Once: a second signal must not disturb the clean-up.
             self._raising = False
@@ -193,8 +207,7 @@ class LeaseKeeper:
                 )
             self._renew()
             if self.reason is not None:
-                # Again each time: a signal that comes just before a read begins to wait does not end the wait.
-                self._interruption.interrupt()
+                self._interruption.event.set()
 
     def _pause(self) -> float:
         left = self._deadline - time.monotonic() if self.reason is None else RENEW_EVERY

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from imageport.configuration.defaults import conversion_to
+from imageport.configuration.definitions import Definition, definition_of
 from imageport.configuration.pipeline import ConfiguredPipeline, ConfiguredStep
 from imageport.dataplane.file_types import HEAD
 from imageport.dataplane.inspection import inspect_file
 from imageport.errors import ImageportError, PluginBroken, SourceRejected
 from imageport.http.urls import Url, without_credentials
-from imageport.importing.stores import Definition, definition_of
 from imageport.plugins.binding import BoundStep
 from imageport.plugins.capabilities import ImageFacts, Targets, formats_after
 from imageport.redaction import redact

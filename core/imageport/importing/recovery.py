@@ -3,89 +3,101 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from imageport.access.permissions import Access
-from imageport.catalog import Catalog, TaskRow
+from imageport.catalog import Catalog, HiddenCopy, TaskRow
 from imageport.catalog.lock import LOCK
 from imageport.errors import Conflict, ImageportError, UsageError
 from imageport.importing.plan import Plan
 from imageport.importing.staging import HALF_STAGED, Staging
-from imageport.importing.stores import Stores
+from imageport.importing.stores import Stores, remove_all
 from imageport.plugins.binding import StepContexts
-from imageport.values import ImageRecord, Location
+from imageport.values import ImageRecord
 
 log = logging.getLogger(__name__)
+
+#: Seconds for clean-up in a command that waits, or has waited, for a stuck store elsewhere.
+SHORT: Final = 5.0
 
 #: Images in these statuses may have data in staging.
 _STAGED_STATUSES = frozenset({"uploading", "importing"})
 
 
-def remove_copy(
-    task_id: str | None, location: Location, catalog: Catalog, stores: Stores, ctx: StepContexts
-) -> bool:
-    """Remove the bytes and the row of a hidden copy; False when they are not, or no longer, that task's to remove.
-
-    Raises the errors of the store; the row stays then, for a later ``gc``.
-    """
-    if not catalog.claim_removal(task_id, location):
-        return False
-    try:
-        stores.delete(location, ctx)
-    except BaseException:
-        catalog.release_removal(task_id, location)
-        raise
-    catalog.forget(task_id, location)
-    return True
+def pending_copies(task_id: str, image_id: str, catalog: Catalog) -> list[HiddenCopy]:
+    """Return the copies that a task has announced and not published."""
+    return [
+        HiddenCopy(task_id=task_id, image_id=image_id, location=location)
+        for location in catalog.pending_locations(task_id)
+    ]
 
 
 def remove_copies(
-    task_id: str, catalog: Catalog, stores: Stores, ctx: StepContexts, *, stuck: Collection[str] = ()
+    task_id: str,
+    catalog: Catalog,
+    stores: Stores,
+    ctx: StepContexts,
+    *,
+    stuck: Collection[str] = (),
+    seconds_left: Callable[[], float] = lambda: math.inf,
 ) -> list[str]:
     """Remove the copies that a task did not publish, and return the urls of those that could not be removed.
 
-    Nothing is asked of *stuck* stores, which may still write: their copies stay known, for a later ``gc``.
+    Their order is that of the rows. For the rest see ``remove_all``.
     """
-    orphans = []
-    for location in catalog.pending_locations(task_id):
-        if location.store in stuck:
-            log.warning("left behind in store %s, which is stuck: %s", location.store, location.url)
-            orphans.append(location.url)
-            continue
-        try:
-            remove_copy(task_id, location, catalog, stores, ctx)
-        except Exception as error:  # noqa: BLE001 - whatever a store raises, the other copies have to go
-            log.warning("left behind in store %s: %s (%s)", location.store, location.url, error)
-            orphans.append(location.url)
-    return orphans
+    copies = pending_copies(task_id, "", catalog)
+    left: set[str] = set()
+    for done in remove_all(copies, catalog, stores, ctx, stuck=stuck, seconds_left=seconds_left):
+        if done.error is not None:
+            location = done.copy.location
+            left.add(location.url)
+            log.warning("left behind in store %s: %s (%s)", location.store, location.url, done.error)
+    return [copy.location.url for copy in copies if copy.location.url in left]
 
 
-def remove_hidden_copies(image_id: str, catalog: Catalog, stores: Stores, ctx: StepContexts) -> None:
+def remove_hidden_copies(
+    image_id: str, catalog: Catalog, stores: Stores, ctx: StepContexts, *, seconds_left: Callable[[], float]
+) -> None:
     """Remove the orphans of earlier imports of an image, before another one writes to the same places."""
-    for hidden in catalog.hidden_copies():
-        if hidden.image_id == image_id:
-            try:
-                remove_copy(hidden.task_id, hidden.location, catalog, stores, ctx)
-            except Exception as error:  # noqa: BLE001 - the store reports it again when it is written to
-                log.warning("still in store %s: %s (%s)", hidden.location.store, hidden.location.url, error)
+    copies = [copy for copy in catalog.hidden_copies() if copy.image_id == image_id]
+    for done in remove_all(copies, catalog, stores, ctx, seconds_left=seconds_left):
+        if done.error is not None:
+            # The store reports it again when it is written to.
+            location = done.copy.location
+            log.warning("still in store %s: %s (%s)", location.store, location.url, done.error)
 
 
 def recover_dead_import(
-    task: TaskRow, catalog: Catalog, stores: Stores, staging: Staging, ctx: StepContexts
+    task: TaskRow,
+    catalog: Catalog,
+    stores: Stores,
+    staging: Staging,
+    ctx: StepContexts,
+    *,
+    seconds_left: Callable[[], float] = lambda: math.inf,
 ) -> list[str]:
     """Roll back an import whose process died, from its task row alone, and return the copies that stay behind."""
+    clear_staging(task, staging)
+    orphans = remove_copies(task.id, catalog, stores, ctx, seconds_left=seconds_left)
+    catalog.recover(task)
+    return orphans
+
+
+def clear_staging(task: TaskRow, staging: Staging) -> None:
+    """Remove the files of a dead import.
+
+    That comes before the image is unlocked: files in staging afterwards may belong to another command.
+    """
     log.warning("task %s of image %s died; rolling it back", task.id, task.image_id)
     try:
-        # Before the image is unlocked: files in staging afterwards may belong to another command.
         staging.remove_all_of(task.image_id, task.id)
     except OSError as error:
         log.warning("left behind in %s: %s", staging.directory, error)
-    orphans = remove_copies(task.id, catalog, stores, ctx)
-    catalog.recover(task)
-    return orphans
 
 
 def kept_bytes(task: TaskRow, catalog: Catalog, staging: Staging) -> int:

@@ -1,22 +1,21 @@
-"""Stores: read and delete a copy by its location, reopen the store of an earlier command, and write one copy."""
+"""Stores: read, delete and write copies, each in its store."""
 
 from __future__ import annotations
 
+import itertools
 import json
-import os
+import logging
+import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol, Self, TypedDict
+from typing import Protocol, Self
 
-from pydantic import ValidationError
-
-from imageport.configuration.paths import resolve_paths
-from imageport.configuration.resolution import ConfiguredStep
-from imageport.configuration.templating import Variables, has_reference, literal, texts_of
+from imageport.catalog import Catalog, HiddenCopy
+from imageport.configuration.definitions import DEFINITION, Definition, reopen_store, without_definition
 from imageport.context import Context
 from imageport.data import ImageData
 from imageport.dataplane.buffers import Chunks
@@ -26,16 +25,10 @@ from imageport.importing.copies import Copy, CopyState, discard
 from imageport.plugins.binding import BoundStep, StepContexts, close_all
 from imageport.plugins.capabilities import capabilities_of, limited
 from imageport.plugins.registry import PluginRegistry
-from imageport.plugins.secret_options import secret_options
-from imageport.redaction import redact
-from imageport.text import map_texts
 from imageport.values import Image, Location, PendingCopy
+from imageport.watched_calls import side_by_side
 
-#: Where a location keeps how its store is opened, so that any later command can reach the copy.
-DEFINITION = "definition"
-
-#: The plugin and the options of an entry of a pipeline, and the folder of its relative paths.
-Definition = TypedDict("Definition", {"use": str, "with": dict[str, Any], "folder": str})
+log = logging.getLogger(__name__)
 
 
 class Stores:
@@ -82,9 +75,11 @@ class Stores:
             return self._known[label]
         if kept is not None and definition is not None:
             with self._one_at_a_time:
-                if (label, kept) not in self._reopened:
-                    self._reopened[label, kept] = reopen_store(label, definition, self._registry)
-                return self._reopened[label, kept]
+                known = self._reopened.get((label, kept))
+            # Without the lock: a plugin that is stuck while it is made must not hold up other stores.
+            made = known or reopen_store(label, definition, self._registry)
+            with self._one_at_a_time:
+                return self._reopened.setdefault((label, kept), made)
         raise StoreFailed(
             f"it is not known how to reach store '{label}' of {location.url}",
             hint="add the store to the site file",
@@ -93,7 +88,7 @@ class Stores:
     def read(self, location: Location, ctx: StepContexts) -> ImageData:
         """Return the bytes of a copy. Errors of its stream name the store."""
         store = self.holding(location)
-        data = store.store_read(_for_the_store(location), ctx)
+        data = store.store_read(without_definition(location), ctx)
         limits = ctx.for_step(store.label).limits
         if data.path is not None:
             return data
@@ -106,13 +101,71 @@ class Stores:
             raise StoreFailed(
                 f"store '{location.store}' cannot delete", hint=f"remove {location.url} by its own means"
             )
-        store.store_delete(_for_the_store(location), ctx)
+        store.store_delete(without_definition(location), ctx)
 
 
-def with_definition(location: Location, store: str, definition: Definition | None) -> Location:
-    """Return *location* as the catalog keeps it: with its store, and how that is opened if it is known."""
-    kept = {} if definition is None else {DEFINITION: json.dumps(definition, sort_keys=True)}
-    return replace(location, store=store, metadata={**location.metadata, **kept})
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What became of a hidden copy: it was *removed*, or *error* is the reason why it is still there.
+
+    Without both another process was faster.
+    """
+
+    copy: HiddenCopy
+    removed: bool
+    error: BaseException | None = None
+
+
+def remove_all(
+    copies: Iterable[HiddenCopy],
+    catalog: Catalog,
+    stores: Stores,
+    ctx: StepContexts,
+    *,
+    stuck: Collection[str] = (),
+    seconds_left: Callable[[], float] = lambda: math.inf,
+) -> Iterator[Removal]:
+    """Remove the bytes and the rows of hidden copies, those of different stores at the same time; yield each.
+
+    A store that does not answer in time holds up no other: all of its copies stay known, for a later ``gc``, as do
+    those of *stuck* stores, which are asked for nothing, and those for which no second is left.
+    """
+    work: dict[str, list[HiddenCopy]] = {}
+    for copy in copies:
+        if copy.location.store in stuck:
+            yield Removal(copy, removed=False, error=_stuck(copy.location.store))
+        else:
+            work.setdefault(copy.location.store, []).append(copy)
+    claimed: set[int] = set()
+
+    def remove(copy: HiddenCopy) -> bool:
+        if not catalog.claim_removal(copy.task_id, copy.location):
+            return False
+        claimed.add(id(copy))
+        stores.delete(copy.location, ctx)
+        catalog.forget(copy.task_id, copy.location)
+        claimed.discard(id(copy))
+        return True
+
+    try:
+        for done in side_by_side(work, remove, late_error=_stuck, seconds_left=seconds_left):
+            if done.error is not None:
+                log.debug("could not remove %s", done.item.location.url, exc_info=done.error)
+                _release(done.item, catalog, claimed)
+            yield Removal(done.item, removed=bool(done.result), error=done.error)
+    finally:
+        for copy in itertools.chain.from_iterable(work.values()):
+            _release(copy, catalog, claimed)
+
+
+def _release(copy: HiddenCopy, catalog: Catalog, claimed: set[int]) -> None:
+    if id(copy) in claimed:
+        claimed.discard(id(copy))
+        catalog.release_removal(copy.task_id, copy.location)
+
+
+def _stuck(store: str) -> StoreFailed:
+    return StoreFailed(f"store '{store}' does not answer", hint="check its server, then run 'imageport gc'")
 
 
 class CopyContexts(StepContexts, Protocol):
@@ -238,54 +291,3 @@ def new_copy(store: BoundStep, write: Callable[..., PendingCopy], *, optional: b
 
     copy = Copy(store.label, work, optional=optional)
     return copy
-
-
-def _for_the_store(location: Location) -> Location:
-    metadata = {name: value for name, value in location.metadata.items() if name != DEFINITION}
-    return replace(location, metadata=metadata)
-
-
-def definition_of(store: ConfiguredStep) -> Definition | None:
-    """Return the data to open this store again.
-
-    Options that were written as references to the environment or a file stay references; all others come from the
-    checked model. None when a secret stands in the YAML itself: it is not kept anywhere.
-    """
-    written: Any = store.file.data
-    for key in store.key_path:
-        written = written[key]
-    written = (written.get("with") if isinstance(written, dict) else None) or {}
-    options = {}
-    for name, value in store.config.model_dump(mode="json").items():
-        references = [has_reference(text) for text in texts_of(written.get(name))]
-        if any(secret_options(getattr(store.config, name))) and not (references and all(references)):
-            return None
-        options[name] = written[name] if any(references) else map_texts(value, literal)
-    return {"use": store.installed.name, "with": options, "folder": str(store.folder)}
-
-
-def reopen_store(label: str, definition: Definition, registry: PluginRegistry) -> BoundStep:
-    """Return the store of *definition*. Raises ``StoreFailed`` when it cannot be opened here."""
-    installed = registry.find(definition["use"])
-    plugin_class = installed.load()
-    model = plugin_class.config_model
-    folder = Path(definition["folder"])
-    variables = Variables(None, {}, {}, os.environ, folder, scopes=("env", "file"))
-    try:
-        options = map_texts(definition["with"], variables.expand)
-        plugin = plugin_class(model.model_validate(resolve_paths(options, model, folder)))
-    except ValueError as error:
-        raise StoreFailed(
-            f"store '{label}' cannot be opened as it was when the copy was written: "
-            f"{redact(_reason(error), variables.secrets)}",
-            hint="set the environment variables and files that its options refer to",
-        ) from None
-    return BoundStep.bind(label, installed.distribution, plugin, is_store=True)
-
-
-def _reason(error: ValueError) -> str:
-    """Return the mistakes in the options, without their values: some are secret."""
-    if not isinstance(error, ValidationError):
-        return str(error)
-    details = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(": ".join((".".join(map(str, detail["loc"])), detail["msg"])) for detail in details)
