@@ -85,7 +85,7 @@ def _become(command: dict[str, Any]) -> NoReturn:
     if command["failing_commit"]:
         moments.fail_commit(command["failing_commit"], f"{command['stdout']}.failed")
     try:
-        code = app.main()
+        code = app.run()
     except SystemExit as end:
         code = int(end.code or 0)
     sys.stdout.flush()

@@ -1,8 +1,8 @@
-"""The keeper of a lease ends an import that has to end, even when its first signal comes to nothing."""
+"""The keeper of a lease ends an import that has to end."""
 
 from __future__ import annotations
 
-import threading
+import math
 from typing import Any, cast
 
 import pytest
@@ -21,28 +21,19 @@ class CancelledLease:
         return True
 
 
-class Counting(Interruption):
-    """Count the signals."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.signals = 0
-        self.third = threading.Event()
-
-    def interrupt(self) -> None:
-        super().interrupt()
-        self.signals += 1
-        if self.signals == 3:
-            self.third.set()
-
-
-def test_an_import_that_goes_on_waiting_is_interrupted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_plugins_of_a_cancelled_import_are_asked_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("imageport.importing.lease_keeper.RENEW_EVERY", 0.01)
-    interruption = Counting()
+    interruption = Interruption()
     with LeaseKeeper(cast(Lease, CancelledLease()), interruption, {}) as keeper:
-        assert interruption.third.wait(60)
+        assert interruption.event.wait(60)
         with pytest.raises(Cancelled, match="was cancelled"):
             keeper.require_running()
-    signals = interruption.signals
-    assert not threading.Event().wait(0.05)
-    assert interruption.signals == signals
+    assert interruption.countdown(math.inf)() == math.inf, "only a signal shortens the clean-up"
+
+
+def test_a_signal_leaves_little_time_for_the_clean_up() -> None:
+    interruption = Interruption()
+    left = interruption.countdown(3600.0)
+    assert left() > 3000
+    interruption.interrupt()
+    assert left() < 2

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import gc
 import io
+import os
+import signal
 import sys
-from typing import Annotated
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Annotated, Final, NoReturn
 
 import typer
 
 from imageport.cli.commands import Commands, Invocation
 from imageport.errors import ExitCode, ImageportError
+
+#: Seconds that libraries may take for what they do at the end of the process.
+_PATIENCE_AT_EXIT: Final = 5.0
 
 app = typer.Typer(
     cls=Commands,
@@ -59,7 +68,62 @@ def _global_options(
     set_up_logging(debug=debug, secrets=lambda: invocation.secrets)
 
 
-def main() -> int:
+def main() -> NoReturn:
+    """Run the command in ``sys.argv``, and end the process with its exit code."""
+    try:
+        code = run()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    end_process(code)
+
+
+def end_process(code: int) -> NoReturn:
+    """End the process with *code*, in spite of plugins that were left behind.
+
+    Python would wait for their threads, and for what their libraries do at exit.
+    """
+    left = [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
+    if left:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    # A daemon, which goes on while Python waits.
+    threading.Thread(target=_exit_soon, args=(code,), daemon=True).start()
+    sys.exit(code)
+
+
+def _exit_soon(code: int) -> None:
+    time.sleep(_PATIENCE_AT_EXIT)
+    os._exit(code)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """End the command by ``KeyboardInterrupt`` on the signals that would end the process at once.
+
+    Signals that are ignored (``nohup``) stay ignored.
+    """
+    numbers = [
+        number
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if threading.current_thread() is threading.main_thread()
+        and signal.getsignal(number) == signal.SIG_DFL
+    ]
+    for number in numbers:
+        signal.signal(number, _interrupt)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def run() -> int:
     """Run the command in ``sys.argv`` and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -69,7 +133,8 @@ def main() -> int:
     # A start makes many objects and keeps nearly all: to look for garbage as often as usual costs more than it finds.
     gc.set_threshold(500_000)
     try:
-        typer.main.get_command(app)(prog_name="imageport", obj=invocation)
+        with _signals():
+            typer.main.get_command(app)(prog_name="imageport", obj=invocation)
     except ImageportError as error:
         from imageport.cli.failure import show_error, show_traceback
 

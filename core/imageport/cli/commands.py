@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from imageport.errors import PluginBroken, UsageError
+from imageport.errors import Cancelled, PluginBroken, UsageError
 from imageport.plugins.entry_points import EntryPoint, entry_points
 from imageport.text import printable
 
@@ -98,6 +98,16 @@ class Commands(TyperGroup):
         if invocation is not None and name is not None and isinstance(self.commands, _Installed):
             invocation.command = self.commands.installed[name]
         return name, command, rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command. Raises ``Cancelled`` when a signal ends it."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Cancelled(
+                "the command was interrupted",
+                hint="run it again, or 'imageport gc', which removes what it has left",
+            ) from None
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write a line about each command, also about those that cannot be used."""

@@ -24,6 +24,7 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
+from imageport.cli.app import end_process
 from imageport.testing.running import MODULE_PATH, Finished, run_main
 
 #: Seconds after which a command that has not ended is killed.
@@ -131,4 +132,4 @@ def _become(
     os.environ.update(environment)
     time.tzset()
     os.chdir(folder)
-    sys.exit(run_main(arguments))
+    end_process(run_main(arguments))

@@ -13,7 +13,7 @@ from typing import Any
 from unittest.mock import patch
 from urllib.parse import unquote, urlsplit
 
-from imageport.cli.app import main
+from imageport.cli.app import run
 
 #: Where this interpreter finds modules, but for the folder in which it was started.
 MODULE_PATH = [entry for entry in sys.path if entry]
@@ -23,7 +23,7 @@ def run_main(arguments: Sequence[str | Path]) -> int:
     """Run the command in this process, with the environment and the standard files of this process."""
     with patch.object(sys, "argv", ["imageport", *map(str, arguments)]):
         try:
-            return int(main())
+            return int(run())
         except SystemExit as end:
             return int(end.code or 0)
 
