@@ -28,15 +28,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
-    """One leftover of a dead import, and the result of its removal.
+    """One leftover of a dead import, and the result of its removal; or a difference between catalog and a store.
 
     ``freed`` counts the bytes of staging that were freed, or would be, and ``age`` the seconds since they were last
-    written; ``error`` is the reason why it is still there.
+    written; ``error`` is the reason why it is still there. A copy in *store* that the catalog does not know is
+    ``unknown``, and has ``size`` bytes if the store knows it; a copy in the catalog that its store does not have is
+    ``missing``; a ``store`` could not be examined.
     """
 
-    kind: Literal["import", "copy", "staging", "image", "task"]
+    kind: Literal["import", "copy", "staging", "image", "task", "unknown", "missing", "store"]
     name: str
     image_id: str | None = None
+    store: str | None = None
+    size: int | None = None
     freed: int = 0
     age: int | None = None
     error: str | None = None

@@ -128,16 +128,21 @@ class Imageport:
 
     # ------------------------------------------------------------------------------------------------- operation
 
-    def clean_up(self, *, dry_run: bool = False) -> Iterator[Leftover]:
+    def clean_up(self, *, dry_run: bool = False, compare: bool = True) -> Iterator[Leftover]:
         """Roll back imports whose process died, remove their leftovers, and yield each after its removal.
 
         With *dry_run* nothing is changed. It is safe at any time, also beside running imports. A leftover that cannot
-        be removed has an ``error``, and stays for the next time.
+        be removed has an ``error``, and stays for the next time. With *compare*, the copies in the catalog are compared
+        with those in the stores, and the differences are yielded; nothing is done about them.
         """
-        from imageport.app.housekeeping import Housekeeping
+        from imageport.app.comparison import Comparison
+        from imageport.app.housekeeping import Housekeeping, maintenance_context
 
         found = self._resources
         yield from Housekeeping(found.site, found.catalog, found.registry, dry_run=dry_run).leftovers()
+        if compare:
+            with maintenance_context(found.site) as ctx:
+                yield from Comparison(found.site, found.catalog, found.registry).differences(ctx)
 
     def examine(self) -> Iterator[Diagnosis]:
         """Yield findings about Python, site file, plugins, programs, stores, catalog and leftovers.

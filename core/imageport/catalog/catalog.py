@@ -19,6 +19,7 @@ from imageport.catalog.listing import ImageFilters, Page, SortKey
 from imageport.catalog.locations import HiddenCopies, HiddenCopy
 from imageport.catalog.processes import place_of
 from imageport.catalog.schema import Upgrade
+from imageport.catalog.stored_copies import StoredCopies
 from imageport.catalog.tasks import Tasks
 from imageport.catalog.usage import Demand, Usage
 from imageport.values import ImageRecord
@@ -46,7 +47,7 @@ def upgrade(url: str, advise: Callable[[str], None]) -> Upgrade | None:
         database.close()
 
 
-class Catalog(Imports, HiddenCopies, DeadImports, Tasks):
+class Catalog(Imports, HiddenCopies, StoredCopies, DeadImports, Tasks):
     """The images and tasks kept in the database at *url*; safe to use from several threads.
 
     Every method is one transaction. When the database does not answer the commit, the outcome is found out; a method

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,11 +28,23 @@ _TO_DO = {
     "image": "would queue image {name} again, whose data in staging is lost",
     "task": "would forget the expired task {name}",
 }
+#: Differences between catalog and stores, about which nothing is done.
+_REPORTS = {
+    "unknown": "store {store} has a copy that this catalog does not know: {name}{size}",
+    "missing": "missing: {name}: {error}",
+    "store": "store {store} was not examined: {error}",
+}
+
+#: Unknown copies of one store that are shown, where only a summary is asked for.
+_SHOWN = 10
 
 
 def gc(
     ctx: typer.Context,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the actions.")] = False,
+    compare: Annotated[
+        bool, typer.Option(help="Compare the catalog with the stores, which takes as long as listing these.")
+    ] = True,
     json: Json = False,
 ) -> None:
     """Roll back imports whose process died, and remove their leftovers in staging and in stores.
@@ -39,15 +52,21 @@ def gc(
     Removes staged files of images that are no longer staged or being imported, and of unknown images. An image whose
     staging was killed, or whose staged data is lost, is queued again. It is safe to run this at any time, from a timer
     for instance.
+
+    Then the copies in the catalog are compared with those in the stores: copies that are missing, and copies that the
+    catalog does not know, are reported. Those belong to another catalog maybe, so nothing is done about them.
     """
     from imageport.errors import ExitCode
     from imageport.limits import format_size
 
     imageport: Imageport = ctx.obj
     found: list[Leftover] = []
-    for leftover in imageport.clean_up(dry_run=dry_run):
+    unknown: Counter[str | None] = Counter()
+    for leftover in imageport.clean_up(dry_run=dry_run, compare=compare):
         found.append(leftover)
-        if not json:
+        if leftover.kind == "unknown":
+            unknown[leftover.store] += 1
+        if not json and (dry_run or unknown[leftover.store] <= _SHOWN or leftover.kind != "unknown"):
             print_line(_line(leftover, dry_run=dry_run))
     freed = sum(leftover.freed for leftover in found)
     if json:
@@ -55,6 +74,9 @@ def gc(
             {"dry_run": dry_run, "findings": [asdict(leftover) for leftover in found], "bytes_freed": freed}
         )
     elif found:
+        for store, count in unknown.items():
+            if count > _SHOWN and not dry_run:
+                print_line(f"store {store} has {count} unknown copies in all: --dry-run lists them")
         print_line(f"{format_size(freed)} of staging {'would be' if dry_run else 'were'} freed")
     else:
         print_line("nothing to clean up")
@@ -65,6 +87,11 @@ def gc(
 def _line(leftover: Leftover, *, dry_run: bool) -> str:
     from imageport.limits import format_size
 
+    if leftover.kind in _REPORTS:
+        size = "" if leftover.size is None else f" ({format_size(leftover.size)})"
+        return _REPORTS[leftover.kind].format(
+            name=leftover.name, store=leftover.store or leftover.name, size=size, error=leftover.error
+        )
     if leftover.error:
         return f"left behind: {leftover.name}: {leftover.error}"
     text = (_TO_DO if dry_run else _DONE)[leftover.kind]
