@@ -15,9 +15,14 @@ from imageport import (
     StoreFailed,
     hookimpl,
 )
+from imageport.values import StoredCopy
 
 if TYPE_CHECKING:
     from imageport.http import HttpResponse
+
+
+#: Status of an answer about a url where nothing is: Not Found, Gone (RFC 9110).
+_MISSING = frozenset({404, 410})
 
 
 class HttpStore(Plugin[NoConfig]):
@@ -35,6 +40,18 @@ class HttpStore(Plugin[NoConfig]):
         except SourceUnavailable as error:
             raise _store_failed(error) from error
         return ImageData.from_chunks(lambda: _body(response), size=response.length)
+
+    @hookimpl
+    def store_stat(self, location: Location, ctx: Context) -> StoredCopy | None:
+        """Return the size that the server reports, None when there is nothing; no byte of the copy is read."""
+        try:
+            with ctx.http.get(location.url) as response:
+                size = response.length if response.is_as_published else None
+                return StoredCopy(location=location, size=size)
+        except SourceUnavailable as error:
+            if error.status in _MISSING:
+                return None
+            raise _store_failed(error) from error
 
 
 def _body(response: HttpResponse) -> Chunks:

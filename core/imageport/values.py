@@ -218,6 +218,16 @@ class StoredCopy:
     digests: Mapping[str, str] = field(default_factory=_no_properties)
     modified: datetime | None = None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.location, Location):
+            raise TypeError("the location of a stored copy is a Location")
+        if not (self.size is None or (isinstance(self.size, int) and self.size >= 0)):
+            raise ValueError("the size of a stored copy is a number of bytes")
+        if not all(isinstance(text, str) for pair in self.digests.items() for text in pair):
+            raise TypeError("the digests of a stored copy are texts by name")
+        if self.modified is not None and self.modified.tzinfo is None:
+            raise ValueError("the time of a stored copy has a time zone")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreCapabilities:

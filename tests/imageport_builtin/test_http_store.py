@@ -7,7 +7,8 @@ import pytest
 
 from imageport import Context, Location, NoConfig, SourceRejected, StoreFailed
 from imageport.testing.contexts import make_context, make_transport
-from imageport.testing.http_server import HttpServer, content
+from imageport.testing.http_server import HttpServer, content, status
+from imageport.values import StoredCopy
 from imageport_builtin.http_store import HttpStore
 
 BODY = bytes(range(256)) * 8192
@@ -38,6 +39,19 @@ def test_a_missing_copy_is_a_failure_of_the_store(http_server: HttpServer, ctx: 
     with pytest.raises(StoreFailed, match="answered 404 Not Found") as caught:
         HttpStore(NoConfig()).store_read(Location(url=http_server.url("/copy")), ctx)
     assert caught.value.hint
+
+
+def test_a_copy_is_seen_without_reading_it(http_server: HttpServer, ctx: Context) -> None:
+    store = HttpStore(NoConfig())
+    there = Location(url=http_server.publish("/copy", BODY))
+    assert store.store_stat(there, ctx) == StoredCopy(location=there, size=len(BODY))
+    assert store.store_stat(Location(url=http_server.url("/missing")), ctx) is None
+
+
+def test_a_server_that_refuses_is_no_missing_copy(http_server: HttpServer, ctx: Context) -> None:
+    url = http_server.answer("/copy", status(403))
+    with pytest.raises(StoreFailed, match="403"):
+        HttpStore(NoConfig()).store_stat(Location(url=url), ctx)
 
 
 def test_a_truncated_copy_is_a_failure_of_the_store(http_server: HttpServer, ctx: Context) -> None:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Copies that one store may list; a plugin may yield them without end.
+_MAX_COPIES = 10_000_000
+
 log = logging.getLogger(__name__)
 
 #: Findings of one plugin that are taken; a plugin may yield them without end.
@@ -155,7 +158,12 @@ class BoundStep:
         """Yield the published copies in the store that carry the mark of Imageport."""
         context = ctx.for_step(self.label)
         listed = iter(self._call("store_list", ctx) or ())
-        for copy in self._pulled(listed, "store_list", context.limits, context):
+        for number, copy in enumerate(self._pulled(listed, "store_list", context.limits, context)):
+            if number == _MAX_COPIES:
+                endless = StoreFailed(
+                    "the store lists copies without end", hint="examine it by its own means"
+                )
+                raise self.blamed(endless, "store_list")
             yield self._checked(copy, StoredCopy, "store_list")
 
     def on_progress(self, event: Event, ctx: StepContexts) -> None:

@@ -134,10 +134,15 @@ def has_mark(path: Path, mark: str) -> bool:
     """
     if has_time(path, mark):
         return True
+    return mark_of(path) == mark
+
+
+def mark_of(path: Path) -> str | None:
+    """Return the mark in the extended attribute of the file at *path*, None when it has none."""
     try:
-        return os.getxattr(path, _ATTRIBUTE, follow_symlinks=False) == mark.encode()
-    except OSError:
-        return False
+        return os.getxattr(path, _ATTRIBUTE, follow_symlinks=False).decode()
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def _state(file: Path | int) -> tuple[int, int]:

@@ -6,7 +6,9 @@ import errno
 import os
 import shutil
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, ClassVar, TypeVar
 from urllib.parse import quote, unquote, urlsplit
@@ -21,10 +23,14 @@ from imageport.errors import StoreFailed
 from imageport.hookspecs import hookimpl
 from imageport.limits import format_size
 from imageport.plugin import PluginConfig
-from imageport.stores.copy_file import CopyFile, has_mark, hidden_name
+from imageport.stores.copy_file import CopyFile, has_mark, hidden_name, mark_of
+from imageport.stores.folder_id import ATTRIBUTE, identify, identity
 from imageport.stores.remedies import system_hint
 from imageport.stores.store import Store
-from imageport.values import Finding, Image, Location
+from imageport.values import Finding, Image, Location, StoreCapabilities, StoredCopy
+
+#: The name under which a location keeps the identity of the folder.
+_FOLDER = "folder"
 
 #: Free bytes below which a folder is reported: most images are larger.
 _LITTLE_ROOM = 1 << 30
@@ -61,6 +67,8 @@ class FolderStore(Store[FolderConfigT, CopyFile]):
     Each file bears the mark of its attempt: its modification time, and an extended attribute.
     """
 
+    capabilities = StoreCapabilities(unwritten_is_zero=True, keeps_holes=True, seekable=True)
+
     #: The hint when there is a file of that name already.
     taken_hint: ClassVar[str] = (
         "run 'imageport gc', which removes what failed imports left; "
@@ -96,6 +104,10 @@ class FolderStore(Store[FolderConfigT, CopyFile]):
             )
         if os.path.lexists(path):
             raise StoreFailed(f"{path} is already there", hint=self.taken_hint)
+
+    def metadata(self, location: Location) -> Mapping[str, str]:
+        """Return the identity of the folder, by which it is recognised when it is not mounted."""
+        return {_FOLDER: identify(self.config.directory)}
 
     def open(self, location: Location, image: Image, ctx: Context) -> CopyFile:
         """Take over the file that has the bytes already, if that can be done, else make an empty one."""
@@ -134,12 +146,17 @@ class FolderStore(Store[FolderConfigT, CopyFile]):
         return ImageData.from_file(self.path(location))
 
     def delete(self, location: Location, ctx: Context) -> None:
-        """Remove the file for good, finished or not; another file that took its name stays."""
+        """Remove the file for good, finished or not; another file that took its name stays.
+
+        Raises ``StoreFailed`` when it is not there because the folder is not mounted.
+        """
         path, mark = self.path(location), self.mark(location)
         # A read-only file system refuses to remove even missing files.
         there = [hidden] if os.path.lexists(hidden := hidden_name(path, mark)) else []
         if self.is_ours(path, mark):
             there.append(path)
+        if not there:
+            self._require_folder(location)
         for name in there:
             name.unlink(missing_ok=True)
         try:
@@ -148,6 +165,55 @@ class FolderStore(Store[FolderConfigT, CopyFile]):
         except OSError:
             if there:
                 raise
+
+    @hookimpl
+    def store_stat(self, location: Location, ctx: Context) -> StoredCopy | None:
+        """Return size and time of the file, None when it is missing or another one took its name."""
+        with self._translating(location):
+            path, mark = self.path(location), self.mark(location)
+            if self.is_ours(path, mark):
+                with suppress(FileNotFoundError):
+                    return _stored(path, location)
+            self._require_folder(location)
+            return None
+
+    @hookimpl
+    def store_list(self, ctx: Context) -> Iterator[StoredCopy]:
+        """Yield the files with a mark. On a file system without extended attributes no file has one."""
+        directory = self.config.directory
+        with self._translating(Location(url=directory.as_uri())):
+            if not directory.exists():
+                return
+            folder = identity(directory)
+            with os.scandir(directory) as entries:
+                for entry in entries:
+                    path = Path(entry.path)
+                    if entry.name.startswith(".") or (mark := mark_of(path)) is None:
+                        continue
+                    metadata = {"mark": mark, _FOLDER: folder}
+                    location = Location(url=f"file://{quote(entry.path)}", metadata=metadata)
+                    if self.is_ours(path, mark):
+                        with suppress(FileNotFoundError):
+                            yield _stored(path, location)
+
+    def _require_folder(self, location: Location) -> None:
+        """Raise ``StoreFailed`` unless the folder is the one in which the copy was written."""
+        directory, expected = self.config.directory, location.metadata.get(_FOLDER)
+        found = identity(directory) if directory.is_dir() else None
+        if found == expected or (found and expected is None):
+            return
+        is_known = expected is not None and not expected.startswith("inode")
+        adopt = (
+            f"; if it was replaced for good: setfattr -n {ATTRIBUTE} -v {expected} {directory}"
+            if is_known
+            else ""
+        )
+        raise StoreFailed(
+            f"{directory} is not the folder in which {location.url} was written"
+            if found
+            else f"{directory} is missing",
+            hint=f"mount it or put it back{adopt}",
+        )
 
     @hookimpl
     def diagnose(self) -> Iterator[Finding]:
@@ -183,8 +249,16 @@ class FolderStore(Store[FolderConfigT, CopyFile]):
         elif error.errno == errno.ENOENT and not directory.is_dir():
             hint = f"{directory} is not there any more: mount it or put it back, then import again"
         elif error.errno == errno.ENOENT:
+            self._require_folder(location)
             return StoreFailed(f"the file {path} is missing from the store", hint=hint)
         return StoreFailed(f"cannot use {path}: {error.strerror}", hint=hint)
+
+
+def _stored(path: Path, location: Location) -> StoredCopy:
+    status = path.lstat()
+    return StoredCopy(
+        location=location, size=status.st_size, modified=datetime.fromtimestamp(status.st_mtime, UTC)
+    )
 
 
 def _state_of(directory: Path) -> Finding:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeVar
@@ -26,8 +27,8 @@ CopyT = TypeVar("CopyT")
 class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
     """A store whose author writes eight small methods.
 
-    ``url`` and ``prepare`` are called before the copy is announced, then ``open``, ``write`` for each chunk,
-    ``finish``, and exactly one of ``publish`` and ``discard``. ``read`` and ``delete`` take the location of a copy.
+    ``url``, ``prepare`` and ``metadata`` are called before the copy is announced, then ``open``, ``write`` for each
+    chunk, ``finish``, and exactly one of ``publish`` and ``discard``. ``read`` and ``delete`` take a location.
     The base implements the hooks: it announces the location before ``open``, counts the bytes, calls ``discard`` after
     every failure without hiding it, and turns the errors in ``errors`` into :class:`~imageport.StoreFailed`. Errors of
     the image, which its chunks raise, pass unchanged.
@@ -56,6 +57,10 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
 
     def prepare(self, location: Location) -> None:
         """Check that the place is free and can be written. Nothing of the copy is made here."""
+
+    def metadata(self, location: Location) -> Mapping[str, str]:
+        """Return what the location has to keep beside the mark, once its place is prepared; no secrets."""
+        return {}
 
     @abstractmethod
     def open(self, location: Location, image: Image, ctx: Context) -> CopyT:
@@ -119,6 +124,7 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
         location = Location(url=self.url(image), metadata={"mark": ctx.copy_token})
         with self._translating(location):
             self.prepare(location)
+            location = replace(location, metadata={**location.metadata, **self.metadata(location)})
             ctx.announce(location)
             copy = self.open(location, image, ctx)
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -11,9 +13,10 @@ from imageport.context import Context
 from imageport.data import ImageData
 from imageport.dataplane.buffers import Chunk
 from imageport.errors import StoreFailed
+from imageport.hookspecs import hookimpl
 from imageport.plugin import PluginConfig
 from imageport.stores import Store
-from imageport.values import Image, Location
+from imageport.values import Image, Location, StoredCopy
 
 Stage = Literal["open", "write", "finish", "publish", "discard", "read", "delete"]
 
@@ -106,9 +109,29 @@ class MemoryStore(Store[MemoryStoreConfig, MemoryCopy]):
         if location.url in self.published and self.published[location.url].mark == mark:
             del self.published[location.url]
 
+    @hookimpl
+    def store_stat(self, location: Location, ctx: Context) -> StoredCopy | None:
+        """Return the published copy with the mark of the location."""
+        copy = self.published.get(location.url)
+        return None if copy is None or copy.mark != location.metadata["mark"] else _stored(copy)
+
+    @hookimpl
+    def store_list(self, ctx: Context) -> Iterator[StoredCopy]:
+        """Yield the published copies on the shelf."""
+        root = f"memory://{self.config.shelf}/"
+        yield from [_stored(copy) for url, copy in self.published.items() if url.startswith(root)]
+
     def _forget(self, url: str, mark: str) -> None:
         self.hidden[:] = [copy for copy in self.hidden if (copy.url, copy.mark) != (url, mark)]
 
     def _fail(self, stage: Stage) -> None:
         if stage in self.config.fails_at:
             raise StoreFailed(f"shelf {self.config.shelf} fails at {stage}", hint="change the test")
+
+
+def _stored(copy: MemoryCopy) -> StoredCopy:
+    return StoredCopy(
+        location=Location(url=copy.url, metadata={"mark": copy.mark}),
+        size=len(copy.content),
+        digests={"sha256": hashlib.sha256(copy.content).hexdigest()},
+    )
