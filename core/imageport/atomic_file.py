@@ -21,13 +21,14 @@ _NO_NAMELESS = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EI
 class HiddenFile:
     """A file being written: without a name where the file system has nameless files, else at *hidden*.
 
-    Write to ``descriptor``. Every method raises the errors of the operating system.
+    Write to ``descriptor``; ``has_name`` is true once the file has its hidden name. Every method raises the errors of
+    the operating system.
     """
 
     def __init__(self, hidden: Path, descriptor: int, *, has_name: bool) -> None:
         self.hidden = hidden
         self.descriptor = descriptor
-        self._has_name = has_name
+        self.has_name = has_name
 
     @classmethod
     def create(cls, hidden: Path, mode: int = 0o600) -> Self:
@@ -60,13 +61,13 @@ class HiddenFile:
 
     def give_hidden_name(self) -> None:
         """Give the file its hidden name, if it has none yet."""
-        if not self._has_name:
+        if not self.has_name:
             self._link(self.hidden)
-            self._has_name = True
+            self.has_name = True
 
     def give_name(self, target: Path) -> None:
         """Give the file the name *target*, which must be free; the hidden name, if it has one, stays."""
-        if self._has_name:
+        if self.has_name:
             os.link(self.hidden, target)
         else:
             self._link(target)
@@ -74,13 +75,13 @@ class HiddenFile:
     def close(self) -> None:
         """Close the file and remove its hidden name: without another name, it is gone."""
         os.close(self.descriptor)
-        if self._has_name:
+        if self.has_name:
             self.hidden.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Close the file and remove its hidden name durably."""
         self.close()
-        if self._has_name:
+        if self.has_name:
             sync_directory(self.hidden.parent)
 
     def _link(self, path: Path) -> None:

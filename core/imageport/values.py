@@ -208,9 +208,8 @@ class StagedCopy:
 class StoredCopy:
     """A published copy as its store sees it.
 
-    ``size`` counts the bytes of the image, None when the store does not know it. ``digests`` has hexadecimal digests by
-    the names of :mod:`hashlib`, only those that the server of the store has computed from the bytes it holds.
-    ``modified`` is when the copy was written, if the store knows it.
+    ``size`` counts the bytes of the image and ``modified`` is when it was written, None where the store does not know.
+    ``digests`` has hexadecimal digests by the names of :mod:`hashlib`, as the server computed them of what it holds.
     """
 
     location: Location
@@ -219,14 +218,11 @@ class StoredCopy:
     modified: datetime | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.location, Location):
-            raise TypeError("the location of a stored copy is a Location")
-        if not (self.size is None or (isinstance(self.size, int) and self.size >= 0)):
-            raise ValueError("the size of a stored copy is a number of bytes")
-        if not all(isinstance(text, str) for pair in self.digests.items() for text in pair):
-            raise TypeError("the digests of a stored copy are texts by name")
-        if self.modified is not None and self.modified.tzinfo is None:
-            raise ValueError("the time of a stored copy has a time zone")
+        are_texts = all(isinstance(text, str) for pair in self.digests.items() for text in pair)
+        if not (isinstance(self.location, Location) and are_texts and (self.size or 0) >= 0):
+            raise ValueError(
+                "a stored copy has a Location, a size in bytes, and digests that are texts by name"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

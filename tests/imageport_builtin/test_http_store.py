@@ -48,7 +48,7 @@ def test_a_copy_is_seen_without_reading_it(http_server: HttpServer, ctx: Context
     assert store.store_stat(Location(url=http_server.url("/missing")), ctx) is None
 
 
-def test_a_server_that_refuses_is_no_missing_copy(http_server: HttpServer, ctx: Context) -> None:
+def test_a_copy_whose_server_refuses_is_not_missing(http_server: HttpServer, ctx: Context) -> None:
     url = http_server.answer("/copy", status(403))
     with pytest.raises(StoreFailed, match="403"):
         HttpStore(NoConfig()).store_stat(Location(url=url), ctx)

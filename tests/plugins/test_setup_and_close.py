@@ -21,7 +21,8 @@ from imageport import (
     Source,
     hookimpl,
 )
-from imageport.plugins.binding import BoundStep, close_all
+from imageport.plugins.binding import BoundStep
+from imageport.plugins.lifetime import close_all
 from imageport.plugins.registry import PluginRegistry
 from imageport.testing import Finished, MemoryStore, RunImageport, run_pipeline
 from imageport.testing.benches import RECORD

@@ -16,7 +16,8 @@ from imageport.importing.context_factory import HostContext, redacted
 from imageport.importing.observers import Observers
 from imageport.importing.plan import bind
 from imageport.local_files import LocalFiles
-from imageport.plugins.binding import BoundStep, close_all
+from imageport.plugins.binding import BoundStep
+from imageport.plugins.lifetime import close_all
 from imageport.plugins.registry import PluginRegistry
 from imageport.values import Caller
 

@@ -16,8 +16,9 @@ from imageport.configuration.pipeline import ConfiguredPipeline, load_pipeline
 from imageport.configuration.resolution import ConfiguredStep
 from imageport.errors import ImageportError, PipelineInvalid, Problem, StoreFailed
 from imageport.importing.plan import Plan, make_plan
-from imageport.plugins.binding import BoundStep, close_all
+from imageport.plugins.binding import BoundStep
 from imageport.plugins.capabilities import Targets, capabilities_of
+from imageport.plugins.lifetime import close_all
 from imageport.plugins.registry import hooks_of
 from imageport.redaction import redact, redact_tree
 

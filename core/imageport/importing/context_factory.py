@@ -28,7 +28,7 @@ from imageport.importing.staging import Staging
 from imageport.importing.stores import Stores
 from imageport.importing.verification import of_right_size
 from imageport.local_files import LocalFiles
-from imageport.plugins.binding import close_all
+from imageport.plugins.lifetime import close_all
 from imageport.redaction import redact_record, redact_tree
 from imageport.values import Caller, ClientSettings, ImageRecord, Location, Source
 

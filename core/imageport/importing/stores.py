@@ -22,8 +22,9 @@ from imageport.dataplane.buffers import Chunks
 from imageport.dataplane.shared_file import SharedFile
 from imageport.errors import ImageportError, ImportFailed, StoreFailed
 from imageport.importing.copies import Copy, CopyState, discard
-from imageport.plugins.binding import BoundStep, StepContexts, close_all
+from imageport.plugins.binding import BoundStep, StepContexts
 from imageport.plugins.capabilities import capabilities_of, limited
+from imageport.plugins.lifetime import close_all
 from imageport.plugins.registry import PluginRegistry
 from imageport.values import Image, Location, PendingCopy
 from imageport.watched_calls import side_by_side

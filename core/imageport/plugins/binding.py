@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -21,7 +21,7 @@ from imageport.plugins.lifetime import Lifetime
 from imageport.plugins.secret_options import secret_options
 from imageport.plugins.translation import hide, translated
 from imageport.values import Finding, Image, Location, StagedCopy, StoredCopy
-from imageport.watched_calls import Call, LeftBehind, side_by_side, supervised, within
+from imageport.watched_calls import Call, LeftBehind, supervised, within
 
 if TYPE_CHECKING:
     from imageport.context import Context
@@ -295,11 +295,3 @@ class BoundStep:
             ),
             hook,
         )
-
-
-def close_all(steps: Iterable[BoundStep]) -> None:
-    """Close the plugins of *steps* at the same time; those past their deadline are left behind."""
-    work = {number: [step] for number, step in enumerate(steps) if step.lifetime.is_open}
-    for done in side_by_side(work, BoundStep.close, late_error=lambda _: TimeoutError()):
-        if done.error is not None:
-            log.warning("'%s' could not be closed: it is left behind", done.item.label)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Protocol
 
 from imageport.limits import Limits
 from imageport.plugin import Plugin
@@ -75,3 +75,18 @@ class Lifetime:
         if self._at_work:
             log.warning("'%s' is not closed, since it is still at work", label)
         return not self._at_work
+
+
+class Closable(Protocol):
+    """Something that has to be closed."""
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
+def close_all(steps: Iterable[Closable]) -> None:
+    """Close the plugins of *steps*, the last first, each of them even when the program is interrupted meanwhile."""
+    with ExitStack() as stack:
+        for step in steps:
+            stack.callback(step.close)

@@ -61,6 +61,11 @@ class CopyFile:
         """The path of the complete file before it is published."""
         return self._file.hidden
 
+    @property
+    def has_name(self) -> bool:
+        """Whether the file is in the folder, hidden or not: without a name it ends with its process."""
+        return self._file.has_name
+
     def write(self, chunk: Chunk) -> None:
         """Write the next bytes, unless the file has them already; zeros become holes."""
         self._length += len(chunk)

@@ -75,6 +75,10 @@ class FolderStore(Store[FolderConfigT, CopyFile]):
         "if the file stays, it does not belong to Imageport: move it away"
     )
 
+    def __init__(self, config: FolderConfigT) -> None:
+        super().__init__(config)
+        self._gone: set[str] = set()
+
     @abstractmethod
     def file_name(self, image: Image) -> str:
         """Return the name of the file for *image*: without ``/``, and not hidden."""
@@ -140,6 +144,9 @@ class FolderStore(Store[FolderConfigT, CopyFile]):
     def discard(self, copy: CopyFile) -> None:
         """Remove the file for good."""
         copy.discard()
+        if not copy.has_name:
+            # Wherever its folder is by now, the file is gone.
+            self._gone.add(copy.mark)
 
     def read(self, location: Location, ctx: Context) -> ImageData:
         """Return the bytes of the file."""
@@ -155,7 +162,7 @@ class FolderStore(Store[FolderConfigT, CopyFile]):
         there = [hidden] if os.path.lexists(hidden := hidden_name(path, mark)) else []
         if self.is_ours(path, mark):
             there.append(path)
-        if not there:
+        if not there and mark not in self._gone:
             self._require_folder(location)
         for name in there:
             name.unlink(missing_ok=True)
