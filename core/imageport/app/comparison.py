@@ -20,7 +20,8 @@ from imageport.errors import PipelineInvalid, StoreFailed
 from imageport.importing.context_factory import HostContext
 from imageport.importing.plan import bind
 from imageport.limits import Limits
-from imageport.plugins.binding import BoundStep, close_all
+from imageport.plugins.binding import BoundStep
+from imageport.plugins.lifetime import close_all
 from imageport.plugins.registry import PluginRegistry
 from imageport.values import StoredCopy
 from imageport.watched_calls import Call, side_by_side, within
