@@ -6,8 +6,12 @@ from collections.abc import Iterator, Sequence
 
 from imageport.plugins.about import about
 from imageport.plugins.registry import InstalledPlugin
+from imageport.values import StoreCapabilities
 from reference_pages.files import options_table
 from reference_pages.writing import fenced, markdown, required, table
+
+#: The capabilities of a store that declares none.
+_USUAL = StoreCapabilities().as_dict()
 
 
 def plugin_index_page(plugins: Sequence[InstalledPlugin]) -> Iterator[str]:
@@ -48,6 +52,11 @@ def plugin_page(plugin: InstalledPlugin, example: str) -> Iterator[str]:
         "starts from images that are": description["starts_from"],
         "copies the stored bytes": ["yes"] if description["copies"] else [],
         "needs the programs": description["binaries"],
+        "capabilities": [
+            f"{name}: {value}"
+            for name, value in (description["capabilities"] or {}).items()
+            if value not in _USUAL
+        ],
         "stability": [description["stability"]],
     }
     yield table(

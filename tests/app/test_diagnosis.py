@@ -17,7 +17,6 @@ from tests.plugin_folder import PluginFolder
 from imageport.app import diagnosis
 from imageport.app.doctor import examine
 from imageport.cli.doctor import doctor
-from imageport.plugins import examination
 from imageport.values import Finding
 from imageport_builtin.file_store import FileStore, FileStoreConfig
 
@@ -82,18 +81,19 @@ def examined(
     """Return a function that writes a site file and returns what ``doctor`` finds, by subject."""
     plugin_folder.install("acme", {name: f"acme:{name.title()}" for name in NAMES}, {"acme": PLUGINS})
 
-    def examine_site(*, observers: str = "[]", stores: str = "[]") -> dict[str, list[diagnosis.Diagnosis]]:
+    def examine_site(
+        *, observers: str = "[]", stores: str = "[]", patience: float = 30
+    ) -> dict[str, list[diagnosis.Diagnosis]]:
         file = tmp_path / "imageport.yaml"
         file.write_text(
             "catalog: sqlite:///catalog.db\nstaging: {directory: staging}\n"
-            f"observers: {observers}\nstores: {stores}\n"
+            f"limits: {{diagnose_patience: {patience}}}\nobservers: {observers}\nstores: {stores}\n"
         )
         found: dict[str, list[diagnosis.Diagnosis]] = {}
         for one in examine(str(file)):
             found.setdefault(one.subject, []).append(one)
         return found
 
-    monkeypatch.setattr(examination, "DEADLINE", 30.0)
     yield examine_site
 
 
@@ -139,15 +139,12 @@ def test_a_plugin_that_fails_is_a_finding_and_the_others_are_asked(
     assert "catalog" in found
 
 
-def test_a_plugin_that_gives_no_answer_is_left_behind(
-    examined: Examine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(examination, "DEADLINE", 0.1)
-    found = examined(observers="[{use: hanging}]")
+def test_a_plugin_that_gives_no_answer_is_left_behind(examined: Examine) -> None:
+    found = examined(observers="[{use: hanging}]", patience=0.1)
     [failed] = found["observer hanging"]
     assert (failed.ok, failed.message) == (False, "hanging of acme 1.0 does not answer within 0.1 s")
     assert "catalog" in found
-    assert all(thread.daemon for thread in threading.enumerate() if thread.name.startswith("diagnose"))
+    assert all(thread.daemon for thread in threading.enumerate() if thread.name.startswith("imageport"))
 
 
 def test_findings_without_end_are_cut_off(examined: Examine) -> None:

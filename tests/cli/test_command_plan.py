@@ -112,6 +112,17 @@ def test_capabilities_and_findings_of_each_store_are_shown(site: CommandLine) ->
     assert plan["refusal"] is None
 
 
+def test_capabilities_are_shown_with_the_plugin_and_the_store(site: CommandLine) -> None:
+    for shown in (
+        site.inside("plugins", "show", "volumes").out,
+        site.inside("stores", "show", "volumes", "--pipeline", pipeline(site, "volumes")).out,
+    ):
+        assert "capabilities  takes the formats iso, raw\n" in shown
+        assert "takes at most 16.0 MiB\n" in shown
+    assert site.inside("plugins", "show", "seeking", "--json").json["capabilities"]["wants_file"] is True
+    assert site.inside("plugins", "show", "checksum", "--json").json["capabilities"] is None
+
+
 def test_a_store_that_is_not_ready_is_shown_and_decides_the_exit_code(site: CommandLine) -> None:
     name = pipeline(site, "broken", "plain")
     done = site.inside("plan", name, "disk.raw", code=6)

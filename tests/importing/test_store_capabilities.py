@@ -24,7 +24,6 @@ from imageport import (
 from imageport.errors import ExitCode
 from imageport.importing.admission import ImportRequest
 from imageport.importing.report import Report
-from imageport.plugins import examination
 from imageport.values import Caller, Finding, StoreCapabilities
 from imageport_builtin.copy_image import CopyImage
 from imageport_builtin.glance_direct import GlanceDirect
@@ -313,9 +312,10 @@ def test_other_findings_do_not_keep_an_import_from_its_work(desk: Desk, severity
 
 
 def test_stores_that_do_not_answer_are_waited_for_side_by_side(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: Desk,
 ) -> None:
-    monkeypatch.setattr(examination, "DEADLINE", 0.2)
+    limits = desk.site.limits.model_copy(update={"diagnose_patience": 0.2})
+    desk.site = desk.site.model_copy(update={"limits": limits})
     asked = threading.Barrier(2)
 
     class Hanging(Shelf):

@@ -50,7 +50,8 @@ def diagnose(
     """
     # A plugin is made in the thread that asks it: a folder may be on a server that does not answer.
     examinations = [Examination(_name(entry), partial(_findings, entry, ctx)) for entry in entries]
-    for entry, findings in zip(entries, examine(examinations), strict=True):
+    limits = ctx.for_step("").limits
+    for entry, findings in zip(entries, examine(examinations, limits), strict=True):
         for finding in findings or [Finding("ok", _name(entry))]:
             yield Diagnosis(
                 f"{entry.role} {entry.label}",

@@ -138,5 +138,6 @@ def _describe_store(store: ConfiguredStep, default: str | None) -> dict[str, Any
         "read_only": "store_write" not in hooks,
         "default": store.label == default,
         "hooks": list(hooks),
+        "capabilities": store.plugin_class.capabilities.as_dict(),
         "options": store.config.model_dump(mode="json"),
     }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from imageport.cli.capabilities import demands
 from imageport.cli.options import Json, PipelineFile, PluginFiles, Settings, SourceUri
 from imageport.cli.output import option_text, pairs, print_fields, print_json, print_line
 
@@ -69,29 +70,13 @@ def _show(plan: dict[str, Any]) -> None:
 
 
 def _show_target(store: dict[str, Any]) -> None:
-    for line in _takes(store["capabilities"]):
-        print_line(f"      takes {line}")
+    for line in demands(store["capabilities"]):
+        print_line(f"      {line}")
     for finding in store["findings"]:
         hint = f"; {finding['hint']}" if finding["hint"] else ""
         print_line(f"      {finding['severity']}: {finding['message']}{hint}")
     if store["refused"] is not None:
         print_line(f"      REFUSES THE IMAGE: {store['refused']['message']}; {store['refused']['hint']}")
-
-
-def _takes(capabilities: dict[str, Any]) -> Iterator[str]:
-    """Describe what a store demands of an image; what any image fulfils is left out."""
-    from imageport.limits import format_size
-
-    if capabilities["formats"] is not None:
-        yield f"the formats {', '.join(capabilities['formats'])}"
-    if capabilities["alignment"] > 1:
-        yield f"sizes that are a multiple of {capabilities['alignment']} bytes"
-    if capabilities["largest"] is not None:
-        yield f"at most {format_size(capabilities['largest'])}"
-    if capabilities["wants_file"]:
-        yield "the image from a file"
-    elif capabilities["needs_size"]:
-        yield "images whose size is known"
 
 
 def _show_refusal(refusal: dict[str, Any] | None) -> None:

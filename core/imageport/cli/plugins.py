@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imageport.cli.capabilities import in_words
 from imageport.cli.options import Json
 from imageport.cli.output import option_text, print_fields, print_json, print_line, print_table
 
@@ -47,7 +48,10 @@ def show_plugin(
         for line in _prose(described["details"]).splitlines():
             print_line(line)
     print_line()
-    print_fields({name: option_text(described[name]) for name in _FACTS})
+    facts: dict[str, Any] = {name: option_text(described[name]) for name in _FACTS}
+    if described["capabilities"] is not None:
+        facts["capabilities"] = in_words(described["capabilities"])
+    print_fields(facts)
     print_line()
     if described["options"]:
         print_table(

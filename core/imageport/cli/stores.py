@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imageport.cli.capabilities import in_words
 from imageport.cli.options import Json
 from imageport.cli.output import option_text, print_fields, print_json, print_table
 
@@ -70,6 +71,7 @@ def show_store(
             "writable": "no" if found["read_only"] else "yes",
             "default": "yes" if found["default"] else "no",
             "hooks": " ".join(found["hooks"]),
+            "capabilities": in_words(found["capabilities"]),
             **dict(_options(found)),
         }
     )

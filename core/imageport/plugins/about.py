@@ -30,6 +30,7 @@ def about(installed: InstalledPlugin) -> dict[str, Any]:
         "starts_from": sorted(plugin_class.starts_from) if "stage" in hooks else [],
         "copies": plugin_class.copies if "stage" in hooks else None,
         "binaries": list(plugin_class.binaries),
+        "capabilities": plugin_class.capabilities.as_dict() if fits(frozenset(hooks), "store") else None,
         "stability": plugin_class.stability,
         "options": options,
         "example": _example(installed.name, frozenset(hooks), options),

@@ -158,13 +158,10 @@ class Targets(Collection[BoundStep]):
     def examine(self, ctx: StepContexts) -> None:
         """Ask the stores for their findings, and leave out those with an error. Raises as ``refuse`` does."""
         asked = [store for store in self.accepting if "diagnose" in store.answers]
-        names = [f"store '{store.label}'" for store in asked]
-        answers = examine(
-            [
-                Examination(name, partial(store.diagnose, ctx))
-                for name, store in zip(names, asked, strict=True)
-            ]
-        )
+        examinations = [
+            Examination(f"store '{store.label}'", partial(store.diagnose, ctx)) for store in asked
+        ]
+        answers = examine(examinations, ctx.for_step("").limits) if asked else []
         self.findings.update(zip((store.label for store in asked), answers, strict=True))
         self.refuse(
             (store, StoreFailed(found.message, hint=found.hint))
