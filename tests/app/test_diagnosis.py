@@ -110,7 +110,7 @@ def test_the_findings_of_a_plugin_are_reported_under_its_label(examined: Examine
 def test_the_output_of_a_plugin_is_kept_out_of_that_of_the_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def examine() -> Iterator[diagnosis.Diagnosis]:
+    def examine(pipeline: None) -> Iterator[diagnosis.Diagnosis]:
         print("noise")
         yield diagnosis.Diagnosis("python", "ok", "3")
 
@@ -145,6 +145,24 @@ def test_a_plugin_that_gives_no_answer_is_left_behind(examined: Examine) -> None
     assert (failed.ok, failed.message) == (False, "hanging of acme 1.0 does not answer within 0.1 s")
     assert "catalog" in found
     assert all(thread.daemon for thread in threading.enumerate() if thread.name.startswith("imageport"))
+
+
+def test_the_stores_and_observers_of_a_pipeline_are_asked_too(examined: Examine, tmp_path: Path) -> None:
+    (tmp_path / "blocked").write_text("in the way")
+    pipeline = tmp_path / "p.yaml"
+    pipeline.write_text(
+        "name: p\nsource: {use: glance-direct}\nobservers: [{use: careful, id: porter}]\n"
+        f"stores: [{{use: file, id: mine, with: {{directory: {tmp_path}/blocked}}}}]\n"
+    )
+    examined()
+    found: dict[str, list[bool]] = {}
+    for one in examine(str(tmp_path / "imageport.yaml"), pipeline):
+        found.setdefault(one.subject, []).append(one.ok)
+    assert (found["store mine"], found["observer porter"]) == ([False], [True, True, False])
+    pipeline.write_text("name: p\nsource: {use: no-such-method}\n")
+    assert not all(
+        one.ok for one in examine(str(tmp_path / "imageport.yaml"), pipeline) if one.subject == "pipeline"
+    )
 
 
 def test_findings_without_end_are_cut_off(examined: Examine) -> None:

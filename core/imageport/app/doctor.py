@@ -14,6 +14,7 @@ from imageport.app.diagnosis import Diagnosis, diagnose
 from imageport.app.housekeeping import Housekeeping, maintenance_context
 from imageport.catalog import Catalog
 from imageport.configuration.configure import configure_observers, configure_stores
+from imageport.configuration.pipeline import load_pipeline
 from imageport.configuration.site import Site
 from imageport.configuration.site_file import load_site
 from imageport.errors import ImageportError, PipelineInvalid, PluginBroken
@@ -25,8 +26,11 @@ from imageport.plugins.registry import PluginRegistry
 _PATIENCE = 10
 
 
-def examine(config: str | None) -> Iterator[Diagnosis]:
-    """Look at Python, the site file (*config* names it), plugins, programs, staging, stores, observers and catalog."""
+def examine(config: str | None, pipeline: str | Path | None = None) -> Iterator[Diagnosis]:
+    """Look at Python, the site file (*config* names it), plugins, programs, staging, stores, observers and catalog.
+
+    The stores and observers are those of the site file, and of the file *pipeline* if there is one.
+    """
     yield Diagnosis(
         "python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     )
@@ -42,6 +46,8 @@ def examine(config: str | None) -> Iterator[Diagnosis]:
     yield from _plugins(registry)
     yield _staging(site)
     yield from _configured(site, registry)
+    if pipeline is not None:
+        yield from _of_pipeline(site, registry, pipeline)
     yield from _catalog(site, registry)
 
 
@@ -107,6 +113,17 @@ def _configured(site: Site, registry: PluginRegistry) -> Iterator[Diagnosis]:
             continue
         with maintenance_context(site) as ctx:
             yield from diagnose(entries, ctx, site.secrets)
+
+
+def _of_pipeline(site: Site, registry: PluginRegistry, path: str | Path) -> Iterator[Diagnosis]:
+    try:
+        pipeline = load_pipeline(path, site=site, registry=registry)
+    except PipelineInvalid as error:
+        for problem in error.problems:
+            yield Diagnosis("pipeline", "error", str(problem), "correct the file")
+        return
+    with maintenance_context(site) as ctx:
+        yield from diagnose((*pipeline.stores, *pipeline.observers), ctx, pipeline.secrets)
 
 
 def _catalog(site: Site, registry: PluginRegistry) -> Iterator[Diagnosis]:

@@ -144,14 +144,15 @@ class Imageport:
             with maintenance_context(found.site) as ctx:
                 yield from Comparison(found.site, found.catalog, found.registry).differences(ctx)
 
-    def examine(self) -> Iterator[Diagnosis]:
+    def examine(self, pipeline: str | Path | None = None) -> Iterator[Diagnosis]:
         """Yield findings about Python, site file, plugins, programs, stores, catalog and leftovers.
 
-        A site file with mistakes is a diagnosis, too, and raises nothing.
+        The stores and observers of the file *pipeline*, if there is one, are asked as well as those of the site file. A
+        file with mistakes is a diagnosis, too, and raises nothing.
         """
         from imageport.app.doctor import examine
 
-        yield from examine(self._resources.site_file)
+        yield from examine(self._resources.site_file, pipeline)
 
     def upgrade_catalog(self, before: Callable[[str], None] | None = None) -> Upgrade | None:
         """Upgrade the catalog to the schema of this Imageport; None when it is up to date.

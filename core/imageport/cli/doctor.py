@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import redirect_stdout
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,14 +18,21 @@ if TYPE_CHECKING:
 _MARKS = {"ok": "ok   ", "warning": "WARN ", "error": "WRONG"}
 
 
-def doctor(ctx: typer.Context, json: Json = False) -> None:
+def doctor(
+    ctx: typer.Context,
+    pipeline: Annotated[
+        str | None,
+        typer.Argument(metavar="PIPELINE", help="Examine the stores and observers of this file, too."),
+    ] = None,
+    json: Json = False,
+) -> None:
     """Check Python, plugins, programs, site file, catalog, staging, stores, observers and leftovers."""
     from imageport.errors import ExitCode
 
     imageport: Imageport = ctx.obj
     # Standard output is for the findings, whatever a plugin prints.
     with redirect_stdout(sys.stderr):
-        found = list(imageport.examine())
+        found = list(imageport.examine(pipeline))
     if json:
         print_json([diagnosis.as_dict() for diagnosis in found])
     else:
