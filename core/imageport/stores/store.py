@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -81,6 +81,14 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
         """Complete the copy and make its bytes durable; it stays invisible."""
         raise NotImplementedError
 
+    def digests(self, copy: CopyT) -> Mapping[str, str]:
+        """Return the digests that the server has computed of the finished copy, by the names of ``hashlib``.
+
+        Hexadecimal; empty where the server computes none. Before ``publish``, those that the import has made as well
+        are compared: a copy with other bytes is discarded, and the store has failed.
+        """
+        return {}
+
     @abstractmethod
     def publish(self, copy: CopyT) -> None:
         """Make the copy visible at its location for good. When this raises, nothing may be visible or left."""
@@ -139,18 +147,14 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
             with self._translating(location):
                 self.finish(copy)
         except BaseException:
-            try:
-                self.discard(copy)
-            except BaseException:
-                # The first error is the one to report; the deletion by location that follows removes the rest.
-                ctx.log.warning("cannot remove the incomplete copy %s", location.url, exc_info=True)
+            self._discard_after_failure(location, copy, ctx)
             raise
         location = self.located(copy, location)
         return StagedCopy(
             location,
             source.length,
-            partial(self._end, location, self.publish, copy),
-            partial(self._end, location, self.discard, copy),
+            partial(self._publish, location, copy, ctx),
+            partial(self._discard, location, copy),
         )
 
     @hookimpl
@@ -166,9 +170,37 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
         with self._translating(location):
             self.delete(location, ctx)
 
-    def _end(self, location: Location, end: Callable[[CopyT], None], copy: CopyT) -> None:
+    def _publish(self, location: Location, copy: CopyT, ctx: Context) -> None:
+        try:
+            self._require_same(location, copy, ctx.digests())
+        except BaseException:
+            self._discard_after_failure(location, copy, ctx)
+            raise
         with self._translating(location):
-            end(copy)
+            self.publish(copy)
+
+    def _require_same(self, location: Location, copy: CopyT, expected: Mapping[str, str]) -> None:
+        """Raise ``StoreFailed`` when a digest of the server differs from the *expected* one."""
+        with self._translating(location):
+            found = {name: value.lower() for name, value in self.digests(copy).items()}
+        for name in sorted(found.keys() & expected.keys()):
+            if found[name] != expected[name]:
+                raise StoreFailed(
+                    f"the server has other bytes at {location.url} than it was sent: "
+                    f"their {name} is {found[name]}, that of the image is {expected[name]}",
+                    hint="check the server, its disks and the network, then import the image again",
+                )
+
+    def _discard(self, location: Location, copy: CopyT) -> None:
+        with self._translating(location):
+            self.discard(copy)
+
+    def _discard_after_failure(self, location: Location, copy: CopyT, ctx: Context) -> None:
+        try:
+            self.discard(copy)
+        except BaseException:
+            # The first error is the one to report; the deletion by location that follows removes the rest.
+            ctx.log.warning("cannot remove the incomplete copy %s", location.url, exc_info=True)
 
     def _translated(self, location: Location, chunks: Chunks) -> Chunks:
         with self._translating(location):
