@@ -17,6 +17,8 @@ from imageport.plugins.registry import PluginRegistry
 if TYPE_CHECKING:
     from tests.plugin_folder import PluginFolder
 
+    from imageport.testing import RunImageport
+
 VAULT = """
     from pydantic import SecretStr
 
@@ -80,3 +82,44 @@ def test_options_that_the_store_does_not_take_any_more_are_named_without_their_v
         )
     assert "horse" not in caught.value.message
     assert caught.value.__suppress_context__
+
+
+SAFE = """
+    from pydantic import SecretStr
+
+    from imageport.stores import FolderStore, FolderStoreConfig
+
+
+    class SafeConfig(FolderStoreConfig):
+        combination: SecretStr
+
+
+    class Safe(FolderStore[SafeConfig]):
+        '''Keep images in a folder with a lock.'''
+
+        def file_name(self, image): return image.record.id
+"""
+
+
+def test_a_copy_whose_store_has_a_secret_in_the_site_file_is_read_and_removed(
+    plugin_folder: PluginFolder, site_folder: Path, run_imageport: RunImageport
+) -> None:
+    plugin_folder.install("acme-safe", {"safe": "acme_safe:Safe"}, {"acme_safe": SAFE})
+    site = site_folder / "imageport.yaml"
+    entry = "  - {use: safe, id: safe, with: {directory: safe, combination: hunter2}}\n"
+    without = site.read_text()
+    site.write_text(without + entry)
+    (site_folder / "disk.raw").write_bytes(b"boot me")
+    (site_folder / "p.yaml").write_text("{name: p, source: {use: glance-direct}, stores: [safe]}")
+    done = run_imageport.inside(
+        "run", "p.yaml", "disk.raw", "--name", "disk", "--disk-format", "raw", "--json"
+    )
+    assert done.report["stores"]["safe"]["status"] == "published", done
+    site.write_text(without)
+    unknown = run_imageport.inside("images", "export", "disk", "back.raw")
+    assert (unknown.exit_code, "add the store to the site file" in unknown.stderr) == (6, True)
+    site.write_text(without + entry)
+    assert run_imageport.inside("images", "export", "disk", "back.raw").exit_code == 0
+    assert (site_folder / "back.raw").read_bytes() == b"boot me"
+    assert run_imageport.inside("images", "delete", "disk", "--yes").exit_code == 0
+    assert list((site_folder / "safe").iterdir()) == []

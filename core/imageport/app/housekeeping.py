@@ -52,7 +52,7 @@ class Housekeeping:
     def __init__(self, site: Site, catalog: Catalog, registry: PluginRegistry, *, dry_run: bool) -> None:
         self._site = site
         self._catalog = catalog
-        self._stores = Stores(registry)
+        self._stores = Stores(registry, site=site)
         self._staging = Staging(site.staging.directory)
         self._left = OrphanFiles(catalog, self._staging)
         self._dry_run = dry_run

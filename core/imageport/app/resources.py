@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from imageport.catalog import Catalog
     from imageport.configuration.pipeline import ConfiguredPipeline
     from imageport.configuration.site import Site
+    from imageport.importing.stores import Stores
     from imageport.plugins.registry import InstalledPlugin, PluginRegistry
 
 T = TypeVar("T")
@@ -64,6 +65,12 @@ class Resources:
         """Count the values of *pipeline* among the secrets, as long as it is in use."""
         with self._opening:
             self._pipelines[next(self._numbers)] = pipeline
+
+    def stores(self) -> Stores:
+        """Return a way to the stores of copies; close it after use."""
+        from imageport.importing.stores import Stores
+
+        return Stores(self.registry, site=self.site)
 
     def close(self) -> None:
         """Close the catalog, if it was opened."""

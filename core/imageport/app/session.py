@@ -163,12 +163,11 @@ class Session:
         """
         from imageport.app.records import delete_record
         from imageport.importing.staging import Staging
-        from imageport.importing.stores import Stores
 
         resources = self._resources
         record = self._access.find_image(image)
         staging = Staging(resources.site.staging.directory)
-        with self._context() as context, Stores(resources.registry) as stores:
+        with self._context() as context, resources.stores() as stores:
             return delete_record(self._access, record, stores, staging, context)
 
     def delete_copy(self, image: str, store: str) -> list[str]:
@@ -178,10 +177,9 @@ class Session:
         tries again.
         """
         from imageport.app.records import delete_copy
-        from imageport.importing.stores import Stores
 
         record = self._access.find_image(image)
-        with self._context() as context, Stores(self._resources.registry) as stores:
+        with self._context() as context, self._resources.stores() as stores:
             return delete_copy(self._access, record, store, stores, context)
 
     # ------------------------------------------------------------------------------------------- data of images

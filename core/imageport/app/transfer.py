@@ -34,7 +34,6 @@ from imageport.events import ImageEvent
 from imageport.importing.context_factory import HostContext
 from imageport.importing.lease_keeper import Interruption
 from imageport.importing.staging import Incoming, Staging
-from imageport.importing.stores import Stores
 from imageport.importing.verification import damaged_copy
 from imageport.values import ImageRecord, Location
 
@@ -144,7 +143,7 @@ def open_download(resources: Resources, record: ImageRecord, store: str | None) 
     Raises ``Conflict`` for an image without data, ``UsageError`` for a store without a copy, and ``StoreFailed``.
     """
     location = _copy(record, store)
-    with maintenance_context(resources.site) as context, Stores(resources.registry) as stores:
+    with maintenance_context(resources.site) as context, resources.stores() as stores:
         data = stores.read(location, context)
         yield Download(record, location.store, data)
 

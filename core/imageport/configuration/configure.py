@@ -61,6 +61,18 @@ def configure_stores(site: Site, registry: PluginRegistry) -> list[ConfiguredSte
     return stores
 
 
+def configure_store(site: Site, label: str, registry: PluginRegistry) -> ConfiguredStep | None:
+    """Return the store of *site* with that id, or None without one. Raises ``PipelineInvalid`` with every mistake."""
+    problems: list[Problem] = []
+    named = zip(shared_stores(site), site.store_ids(), strict=True)
+    found = next(
+        (configure(entry, label, registry, problems) for entry, name in named if name == label), None
+    )
+    if problems:
+        raise PipelineInvalid(sorted(redact_problems(problems, site.secrets)))
+    return found
+
+
 def configure_observers(site: Site, registry: PluginRegistry) -> list[ConfiguredStep]:
     """Return the observers of *site*, ready to be made. Raises ``PipelineInvalid`` with every mistake."""
     problems: list[Problem] = []

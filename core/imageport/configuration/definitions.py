@@ -10,10 +10,12 @@ from typing import Any, TypedDict
 
 from pydantic import ValidationError
 
+from imageport.configuration.configure import configure_store
 from imageport.configuration.paths import resolve_paths
 from imageport.configuration.resolution import ConfiguredStep
+from imageport.configuration.site import Site
 from imageport.configuration.templating import Variables, has_reference, literal, texts_of
-from imageport.errors import StoreFailed
+from imageport.errors import StoreFailed, UsageError
 from imageport.plugins.binding import BoundStep
 from imageport.plugins.registry import PluginRegistry
 from imageport.plugins.secret_options import secret_options
@@ -76,6 +78,27 @@ def reopen_store(label: str, definition: Definition, registry: PluginRegistry) -
             hint="set the environment variables and files that its options refer to",
         ) from None
     return BoundStep.bind(label, installed.distribution, plugin, is_store=True)
+
+
+def open_again(
+    label: str, definition: Definition | None, site: Site | None, registry: PluginRegistry
+) -> BoundStep | None:
+    """Return the store of *definition*; without one that of *site* with the id *label*, or None.
+
+    Raises ``StoreFailed`` when it cannot be opened here.
+    """
+    if definition is not None:
+        return reopen_store(label, definition, registry)
+    if site is None:
+        return None
+    try:
+        store = configure_store(site, label, registry)
+        if store is None:
+            return None
+        plugin = store.plugin_class(store.config)
+    except UsageError as error:
+        raise StoreFailed(f"store '{label}' cannot be opened: {error}", hint=error.hint) from error
+    return BoundStep.bind(label, store.installed.distribution, plugin, is_store=True)
 
 
 def _reason(error: ValueError) -> str:

@@ -52,7 +52,7 @@ class Importer:
             site=self.site,
             catalog=self.catalog,
             plan=plan,
-            stores=Stores(self.registry, plan.stores, plan.terms.definitions),
+            stores=Stores(self.registry, plan.stores, plan.terms.definitions, site=self.site),
             staging=Staging(self.site.staging.directory),
             interruption=self.interruption,
         )

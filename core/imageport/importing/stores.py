@@ -15,7 +15,8 @@ from types import MappingProxyType
 from typing import Protocol, Self
 
 from imageport.catalog import Catalog, HiddenCopy
-from imageport.configuration.definitions import DEFINITION, Definition, reopen_store, without_definition
+from imageport.configuration.definitions import DEFINITION, Definition, open_again, without_definition
+from imageport.configuration.site import Site
 from imageport.context import Context
 from imageport.data import ImageData
 from imageport.dataplane.buffers import Chunks
@@ -35,7 +36,8 @@ log = logging.getLogger(__name__)
 class Stores:
     """Opens the store behind a location; ``close`` closes its plugin again.
 
-    Stores that are *known* are open; *definitions* has by label how each of them was opened.
+    Stores that are *known* are open; *definitions* has by label how each of them was opened. The location of a copy
+    has no definition when a secret stands in the YAML itself: then the store of that id in *site* is opened.
     """
 
     def __init__(
@@ -43,11 +45,13 @@ class Stores:
         registry: PluginRegistry,
         known: Iterable[BoundStep] = (),
         definitions: Mapping[str, Definition | None] = MappingProxyType({}),
+        site: Site | None = None,
     ) -> None:
         self._registry = registry
+        self._site = site
         self._known = {store.label: store for store in known}
         self._definitions = definitions
-        self._reopened: dict[tuple[str, str], BoundStep] = {}
+        self._reopened: dict[tuple[str, str | None], BoundStep] = {}
         self._one_at_a_time = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -74,13 +78,12 @@ class Stores:
         definition: Definition | None = None if kept is None else json.loads(kept)
         if label in self._known and definition in (None, self._definitions.get(label)):
             return self._known[label]
-        if kept is not None and definition is not None:
+        with self._one_at_a_time:
+            opened = self._reopened.get((label, kept))
+        # Without the lock: a plugin that is stuck while it is made must not hold up other stores.
+        if opened := opened or open_again(label, definition, self._site, self._registry):
             with self._one_at_a_time:
-                known = self._reopened.get((label, kept))
-            # Without the lock: a plugin that is stuck while it is made must not hold up other stores.
-            made = known or reopen_store(label, definition, self._registry)
-            with self._one_at_a_time:
-                return self._reopened.setdefault((label, kept), made)
+                return self._reopened.setdefault((label, kept), opened)
         raise StoreFailed(
             f"it is not known how to reach store '{label}' of {location.url}",
             hint="add the store to the site file",
