@@ -139,3 +139,17 @@ def test_other_errors_and_cancelled_imports_are_not_retried() -> None:
     with pytest.raises(TimeoutError):
         with_retries(call, lambda _: True, cancelled)
     assert len(made) == 2
+
+
+@pytest.mark.usefixtures("no_delay")
+def test_a_silent_server_is_asked_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(in_flight, "SILENCE", -1)
+    made: list[int] = []
+
+    def call() -> None:
+        made.append(1)
+        raise TimeoutError("silent")
+
+    with pytest.raises(TimeoutError):
+        with_retries(call, lambda _: True, threading.Event())
+    assert len(made) == 2

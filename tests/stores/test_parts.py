@@ -17,6 +17,7 @@ from imageport import Context, Image, ImageData, ImageRecord, Location, NoConfig
 from imageport.errors import StepCrashed
 from imageport.events import ProgressEvent
 from imageport.stores import in_flight
+from imageport.stores.part_upload import sizes
 from imageport.testing import Bench, StoreConformance, Stream, bench, make_context
 from imageport.testing.benches import RECORD
 
@@ -29,7 +30,7 @@ class Plugin(PartShelf):
 
 
 @pytest.fixture(autouse=True)
-def server(monkeypatch: pytest.MonkeyPatch) -> Server:
+def shelf(monkeypatch: pytest.MonkeyPatch) -> Server:
     monkeypatch.setattr(in_flight, "DELAYS", (0, 0, 0))
     Plugin.server = Server()
     return Plugin.server
@@ -43,6 +44,7 @@ def store(tmp_path: Path) -> Iterator[Bench]:
 
 class TestPartStore(StoreConformance):
     plugin = Plugin
+    large = 16 * MIB
 
     def traces(self, folder: Path) -> list[str]:
         return Plugin.server.traces
@@ -65,9 +67,9 @@ def failing(
 # ------------------------------------------------------------------------------------------------------ the parts
 
 
-def test_parts_have_one_size_and_come_in_any_order(store: Bench, server: Server) -> None:
+def test_parts_have_one_size_and_come_in_any_order(store: Bench, shelf: Server) -> None:
     copy = store.write(Stream(NOISE[:7], NOISE[7:MIB], NOISE[MIB:]).data())
-    (upload,) = server.uploads.values()
+    (upload,) = shelf.uploads.values()
     assert {number: len(part) for number, part in upload.parts.items()} == {
         **dict.fromkeys(range(1, 6), MIB),
         6: 12345,
@@ -78,45 +80,40 @@ def test_parts_have_one_size_and_come_in_any_order(store: Bench, server: Server)
 
 @pytest.mark.parametrize(("size", "expected"), [(None, MIB), (40 * MIB, MIB), (40 * MIB + 1, 2 * MIB)])
 def test_parts_grow_for_a_large_image_of_known_size(size: int | None, expected: int) -> None:
-    assert Plugin(NoConfig())._sizes(size)[0] == expected
+    assert sizes(size, MIB, 3, 40) == (expected, 3)
 
 
 def test_fewer_parts_are_in_flight_when_they_are_large() -> None:
-    class Large(Plugin):
-        max_parts = 10_000
-        part_size = 16 * MIB
-        in_flight = 4
-
-    assert Large(NoConfig())._sizes(1 << 30) == (16 * MIB, 4)
+    assert sizes(1 << 30, 16 * MIB, 4, 10_000) == (16 * MIB, 4)
     for size in (1 << 38, 1 << 40, 5 << 40):
-        part_size, flight = Large(NoConfig())._sizes(size)
+        part_size, flight = sizes(size, 16 * MIB, 4, 10_000)
         assert size / part_size <= 10_000
         assert flight == 1 or (flight + 1) * part_size <= 256 * MIB
 
 
-def test_an_image_of_unknown_size_with_too_many_parts_is_refused(store: Bench, server: Server) -> None:
+def test_an_image_of_unknown_size_with_too_many_parts_is_refused(store: Bench, shelf: Server) -> None:
     with pytest.raises(StoreFailed, match="more than 40 parts of 1 MiB") as caught:
         store.write(Stream(*[bytes(MIB)] * 41).data(with_size=False))
     assert caught.value.hint == "give the store a larger part_size"
-    assert server.traces == []
+    assert shelf.traces == []
 
 
-def test_as_many_parts_as_allowed_are_sent_at_once(store: Bench, server: Server) -> None:
+def test_as_many_parts_as_allowed_are_sent_at_once(store: Bench, shelf: Server) -> None:
     all_there = threading.Barrier(3, timeout=60)
-    server.faults["put"] = lambda: _count(all_there)
+    shelf.faults["put"] = lambda: _count(all_there)
     store.write(Stream(*[bytes(MIB)] * 9).data()).discard()
-    assert server.calls["put"] == 9
+    assert shelf.calls["put"] == 9
 
 
 def _count(all_there: threading.Barrier) -> None:
     all_there.wait()
 
 
-def test_memory_holds_the_parts_in_flight_and_one_more(store: Bench, server: Server) -> None:
+def test_memory_holds_the_parts_in_flight_and_one_more(store: Bench, shelf: Server) -> None:
     chunk = bytes(MIB)
     full = threading.Barrier(3, timeout=60)
-    server.forgets = True
-    server.faults["put"] = lambda: _count(full)
+    shelf.forgets = True
+    shelf.faults["put"] = lambda: _count(full)
     gc.collect()
     tracemalloc.start()
     try:
@@ -127,7 +124,7 @@ def test_memory_holds_the_parts_in_flight_and_one_more(store: Bench, server: Ser
     assert 3 * MIB < peak < 4.5 * MIB
 
 
-def test_progress_counts_the_bytes_that_the_server_has_taken(store: Bench, server: Server) -> None:
+def test_progress_counts_the_bytes_that_the_server_has_taken(store: Bench, shelf: Server) -> None:
     copy = store.write(Stream(NOISE).data())
     done = [event.done for event in store.events if isinstance(event, ProgressEvent)]
     assert done == sorted(done)
@@ -140,13 +137,13 @@ def test_progress_counts_the_bytes_that_the_server_has_taken(store: Bench, serve
 
 
 @pytest.mark.parametrize("call", ["put", "complete", "abort", "head", "remove"])
-def test_a_passing_error_is_not_seen(store: Bench, server: Server, call: str) -> None:
-    server.faults[call] = failing(Busy("come back"), times=2)
+def test_a_passing_error_is_not_seen(store: Bench, shelf: Server, call: str) -> None:
+    shelf.faults[call] = failing(Busy("come back"), times=2)
     copy = store.write(Stream(NOISE).data())
     copy.publish()
     assert store.read(copy.location) == NOISE
     store.delete(copy.location)
-    assert server.traces == []
+    assert shelf.traces == []
 
 
 @pytest.mark.parametrize("call", ["begin", "put", "complete"])
@@ -154,137 +151,135 @@ def test_a_passing_error_is_not_seen(store: Bench, server: Server, call: str) ->
     "error", [Busy("come back"), Refused("not yours"), ConnectionResetError("reset")], ids=type
 )
 def test_an_error_that_stays_is_reported_and_leaves_nothing(
-    store: Bench, server: Server, call: str, error: Exception
+    store: Bench, shelf: Server, call: str, error: Exception
 ) -> None:
-    server.faults[call] = failing(error)
+    shelf.faults[call] = failing(error)
     with pytest.raises(StoreFailed) as caught:
         store.write(Stream(NOISE).data()).publish()
     assert not isinstance(caught.value, StepCrashed)
     assert str(error) in caught.value.message
     assert "shelf://one/images/" in caught.value.message
-    assert server.traces == []
+    assert shelf.traces == []
 
 
 @pytest.mark.parametrize("cleaning", ["abort", "head"])
-def test_an_error_of_the_clean_up_does_not_hide_the_first(
-    store: Bench, server: Server, cleaning: str
-) -> None:
+def test_an_error_of_the_clean_up_does_not_hide_the_first(store: Bench, shelf: Server, cleaning: str) -> None:
     def put() -> None:
-        server.faults[cleaning] = failing(Refused("the clean-up fails, too"))
+        shelf.faults[cleaning] = failing(Refused("the clean-up fails, too"))
         raise Refused("the first error")
 
-    server.faults["put"] = put
+    shelf.faults["put"] = put
     with pytest.raises(StoreFailed, match="the first error"):
         store.write(Stream(NOISE).data())
-    server.faults.clear()
+    shelf.faults.clear()
     store.delete(store.announced[-1])
-    assert server.traces == []
+    assert shelf.traces == []
 
 
-def test_an_error_that_is_in_no_table_is_a_crash_and_leaves_nothing(store: Bench, server: Server) -> None:
-    server.faults["put"] = failing(ZeroDivisionError("a defect"))
+def test_an_error_that_is_in_no_table_is_a_crash_and_leaves_nothing(store: Bench, shelf: Server) -> None:
+    shelf.faults["put"] = failing(ZeroDivisionError("a defect"))
     with pytest.raises(StepCrashed, match="a defect"):
         store.write(Stream(NOISE).data())
-    assert server.traces == []
+    assert shelf.traces == []
 
 
-def test_no_part_is_sent_after_an_error(store: Bench, server: Server) -> None:
-    server.faults["put"] = failing(Refused("full"))
+def test_no_part_is_sent_after_an_error(store: Bench, shelf: Server) -> None:
+    shelf.faults["put"] = failing(Refused("full"))
     with pytest.raises(StoreFailed, match="full"):
         store.write(Stream(*[bytes(MIB)] * 40).data())
-    assert server.calls["put"] <= 2 * PartShelf.in_flight
+    assert shelf.calls["put"] <= 2 * PartShelf.in_flight
 
 
 # ------------------------------------------------------------------------------------------------- answers are lost
 
 
-def test_an_upload_that_was_begun_without_an_answer_is_removed(store: Bench, server: Server) -> None:
-    server.lost = {"begin"}
+def test_an_upload_that_was_begun_without_an_answer_is_removed(store: Bench, shelf: Server) -> None:
+    shelf.lost = {"begin"}
     with pytest.raises(StoreFailed, match="the answer is lost"):
         store.write(Stream(NOISE).data())
-    assert server.calls["begin"] == 1
-    assert server.traces == []
+    assert shelf.calls["begin"] == 1
+    assert shelf.traces == []
 
 
-def test_an_upload_of_a_process_that_died_before_its_answer_is_removed(store: Bench, server: Server) -> None:
-    server.lost = {"begin"}
-    server.faults["abort"] = failing(Refused("the process is dead"))
+def test_an_upload_of_a_process_that_died_before_its_answer_is_removed(store: Bench, shelf: Server) -> None:
+    shelf.lost = {"begin"}
+    shelf.faults["abort"] = failing(Refused("the process is dead"))
     with pytest.raises(StoreFailed):
         store.write(Stream(NOISE).data())
-    assert server.uploads
-    server.faults.clear()
+    assert shelf.uploads
+    shelf.faults.clear()
     other = store.write(Stream(NOISE).data())
     store.delete(store.announced[0])
     other.publish()
-    assert len(server.traces) == 1
+    assert len(shelf.traces) == 1
 
 
 @pytest.mark.parametrize("call", ["put", "complete"])
-def test_a_call_whose_answer_is_lost_counts_once(store: Bench, server: Server, call: str) -> None:
-    server.lost = {call}
+def test_a_call_whose_answer_is_lost_counts_once(store: Bench, shelf: Server, call: str) -> None:
+    shelf.lost = {call}
     copy = store.write(Stream(NOISE).data())
     copy.publish()
     assert store.read(copy.location) == NOISE
-    assert len(server.traces) == 1
+    assert len(shelf.traces) == 1
 
 
-def test_a_copy_that_shows_although_publishing_has_failed_is_removed(store: Bench, server: Server) -> None:
+def test_a_copy_that_shows_although_publishing_has_failed_is_removed(store: Bench, shelf: Server) -> None:
     copy = store.write(Stream(NOISE).data())
-    heads = [server.faults.setdefault("head", lambda: None)]
+    heads = [shelf.faults.setdefault("head", lambda: None)]
 
     def unreachable_after_complete() -> None:
-        if server.calls["complete"] and len(heads) < 5:
+        if shelf.calls["complete"] and len(heads) < 5:
             heads.append(heads[0])
             raise Busy("gone")
 
-    server.faults["head"] = unreachable_after_complete
+    shelf.faults["head"] = unreachable_after_complete
     with pytest.raises(StoreFailed, match="gone"):
         copy.publish()
-    assert server.traces == []
+    assert shelf.traces == []
 
 
 # ------------------------------------------------------------------------------------- other bytes, other processes
 
 
-def test_bytes_that_the_server_has_changed_are_not_published(store: Bench, server: Server) -> None:
+def test_bytes_that_the_server_has_changed_are_not_published(store: Bench, shelf: Server) -> None:
     copy = store.write(Stream(NOISE).data())
-    server.faults["head"] = lambda: _damage(server)
+    shelf.faults["head"] = lambda: _damage(shelf)
     with pytest.raises(StoreFailed, match="has other bytes"):
         copy.publish()
-    assert server.traces == []
+    assert shelf.traces == []
 
 
-def _damage(server: Server) -> None:
-    for key, (token, content) in server.objects.items():
-        server.objects[key] = (token, content[:-1] + b"?")
+def _damage(shelf: Server) -> None:
+    for key, (token, content) in shelf.objects.items():
+        shelf.objects[key] = (token, content[:-1] + b"?")
 
 
-def test_an_object_of_another_program_is_neither_replaced_nor_removed(store: Bench, server: Server) -> None:
+def test_an_object_of_another_program_is_neither_replaced_nor_removed(store: Bench, shelf: Server) -> None:
     copy = store.write(Stream(NOISE).data())
     key = f"images/{RECORD.id}"
-    server.objects[key] = ("", b"theirs")
+    shelf.objects[key] = ("", b"theirs")
     with pytest.raises(StoreFailed, match="already there"):
         copy.publish()
     with pytest.raises(StoreFailed, match="already there"):
         store.write(Stream(NOISE).data())
     store.delete(copy.location)
-    assert server.objects == {key: ("", b"theirs")}
-    assert not server.uploads
+    assert shelf.objects == {key: ("", b"theirs")}
+    assert not shelf.uploads
 
 
-def test_an_object_that_was_replaced_is_not_read(store: Bench, server: Server) -> None:
+def test_an_object_that_was_replaced_is_not_read(store: Bench, shelf: Server) -> None:
     copy = store.write(Stream(NOISE).data())
     copy.publish()
-    server.objects[f"images/{RECORD.id}"] = ("", b"theirs")
+    shelf.objects[f"images/{RECORD.id}"] = ("", b"theirs")
     with pytest.raises(StoreFailed, match="was replaced after the import"):
         store.read(copy.location)
 
 
-def test_a_location_of_another_place_is_refused(store: Bench, server: Server) -> None:
+def test_a_location_of_another_place_is_refused(store: Bench, shelf: Server) -> None:
     for url in ("shelf://two/images/x", "file:///etc/passwd"):
         with pytest.raises(StoreFailed, match="is not in shelf://one/"):
             store.delete(Location(url=url, metadata={"mark": "1"}))
-    assert not server.calls
+    assert not shelf.calls
 
 
 # -------------------------------------------------------------------------------------------------- stat and list
@@ -295,30 +290,30 @@ def ctx(tmp_path: Path) -> Context:
     return make_context(tmp_path)
 
 
-def test_published_copies_are_listed_and_described(store: Bench, server: Server, ctx: Context) -> None:
+def test_published_copies_are_listed_and_described(store: Bench, shelf: Server, ctx: Context) -> None:
     plugin: Any = Plugin(NoConfig())
     copy = store.write(Stream(NOISE).data())
     assert plugin.store_stat(copy.location, ctx) is None
     assert list(plugin.store_list(ctx)) == []
     copy.publish()
-    server.objects["images/other"] = ("", b"theirs")
+    shelf.objects["images/other"] = ("", b"theirs")
     (listed,) = plugin.store_list(ctx)
     assert listed == plugin.store_stat(listed.location, ctx)
     assert (listed.location.url, listed.size) == (copy.location.url, len(NOISE))
     store.delete(listed.location)
-    assert list(server.objects) == ["images/other"]
+    assert list(shelf.objects) == ["images/other"]
 
 
-def test_names_with_odd_characters_come_back(store: Bench, server: Server, ctx: Context) -> None:
+def test_names_with_odd_characters_come_back(store: Bench, shelf: Server, ctx: Context) -> None:
     copy = store.write(Stream(b"x").data(), ImageRecord(id="ä b%2F?#"))
     copy.publish()
-    assert list(server.objects) == ["images/ä b%2F?#"]
+    assert list(shelf.objects) == ["images/ä b%2F?#"]
     assert store.read(copy.location) == b"x"
     store.delete(copy.location)
-    assert server.traces == []
+    assert shelf.traces == []
 
 
-def test_an_announcement_that_fails_leaves_no_upload(server: Server, tmp_path: Path) -> None:
+def test_an_announcement_that_fails_leaves_no_upload(shelf: Server, tmp_path: Path) -> None:
     announced: list[Location] = []
 
     def announce(_: str, location: Location) -> None:
@@ -331,4 +326,4 @@ def test_an_announcement_that_fails_leaves_no_upload(server: Server, tmp_path: P
     with pytest.raises(StoreFailed, match="taken over"):
         Plugin(NoConfig()).store_write(image, ctx)
     assert len(announced) == 2
-    assert server.traces == []
+    assert shelf.traces == []

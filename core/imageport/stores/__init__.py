@@ -4,9 +4,10 @@ from imageport.stores.copy_file import CopyFile, has_time
 from imageport.stores.extents import ExtentStore
 from imageport.stores.folder import FileMode, FolderStore, FolderStoreConfig
 from imageport.stores.part_upload import PartUpload
-from imageport.stores.parts import PartStore, StoredObject
+from imageport.stores.parts import PartStore
 from imageport.stores.remedies import Errors, Remedy, Retry, retry
 from imageport.stores.store import Store
+from imageport.stores.stored_object import StoredObject
 from imageport.stores.volumes import Volume, VolumeFacts
 
 __all__ = [

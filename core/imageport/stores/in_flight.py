@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
@@ -13,6 +14,9 @@ T = TypeVar("T")
 
 #: Seconds to wait before another attempt at a call that failed in passing.
 DELAYS = (0.2, 1.0, 3.0)
+
+#: Seconds after which a call that fails has found a silent server.
+SILENCE = 4.0
 
 
 class InFlight:
@@ -103,11 +107,17 @@ def in_order(calls: Iterable[Callable[[], T]], limit: int) -> Iterator[T]:
 def with_retries(
     call: Callable[[], T], is_passing: Callable[[Exception], bool], cancelled: threading.Event
 ) -> T:
-    """Return the result of *call*, which is made again after an error that *is_passing*, unless *cancelled*."""
+    """Return the result of *call*, which is made again after an error that *is_passing*, unless *cancelled*.
+
+    A server that was silent for long is asked once more, and not as often as one that answers.
+    """
+    silences = 0
     for delay in DELAYS:
+        begin = time.monotonic()
         try:
             return call()
         except Exception as error:
-            if not is_passing(error) or cancelled.wait(delay):
+            silences += time.monotonic() - begin > SILENCE
+            if silences > 1 or not is_passing(error) or cancelled.wait(delay):
                 raise
     return call()

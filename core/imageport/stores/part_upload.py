@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
+from typing import Final
 
 from imageport.context import Context
 from imageport.dataplane.buffers import Chunk
@@ -14,6 +15,20 @@ from imageport.values import Location
 
 #: Sends a part, by its number from 1 and its offset, and returns its receipt; gives up once the event is set.
 Send = Callable[[int, int, bytearray, threading.Event], str]
+
+#: Bytes of parts in memory above which fewer of them are in flight.
+_MEMORY: Final = 256 << 20
+
+#: Part sizes that grow with the image are multiples of this.
+_STEP: Final = 1 << 20
+
+
+def sizes(size: int | None, part_size: int, in_flight: int, max_parts: int) -> tuple[int, int]:
+    """Return the bytes of a part, and how many of them may be in flight, for an image of *size* bytes."""
+    needed = -(-(size or 0) // max_parts)
+    if needed > part_size:
+        part_size = -(-needed // _STEP) * _STEP
+    return part_size, max(1, min(in_flight, _MEMORY // part_size - 1))
 
 
 class PartUpload:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import ClassVar, Final, TypeVar
+from typing import ClassVar, TypeVar
 from urllib.parse import quote, unquote
 
 from imageport.context import Context
@@ -19,36 +18,15 @@ from imageport.errors import StoreFailed
 from imageport.hookspecs import hookimpl
 from imageport.plugin import ConfigT
 from imageport.stores.in_flight import with_retries
-from imageport.stores.part_upload import PartUpload
+from imageport.stores.part_upload import PartUpload, sizes
 from imageport.stores.remedies import remedy_for
 from imageport.stores.store import Store
-from imageport.values import Image, Location, StoredCopy
+from imageport.stores.stored_object import StoredObject
+from imageport.values import Finding, Image, Location, StoredCopy
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-
-#: Bytes of parts in memory above which fewer of them are in flight.
-_MEMORY: Final = 256 << 20
-
-#: Part sizes that grow with the image are multiples of this.
-_STEP: Final = 1 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredObject:
-    """An object as its server describes it.
-
-    ``size`` counts bytes. ``token`` is that of the attempt which wrote it, empty when the object is not a copy of
-    Imageport. ``version`` changes with the content of the object. ``digests`` has hexadecimal digests by the names of
-    :mod:`hashlib`, of all bytes, as far as the server computed such.
-    """
-
-    size: int
-    token: str
-    version: str = ""
-    digests: Mapping[str, str] = field(default_factory=dict)
-    modified: datetime | None = None
 
 
 class PartStore(Store[ConfigT, PartUpload]):
@@ -141,7 +119,7 @@ class PartStore(Store[ConfigT, PartUpload]):
         try:
             upload = self.begin(key, mark, image)
         except Exception as error:
-            if self._may_pass(location, error):  # else the server has refused it
+            if self._is_passing(location, error):  # else the server has refused it
                 self._attempt(location, partial(self.abort, key, None))
             raise
         location = replace(location, metadata={**location.metadata, "upload": upload})
@@ -150,7 +128,7 @@ class PartStore(Store[ConfigT, PartUpload]):
         except BaseException:
             self._attempt(location, partial(self.abort, key, upload))
             raise
-        part_size, in_flight = self._sizes(image.data.size)
+        part_size, in_flight = sizes(image.data.size, self.part_size, self.in_flight, self.max_parts)
 
         def put(number: int, offset: int, part: bytearray, stopped: threading.Event) -> str:
             return self._retried(location, partial(self.put, key, upload, number, offset, part), stopped)
@@ -185,7 +163,7 @@ class PartStore(Store[ConfigT, PartUpload]):
     def discard(self, copy: PartUpload) -> None:
         """Remove the upload, after the parts that are on their way."""
         copy.stop()
-        self._retried(copy.location, partial(self._clear, copy.location))
+        self._clear(copy.location)
 
     def read(self, location: Location, ctx: Context) -> ImageData:
         """Return the bytes of the object that this attempt has written."""
@@ -218,6 +196,17 @@ class PartStore(Store[ConfigT, PartUpload]):
                 if stored is not None and stored.token:
                     yield _copy(Location(url=self.root + quote(key), metadata={"mark": stored.token}), stored)
 
+    @hookimpl
+    def diagnose(self) -> Iterator[Finding]:
+        """Yield whether the server answers and lets its objects be listed."""
+        try:
+            with self._translating(Location(url=self.root)):
+                next(iter(self.keys()), None)
+        except StoreFailed as error:
+            yield Finding("error", error.message, error.hint)
+        else:
+            yield Finding("ok", f"{self.root} answers")
+
     def _complete(self, copy: PartUpload) -> None:
         """Show the object; it is there already when an answer to this was lost."""
         key, mark = self._key(copy.location), copy.location.metadata["mark"]
@@ -246,12 +235,6 @@ class PartStore(Store[ConfigT, PartUpload]):
         stored = self._retried(location, partial(self.head, self._key(location)))
         return stored if stored and stored.token == location.metadata["mark"] else None
 
-    def _sizes(self, size: int | None) -> tuple[int, int]:
-        """Return the bytes of a part and the number of parts in flight for an image of *size* bytes."""
-        needed = -(-(size or 0) // self.max_parts)
-        part_size = max(self.part_size, -(-needed // _STEP) * _STEP if needed > self.part_size else 0)
-        return part_size, max(1, min(self.in_flight, _MEMORY // part_size - 1))
-
     def _key(self, location: Location) -> str:
         if not location.url.startswith(self.root):
             raise StoreFailed(
@@ -271,9 +254,9 @@ class PartStore(Store[ConfigT, PartUpload]):
         self, location: Location, call: Callable[[], T], stopped: threading.Event | None = None
     ) -> T:
         """Return the result of *call*, which is made again when its error may pass, until *stopped*."""
-        return with_retries(call, partial(self._may_pass, location), stopped or threading.Event())
+        return with_retries(call, partial(self._is_passing, location), stopped or threading.Event())
 
-    def _may_pass(self, location: Location, error: Exception) -> bool:
+    def _is_passing(self, location: Location, error: Exception) -> bool:
         if not isinstance(error, StoreFailed):
             if remedy_for(error, self.errors) is None:
                 return False
