@@ -138,8 +138,7 @@ class Ceph:
 
     def start_gateway(self) -> None:
         """Start the S3 gateway, with a user that has ``ACCESS_KEY`` and ``SECRET_KEY``."""
-        self.gateway.start()
-        self.gateway.await_ready(lambda: answers(self.gateway_port))
+        self.restart_gateway()
         keys = ("--access-key", ACCESS_KEY, "--secret-key", SECRET_KEY)
         self(
             "radosgw-admin",
@@ -151,6 +150,11 @@ class Ceph:
             "--display-name=tests",
             *keys,
         )
+
+    def restart_gateway(self) -> None:
+        """Start the S3 gateway after it was killed."""
+        self.gateway.start()
+        self.gateway.await_ready(lambda: answers(self.gateway_port))
 
     def start_manager(self) -> None:
         """Start the manager, which collects how full pools are."""

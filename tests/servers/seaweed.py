@@ -7,8 +7,8 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 from tests.servers.daemon import Daemon
 from tests.servers.wsgi import PROGRAMS
@@ -30,6 +30,7 @@ class Seaweed:
         (folder / "data").mkdir(parents=True)
         self.port = ports["s3.port"]
         self._ports = ports.values()
+        self._filer = f"http://127.0.0.1:{ports['filer.port']}/ready"
         self.daemon = Daemon(
             [
                 PROGRAMS / "weed", "mini", "-dir", folder / "data",
@@ -47,7 +48,7 @@ class Seaweed:
     def start(self) -> None:
         """Start the server, also after it was killed, and wait until it answers."""
         self.daemon.start()
-        self.daemon.await_ready(self._refuses_strangers)
+        self.daemon.await_ready(lambda: self._refuses_strangers() and self._takes_files())
 
     def kill(self) -> None:
         """End the server at once, and remove the sockets that it makes in a fixed folder for its own use."""
@@ -72,7 +73,16 @@ class Seaweed:
         except HTTPError as error:
             with error:
                 return error.code == 403
-        except (URLError, OSError):
+        except OSError:
+            return False
+
+    def _takes_files(self) -> bool:
+        """Whether the process has found room for data, which takes longer when it is started again."""
+        try:
+            with urlopen(Request(self._filer, b"x" * 4096, method="PUT"), timeout=5) as answer:
+                status: int = answer.status
+                return status == 201
+        except OSError:
             return False
 
 
