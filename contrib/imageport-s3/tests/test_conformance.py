@@ -1,0 +1,52 @@
+"""The plugins keep the promises of stores and sources, with real servers that are frozen and killed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from conftest import PrivateServer, make_bucket, private_server
+from imageport.testing import StoreConformance
+from imageport.testing.plugin_suite import PluginConformance
+
+
+@pytest.fixture(scope="class")
+def own_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PrivateServer]:
+    """Run the server of a class of tests, which freeze and kill it."""
+    kind = request.cls.kind
+    with private_server(kind, tmp_path_factory.mktemp(kind)) as server:
+        yield server
+
+
+class S3Conformance(StoreConformance):
+    plugin = "s3"
+    kind: ClassVar[str]
+
+    @pytest.fixture(autouse=True)
+    def _in_a_new_bucket(self, own_server: PrivateServer) -> None:
+        self.bucket = make_bucket(self.kind, own_server.facts)
+        self.options = self.bucket.options
+
+    @pytest.fixture
+    def server(self, own_server: PrivateServer) -> PrivateServer:
+        return own_server
+
+    def traces(self, folder: Path) -> list[str]:
+        return self.bucket.traces()
+
+
+class TestS3OnSeaweed(S3Conformance):
+    kind = "seaweed"
+
+
+class TestS3OnCeph(S3Conformance):
+    kind = "ceph"
+
+
+class TestS3Download(PluginConformance):
+    plugin = "s3-download"
+    options = {"endpoint": "https://s3.example.org", "anonymous": True}
