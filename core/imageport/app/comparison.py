@@ -194,5 +194,6 @@ def _missing(row: StoredRow) -> Leftover:
         image_id=row.image_id,
         store=store,
         error=f"the copy of image {row.image_id} in store '{store}' is missing; if another store has one, forget this "
-        f"one with 'imageport images delete {row.image_id} --store {store}' and copy the image again",
+        f"one with 'imageport images delete {row.image_id} --store {store}' and copy the image again, else put it back "
+        "or delete the image",
     )
