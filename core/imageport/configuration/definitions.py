@@ -80,7 +80,7 @@ def reopen_store(label: str, definition: Definition, registry: PluginRegistry) -
     return BoundStep.bind(label, installed.distribution, plugin, is_store=True)
 
 
-def open_again(
+def store_for(
     label: str, definition: Definition | None, site: Site | None, registry: PluginRegistry
 ) -> BoundStep | None:
     """Return the store of *definition*; without one that of *site* with the id *label*, or None.

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Protocol, Self
 
 from imageport.catalog import Catalog, HiddenCopy
-from imageport.configuration.definitions import DEFINITION, Definition, open_again, without_definition
+from imageport.configuration.definitions import DEFINITION, Definition, store_for, without_definition
 from imageport.configuration.site import Site
 from imageport.context import Context
 from imageport.data import ImageData
@@ -81,7 +81,7 @@ class Stores:
         with self._one_at_a_time:
             opened = self._reopened.get((label, kept))
         # Without the lock: a plugin that is stuck while it is made must not hold up other stores.
-        if opened := opened or open_again(label, definition, self._site, self._registry):
+        if opened := opened or store_for(label, definition, self._site, self._registry):
             with self._one_at_a_time:
                 return self._reopened.setdefault((label, kept), opened)
         raise StoreFailed(
