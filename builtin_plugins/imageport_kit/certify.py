@@ -37,6 +37,10 @@ def certify(
             help="A process of the server of the store, which is stopped for a while (SIGSTOP).",
         ),
     ] = None,
+    patience: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="How long a hook may take; by default 30 or 90.")
+    ] = None,
+    only: Annotated[str, typer.Option(metavar="TEXT", help="Try the clauses that contain this text.")] = "",
     json: Json = False,
 ) -> None:
     """Test an installed plugin against each clause of the contract, and print a verdict about each.
@@ -52,6 +56,8 @@ def certify(
         image=str(Path(image).resolve()) if image else None,
         disk_format=disk_format,
         server=tuple(server or ()),
+        patience=patience,
+        only=only,
     )
     found = _as_json(candidate) if json else _as_text(candidate)
     if any(clause.verdict == "failed" for clause in found):

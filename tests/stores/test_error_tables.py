@@ -13,8 +13,9 @@ from imageport import StoreFailed
 from imageport.stores import Errors, retry
 from imageport.stores.remedies import remedy_for
 from imageport.testing import MemoryStore
-from imageport.testing.benches import Stream, bench
+from imageport.testing.benches import bench
 from imageport.testing.memory_store import MemoryCopy
+from imageport.testing.streams import Stream
 
 
 class LibraryError(Exception):

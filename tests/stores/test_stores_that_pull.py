@@ -10,7 +10,7 @@ import pytest
 from imageport import Chunks, Context, Image, ImageData, Location, NoConfig, SourceUnavailable, StoreFailed
 from imageport.stores import Store
 from imageport.testing import bench
-from imageport.testing.benches import Stream
+from imageport.testing.streams import Stream
 
 
 class LibraryError(Exception):

@@ -44,7 +44,8 @@ def describe_plugin(*fields: Any) -> dict[str, Any]:
         return {"hooks": hooks_of(plugin_class), "summary": str(plugin_class.summary()), "broken": False}
     except PluginBroken as error:
         reason = error.message
-    except Exception as error:  # noqa: BLE001 - summary() of a plugin may raise anything
+    # Neither a signal nor the end of the caller reaches this process: only the plugin can have raised these.
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - summary() of a plugin may raise anything
         reason = f"plugin '{plugin.name}' of {plugin.distribution} cannot be described: {type(error).__name__}: {error}"
     return {"hooks": (), "summary": reason, "broken": True}
 

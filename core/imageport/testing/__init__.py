@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from imageport.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from imageport.testing.benches import Bench, BenchCopy, Stream, bench
+    from imageport.testing.benches import Bench, BenchCopy, bench
     from imageport.testing.certifying import Candidate, Clause, Verdict, candidate_called, certify, supplier
     from imageport.testing.command import Finished, RunImageport
     from imageport.testing.command_suite import CommandConformance
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from imageport.testing.step_suite import StepConformance
     from imageport.testing.store_bench import ServerProcess, StoreServer
     from imageport.testing.store_suite import ReadOnlyStoreConformance, StoreConformance
+    from imageport.testing.streams import Stream
 
 __all__ = [
     "Bench",
@@ -62,7 +63,7 @@ if not TYPE_CHECKING:  # with it, type checkers would not find misspelt names
     __getattr__ = lazy_names(
         __name__,
         {
-            "benches": ("Bench", "BenchCopy", "Stream", "bench"),
+            "benches": ("Bench", "BenchCopy", "bench"),
             "certifying": ("Candidate", "Clause", "Verdict", "candidate_called", "certify", "supplier"),
             "command": ("Finished", "RunImageport"),
             "command_suite": ("CommandConformance",),
@@ -75,6 +76,7 @@ if not TYPE_CHECKING:  # with it, type checkers would not find misspelt names
             "plugin_suite": ("PluginConformance",),
             "store_bench": ("ServerProcess", "StoreServer"),
             "step_suite": ("StepConformance",),
+            "streams": ("Stream",),
             "store_suite": ("ReadOnlyStoreConformance", "StoreConformance"),
         },
     )

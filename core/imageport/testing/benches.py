@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from imageport.plugins.binding import BoundStep
 from imageport.plugins.registry import PluginRegistry
 from imageport.testing.clauses import PATIENCE, BrokenClause, within
 from imageport.testing.contexts import make_host, make_transport
+from imageport.testing.streams import joined
 from imageport.values import (
     ClientSettings,
     Finding,
@@ -37,6 +39,9 @@ IMAGE_ID = "8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a01"
 #: Time-outs that are short, as the servers of tests are near.
 CLIENT = ClientSettings(connect_timeout=2.0, read_timeout=5.0)
 
+#: The digests of an image that a store gets.
+DIGESTS = ("md5", "sha256", "sha512")
+
 RECORD = ImageRecord(id=IMAGE_ID, name="disk.raw", disk_format="raw", container_format="bare")
 
 
@@ -54,7 +59,8 @@ class Bench:
     """A plugin and the import that calls it.
 
     ``events`` are those that the plugin has sent, ``announced`` the locations of its copies, ``hooks`` the names of
-    the hooks that it has, and ``errors`` what its hooks have raised. The methods call one hook each, and raise the
+    the hooks that it has, ``digests`` those of the last image, and ``errors`` what its hooks have raised. The
+    methods call one hook each, and raise the
     errors that an import would see: an error that is none of Imageport becomes ``StepCrashed``. A hook that does not
     return within *patience* seconds is left alone, and raises ``Unresponsive``.
     """
@@ -67,13 +73,17 @@ class Bench:
         self.events: list[Event] = []
         self.announced: list[Location] = []
         self.errors: list[BaseException] = []
+        self.digests: dict[str, str] = {}
         self._patience = patience
         self._cancelled = threading.Event()
         network = services.pop("network", {})
         if "limits" in services:
             network = {"limits": services["limits"], **network}
         self._transport = make_transport(cancelled=self._cancelled, **network)
-        self._step = BoundStep.bind(label, distribution, plugin, is_store=is_store)
+        # An import hides secrets in errors; a test has to see them.
+        self._step = replace(
+            BoundStep.bind(label, distribution, plugin, is_store=is_store), secrets=frozenset()
+        )
         self._host = make_host(
             work,
             http=self._transport,
@@ -122,7 +132,7 @@ class Bench:
 
     def write(self, data: ImageData, record: ImageRecord | None = None) -> BenchCopy:
         """Return the copy that the store writes of *data*, which it gets as it declares."""
-        data = self._as_declared(data)
+        data = self._as_declared(data).tapped(self._digesting)
         copy = self._call(
             "store_write", lambda: self._step.store_write(Image(record or RECORD, data), self._host)
         )
@@ -162,13 +172,23 @@ class Bench:
         self._cancelled.set()
 
     def close(self) -> None:
-        """Close the connections of the import."""
+        """Close the plugin and the connections of the import."""
+        self._step.close()
         self._transport.close()
 
     def _as_declared(self, data: ImageData) -> ImageData:
         """Return *data* as a file if the store declares that it needs one, or the size that it has to know."""
         wanted = self.capabilities.wants_file or (self.capabilities.needs_size and data.size is None)
         return self._host.spool(data) if wanted else data
+
+    def _digesting(self, chunks: Chunks) -> Chunks:
+        """Compute the digests of an image, which its store gets when it publishes."""
+        made = {name: hashlib.new(name) for name in DIGESTS}
+        for chunk in chunks:
+            for digest in made.values():
+                digest.update(chunk)
+            yield chunk
+        self.digests = {name: digest.hexdigest() for name, digest in made.items()}
 
     def _call(self, hook: str, function: Callable[[], T]) -> T:
         try:
@@ -223,64 +243,3 @@ def configure(plugin_class: type[Plugin[Any]], options: Mapping[str, Any], folde
     """Return *options*, as under ``with:``, as the options of *plugin_class*; relative paths are below *folder*."""
     model = plugin_class.config_model
     return model.model_validate(resolve_paths(dict(options), model, folder))
-
-
-class Stream:
-    """A stream of *chunks* that notes whether it was begun, read to its end, and closed; it may raise *error* there.
-
-    *at_each* is called before each chunk with the number of those before.
-    """
-
-    def __init__(
-        self, *chunks: Chunk, error: BaseException | None = None, at_each: Callable[[int], None] | None = None
-    ) -> None:
-        self._at_each = at_each or (lambda _: None)
-        self.begun = 0
-        self.ended = False
-        self.closed = False
-        self._chunks = chunks
-        self._error = error
-
-    @property
-    def content(self) -> bytes:
-        """All bytes of the stream."""
-        return joined(self._chunks)
-
-    def data(self, *, with_size: bool = True) -> ImageData:
-        """Return the stream as the data of an image, whose size is known beforehand or not."""
-        size = sum(map(len, self._chunks)) if with_size else None
-        return ImageData.from_chunks(self._read, size=size)
-
-    def _read(self) -> Chunks:
-        self.begun += 1
-        try:
-            for count, chunk in enumerate(self._chunks):
-                self._at_each(count)
-                yield chunk
-            if self._error is not None:
-                raise self._error
-            self.ended = True
-        finally:
-            self.closed = True
-
-
-def files_below(folder: Path) -> list[str]:
-    """Return the paths of all files below *folder*, hidden ones included, sorted."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
-
-
-def joined(chunks: Iterable[Chunk]) -> bytes:
-    """Return *chunks* as one."""
-    return b"".join(chunks)
-
-
-def require_equal(found: bytes, expected: bytes) -> None:
-    """Raise ``AssertionError``, with the first difference, unless both are equal.
-
-    pytest would compare megabytes line by line for its message, which takes minutes.
-    """
-    if found == expected:
-        return
-    alike = next((i for i, pair in enumerate(zip(found, expected, strict=False)) if pair[0] != pair[1]), None)
-    where = "one ends early" if alike is None else f"they differ from byte {alike} on"
-    raise BrokenClause(f"{len(found)} bytes were read, {len(expected)} expected; {where}")

@@ -14,8 +14,11 @@ from pydantic import ValidationError
 from imageport.errors import ImageportError
 from imageport.testing.benches import configure, find_plugin
 from imageport.testing.certifying import UNUSABLE
-from imageport.testing.clauses import CAPABILITY, BrokenClause
+from imageport.testing.clauses import CAPABILITY, BrokenClause, Unresponsive
 from imageport.testing.plugin_suite import PluginConformance
+
+#: Clauses in which hooks may not return before the others are given up.
+_MOST_HANGING = 3
 
 _MODULE = '''"""The suites of one candidate."""
 
@@ -39,7 +42,7 @@ def main() -> None:
         if mistake := _mistake_in_options(request["candidate"], folder):
             print(json.dumps({"about": "wrong options", "reason": mistake}), file=answers, flush=True)
             os._exit(0)
-        reporter = _Reporter(answers, frozenset(request["done"]))
+        reporter = _Reporter(answers, frozenset(request["done"]), request["candidate"]["only"])
         arguments = [
             "-p", "imageport.testing.pytest_plugin", "-p", "no:cacheprovider", "-q", "--rootdir", str(folder),
             "-c", str(folder / "pytest.ini"), "--basetemp", str(folder / f"tmp-{os.getpid()}"),
@@ -66,16 +69,20 @@ def _mistake_in_options(candidate: dict[str, Any], folder: Path) -> str:
 class _Reporter:
     """Turns the reports of pytest into verdicts about clauses: the cases of one test are one clause."""
 
-    def __init__(self, answers: TextIO, done: frozenset[str]) -> None:
+    def __init__(self, answers: TextIO, done: frozenset[str], only: str) -> None:
         self._answers = answers
         self._done = done
+        self._only = only
+        self._hanging: set[str] = set()
         self._test = ""
         self._about: dict[str, Any] = {}
         self._worst: dict[str, Any] = {}
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Leave out the tests whose verdicts are known, and begin with those of every plugin and of the usual case."""
-        items[:] = [item for item in items if _name(item) not in self._done]
+        items[:] = [
+            item for item in items if _name(item) not in self._done and self._only in _clause(_name(item))
+        ]
         items.sort(key=_rank)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -96,7 +103,7 @@ class _Reporter:
         self._test = _name(item)
         self._about = {
             "role": getattr(_defining(item), "role", "every plugin"),
-            "clause": self._test.removeprefix("test_").replace("_", " "),
+            "clause": _clause(self._test),
             "capability": getattr(function, CAPABILITY, None),
             "hint": " ".join((getattr(function, "__doc__", "") or "").split()),
         }
@@ -114,6 +121,8 @@ class _Reporter:
                 self._worst = {"verdict": "failed", "reason": reason, "case": case}
                 if hint:
                     self._worst["hint"] = hint
+            if isinstance(call.excinfo.value, Unresponsive):
+                self._note_hanging(item)
         elif report.skipped:
             if not self._worst:
                 self._worst = {
@@ -125,9 +134,21 @@ class _Reporter:
             self._worst = {"verdict": "passed", "hint": ""}
         return report
 
+    def _note_hanging(self, item: pytest.Item) -> None:
+        """Give the plugin up when hooks have not returned in several clauses: each takes all of the patience."""
+        self._hanging.add(_name(item))
+        if len(self._hanging) == _MOST_HANGING:
+            item.session.shouldstop = "hooks of the plugin do not return"
+
     def end(self) -> None:
         """Report the last clause."""
         self._report()
+        if len(self._hanging) == _MOST_HANGING:
+            reason = f"hooks of the plugin did not return in {_MOST_HANGING} clauses"
+            role = self._about["role"]
+            self._send(
+                "clause", test="", role=role, clause="all other clauses", verdict="not tried", reason=reason
+            )
         self._send("end")
 
     def _report(self) -> None:
@@ -136,6 +157,10 @@ class _Reporter:
 
     def _send(self, about: str, **message: Any) -> None:
         print(json.dumps({"about": about, **message}), file=self._answers, flush=True)
+
+
+def _clause(test: str) -> str:
+    return test.removeprefix("test_").replace("_", " ")
 
 
 def _name(item: pytest.Item) -> str:

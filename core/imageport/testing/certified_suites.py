@@ -12,7 +12,7 @@ import pytest
 
 from imageport.errors import ImageportError
 from imageport.plugins.hooks import hooks_of
-from imageport.testing.benches import RECORD, Bench, files_below, find_plugin
+from imageport.testing.benches import RECORD, Bench, find_plugin
 from imageport.testing.clauses import not_tried
 from imageport.testing.command_suite import CommandConformance
 from imageport.testing.http_answers import Behaviour
@@ -23,6 +23,7 @@ from imageport.testing.plugin_suite import PluginConformance
 from imageport.testing.step_suite import StepConformance
 from imageport.testing.store_bench import ServerProcess, StoreServer
 from imageport.testing.store_suite import ReadOnlyStoreConformance, StoreConformance
+from imageport.testing.streams import files_below
 from imageport.values import Source
 
 
@@ -35,6 +36,8 @@ def suites_of_request() -> dict[str, type]:
     if candidate["image"]:
         given["content"] = Path(candidate["image"]).read_bytes()
     given["record"] = RECORD.evolve(disk_format=candidate["disk_format"])
+    if candidate["patience"]:
+        given["patience"] = candidate["patience"]
     given["server_pids"] = tuple(candidate["server"])
     hooks = frozenset(hooks_of(find_plugin(candidate["name"])[2]))
     return {f"Test{base.__name__}": type(f"Test{base.__name__}", (base,), given) for base in _bases(hooks)}

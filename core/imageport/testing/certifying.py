@@ -69,7 +69,8 @@ class Candidate:
     """What is certified: an installed plugin or command, with the options of a pipeline, and what its suites need.
 
     ``image`` is a file that a step or method accepts, ``disk_format`` its format; ``server`` are the processes of the
-    server of a store.
+    server of a store. A hook may take ``patience`` seconds. ``only`` is a text that the
+    clauses to try contain.
     """
 
     name: str
@@ -78,6 +79,8 @@ class Candidate:
     image: str | None = None
     disk_format: str = "raw"
     server: tuple[int, ...] = ()
+    patience: float | None = None
+    only: str = ""
 
 
 def supplier(candidate: Candidate) -> str:

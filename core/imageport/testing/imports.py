@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,6 +142,7 @@ def main(name: str, file: str | None, descriptor: int) -> None:
         work["starts a thread"] = None
     after = _state()
     work |= {f"changes {part}": None for part in state if after.get(part) != state[part]}
+    work |= {f"changes {part}": None for part in _replaced(_own(name))}
     findings = {"work": [*work], "modules": _foreign(set(sys.modules) - before, name), "error": error}
     with os.fdopen(descriptor, "w") as answers:
         print(json.dumps(findings), file=answers)
@@ -179,27 +180,23 @@ def _state() -> dict[str, object]:
     }
     for name, module in list(sys.modules.items()):
         if (name.partition(".")[0] == "imageport" and name != __name__) or name in _PYTHON:
-            for attribute, value in _defined(module):
-                state[f"{name}.{attribute}"] = value
+            for attribute, value in _attributes(module):
+                state[f"{name}.{attribute}"] = id(value)
     return state
 
 
 _PYTHON = ("builtins", "os", "socket", "subprocess", "importlib.metadata", "threading", "time", "hashlib")
 
 
-def _defined(module: ModuleType) -> list[tuple[str, object]]:
-    """Return the functions and classes of *module*, and the methods of its classes, by identity."""
-    found: list[tuple[str, object]] = []
+def _attributes(module: ModuleType) -> Iterator[tuple[str, object]]:
+    """Yield the functions and classes of *module*, and the methods of its classes."""
     for attribute, value in list(vars(module).items()):
         if isinstance(value, (FunctionType, type)):
-            found.append((attribute, id(value)))
+            yield attribute, value
         if isinstance(value, type) and value.__module__ == module.__name__:
-            found += [
-                (f"{attribute}.{name}", id(method))
-                for name, method in list(vars(value).items())
-                if isinstance(method, (FunctionType, classmethod, staticmethod, property))
-            ]
-    return found
+            for name, method in list(vars(value).items()):
+                if isinstance(method, (FunctionType, classmethod, staticmethod, property)):
+                    yield f"{attribute}.{name}", method
 
 
 def _umask() -> int:
@@ -208,15 +205,30 @@ def _umask() -> int:
     return mask
 
 
+def _replaced(packages: set[str]) -> list[str]:
+    """Return what modules of Imageport have that *packages* define."""
+    return [
+        f"{name}.{attribute}"
+        for name, module in list(sys.modules.items())
+        if name.partition(".")[0] == "imageport"
+        for attribute, value in _attributes(module)
+        if (getattr(value, "__module__", None) or "").partition(".")[0] in packages
+    ]
+
+
+def _own(name: str) -> set[str]:
+    """Return the packages of the distribution that has the module *name*."""
+    own = name.partition(".")[0]
+    packages = importlib.metadata.packages_distributions()
+    same = set(packages.get(own, ()))
+    return {own, *(package for package, suppliers in packages.items() if same & set(suppliers))} - {
+        "imageport"
+    }
+
+
 def _foreign(modules: set[str], name: str) -> list[str]:
     """Return those of *modules* that neither the standard library nor the distribution of *name* has."""
-    own = {name.partition(".")[0]}
-    packages = importlib.metadata.packages_distributions()
-    same = set(packages.get(name.partition(".")[0], ()))
-    own |= {package for package, suppliers in packages.items() if same & set(suppliers)}
+    usual = _own(name) | _USUAL | sys.stdlib_module_names
     return sorted(
-        module
-        for module in modules
-        if module.partition(".")[0] not in own | _USUAL | sys.stdlib_module_names
-        and not module.startswith("_")
+        module for module in modules if module.partition(".")[0] not in usual and not module.startswith("_")
     )

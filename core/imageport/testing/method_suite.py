@@ -19,12 +19,13 @@ from imageport.errors import (
 )
 from imageport.events import ProgressEvent, SourceEvent
 from imageport.limits import Limits
-from imageport.testing.benches import RECORD, Bench, bench, require_equal
+from imageport.testing.benches import RECORD, Bench, bench
 from imageport.testing.clauses import not_tried, refused, require
 from imageport.testing.http_answers import Behaviour, File, Stalled, Status, Truncated, redirect
 from imageport.testing.http_server import HttpServer
 from imageport.testing.plugin_suite import PluginConformance
 from imageport.testing.step_suite import DISK
+from imageport.testing.streams import require_equal
 from imageport.values import ImageRecord, Source
 
 #: Time-outs under which a server that sends nothing is given up soon.

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any, ClassVar, get_origin
 
 import pytest
-from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from imageport.plugin import Plugin
 from imageport.plugins.hooks import marked_methods
+from imageport.plugins.secret_options import secret_options
+from imageport.redaction import MIN_SECRET_LENGTH
 from imageport.testing.benches import Bench, bench, configure, find_plugin
 from imageport.testing.clauses import PATIENCE, not_tried, require
 from imageport.testing.imports import examine_import, require_light
@@ -147,17 +149,9 @@ class PluginConformance:
             )
 
 
-def secrets_of(value: Any) -> list[str]:
-    """Return the secret values in the options *value*, in the order of their fields."""
-    if isinstance(value, BaseModel):
-        value = dict(value)
-    if isinstance(value, Mapping):
-        return [secret for item in value.values() for secret in secrets_of(item)]
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [secret for item in value for secret in secrets_of(item)]
-    if isinstance(value, SecretStr):
-        return [value.get_secret_value()]
-    return [value.get_secret_value().decode(errors="replace")] if isinstance(value, SecretBytes) else []
+def secrets_of(config: BaseModel) -> list[str]:
+    """Return the secret values in the options *config* that are long enough to be found in a text."""
+    return [secret for secret in secret_options(config) if len(secret) >= MIN_SECRET_LENGTH]
 
 
 def _fields(model: type[BaseModel]) -> Iterator[tuple[type[BaseModel], str]]:

@@ -34,7 +34,8 @@ def faulty_server(http_server: HttpServer) -> HttpServer:
 @pytest.fixture
 def make_image() -> Callable[..., Image]:
     """Return a function that makes an image of chunks, with fields of its record: ``make_image(b"data", name="x")``."""
-    from imageport.testing.benches import RECORD, Stream
+    from imageport.testing.benches import RECORD
+    from imageport.testing.streams import Stream
     from imageport.values import Image
 
     def make(*chunks: bytes, **fields: Any) -> Image:

@@ -18,9 +18,10 @@ from imageport.data import ImageData
 from imageport.errors import Cancelled, ImageportError, SourceUnavailable, StepCrashed
 from imageport.events import CheckEvent, ProgressEvent
 from imageport.limits import Limits
-from imageport.testing.benches import RECORD, Bench, Stream, bench, files_below, require_equal
+from imageport.testing.benches import RECORD, Bench, bench
 from imageport.testing.clauses import capability, not_tried, refused, require
 from imageport.testing.plugin_suite import PluginConformance
+from imageport.testing.streams import Stream, files_below, require_equal
 from imageport.values import Image, ImageRecord
 
 #: A disk: a boot record without partitions, and data.

@@ -15,9 +15,10 @@ import pytest
 
 from imageport.dataplane.buffers import Chunk
 from imageport.errors import StepCrashed, StoreFailed
-from imageport.testing.benches import Bench, BenchCopy, Stream, files_below
+from imageport.testing.benches import Bench, BenchCopy
 from imageport.testing.clauses import refused, require
 from imageport.testing.plugin_suite import PluginConformance
+from imageport.testing.streams import Stream, files_below
 from imageport.values import Location
 
 #: Bytes of an image that do not shrink.

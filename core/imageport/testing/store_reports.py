@@ -6,9 +6,11 @@ import hashlib
 from pathlib import Path
 
 from imageport.dataplane.buffers import CHUNK_SIZE, ZERO_CHUNK
-from imageport.testing.benches import RECORD, Bench, BenchCopy, Stream, require_equal
-from imageport.testing.clauses import capability, not_tried, require
+from imageport.errors import StoreFailed
+from imageport.testing.benches import DIGESTS, RECORD, Bench, BenchCopy
+from imageport.testing.clauses import capability, not_tried, refused, require
 from imageport.testing.store_bench import NOISE, StoreTest, published
+from imageport.testing.streams import Stream, require_equal
 from imageport.values import StoredCopy
 
 #: Formats that an image may have when its store declares none.
@@ -47,7 +49,60 @@ class StoreReports(StoreTest):
         require(copy.location.url not in _urls(store), "store_list shows a copy that was deleted")
         self.require_nothing_left(tmp_path)
 
+    def test_a_copy_that_the_server_has_with_another_digest_is_not_published(
+        self, store: Bench, tmp_path: Path
+    ) -> None:
+        """Compare the digest that the server has computed with ctx.digests() in publish."""
+        _require_hook(store, "store_stat")
+        source = self.image(store, NOISE)
+        copy = published(store, source)
+        found = store.stat(copy.location)
+        common = set(found.digests if found else ()) & set(DIGESTS)
+        store.delete(copy.location)
+        if not common:
+            not_tried("store_stat gives no digest that could be compared")
+        copy = store.write(source.data())
+        store.digests = {name: "0" * len(digest) for name, digest in store.digests.items()}
+        refused(StoreFailed, "publish of a copy with another digest", copy.publish)
+        self.require_removable(store, tmp_path)
+
     # --------------------------------------------------------------------------------------- declared capabilities
+
+    @capability("needs_size")
+    def test_a_size_is_known_where_the_store_needs_it(self, store: Bench) -> None:
+        """Declare capabilities.needs_size for a store that does not take streams of unknown length."""
+        source = self.image(store, NOISE)
+        copy = store.write(source.data(with_size=False))
+        copy.publish()
+        require_equal(store.read(copy.location), source.content)
+
+    @capability("alignment")
+    def test_an_image_of_the_declared_alignment_is_taken(self, store: Bench) -> None:
+        """Declare in capabilities.alignment of how many bytes the size has to be a multiple."""
+        source = Stream(NOISE[: store.capabilities.alignment].ljust(store.capabilities.alignment, b"\0"))
+        require_equal(store.read(published(store, source).location), source.content)
+
+    @capability("largest")
+    def test_the_largest_image_is_a_possible_one(self, store: Bench) -> None:
+        """Declare in capabilities.largest the size in bytes of the largest image."""
+        largest = store.capabilities.largest
+        if largest is None:
+            not_tried("the store does not declare it")
+        require(largest > 0 and largest % store.capabilities.alignment == 0, f"no image has {largest} bytes")
+
+    @capability("unwritten_is_zero")
+    def test_zeros_are_read_as_zeros(self, store: Bench) -> None:
+        """Write zeros where unwritten ranges may hold other bytes."""
+        source = self.image(store, ZERO_CHUNK, NOISE, ZERO_CHUNK)
+        require_equal(store.read(published(store, source).location), source.content)
+
+    @capability("wants_file")
+    def test_a_file_is_given_where_the_store_wants_one(self, store: Bench) -> None:
+        """Declare capabilities.wants_file for a store that reads the image from image.data.backing_file."""
+        if not store.capabilities.wants_file:
+            not_tried("the store does not declare it")
+        source = self.image(store, NOISE)
+        require_equal(store.read(published(store, source).location), source.content)
 
     @capability("formats")
     def test_every_declared_format_is_taken(self, store: Bench) -> None:

@@ -14,11 +14,12 @@ from imageport.data import ImageData
 from imageport.dataplane.buffers import CHUNK_SIZE, ZERO_CHUNK, Chunk, Chunks
 from imageport.errors import Cancelled, ImageportError, SourceUnavailable, StoreFailed
 from imageport.events import ProgressEvent
-from imageport.testing.benches import Bench, Stream, joined, require_equal
+from imageport.testing.benches import Bench
 from imageport.testing.clauses import not_tried, refused, require
 from imageport.testing.store_bench import NOISE, StoreTest, published, require_absent
 from imageport.testing.store_faults import StoreFaults
 from imageport.testing.store_reports import StoreReports
+from imageport.testing.streams import Stream, joined, require_equal
 from imageport.values import Location
 
 _RANDOM = random.Random(8)

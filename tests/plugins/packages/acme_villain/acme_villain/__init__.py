@@ -1,0 +1,1 @@
+"""Plugins that do what none should, each one thing."""
