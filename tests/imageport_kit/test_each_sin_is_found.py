@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.plugins.conftest import PACKAGES, desk
-from tests.plugins.installing import packages_outside
+from tests.plugins.conftest import PACKAGES, desk, villain
 
 if TYPE_CHECKING:
     from tests.plugins.conftest import Desk
 
-__all__ = ["desk"]
+__all__ = ["desk", "villain"]
 
 #: The plugin, the clause that it breaks, and the reason.
 SINS = {
@@ -24,9 +23,9 @@ SINS = {
     "eats-memory": ("memory does not grow", "while it wrote 400 MiB"),
     "leaves-a-copy": ("a discarded copy leaves nothing", "this is left in the store: images/."),
     "writes-outside": ("an image passes", "scratch files are beside the work folder"),
-    "exits": ("an image passes", "SystemExit"),
-    "interrupts": ("an image passes", "KeyboardInterrupt"),
-    "dies": ("an image passes", "the plugin ended the process"),
+    "exits-in-transform": ("an image passes", "SystemExit"),
+    "interrupts-in-transform": ("an image passes", "KeyboardInterrupt"),
+    "dies-in-transform": ("an image passes", "the plugin ended the process"),
     "passes-the-network-by": (
         "a network that the site refuses",
         "succeeded where SourceRejected is expected",
@@ -48,12 +47,6 @@ SINS = {
     "hangs-in-on-progress": ("events come in any number", "on_progress did not return within 1 s"),
     "hangs-in-diagnose": ("findings are given", "diagnose did not return within 1 s"),
 }
-
-
-@pytest.fixture(scope="session")
-def villain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The hostile package, installed."""
-    return packages_outside(tmp_path_factory.mktemp("villain"), PACKAGES / "acme_villain")
 
 
 @pytest.fixture
@@ -96,12 +89,12 @@ def test_an_unrelated_pipeline_is_not_disturbed(beset: Desk) -> None:
     assert beset.imageport("gc").exit_code == 0
 
 
-@pytest.mark.parametrize("sin", ["exits", "writes-outside"])
+@pytest.mark.parametrize("sin", ["exits-in-transform", "writes-outside"])
 def test_an_import_with_such_a_step_fails_alone_and_the_next_one_succeeds(beset: Desk, sin: str) -> None:
     report = beset.run(beset.pipeline(sin))
-    assert report["status"] == ("failure" if sin == "exits" else "success")
-    if sin == "exits":
-        assert report["error"]["step"] == "exits"
+    assert report["status"] == ("failure" if sin == "exits-in-transform" else "success")
+    if sin == "exits-in-transform":
+        assert report["error"]["step"] == "exits-in-transform"
         assert "acme-villain 6.6" in json.dumps(report["error"])
         assert beset.files() == []
     assert beset.run(beset.pipeline("no_op"))["status"] == "success"

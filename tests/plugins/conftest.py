@@ -74,7 +74,15 @@ def first_plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def hostile_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Packages that are broken, hostile, or quarrel about a name, installed."""
     packages = sorted(path.parent for path in PACKAGES.glob("*/pyproject.toml"))
+    # The import of one plugin of the villain never ends, which takes time in each list.
+    packages.remove(PACKAGES / "acme_villain")
     return packages_outside(tmp_path_factory.mktemp("hostile"), *packages)
+
+
+@pytest.fixture(scope="session")
+def villain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hostile package, each of whose plugins breaks one promise, installed."""
+    return packages_outside(tmp_path_factory.mktemp("villain"), PACKAGES / "acme_villain")
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ import pytest
 from imageport import Location, StoreFailed
 from imageport.stores import folder_id
 from imageport.testing import RunImageport
-from imageport.testing.benches import Bench, BenchCopy, Stream, bench
+from imageport.testing.benches import Bench, BenchCopy, bench
+from imageport.testing.streams import Stream
 from imageport.values import StoredCopy
 
 

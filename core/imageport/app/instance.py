@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
@@ -94,10 +94,19 @@ class Imageport:
         return describe_stores(self._resources, pipeline)
 
     def plugins(self) -> list[dict[str, Any]]:
-        """Return name, distribution, status, hooks and summary of each installed plugin, by name. None is imported."""
+        """Return status, roles, hooks, summary and origin of each installed plugin, by name. None is imported."""
         from imageport.app.plugins import list_plugins
 
         return list_plugins(self._resources)
+
+    def examine_plugins(self, names: Sequence[str] = ()) -> Iterator[Diagnosis]:
+        """Yield a finding about each of the plugins called *names*, or of all: import, hooks, name and programs.
+
+        Each is imported in a separate process. Raises ``UsageError`` for a name that no plugin has.
+        """
+        from imageport.app.plugins import examine_plugins
+
+        yield from examine_plugins(self._resources, names)
 
     def plugin(self, name: str) -> dict[str, Any]:
         """Return a description of a plugin: hooks, needs and options. Raises ``UsageError`` and ``PluginBroken``."""

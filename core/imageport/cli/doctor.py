@@ -37,12 +37,13 @@ def doctor(
         print_json([diagnosis.as_dict() for diagnosis in found])
     else:
         for diagnosis in found:
-            _show(diagnosis)
+            show(diagnosis)
     if not all(diagnosis.ok for diagnosis in found):
         raise typer.Exit(ExitCode.IMPORT_FAILED)
 
 
-def _show(diagnosis: Diagnosis) -> None:
+def show(diagnosis: Diagnosis) -> None:
+    """Print one finding, with its hint below."""
     print_line(f"{_MARKS[diagnosis.severity]}  {diagnosis.subject}: {diagnosis.message}")
     if diagnosis.hint:
         print_line(f"       hint: {diagnosis.hint}")

@@ -25,9 +25,39 @@ def list_plugins(ctx: typer.Context, json: Json = False) -> None:
         print_json(found)
         return
     print_table(
-        ("NAME", "STATUS", "FROM", "SUMMARY"),
-        ((row["name"], row["status"], row["distribution"], _prose(row["summary"])) for row in found),
+        ("NAME", "STATUS", "ROLE", "FROM", "SUMMARY"),
+        (
+            (row["name"], row["status"], ", ".join(row["roles"]), _from(row), _prose(row["summary"]))
+            for row in found
+        ),
     )
+
+
+@app.command("doctor")
+def examine_plugins(
+    ctx: typer.Context,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Plugins to examine; all of them without.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Import each plugin in a process that cannot hang, and check its hooks, its name, its contract and its programs.
+
+    The exit code is 1 when a plugin cannot be used.
+    """
+    from imageport.cli.doctor import show
+    from imageport.errors import ExitCode
+
+    imageport: Imageport = ctx.obj
+    found = []
+    for diagnosis in imageport.examine_plugins(names or ()):
+        found.append(diagnosis)
+        if not json:
+            show(diagnosis)
+    if json:
+        print_json([diagnosis.as_dict() for diagnosis in found])
+    if any(diagnosis.severity == "error" for diagnosis in found):
+        raise typer.Exit(ExitCode.IMPORT_FAILED)
 
 
 @app.command("show")
@@ -48,10 +78,16 @@ def show_plugin(
         for line in _prose(described["details"]).splitlines():
             print_line(line)
     print_line()
-    facts: dict[str, Any] = {name: option_text(described[name]) for name in _FACTS}
+    facts: dict[str, Any] = {
+        "distribution": described["distribution"],
+        "installed": _origin(described),
+        "licence": described["licence"],
+        "contract": described["contract"],
+        **{name: described[name] for name in _FACTS},
+    }
     if described["capabilities"] is not None:
         facts["capabilities"] = in_words(described["capabilities"])
-    print_fields(facts)
+    print_fields({name: option_text(value) for name, value in facts.items()})
     print_line()
     if described["options"]:
         print_table(
@@ -74,7 +110,7 @@ def show_plugin(
 
 
 _FACTS = (
-    "distribution",
+    "roles",
     "hooks",
     "reads",
     "writes",
@@ -90,3 +126,15 @@ _FACTS = (
 def _prose(text: str) -> str:
     """Return text of a docstring without the marks of code that only documentation tools know."""
     return text.replace("``", "'")
+
+
+def _from(row: dict[str, Any]) -> str:
+    """Return the distribution, marked if its files are those of an author."""
+    return f"{row['distribution'] or '-'}{' (editable)' if row.get('installed') == 'editable' else ''}"
+
+
+def _origin(described: dict[str, Any]) -> str:
+    """Return how and from where the distribution was installed."""
+    if described["installed"] == "unknown":
+        return f"in {described['folder'] or 'an unknown place'}"
+    return f"{described['installed']}, from {described['source'] or 'a package index'}"

@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from imageport.plugins.provenance import provenance
 from imageport.plugins.registry import InstalledPlugin, hooks_of
-from imageport.plugins.roles import SECTIONS, Role, fits
+from imageport.plugins.roles import SECTIONS, Role, fits, roles_of
 
 
 def about(installed: InstalledPlugin) -> dict[str, Any]:
@@ -20,8 +21,11 @@ def about(installed: InstalledPlugin) -> dict[str, Any]:
     return {
         "name": installed.name,
         "distribution": installed.distribution,
+        **provenance(installed.distribution).as_dict(),
+        "contract": list(installed.contracts),
         "summary": plugin_class.summary(),
         "details": cleandoc(plugin_class.__doc__ or "").partition("\n")[2].strip(),
+        "roles": roles_of(frozenset(hooks)),
         "hooks": list(hooks),
         "reads": plugin_class.reads if "transform" in hooks else None,
         "writes": plugin_class.writes if "transform" in hooks else None,

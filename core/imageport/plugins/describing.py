@@ -41,7 +41,13 @@ def describe_plugin(*fields: Any) -> dict[str, Any]:
     plugin = InstalledPlugin(*fields)
     try:
         plugin_class = plugin.load()
-        return {"hooks": hooks_of(plugin_class), "summary": str(plugin_class.summary()), "broken": False}
+        return {
+            "hooks": hooks_of(plugin_class),
+            "summary": str(plugin_class.summary()),
+            "broken": False,
+            "stability": str(plugin_class.stability),
+            "binaries": [*map(str, plugin_class.binaries)],
+        }
     except PluginBroken as error:
         reason = error.message
     # Neither a signal nor the end of the caller reaches this process: only the plugin can have raised these.

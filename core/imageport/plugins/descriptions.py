@@ -16,9 +16,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import astuple, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO, cast
@@ -26,8 +26,8 @@ from typing import Any, TextIO, cast
 from imageport.errors import PluginBroken
 from imageport.plugins.entry_points import EntryPoint
 
-#: Seconds that the imports of all objects may take together.
-PATIENCE = 30.0
+#: Seconds that the import of one object may take.
+PATIENCE = 20.0
 
 #: Bytes of the largest cache that is read or written.
 MAX_SIZE = 1 << 20
@@ -49,11 +49,13 @@ _Stamp = list[int] | None
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """The hooks of a plugin and its summary; for a *broken* one, the reason in its place."""
+    """Hooks, summary, stability and programs of a plugin; for a *broken* one, the reason in place of the summary."""
 
     hooks: tuple[str, ...]
     summary: str
     broken: bool = False
+    stability: str = "experimental"
+    binaries: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -101,7 +103,7 @@ def _ask(plugins: Sequence[EntryPoint], by: str) -> tuple[dict[_Identity, Descri
     while rest := plugins[len(made) :]:
         answers, code = _run(rest, by)
         for plugin, (about, imported) in zip(rest, answers, strict=False):
-            made[_identity(plugin)] = Description(tuple(about["hooks"]), about["summary"], about["broken"])
+            made[_identity(plugin)] = _description(about)
             files += imported
         if len(answers) < len(rest):
             plugin = rest[len(answers)]
@@ -132,31 +134,41 @@ def _run(plugins: Sequence[EntryPoint], by: str) -> tuple[list[Any], int]:
             )
         finally:
             os.close(writing)
-        with child, _killed_after(child, PATIENCE):
+        with child, _killed_after(child, PATIENCE) as begin_again:
             with suppress(BrokenPipeError), cast("TextIO", child.stdin) as questions:
                 json.dump([astuple(plugin) for plugin in plugins], questions)
             # A process that a plugin leaves behind may keep the pipe open.
-            lines = islice(answers, len(plugins))
-            complete = [json.loads(line) for line in lines if line.endswith("\n")]
+            complete = []
+            for line in islice(answers, len(plugins)):
+                if line.endswith("\n"):
+                    complete.append(json.loads(line))
+                    begin_again()
     return complete, child.returncode
 
 
 @contextmanager
-def _killed_after(child: subprocess.Popen[str], seconds: float) -> Iterator[None]:
-    """Kill *child* and its children, unless the block ends within *seconds*."""
+def _killed_after(child: subprocess.Popen[str], seconds: float) -> Iterator[Callable[[], None]]:
+    """Kill *child* and its children after *seconds*, unless the block ends before, or begins them again."""
 
     def kill() -> None:
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
 
-    timer = threading.Timer(seconds, kill)
-    timer.daemon = True
-    timer.start()
+    timers: list[threading.Timer] = []
+
+    def begin() -> None:
+        for timer in timers:
+            timer.cancel()
+        timers[:] = [threading.Timer(seconds, kill)]
+        timers[0].daemon = True
+        timers[0].start()
+
+    begin()
     try:
-        yield
+        yield begin
         child.wait()
     finally:
-        timer.cancel()
+        timers[0].cancel()
 
 
 def _identity(plugin: EntryPoint) -> _Identity:
@@ -193,7 +205,13 @@ def _identity_in(row: Any) -> _Identity:
 
 
 def _description(row: Any) -> Description:
-    return Description(tuple(map(_text, row["hooks"])), _text(row["summary"]))
+    return Description(
+        tuple(map(_text, row["hooks"])),
+        _text(row["summary"]),
+        bool(row["broken"]),
+        _text(row.get("stability", "experimental")),
+        tuple(map(_text, row.get("binaries", ()))),
+    )
 
 
 def _text(value: Any) -> str:
@@ -205,7 +223,7 @@ def _text(value: Any) -> str:
 def _write(cache: Path, answers: _Answers) -> None:
     """Replace *cache*, for the user alone. Where that is not possible, there is no cache."""
     rows = [
-        {"name": name, "value": value, "distribution": by, "hooks": about.hooks, "summary": about.summary}
+        {"name": name, "value": value, "distribution": by, **asdict(about)}
         for (name, value, by), about in answers.known.items()
         if not about.broken
     ]

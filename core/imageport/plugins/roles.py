@@ -33,3 +33,14 @@ def fits(hooks: frozenset[str], role: Role) -> bool:
             return ("transform" in hooks and "stage" not in hooks) or (
                 bool(hooks - {"diagnose"}) and hooks <= _PASSIVE_HOOKS
             )
+
+
+def roles_of(hooks: frozenset[str]) -> list[Role]:
+    """Return the roles that a plugin with *hooks* may have, in the order of a pipeline."""
+    roles = [role for role in SECTIONS if fits(hooks, role)]
+    # Each observer may stand among the steps, where it does the same.
+    return (
+        [role for role in roles if role != "step"]
+        if "observer" in roles and "transform" not in hooks
+        else roles
+    )

@@ -49,7 +49,7 @@ def sample_events() -> Iterator[Event]:
         step="checksum", message="sha256", verdict="passed", digest="sha256:00", signer="Ada", **ids
     )
     yield CheckEvent(step="checksum", message="sha256", verdict="failed", **ids)
-    yield SourceEvent(step="web-download", message="https://example.org/disk", **ids)
+    yield SourceEvent(step="fetch", message="https://example.org/disk", **ids)
     yield SourceEvent(step=None, message="https://example.org/disk", error="it is gone", **ids)
     yield ReportEvent(kind="report", detail={"type": "report", "status": "success", "stores": {}}, **ids)
 
