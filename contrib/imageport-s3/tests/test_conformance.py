@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 from conftest import PrivateServer, make_bucket, private_server
-from imageport.testing import StoreConformance
-from imageport.testing.plugin_suite import PluginConformance
+from imageport import Source
+from imageport.testing import HttpServer, MethodConformance, StoreConformance
+from imageport.testing.http_answers import Behaviour
 
 
 @pytest.fixture(scope="class")
@@ -47,6 +48,17 @@ class TestS3OnCeph(S3Conformance):
     kind = "ceph"
 
 
-class TestS3Download(PluginConformance):
+class TestS3Download(MethodConformance):
     plugin = "s3-download"
-    options = {"endpoint": "https://s3.example.org", "anonymous": True}
+
+    @pytest.fixture(autouse=True)
+    def _of_the_faulty_server(self, faulty_server: HttpServer) -> None:
+        self.options = {"endpoint": faulty_server.url("/").rstrip("/"), "anonymous": True}
+
+    @pytest.fixture
+    def offer(self, faulty_server: HttpServer) -> Callable[..., Source]:
+        def offer(*behaviours: Behaviour) -> Source:
+            faulty_server.answer("/bucket/disk.raw", *behaviours)
+            return Source(method="s3-download", uri="s3://bucket/disk.raw")
+
+        return offer

@@ -42,7 +42,7 @@ def test_an_object_is_read(method: Bench, bucket: Bucket, content: bytes) -> Non
     assert b"".join(method.chunks(data)) == content
 
 
-@pytest.mark.parametrize("name", ["a b.raw", "ä.raw", "x%2Fy.raw", "q?r#s.raw"])
+@pytest.mark.parametrize("name", ["a b.raw", "ä.raw", "x%2Fy.raw", "q?r#s.raw", "a//b.raw"])
 def test_names_with_odd_characters_are_read(method: Bench, bucket: Bucket, name: str) -> None:
     bucket.put(name, b"boot me")
     assert read(method, f"s3://{BUCKET}/{bucket.prefix}{quote(name)}") == b"boot me"
@@ -67,7 +67,7 @@ def test_other_sources_are_refused(method: Bench, uri: str | None, error: type[E
 
 
 def test_a_missing_object_is_reported(method: Bench) -> None:
-    with pytest.raises(SourceUnavailable, match="there is no such object") as caught:
+    with pytest.raises(SourceUnavailable, match="404") as caught:
         read(method, f"s3://{BUCKET}/missing")
     assert not caught.value.retry
 
@@ -76,10 +76,10 @@ def test_a_wrong_secret_is_reported_without_it(bucket: Bucket, tmp_path: Path) -
     url = bucket.put("disk.raw", NOISE)
     with (
         bench("s3-download", {**bucket.access, "secret_access_key": "not-the-secret"}, tmp_path) as method,
-        pytest.raises(SourceUnavailable, match="SignatureDoesNotMatch") as caught,
+        pytest.raises(SourceUnavailable, match="403") as caught,
     ):
         read(method, url)
-    assert caught.value.hint == "check the access key and its secret"
+    assert caught.value.hint.startswith("check the access key and its secret")
     assert "not-the-secret" not in str(caught.value)
 
 
@@ -87,7 +87,7 @@ def test_an_object_that_is_not_public_is_not_read_without_a_key(bucket: Bucket, 
     url = bucket.put("disk.raw", NOISE)
     with (
         bench("s3-download", {"endpoint": bucket.facts["endpoint"], "anonymous": True}, tmp_path) as method,
-        pytest.raises(SourceUnavailable, match="AccessDenied"),
+        pytest.raises(SourceUnavailable, match="403"),
     ):
         read(method, url)
 
@@ -95,7 +95,7 @@ def test_an_object_that_is_not_public_is_not_read_without_a_key(bucket: Bucket, 
 def test_a_server_that_is_not_there_is_reported(tmp_path: Path) -> None:
     with (
         bench("s3-download", {"endpoint": "http://127.0.0.1:1", "anonymous": True}, tmp_path) as method,
-        pytest.raises(SourceUnavailable, match="the connection is refused") as caught,
+        pytest.raises(SourceUnavailable, match="refused") as caught,
     ):
         read(method, f"s3://{BUCKET}/disk.raw")
     assert caught.value.retry
@@ -119,12 +119,6 @@ def test_an_object_that_is_replaced_while_it_is_read_is_not_mixed(method: Bench,
         assert error.retry
     else:
         assert not other.endswith(rest[-MIB:])
-
-
-def test_a_name_that_the_library_cannot_read_is_refused(method: Bench, bucket: Bucket) -> None:
-    bucket.put("a//b.raw", NOISE)
-    with pytest.raises(SourceRejected, match="names such as"):
-        read(method, f"s3://{BUCKET}/{bucket.prefix}a//b.raw")
 
 
 def test_a_connection_that_breaks_goes_on_where_it_broke_off(http_server: HttpServer, tmp_path: Path) -> None:

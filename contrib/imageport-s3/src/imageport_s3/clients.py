@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from imageport import UsageError
 
-from imageport_s3.options import S3Access
+from imageport_s3.options import S3Access, S3SourceConfig
 
 if TYPE_CHECKING:
     import boto3
@@ -21,18 +21,24 @@ if TYPE_CHECKING:
 #: The region of requests where neither options nor profile name one; servers other than AWS ignore it mostly.
 _REGION = "us-east-1"
 
+#: Seconds for which a signed url holds: the most that the signature allows (a week).
+_LONGEST_SIGNATURE = 604_800
+
 #: Attempts at a request, each of which goes on where the one before broke off, and the longest time of one.
-_READ_RETRIES = 5
+_READ_RETRIES = 3
 _LONGEST_READ = timedelta(days=1)
 
 
-def make_client(options: S3Access, settings: ClientSettings, *, connections: int = 10) -> S3Client:
+def make_client(
+    options: S3Access, settings: ClientSettings, *, connections: int = 10, anonymous: bool = False
+) -> S3Client:
     """Return a client that makes each request once. Raises ``UsageError`` for a profile that is missing."""
-    from botocore.config import Config  # noqa: PLC0415 - takes long to import
+    from botocore import UNSIGNED  # noqa: PLC0415 - takes long to import
+    from botocore.config import Config  # noqa: PLC0415
 
     session = _session(options)
     config = Config(
-        signature_version="s3v4",
+        signature_version=UNSIGNED if anonymous else "s3v4",
         connect_timeout=settings.connect_timeout,
         read_timeout=settings.read_timeout,
         retries={"total_max_attempts": 1},
@@ -53,9 +59,7 @@ def make_client(options: S3Access, settings: ClientSettings, *, connections: int
     )
 
 
-def make_reader(
-    options: S3Access, bucket: str, settings: ClientSettings, *, anonymous: bool = False
-) -> ObjectReader:
+def make_reader(options: S3Access, bucket: str, settings: ClientSettings) -> ObjectReader:
     """Return a client that reads objects of *bucket*. Raises ``UsageError`` as ``make_client``."""
     from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415 - takes long to import
     from obstore.store import S3Store as ObjectReader  # noqa: PLC0415
@@ -71,7 +75,7 @@ def make_reader(
         http["proxy_url"] = settings.proxy
     if settings.ca_bundle:
         http["root_certificate"] = settings.ca_bundle.read_bytes()
-    has_key = session.get_credentials() is not None and not anonymous
+    has_key = session.get_credentials() is not None
     return ObjectReader(
         bucket,
         endpoint=_endpoint_of(options, bucket),
@@ -84,12 +88,25 @@ def make_reader(
     )
 
 
-def host_of(options: S3Access, bucket: str) -> str:
-    """Return the name of the server that has *bucket*."""
-    endpoint = (
-        _endpoint_of(options, bucket) or f"https://s3.{_region(options, _session(options))}.amazonaws.com"
-    )
-    return urlsplit(endpoint).hostname or ""
+def presigned_url(options: S3SourceConfig, bucket: str, key: str, settings: ClientSettings) -> str:
+    """Return the url of an object that is signed with the access key of *options*; nothing is asked of the server.
+
+    Raises ``UsageError`` without an access key.
+    """
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - takes long to import
+
+    client = make_client(options, settings, anonymous=options.anonymous)
+    try:
+        return client.generate_presigned_url(
+            "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=_LONGEST_SIGNATURE
+        )
+    except BotoCoreError as error:
+        raise UsageError(
+            f"the request for s3://{bucket}/{key} cannot be signed: {error}",
+            hint="set access_key_id and secret_access_key, or a profile; 'anonymous: true' reads public objects",
+        ) from error
+    finally:
+        client.close()
 
 
 def _session(options: S3Access) -> boto3.Session:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
-from imageport import Chunks, Context, Image, ImageData, Location, StoreFailed
+from imageport import Context, Image, ImageData, Location, StoreFailed
 from imageport.stores import PartStore, StoredObject
 from imageport.values import StoreCapabilities
 
@@ -14,7 +15,7 @@ from imageport_s3 import digests, listing
 from imageport_s3.clients import make_client
 from imageport_s3.errors import ERRORS, with_place
 from imageport_s3.options import S3StoreConfig
-from imageport_s3.reading import chunks_of, open_object
+from imageport_s3.reading import object_chunks
 
 
 class S3Store(PartStore[S3StoreConfig]):
@@ -63,11 +64,8 @@ class S3Store(PartStore[S3StoreConfig]):
         return listing.find_object(self.client, **self._at(key))
 
     def get(self, key: str, stored: StoredObject, ctx: Context) -> ImageData:
-        def chunks() -> Chunks:
-            found = open_object(self.config, self.config.bucket, key, ctx, etag=stored.version)
-            yield from chunks_of(found, ctx)
-
-        return ImageData.from_chunks(chunks, size=stored.size)
+        read = partial(object_chunks, self.config, self.config.bucket, key, stored.version, ctx)
+        return ImageData.from_chunks(read, size=stored.size)
 
     def remove(self, key: str) -> None:
         self.client.delete_object(**self._at(key))
