@@ -257,4 +257,6 @@ def _check_result(result: ImageFormat, wanted: str, size: int | None, ctx: Conte
 def _remove_work_file(path: Path, ctx: Context) -> None:
     """Remove the file at *path*, unless it is staged data."""
     if path != ctx.staged:
-        path.unlink(missing_ok=True)
+        # The work folder goes at the end of the import in any case.
+        with suppress(OSError):
+            path.unlink(missing_ok=True)

@@ -61,7 +61,8 @@ def raw_chunks(program: Run, arguments: Sequence[str], ctx: Context, *, size: in
             raise _broken_protocol(error) from error
         finally:
             process.kill()
-            (ctx.work_folder / name).unlink(missing_ok=True)
+            with suppress(OSError):
+                (ctx.work_folder / name).unlink(missing_ok=True)
 
 
 def _cache_mode(source: Path) -> str:

@@ -9,7 +9,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,7 +157,8 @@ def _grown(program: Run, ctx: Context, *, size: int, wanted: int) -> Iterator[li
             }
         )
     finally:
-        overlay.unlink(missing_ok=True)
+        with suppress(OSError):
+            overlay.unlink(missing_ok=True)
 
 
 def raw_disk(source: Path, disk_format: str, ctx: Context, *, size: int) -> ImageData:

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
+from imageport.cleaning import logged
+
 #: The errors by which a file system without nameless files (NFS) refuses to make one.
 _NO_NAMELESS = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL})
 
@@ -55,7 +57,8 @@ class HiddenFile:
                 hidden.rename(path)
                 raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))  # noqa: TRY301
         except BaseException:
-            os.close(descriptor)
+            with logged(f"close {path}"):
+                os.close(descriptor)
             raise
         return cls(hidden, descriptor, has_name=True)
 
@@ -109,8 +112,11 @@ def new_file(target: Path, *, overwrite: bool) -> Iterator[int]:
             file.hidden.rename(target)
         else:
             file.give_name(target)
-    finally:
-        file.close()
+    except BaseException:
+        with logged(f"remove {file.hidden}"):
+            file.close()
+        raise
+    file.close()
 
 
 def make_directory(directory: Path) -> None:

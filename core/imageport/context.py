@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imageport.cleaning import logged
 from imageport.data import ImageData
 from imageport.dataplane.buffers import Chunk, Chunks
 from imageport.dataplane.inspection import InspectionPolicy
@@ -217,7 +218,8 @@ class Context:
                 yield chunk
         finally:
             if isinstance(chunks, Generator):
-                chunks.close()
+                with logged("close the stream of the image"):
+                    chunks.close()
 
     def require_below_cap(self, size: int | None) -> None:
         """Raise ``LimitExceeded`` when data of *size* bytes, if that is known, is larger than images may be."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imageport.cleaning import logged
 from imageport.dataplane.buffers import CHUNK_SIZE, Chunk, Chunks
 from imageport.dataplane.digests import PassingDigest
 from imageport.dataplane.sparse import file_chunks
@@ -156,7 +157,8 @@ class ImageData:
             yield from chunks
         finally:
             if hasattr(chunks, "close"):
-                chunks.close()
+                with logged("close the stream of the image"):
+                    chunks.close()
 
     def _noting_the_end(self, chunks: Chunks) -> Chunks:
         yield from chunks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -63,4 +63,5 @@ def as_file(data: ImageData, ctx: Context) -> Iterator[Path]:
         yield spooled.path
     finally:
         if spooled is not data:
-            spooled.path.unlink(missing_ok=True)
+            with suppress(OSError):
+                spooled.path.unlink(missing_ok=True)

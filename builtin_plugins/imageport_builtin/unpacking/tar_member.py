@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from imageport import Chunks, ImageData, TransformFailed
 from imageport_builtin.unpacking.appliance import (
     LARGEST_DOCUMENT,
@@ -103,4 +105,5 @@ def _not_streamed(image: Member[int]) -> TransformFailed:
 
 def _forget(held: ImageData | None) -> None:
     if held is not None and held.path is not None:
-        held.path.unlink(missing_ok=True)
+        with suppress(OSError):
+            held.path.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from imageport.access.texts import (
     require_text,
 )
 from imageport.catalog import Catalog, HiddenCopy
+from imageport.cleaning import logged
 from imageport.errors import Conflict, StoreFailed
 from imageport.events import ImageEvent
 from imageport.importing.admission import CONTAINER_FORMATS, DISK_FORMATS
@@ -78,9 +79,13 @@ def delete_record(
     deleted = record.evolve(status="deleted")
     ctx.send(ImageEvent(kind="image.delete", image_id=record.id, record=deleted))
     try:
-        return _remove(copies, f"image {record.id} is deleted", access.catalog, stores, ctx)
-    finally:
-        staging.remove(record.id)
+        removed = _remove(copies, f"image {record.id} is deleted", access.catalog, stores, ctx)
+    except BaseException:
+        with logged("remove the staged data"):
+            staging.remove(record.id)
+        raise
+    staging.remove(record.id)
+    return removed
 
 
 def delete_copy(

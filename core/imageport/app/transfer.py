@@ -112,7 +112,7 @@ def _give_up(image_id: str, catalog: Catalog, incoming: Incoming) -> None:
             pass
     except UsageError:
         log.debug("image %s was deleted while its data was put in staging", image_id)
-    except ImageportError as error:
+    except Exception as error:  # noqa: BLE001 - the failure that led here is the one to report
         log.debug("image %s keeps its status: %s", image_id, error)
         incoming.leave()
 

@@ -9,6 +9,8 @@ from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
+from imageport.cleaning import logged
+
 KEPT = 3
 
 
@@ -29,7 +31,8 @@ def back_up(path: Path, revision: str, now: datetime) -> Path:
         _sync(partial)
         partial.rename(target)
     finally:
-        partial.unlink(missing_ok=True)
+        with logged(f"remove {partial}"):
+            partial.unlink(missing_ok=True)
     _sync(path.parent)
     for old in sorted(backups(path), key=lambda copy: copy.name.rpartition("-")[2])[:-KEPT]:
         old.unlink(missing_ok=True)

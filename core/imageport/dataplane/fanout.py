@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
+from imageport.cleaning import logged
 from imageport.dataplane.buffers import Chunk, Chunks, rechunked
 from imageport.dataplane.channel import Channel, Spill
 from imageport.dataplane.sparse import zeros_marked
@@ -260,10 +261,8 @@ def _break_off(chunks: Chunks, consumers: Sequence[Consumer[Any]], error: BaseEx
         consumer.channel.close(error)
     if isinstance(chunks, Generator):
         # A reference to the error would keep the source of the stream open.
-        try:
+        with logged("close the source of the image"):
             chunks.close()
-        except Exception:
-            log.warning("the source could not be closed", exc_info=True)
     deadline = time.monotonic() + LAST_WAIT
     for consumer in consumers:
         consumer.wait(max(0.0, deadline - time.monotonic()))

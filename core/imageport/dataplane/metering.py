@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
+from imageport.cleaning import logged
 from imageport.dataplane.buffers import Chunk, Chunks
 
 
@@ -47,7 +48,8 @@ class Meter:
                 yield chunk
                 started = time.monotonic()
         finally:
-            chunks.close()
+            with logged("close the stream of a step"):
+                chunks.close()
         self.inclusive += time.monotonic() - started
         self.drained = True
         self.report(self.bytes_out, self.bytes_out)

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 
+from imageport.cleaning import logged
 from imageport.dataplane.buffers import Chunk, Chunks
 from imageport.dataplane.spool import SpoolFile, writing_to
 from imageport.errors import ImageportError
@@ -83,7 +84,8 @@ class SharedFile:
             with self._lock:
                 self._readers -= 1
                 if not self._readers:
-                    self._leave()
+                    with logged("remove an incomplete spool file"):
+                        self._leave()
 
     def _begin(self, path: Path, needed: int | None) -> Path:
         with writing_to(path.parent):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from imageport.atomic_file import sync_directory
+from imageport.cleaning import logged
 from imageport.dataplane.buffers import Chunks
 from imageport.dataplane.spool import write_spool, writing_to
 from imageport.errors import Conflict
@@ -94,7 +95,8 @@ class Staging:
                     yield incoming
                 except BaseException:
                     if not incoming.is_left:
-                        incoming.path.unlink(missing_ok=True)
+                        with logged(f"remove {incoming.path}"):
+                            incoming.path.unlink(missing_ok=True)
                     raise
                 if not incoming.is_kept:
                     incoming.path.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Protocol, Self
 
 from imageport.catalog import Catalog, HiddenCopy
+from imageport.cleaning import logged
 from imageport.configuration.definitions import DEFINITION, Definition, store_for, without_definition
 from imageport.configuration.site import Site
 from imageport.context import Context
@@ -165,7 +166,8 @@ def remove_all(
 def _release(copy: HiddenCopy, catalog: Catalog, claimed: set[int]) -> None:
     if id(copy) in claimed:
         claimed.discard(id(copy))
-        catalog.release_removal(copy.task_id, copy.location)
+        with logged(f"release {copy.location.url}"):
+            catalog.release_removal(copy.task_id, copy.location)
 
 
 def _stuck(store: str) -> StoreFailed:

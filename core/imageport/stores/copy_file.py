@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from imageport.atomic_file import HiddenFile, sync_directory
+from imageport.cleaning import logged
 from imageport.dataplane.buffers import Chunk
 from imageport.dataplane.sparse import SparseFile
 from imageport.errors import StoreFailed
@@ -96,8 +97,11 @@ class CopyFile:
         """
         try:
             self._file.give_name(self.final)
-        finally:
-            self._file.close()
+        except BaseException:
+            with logged(f"remove {self.hidden}"):
+                self._file.close()
+            raise
+        self._file.close()
         sync_directory(self.final.parent)
 
     def discard(self) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import ClassVar, Generic
 from urllib.parse import quote, unquote
 
+from imageport.cleaning import logged
 from imageport.context import Context
 from imageport.data import ImageData
 from imageport.dataplane.buffers import CHUNK_SIZE, Chunk, Chunks
@@ -141,15 +142,15 @@ class ExtentStore(Store[ConfigT, "VolumeCopy"], Generic[ConfigT]):
         try:
             self.rename(copy.hidden, copy.name)
         except BaseException:
-            self.discard(copy)
+            with logged(f"remove {copy.hidden}"):
+                self.discard(copy)
             raise
 
     def discard(self, copy: VolumeCopy) -> None:
         """Remove the hidden volume."""
-        try:
+        with logged(f"close {copy.hidden}"):
             copy.writer.close()
-        finally:
-            self.remove(copy.hidden)
+        self.remove(copy.hidden)
 
     def read(self, location: Location, ctx: Context) -> ImageData:
         """Return the bytes of the volume; what it knows to be zero is not read."""
@@ -216,4 +217,5 @@ class ExtentStore(Store[ConfigT, "VolumeCopy"], Generic[ConfigT]):
         try:
             yield from in_order(reads(volume, size), self.in_flight)
         finally:
-            volume.close()
+            with logged(f"close {name}"):
+                volume.close()

@@ -11,6 +11,7 @@ from functools import partial
 from typing import ClassVar, TypeVar
 from urllib.parse import quote, unquote
 
+from imageport.cleaning import logged
 from imageport.context import Context
 from imageport.data import ImageData
 from imageport.dataplane.buffers import Chunk
@@ -265,10 +266,8 @@ class PartStore(Store[ConfigT, PartUpload]):
 
     def _attempt(self, location: Location, clean: Callable[[], None]) -> None:
         """Clean up after an error, which is the one to report; what stays is removed by the announced location."""
-        try:
+        with logged(f"remove the incomplete copy {location.url}"):
             clean()
-        except Exception:
-            log.warning("cannot remove the incomplete copy %s", location.url, exc_info=True)
 
 
 def _copy(location: Location, stored: StoredObject) -> StoredCopy:

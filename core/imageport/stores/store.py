@@ -10,6 +10,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeVar
 
+from imageport.cleaning import logged
 from imageport.context import Context
 from imageport.data import ImageData
 from imageport.dataplane.buffers import Chunk, Chunks
@@ -147,7 +148,7 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
             with self._translating(location):
                 self.finish(copy)
         except BaseException:
-            self._discard_after_failure(location, copy, ctx)
+            self._discard_after_failure(location, copy)
             raise
         location = self.located(copy, location)
         return StagedCopy(
@@ -174,7 +175,7 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
         try:
             self._require_same(location, copy, ctx.digests())
         except BaseException:
-            self._discard_after_failure(location, copy, ctx)
+            self._discard_after_failure(location, copy)
             raise
         with self._translating(location):
             self.publish(copy)
@@ -195,12 +196,10 @@ class Store(Plugin[ConfigT], Generic[ConfigT, CopyT], ABC):
         with self._translating(location):
             self.discard(copy)
 
-    def _discard_after_failure(self, location: Location, copy: CopyT, ctx: Context) -> None:
-        try:
+    def _discard_after_failure(self, location: Location, copy: CopyT) -> None:
+        # The deletion by location that follows removes what stays.
+        with logged(f"remove the incomplete copy {location.url}"):
             self.discard(copy)
-        except BaseException:
-            # The first error is the one to report; the deletion by location that follows removes the rest.
-            ctx.log.warning("cannot remove the incomplete copy %s", location.url, exc_info=True)
 
     def _translated(self, location: Location, chunks: Chunks) -> Chunks:
         with self._translating(location):
