@@ -16,8 +16,9 @@ from imageport.atomic_file import HiddenFile, new_file
 from imageport.importing.staging import Staging
 from imageport.stores.copy_file import CopyFile
 from imageport.testing import MemoryStore
-from imageport.testing.benches import Stream, bench
+from imageport.testing.benches import bench
 from imageport.testing.memory_store import MemoryCopy
+from imageport.testing.streams import Stream
 
 CONTENT = noise(3_000_000)
 
