@@ -157,12 +157,16 @@ class BindingsCluster:
         """Remove an image with its snapshot."""
         with _system_errors():
             try:
-                with rbd.Image(self._pool, name) as image:
-                    for snapshot in list(image.list_snaps()):
-                        if snapshot["name"] == SNAPSHOT:
-                            if image.is_protected_snap(SNAPSHOT):
-                                image.unprotect_snap(SNAPSHOT)
-                            image.remove_snap(SNAPSHOT)
+                with rbd.Image(self._pool, name, read_only=True) as image:
+                    if any(image.watchers_list()):
+                        # To open it as a writer would mean to wait for the client that has it, and to be one more.
+                        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+                    has_snapshot = any(snapshot["name"] == SNAPSHOT for snapshot in image.list_snaps())
+                if has_snapshot:
+                    with rbd.Image(self._pool, name) as image:
+                        if image.is_protected_snap(SNAPSHOT):
+                            image.unprotect_snap(SNAPSHOT)
+                        image.remove_snap(SNAPSHOT)
                 self._rbd.remove(self._pool, name)
             except rbd.ImageNotFound:
                 return

@@ -173,8 +173,10 @@ class CommandCluster:
     def remove(self, name: str) -> None:
         """Remove an image with its snapshot."""
         try:
-            snapshots = self._json("rbd", "snap", "ls", self._spec(name))
-            for snapshot in snapshots:
+            if self._json("rbd", "status", self._spec(name))["watchers"]:
+                # The commands that follow would wait for the client that has it.
+                raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+            for snapshot in self._json("rbd", "snap", "ls", self._spec(name)):
                 if snapshot["name"] == SNAPSHOT:
                     if snapshot["protected"] == "true":
                         self._ask("rbd", "snap", "unprotect", self._spec(name, SNAPSHOT))
