@@ -33,7 +33,7 @@ paste.composite_factory = glance.api:root_app_factory
 [composite:api]
 paste.composite_factory = glance.api:pipeline_factory
 default = tokens context rootapp
-keystone = authtoken context rootapp
+keystone = versionnegotiation authtoken context rootapp
 [composite:rootapp]
 paste.composite_factory = glance.api:root_app_factory
 /: apiversions
@@ -46,6 +46,8 @@ paste.app_factory = glance.api.v2.router:API.factory
 paste.filter_factory = glance.api.middleware.context:ContextMiddleware.factory
 [filter:tokens]
 paste.filter_factory = token_filter:filter_factory
+[filter:versionnegotiation]
+paste.filter_factory = glance.api.middleware.version_negotiation:VersionNegotiationFilter.factory
 [filter:authtoken]
 paste.filter_factory = keystonemiddleware.auth_token:filter_factory
 """

@@ -31,27 +31,11 @@ password_hash_rounds = 4
 """
 
 
-class KeystoneServer(Service):
-    """Keystone in *folder*, with the user ``admin`` of the project ``admin``, who has every role."""
+class Keystone:
+    """The API of the Keystone at *auth_url*, as far as the tests need it."""
 
-    def __init__(self, folder: Path) -> None:
-        environment = {"OS_KEYSTONE_CONFIG_DIR": str(folder), "OS_KEYSTONE_CONFIG_FILES": "keystone.conf"}
-        super().__init__(folder, "keystone.wsgi.api:application", environment)
-        self.auth_url = f"{self.url}/v3"
-        for keys in ("fernet", "credential"):
-            (folder / keys).mkdir(mode=0o700)
-        configuration = folder / "keystone.conf"
-        configuration.write_text(_CONFIGURATION.format(folder=folder))
-        manage = ("keystone-manage", "--config-file", configuration)
-        owner = ("--keystone-user", getpass.getuser(), "--keystone-group", grp.getgrgid(os.getgid()).gr_name)
-        self.manage(*manage, "db_sync")
-        self.manage(*manage, "fernet_setup", *owner)
-        self.manage(*manage, "credential_setup", *owner)
-        self.manage(
-            *manage, "bootstrap",
-            "--bootstrap-password", PASSWORD, "--bootstrap-region-id", "North",
-            "--bootstrap-public-url", self.auth_url, "--bootstrap-internal-url", self.auth_url,
-        )  # fmt: skip
+    def __init__(self, auth_url: str) -> None:
+        self.auth_url = auth_url
 
     def sign_in(self, user: str = USER, password: str = PASSWORD, project: str = PROJECT) -> str:
         """Return a token of a user."""
@@ -111,3 +95,26 @@ class KeystoneServer(Service):
         )
         with urllib.request.urlopen(request) as answer:
             return answer.headers.get("X-Subject-Token", ""), json.load(answer)
+
+
+class KeystoneServer(Service, Keystone):
+    """Keystone in *folder*, with the user ``admin`` of the project ``admin``, who has every role."""
+
+    def __init__(self, folder: Path) -> None:
+        environment = {"OS_KEYSTONE_CONFIG_DIR": str(folder), "OS_KEYSTONE_CONFIG_FILES": "keystone.conf"}
+        Service.__init__(self, folder, "keystone.wsgi.api:application", environment)
+        Keystone.__init__(self, f"{self.url}/v3")
+        for keys in ("fernet", "credential"):
+            (folder / keys).mkdir(mode=0o700)
+        configuration = folder / "keystone.conf"
+        configuration.write_text(_CONFIGURATION.format(folder=folder))
+        manage = ("keystone-manage", "--config-file", configuration)
+        owner = ("--keystone-user", getpass.getuser(), "--keystone-group", grp.getgrgid(os.getgid()).gr_name)
+        self.manage(*manage, "db_sync")
+        self.manage(*manage, "fernet_setup", *owner)
+        self.manage(*manage, "credential_setup", *owner)
+        self.manage(
+            *manage, "bootstrap",
+            "--bootstrap-password", PASSWORD, "--bootstrap-region-id", "North",
+            "--bootstrap-public-url", self.auth_url, "--bootstrap-internal-url", self.auth_url,
+        )  # fmt: skip

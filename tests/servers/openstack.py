@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.servers.glance import GlanceServer, with_keystone
-from tests.servers.keystone import PASSWORD, PROJECT, USER, KeystoneServer
+from tests.servers.keystone import PASSWORD, USER, Keystone, KeystoneServer
 
 REGION = "North"
 
@@ -57,16 +57,21 @@ def serve(folder: Path) -> Iterator[dict[str, str]]:
         yield cloud.facts
 
 
+def new_project(facts: Mapping[str, str], name: str) -> dict[str, str]:
+    """Make a project with one user, and return the options with which it signs in."""
+    keystone = Keystone(facts["auth_url"])
+    keystone.add_member(name, MEMBER_PASSWORD, keystone.sign_in())
+    return sign_in(facts, name)
+
+
 def sign_in(facts: Mapping[str, str], user: str = MEMBER) -> dict[str, str]:
     """Return the options with which *user* signs in to the cloud of these *facts*."""
-    passwords = {MEMBER: MEMBER_PASSWORD, USER: PASSWORD}
-    projects = {MEMBER: MEMBER, USER: PROJECT}
     return {
         "auth_url": facts["auth_url"],
         "region_name": facts["region_name"],
         "username": user,
-        "password": passwords[user],
-        "project_name": projects[user],
+        "password": PASSWORD if user == USER else MEMBER_PASSWORD,
+        "project_name": user,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from pathlib import Path
 from typing import Any, ClassVar
@@ -45,6 +46,7 @@ class Bucket(MemoryStore):
         UnicodeError: lambda _error: StoreFailed("the text is wrong", hint="correct it"),
         ZeroDivisionError: lambda error: error.missing,
         LookupError: retry,
+        "json.decoder.JSONDecodeError": "the server does not speak JSON",
     }
     raised: ClassVar[BaseException]
 
@@ -129,3 +131,8 @@ def test_an_error_of_no_table_is_a_defect_of_the_store(tmp_path: Path) -> None:
     ):
         store.write(Stream(b"bytes").data())
     assert Bucket.hidden == []
+
+
+def test_a_class_may_be_named_instead_of_imported(tmp_path: Path) -> None:
+    error = failure(tmp_path, json.JSONDecodeError("no value", "", 0))
+    assert error.hint == "the server does not speak JSON"

@@ -11,6 +11,7 @@ REPOSITORY = Path(__file__).parents[2]
 STORES = {
     "builtin_plugins/imageport_builtin/file_store.py": 60,
     "contrib/imageport-named-files/src/imageport_named_files/store.py": 50,
+    "contrib/imageport-openstack/src/imageport_openstack/store.py": 90,
     "contrib/imageport-s3/src/imageport_s3/store.py": 60,
     "docs/tutorial/first-plugin/src/imageport_first/archive.py": 60,
 }

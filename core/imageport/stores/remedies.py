@@ -31,13 +31,18 @@ retry: Final = Retry()
 #: The remedy of an error: a hint, ``retry``, or a function of the error that returns a hint or the whole failure.
 Remedy = str | Retry | Callable[[Any], str | StoreFailed]
 
-#: A table of errors, each with its remedy: ``errors`` of a store.
-Errors = Mapping[type[Exception], Remedy]
+#: A table of errors, each with its remedy: ``errors`` of a store. A class stands for itself, or for its full name:
+#: ``"openstack.exceptions.HttpException"`` does not import a library that takes long.
+Errors = Mapping[type[Exception] | str, Remedy]
 
 
 def remedy_for(error: BaseException, table: Errors) -> Remedy | None:
     """Return the remedy of the class of *error* in *table*, or of its nearest base; None when none is there."""
-    return next((table[kind] for kind in type(error).__mro__ if kind in table), None)
+    for kind in type(error).__mro__:
+        for key in (kind, f"{kind.__module__}.{kind.__qualname__}"):
+            if key in table:
+                return table[key]
+    return None
 
 
 def explained(error: Exception, remedy: Remedy, place: str) -> StoreFailed:

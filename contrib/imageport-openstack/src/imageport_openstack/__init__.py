@@ -1,0 +1,1 @@
+"""Plugin of Imageport that creates images in the Glance of an OpenStack."""
