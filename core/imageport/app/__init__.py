@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from imageport.app.housekeeping import Leftover
     from imageport.app.imports import PreparedImport
     from imageport.app.instance import Imageport
+    from imageport.app.plugins import options_of
     from imageport.app.session import Session
     from imageport.app.transfer import Download
     from imageport.app.types import (
@@ -47,6 +48,7 @@ __all__ = [
     "TaskRow",
     "TaskStatus",
     "Upgrade",
+    "options_of",
 ]
 
 if not TYPE_CHECKING:  # with it, type checkers would not find misspelt names
@@ -58,6 +60,7 @@ if not TYPE_CHECKING:  # with it, type checkers would not find misspelt names
             "imports": ("PreparedImport",),
             "instance": ("Imageport",),
             "fields": ("ImageFields", "ImageOrder", "ImportOptions", "TaskStatus"),
+            "plugins": ("options_of",),
             "session": ("Session",),
             "transfer": ("Download",),
             "types": (

@@ -12,6 +12,7 @@ from typing import Any
 from imageport.app.diagnosis import Diagnosis
 from imageport.app.resources import Resources
 from imageport.configuration.folders import cache_file
+from imageport.plugin import Plugin
 from imageport.plugins.descriptions import Description, describe
 from imageport.plugins.provenance import provenance
 from imageport.plugins.registry import InstalledPlugin
@@ -76,6 +77,13 @@ def _examined(plugin: InstalledPlugin, description: Description) -> Diagnosis:
     if description.stability == "deprecated":
         return Diagnosis(subject, "warning", f"{state} (deprecated)", "replace it in the pipelines")
     return Diagnosis(subject, "ok", state)
+
+
+def options_of(plugin_class: type[Plugin[Any]]) -> list[dict[str, Any]]:
+    """Return name, type in words, default and description of each option of a plugin, as plain values."""
+    from imageport.plugins.about import options_of as options_of_model
+
+    return options_of_model(plugin_class.config_model)
 
 
 def _summary(plugin: InstalledPlugin, description: Description) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def _module(name: str, path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         # As the import of a module, but without a file of bytecode beside it.
-        exec(compile(path.read_bytes(), path, "exec"), vars(module))  # noqa: S102
+        exec(compile(path.read_bytes(), path, "exec", dont_inherit=True), vars(module))  # noqa: S102
     except BaseException:
         del sys.modules[name]
         raise
