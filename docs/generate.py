@@ -18,6 +18,7 @@ from reference_pages.glance import glance_page
 from reference_pages.plans import plan_page
 from reference_pages.plugins import plugin_index_page, plugin_page
 from reference_pages.reports import report_page
+from reference_pages.stores import stores_page
 from ruamel.yaml import YAML
 
 from imageport.plugins.registry import PluginRegistry
@@ -63,6 +64,7 @@ def generated() -> Iterator[tuple[Path, str]]:
         "public-api.md": api_page(),
         "report.md": report_page(),
         "site-file.md": site_page(),
+        "stores-on-bases.md": stores_page(),
     }
     examples = YAML(typ="safe").load(EXAMPLES)
     pages |= {f"plugins/{plugin.name}.md": plugin_page(plugin, examples[plugin.name]) for plugin in plugins}
@@ -89,6 +91,7 @@ def index_page() -> Iterator[str]:
             "* [Known defects of Glance](glance-defects.md)",
             "* [Hooks](hooks.md)",
             "* [Names that plugins import](public-api.md)",
+            "* [Stores on the bases](stores-on-bases.md)",
             "* [The import contract, test by test](import-contract.md)",
         ]
     )
