@@ -1,4 +1,4 @@
-"""What follows a failure: another attempt, or the roll-back, which leaves nothing visible or behind."""
+"""The consequence of a failure: another attempt, or the roll-back, which leaves nothing visible or behind."""
 
 from __future__ import annotations
 

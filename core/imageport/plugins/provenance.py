@@ -1,4 +1,4 @@
-"""Where installed distributions come from, as their metadata has it. None of their code is imported."""
+"""The origin of installed distributions, as their metadata has it. None of their code is imported."""
 
 from __future__ import annotations
 
