@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -26,6 +28,7 @@ from imageport.importing.admission import ImportRequest
 from imageport.importing.report import Report
 from imageport.values import Caller, Finding, StoreCapabilities
 from imageport_builtin.copy_image import CopyImage
+from imageport_builtin.file_store import FileStore, FileStoreConfig
 from imageport_builtin.glance_direct import GlanceDirect
 from imageport_builtin.image_conversion import ImageConversion, ImageConversionConfig
 
@@ -354,6 +357,32 @@ def test_holes_need_room_only_in_stores_that_do_not_keep_them(
     store = Picky("store", capabilities, Finding("ok", "reachable", free=4 << 20))
     report = from_file(desk, tmp_path / "disk", store)
     assert (report.error is None) is keeps_holes
+
+
+def test_a_store_of_files_has_the_room_of_its_disk(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "disk").write_bytes(CONTENT)
+    usage = shutil.disk_usage(os.sep)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=len(CONTENT) - 1))
+    store: Any = FileStore(FileStoreConfig(directory=tmp_path / "store"))
+    store.name = "store"
+    assert "the image needs 1.0 MiB" in refused(from_file(desk, tmp_path / "disk", store), "store")
+    assert not (tmp_path / "store").exists()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=len(CONTENT)))
+    assert from_file(desk, tmp_path / "disk", store).error is None
+
+
+def test_a_refused_store_is_the_one_that_the_image_remembers(desk: Desk, tmp_path: Path) -> None:
+    full = Picky("full", StoreCapabilities(), Finding("ok", "reachable", free=1))
+    (tmp_path / "disk").write_bytes(CONTENT)
+    report = from_file(desk, tmp_path / "disk", Shelf("fine"), full)
+    assert {label: store.status for label, store in report.stores.items()} == {
+        "full": "failed",
+        "fine": "skipped",
+    }
+    assert report.image is not None
+    assert report.image.properties["os_glance_failed_import"] == "full"
 
 
 def test_capabilities_of_a_wrong_type_are_a_defect_of_the_plugin(desk: Desk) -> None:

@@ -213,6 +213,10 @@ class _Import:
         self.admission.close()
         report, stages = self.report, self.stages
         report.image = self.commit.record if self.commit else self.admission.record
+        refused = self.admission.targets.refused
+        report.stores |= {
+            label: StoreReport("failed", error=str(reason)) for label, reason in refused.items()
+        }
         report.stores |= {copy.label: copy.report() for copy in self.copies}
         report.stages = stages.report()
         report.source.bytes_read, report.source.resumed = stages.bytes_read, stages.resumed

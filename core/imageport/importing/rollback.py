@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -16,6 +16,7 @@ from imageport.importing.context_factory import HostContext
 from imageport.importing.copies import CopyState
 from imageport.importing.lease_keeper import interrupted
 from imageport.plugins.binding import BoundStep
+from imageport.plugins.capabilities import Targets
 from imageport.redaction import redact
 from imageport.values import Location
 
@@ -28,9 +29,7 @@ MAX_ATTEMPTS: Final = 20
 ENDS_PROGRAM = (KeyboardInterrupt, SystemExit)
 
 
-def roll_back(
-    commit: Commit, error: ImageportError, targets: Collection[BoundStep], ctx: HostContext
-) -> None:
+def roll_back(commit: Commit, error: ImageportError, targets: Targets, ctx: HostContext) -> None:
     """Undo the work of *commit*, because of *error*; no other error in here keeps the rest from being undone.
 
     Discards the copies that are hidden, hides those that are published, removes their bytes, and puts the record back.
@@ -48,7 +47,7 @@ def roll_back(
         commit.attempt("staged data", partial(env.staging.remove, lease.image_id))
     commit.attempt("copies", partial(commit.remove_copies, ctx))
     commit.keeper.stop()
-    labels = [copy.label for copy in failed]
+    labels = [copy.label for copy in failed] or [*targets.refused]
     if not labels and not env.plan.copies:
         labels = [store.label for store in targets]
     message = redact(": ".join(filter(None, (error.where(), error.message))), env.plan.secrets)

@@ -280,7 +280,7 @@ def _state_of(directory: Path) -> Finding:
     free = shutil.disk_usage(present).free
     message = f"{directory}, {format_size(free)} free"
     if present != directory:
-        return Finding("ok", f"{message}; the first import makes the folder")
+        return Finding("ok", f"{message}; the first import makes the folder", free=free)
     if free < _LITTLE_ROOM:
-        return Finding("warning", message, "free space for further images")
-    return Finding("ok", message)
+        return Finding("warning", message, "free space for further images", free)
+    return Finding("ok", message, free=free)
