@@ -9,7 +9,7 @@ from imageport import Chunks, Context
 from imageport.dataplane import CHUNK_SIZE
 
 #: Milliseconds between two looks at whether the import was cancelled.
-_PATIENCE = 500
+_PATIENCE = 100
 
 
 def read_patiently(descriptor: int, most: int, ctx: Context) -> bytes:

@@ -24,7 +24,7 @@ ResultT = TypeVar("ResultT")
 _GLANCE: Final = 0.05
 
 #: Seconds that a call has to end by itself after its import was interrupted.
-_GRACE: Final = 0.6
+_GRACE: Final = 0.4
 
 
 class LeftBehind(BaseException):

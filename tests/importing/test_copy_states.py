@@ -11,7 +11,8 @@ import pytest
 
 from imageport import Cancelled, Chunks, ImageportError, Location, StoreFailed
 from imageport.dataplane.fanout import fan_out
-from imageport.importing.copies import MOVES, Copy, CopySet, CopyState, IllegalMove
+from imageport.importing.copies import MOVES, Copy, CopyState, IllegalMove
+from imageport.importing.copy_set import CopySet
 from imageport.values import StagedCopy
 
 S = CopyState
@@ -66,6 +67,33 @@ class Shop:
         return copy
 
 
+def _left() -> float:
+    return PATIENCE
+
+
+def _publish(copy: Copy, *, patience: float = PATIENCE) -> BaseException | None:
+    copy.begin_publishing()
+    while copy.publishing_for is not None:
+        copy.look_at_publishing(patience)
+    copy.look_at_publishing(patience)
+    return copy.error
+
+
+def _take_back(copy: Copy, error: BaseException | None = None, *, seconds: float = PATIENCE) -> CopySet:
+    copies = CopySet()
+    copies.begin([copy], slots=1)
+    if error is None:
+        copies.discard(patience=PATIENCE, seconds_left=_countdown(seconds))
+    else:
+        copies.give_up(error, seconds_left=_countdown(seconds))
+    return copies
+
+
+def _countdown(seconds: float) -> Callable[[], float]:
+    give_up = time.monotonic() + seconds
+    return lambda: give_up - time.monotonic()
+
+
 def _wait_for(happened: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not happened():
@@ -89,7 +117,7 @@ def test_only_the_listed_moves_are_possible(before: CopyState, after: CopyState)
 def test_every_state_can_be_reached_and_left_unless_it_is_final() -> None:
     assert set(MOVES) == set(S)
     assert set().union(*MOVES.values()) == set(S) - {S.WAITING}
-    assert {state for state in S if not MOVES[state]} == {S.FAILED, S.DISCARDED, S.ABANDONED}
+    assert {state for state in S if not MOVES[state]} == {S.FAILED, S.ABANDONED}
 
 
 def test_a_copy_that_is_written_and_published_is_reported_with_its_place() -> None:
@@ -101,7 +129,7 @@ def test_a_copy_that_is_written_and_published_is_reported_with_its_place() -> No
     copy.channel.close()
     copy.wait()
     assert (copy.state, copy.report().status) == (S.WRITTEN, "discarded")
-    assert copy.publish(patience=PATIENCE, check=no_check) is None
+    assert _publish(copy) is None
     assert (copy.state, copy.report().status) == (S.PUBLISHING, "discarded"), (
         "the catalog does not list it yet"
     )
@@ -187,9 +215,9 @@ def test_a_store_that_raises_while_it_publishes_has_failed() -> None:
     shop = Shop()
     copy = shop.written()
     shop.error = StoreFailed("cannot rename")
-    assert copy.publish(patience=PATIENCE, check=no_check) is shop.error
+    assert _publish(copy) is shop.error
     assert (copy.state, copy.failed) == (S.FAILED, True)
-    copy.discard()
+    _take_back(copy)
     assert shop.calls == [], "after publishing was begun, only the row in the catalog removes the bytes"
 
 
@@ -197,7 +225,7 @@ def test_a_store_that_is_stuck_while_it_publishes_is_abandoned_as_failed() -> No
     shop = Shop()
     copy = shop.written()
     shop.publishing.clear()
-    error = copy.publish(patience=0.05, check=no_check)
+    error = _publish(copy, patience=0.05)
     assert isinstance(error, StoreFailed)
     assert (copy.state, copy.failed, copy.error) == (S.ABANDONED, True, error)
     assert copy.is_stuck(0.0)
@@ -209,16 +237,13 @@ def test_a_store_that_publishes_when_the_import_is_interrupted_is_abandoned_with
     shop = Shop()
     copy = shop.written()
     shop.publishing.clear()
-
-    def interrupted() -> None:
-        raise Cancelled("the import was interrupted")
-
-    with pytest.raises(Cancelled):
-        copy.publish(patience=PATIENCE, check=interrupted)
+    copy.begin_publishing()
+    copies = _take_back(copy)
+    assert (copy.state, copy.failed, copy.report().status) == (S.ABANDONED, False, "abandoned")
+    assert copies.stuck(seconds_left=_countdown(0.1)) == ["shop"]
     shop.publishing.set()
     assert not copy.is_stuck(PATIENCE)
-    copy.discard()
-    assert (copy.state, copy.failed, copy.report().status) == (S.ABANDONED, False, "discarded")
+    assert copies.stuck(seconds_left=_left) == []
     assert shop.calls == ["publish shop"]
 
 
@@ -226,8 +251,8 @@ def test_a_store_that_publishes_when_the_import_is_interrupted_is_abandoned_with
 def test_a_written_copy_is_discarded_once(fault: ImageportError | None) -> None:
     shop = Shop()
     copy = shop.written()
-    copy.discard(fault)
-    copy.discard(fault)
+    _take_back(copy, fault)
+    _take_back(copy, fault)
     assert shop.calls == ["discard shop"]
     assert copy.state is (S.DISCARDED if fault is None else S.FAILED)
     assert copy.report().error == (fault and str(fault))
@@ -236,12 +261,11 @@ def test_a_written_copy_is_discarded_once(fault: ImageportError | None) -> None:
 def test_a_copy_that_was_never_begun_is_discarded_without_asking_the_store() -> None:
     shop = Shop()
     copy = shop.copy()
-    copy.discard()
+    _take_back(copy)
     assert (copy.state, copy.report().status, shop.calls) == (S.DISCARDED, "discarded", [])
 
 
-def test_taking_all_copies_back_leaves_a_store_behind_that_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imageport.importing.copies.LAST_WAIT", 0.05)
+def test_taking_all_copies_back_leaves_a_store_behind_that_is_stuck() -> None:
     stuck, good = Shop(), Shop()
     stuck.writing.clear()
     late, ready = stuck.copy("late"), good.copy("ready")
@@ -251,7 +275,7 @@ def test_taking_all_copies_back_leaves_a_store_behind_that_is_stuck(monkeypatch:
         copy.channel.close()
     ready.wait()
     stuck.has_read.wait()
-    copies.discard()
+    copies.discard(patience=PATIENCE, seconds_left=_countdown(0.5))
     assert (late.state, late.failed) == (S.ABANDONED, False)
     assert (ready.state, good.calls) == (S.DISCARDED, ["discard ready"])
     stuck.writing.set()
@@ -266,8 +290,8 @@ def test_a_copy_that_waits_for_its_turn_when_the_import_is_interrupted_is_discar
         copy.start()
         copy.channel.close()
     first, slow, last = copies
-    assert copies.next_ended(together=False, check=no_check, patience=PATIENCE) is first
-    first.publish(patience=PATIENCE, check=no_check)
+    assert copies.next_ready(together=False, check=no_check, patience=PATIENCE) is first
+    _publish(first)
     first.move(S.PUBLISHED)
     last.wait()
     shops["slow"].has_read.wait()
@@ -276,9 +300,9 @@ def test_a_copy_that_waits_for_its_turn_when_the_import_is_interrupted_is_discar
         raise Cancelled("the import was interrupted")
 
     with pytest.raises(Cancelled):
-        copies.next_ended(together=False, check=interrupted, patience=PATIENCE)
+        copies.next_ready(together=False, check=interrupted, patience=PATIENCE)
     why = StoreFailed("the import was interrupted before this store was done")
-    assert copies.give_up(why) == [slow, last]
+    assert copies.give_up(why, seconds_left=_left) == [slow, last]
     assert [copy.state for copy in copies] == [S.PUBLISHED, S.ABANDONED, S.FAILED]
     assert slow.error is last.error is why
     assert (shops["first"].calls, shops["last"].calls) == (["publish first"], ["discard last"])
@@ -302,10 +326,64 @@ def test_together_no_copy_may_be_published_before_all_are_written() -> None:
             slow.writing.set()
 
     order = []
-    while following := copies.next_ended(together=True, check=look, patience=PATIENCE):
+    while following := copies.next_ready(together=True, check=look, patience=PATIENCE):
         assert all(copy.ended for copy in copies)
-        order.append(following.label)
-    assert order == ["quick", "slow"]
+        order.append((following.label, following.state))
+        if following.state is S.WRITTEN:
+            following.begin_publishing()
+    assert order == [
+        ("quick", S.WRITTEN), ("quick", S.PUBLISHING), ("slow", S.WRITTEN), ("slow", S.PUBLISHING),
+    ]  # fmt: skip
+
+
+def test_a_store_that_is_stuck_while_it_publishes_does_not_keep_the_next_from_it() -> None:
+    shops = {name: Shop() for name in ("stuck", "good")}
+    shops["stuck"].publishing.clear()
+    copies = CopySet()
+    for copy in copies.begin([shop.copy(name) for name, shop in shops.items()], slots=2):
+        copy.start()
+        copy.channel.close()
+    order = []
+    while following := copies.next_ready(together=False, check=no_check, patience=2.0):
+        order.append((following.label, following.state))
+        if following.state is S.WRITTEN:
+            following.begin_publishing()
+        elif following.state is S.PUBLISHING:
+            following.move(S.PUBLISHED)
+    shops["stuck"].publishing.set()
+    assert order == [
+        ("stuck", S.WRITTEN), ("good", S.WRITTEN), ("good", S.PUBLISHING), ("stuck", S.ABANDONED),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", [None, StoreFailed("not done in time")])
+def test_a_store_that_is_stuck_while_it_discards_is_left_behind_and_the_others_are_not(
+    fault: StoreFailed | None,
+) -> None:
+    gate = threading.Event()
+    good = Shop()
+
+    def discard() -> None:
+        gate.wait()
+
+    def stuck(chunks: Chunks) -> StagedCopy:
+        return StagedCopy(Location(url="stuck"), sum(map(len, chunks)), no_check, discard)
+
+    copies = CopySet()
+    both = copies.begin([Copy("stuck", stuck, optional=True), good.copy("good")], slots=2)
+    for copy in both:
+        copy.start()
+        copy.channel.close()
+        copy.wait()
+    if fault is None:
+        copies.discard(patience=PATIENCE, seconds_left=_countdown(1.0))
+    else:
+        copies.give_up(fault, seconds_left=_countdown(0.5))
+    assert [copy.state for copy in copies] == [S.ABANDONED, S.DISCARDED if fault is None else S.FAILED]
+    assert [copy.failed for copy in copies] == [fault is not None] * 2
+    assert copies.stuck(seconds_left=_left) == ["stuck"]
+    assert good.calls == ["discard good"]
+    gate.set()
 
 
 def test_together_a_failed_copy_comes_first() -> None:
@@ -317,17 +395,13 @@ def test_together_a_failed_copy_comes_first() -> None:
     for copy in first:
         copy.start()
         copy.channel.close()
-    failed = copies.next_ended(together=True, check=no_check, patience=PATIENCE)
+    failed = copies.next_ready(together=True, check=no_check, patience=PATIENCE)
     assert failed is not None
     assert (failed.label, failed.failed) == ("broken", True)
     slow.writing.set()
 
 
-def test_a_store_that_was_stuck_before_a_restart_still_counts_as_at_work(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("imageport.importing.copies.LAST_WAIT", 0.05)
-    monkeypatch.setattr("imageport.importing.copies._LEAVING", 0.05)
+def test_a_store_that_was_stuck_before_a_restart_still_counts_as_at_work() -> None:
     answers = threading.Event()
 
     def hang(_chunks: Chunks) -> StagedCopy:
@@ -337,12 +411,12 @@ def test_a_store_that_was_stuck_before_a_restart_still_counts_as_at_work(
     copies = CopySet()
     [copy] = copies.begin([Copy("stuck", hang)], slots=1)
     copy.start()
-    copies.restart()
+    copies.restart(patience=PATIENCE, seconds_left=_countdown(0.1))
     copies.begin([Shop().copy("fine")], slots=1)
-    assert copies.stuck() == ["stuck"]
+    assert copies.stuck(seconds_left=_countdown(0.1)) == ["stuck"]
     answers.set()
     _wait_for(lambda: not copy.running)
-    assert copies.stuck() == []
+    assert copies.stuck(seconds_left=_left) == []
 
 
 class Cancelling(BaseException):
@@ -356,5 +430,5 @@ def test_a_store_that_raises_anything_while_it_publishes_has_failed(error: BaseE
     shop = Shop()
     copy = shop.written()
     shop.error = error
-    assert copy.publish(patience=PATIENCE, check=no_check) is error
+    assert _publish(copy) is error
     assert (copy.state, copy.error) == (S.FAILED, error)

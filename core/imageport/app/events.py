@@ -13,11 +13,11 @@ from imageport.configuration.site import Site
 from imageport.errors import ImageportError
 from imageport.events import Event
 from imageport.importing.context_factory import HostContext, redacted
-from imageport.importing.observers import Observers
 from imageport.importing.plan import bind
 from imageport.local_files import LocalFiles
 from imageport.plugins.binding import BoundStep
 from imageport.plugins.lifetime import close_all
+from imageport.plugins.observers import Observers
 from imageport.plugins.registry import PluginRegistry
 from imageport.values import Caller
 

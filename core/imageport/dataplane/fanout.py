@@ -21,11 +21,8 @@ log = logging.getLogger(__name__)
 #: Seconds between two reports of how far the consumers are.
 REPORT_INTERVAL = 0.2
 
-#: Seconds that consumers have to notice that the data ended with an error; a store that is stuck is left behind.
-LAST_WAIT = 30.0
-
-#: Seconds between two looks whether a consumer is done.
-_GLANCE = 0.05
+#: Seconds that consumers have to notice that the data ended with an error.
+_LAST_WAIT = 1.0
 
 #: Seconds for which an optional consumer may delay the others, and the share of the time on top of that; a consumer
 #: that lags more reads from the spill file.
@@ -80,31 +77,6 @@ class Consumer(Generic[T]):
         if self._result is None and self.error is None:
             self.error = error
         self.channel.abandon()
-
-    def finalize(
-        self, action: Callable[[], None], *, patience: float, check: Callable[[], None] = lambda: None
-    ) -> BaseException | None:
-        """Do *action* after the work, in a thread again, and return its error; ``StoreFailed`` when it is stuck.
-
-        *check* is called while waiting; its error is raised here.
-        """
-        raised: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                action()
-            except BaseException as error:  # noqa: BLE001 - passed to the thread that waits
-                raised.append(error)
-
-        started = time.monotonic()
-        self._thread = threading.Thread(target=run, name=self.label, daemon=True)
-        self._thread.start()
-        while self._thread.is_alive():
-            check()
-            self._thread.join(_GLANCE)
-            if (waited := time.monotonic() - started) > patience and self._thread.is_alive():
-                return stalled(self.label, waited)
-        return raised[0] if raised else None
 
     def is_stuck(self, timeout: float) -> bool:
         """Return whether the store is still at work after *timeout* seconds, abandoned or not."""
@@ -263,7 +235,7 @@ def _break_off(chunks: Chunks, consumers: Sequence[Consumer[Any]], error: BaseEx
         # A reference to the error would keep the source of the stream open.
         with logged("close the source of the image"):
             chunks.close()
-    deadline = time.monotonic() + LAST_WAIT
+    deadline = time.monotonic() + _LAST_WAIT
     for consumer in consumers:
         consumer.wait(max(0.0, deadline - time.monotonic()))
 

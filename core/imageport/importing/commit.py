@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from imageport.catalog import Lease
@@ -12,8 +13,10 @@ from imageport.errors import ImageportError, ImportFailed, LockLost, StoreFailed
 from imageport.events import ImageEvent, TaskEvent
 from imageport.importing import recovery
 from imageport.importing.context_factory import Environment, HostContext, for_cleaning
-from imageport.importing.copies import Copy, CopySet, CopyState
+from imageport.importing.copies import Copy, CopyState
+from imageport.importing.copy_set import CopySet
 from imageport.importing.lease_keeper import LeaseKeeper
+from imageport.importing.recovery import SHORT
 from imageport.importing.report import Report
 from imageport.importing.stages import Stages
 from imageport.importing.verification import SOURCE_DIGESTS, changes_between
@@ -55,15 +58,19 @@ class Commit:
         patience = self.env.site.limits.store_patience
         in_use = False
         try:
-            while copy := self.copies.next_ended(
+            while copy := self.copies.next_ready(
                 together=together, check=self.keeper.require_running, patience=patience
             ):
-                in_use = self._settle(copy, record, ctx) or in_use
+                if copy.state is CopyState.WRITTEN:
+                    self._begin_publishing(copy, ctx)
+                else:
+                    in_use = self._settle(copy, record, ctx) or in_use
         except Exception as error:
             if together or not in_use or isinstance(error, LockLost):
                 raise
             log.warning("%s; the image is in use and stays in the stores that have it", error)
-            for copy in self.copies.give_up(StoreFailed(f"{error} before this store was done")):
+            reason = StoreFailed(f"{error} before this store was done")
+            for copy in self.copies.give_up(reason, seconds_left=self.seconds_left):
                 self.report_failed(copy, ctx)
         if not in_use:
             raise self._no_copy()
@@ -71,27 +78,29 @@ class Commit:
             self.attempt("copies of failed stores", lambda: self.remove_copies(ctx))
 
     def _settle(self, copy: Copy, record: ImageRecord, ctx: HostContext) -> bool:
-        """Publish one copy and return whether users have it; raise its error where all stores must succeed."""
+        """Record one copy and return whether users have it; raise its error where all stores must succeed."""
         if not copy.failed:
-            self._publish(copy, record, ctx)
-        if copy.error is None:
+            self._record(copy, record, ctx)
             return True
+        assert copy.error is not None  # noqa: S101 - for the type checker: a failed copy has one
+        store = next(store for store in self.env.plan.stores if store.label == copy.label)
+        copy.error = store.blamed(copy.error, "publish")
         if self.env.plan.all_stores_must_succeed:
             raise copy.error
         log.warning("store %s: %s", copy.label, copy.error)
         self.report_failed(copy, ctx)
         return False
 
-    def _publish(self, copy: Copy, record: ImageRecord, ctx: HostContext) -> None:
-        """Publish one copy, in its store and then in the catalog; the store has failed if ``copy.error`` is set."""
+    def _begin_publishing(self, copy: Copy, ctx: HostContext) -> None:
+        """Let a store publish its copy; the catalog lists it afterwards."""
         self._require_complete(copy)
         self.lease.require()
-        before = self._prepare(copy.label, ctx)
-        error = copy.publish(patience=self.env.site.limits.store_patience, check=self.keeper.require_running)
-        if error is not None:
-            store = next(store for store in self.env.plan.stores if store.label == copy.label)
-            copy.error = store.blamed(error, "publish")
-            return
+        self._prepare(copy.label, ctx)
+        copy.begin_publishing()
+
+    def _record(self, copy: Copy, record: ImageRecord, ctx: HostContext) -> None:
+        """List a copy, which its store has published, in the catalog."""
+        before = self.current()
         location = self.env.kept(copy.pending.location, copy.label)
         try:
             self.lease.publish(location)
@@ -195,12 +204,29 @@ class Commit:
         with for_cleaning(ctx, self.env.site) as cleaning:
             self.env.stores.delete(location, cleaning)
 
+    @cached_property
+    def seconds_left(self) -> Callable[[], float]:
+        """The seconds that are left of those which all clean-up has together, once it has begun.
+
+        Where a store was stuck already, they are few: the others may be on the same server.
+        """
+        patience = self.env.site.limits.store_patience
+        was_stuck = any(copy.abandoned for copy in self.copies)
+        return self.env.interruption.countdown(min(SHORT, patience) if was_stuck else patience)
+
     def remove_copies(self, ctx: HostContext) -> None:
-        stuck = self.copies.stuck()
+        """Remove the copies that are not published; the report has those that are left behind."""
+        stuck = self.copies.stuck(seconds_left=self.seconds_left)
         with for_cleaning(ctx, self.env.site) as cleaning:
-            self.report.orphans = recovery.remove_copies(
-                self.lease.task_id, self.env.catalog, self.env.stores, cleaning, stuck=stuck
-            )
+            left = recovery.remove_copies(
+                self.lease.task_id, self.env.catalog, self.env.stores, cleaning,
+                stuck=stuck, seconds_left=self.seconds_left,
+            )  # fmt: skip
+        self.report.orphans = [location.url for location in left]
+        labels = {location.store for location in left}
+        for copy in self.copies:
+            if copy.label in labels and copy.state is CopyState.DISCARDED:
+                copy.move(CopyState.ABANDONED)
 
     def attempt(self, what: str, action: Callable[[], None]) -> None:
         """Do *action*; the log and the report have its failure, and 'imageport gc' is the way on."""

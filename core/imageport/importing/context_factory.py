@@ -22,13 +22,13 @@ from imageport.events import CheckEvent, Event, ImageEvent, ProgressEvent, Sourc
 from imageport.http.transport import HttpTransport
 from imageport.http.urls import Url
 from imageport.importing.lease_keeper import Interruption
-from imageport.importing.observers import Observers
 from imageport.importing.plan import Plan
 from imageport.importing.staging import Staging
 from imageport.importing.stores import Stores
 from imageport.importing.verification import of_right_size
 from imageport.local_files import LocalFiles
 from imageport.plugins.lifetime import close_all
+from imageport.plugins.observers import Observers
 from imageport.redaction import redact_record, redact_tree
 from imageport.values import Caller, ClientSettings, ImageRecord, Location, Source
 

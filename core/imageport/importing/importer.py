@@ -18,9 +18,8 @@ from imageport.events import CheckEvent, Event, ImageEvent, ProgressEvent, Repor
 from imageport.importing.admission import Admission, ImportRequest, as_requested
 from imageport.importing.commit import Commit
 from imageport.importing.context_factory import Environment, HostContext, build_context
-from imageport.importing.copies import CopySet
+from imageport.importing.copy_set import CopySet
 from imageport.importing.lease_keeper import Interruption, LeaseKeeper
-from imageport.importing.observers import Observers
 from imageport.importing.plan import Plan
 from imageport.importing.report import Report, StoreReport, check_dict
 from imageport.importing.rollback import ENDS_PROGRAM, RetryPolicy, explained, lost_lease, roll_back
@@ -28,6 +27,7 @@ from imageport.importing.stages import Stages
 from imageport.importing.staging import Staging, remove
 from imageport.importing.stores import Stores
 from imageport.importing.verification import digests_to_make, verify, verify_copy
+from imageport.plugins.observers import Observers
 from imageport.plugins.registry import PluginRegistry
 from imageport.values import Image, ImageRecord, Location
 from imageport.watched_calls import supervised
@@ -185,7 +185,8 @@ class _Import:
             log.warning("%s", error.hint)
         if self.report.source.url is not None:
             ctx.send(SourceEvent(step=error.step, message=self.report.source.url, error=error.message))
-        self.copies.restart()
+        patience = self.env.site.limits.store_patience
+        self.copies.restart(patience=patience, seconds_left=self.env.interruption.countdown(patience))
         self.stages.restart()
         if ctx.partial is not None:
             ctx.partial.forget()

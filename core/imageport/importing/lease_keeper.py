@@ -26,7 +26,7 @@ RENEW_EVERY = 5.0
 _MOMENT = 0.01
 
 #: Seconds that the end of an import may take after a signal.
-_AFTER_SIGNAL = 1.2
+_AFTER_SIGNAL = 1.5
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

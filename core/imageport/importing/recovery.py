@@ -18,7 +18,7 @@ from imageport.importing.plan import Plan
 from imageport.importing.staging import HALF_STAGED, Staging
 from imageport.importing.stores import Stores, remove_all
 from imageport.plugins.binding import StepContexts
-from imageport.values import ImageRecord
+from imageport.values import ImageRecord, Location
 
 log = logging.getLogger(__name__)
 
@@ -45,19 +45,15 @@ def remove_copies(
     *,
     stuck: Collection[str] = (),
     seconds_left: Callable[[], float] = lambda: math.inf,
-) -> list[str]:
-    """Remove the copies that a task did not publish, and return the urls of those that could not be removed.
+) -> list[Location]:
+    """Remove the copies that a task did not publish, and return the locations of those that could not be removed.
 
     Their order is that of the rows. For the rest see ``remove_all``.
     """
     copies = pending_copies(task_id, "", catalog)
-    left: set[str] = set()
-    for done in remove_all(copies, catalog, stores, ctx, stuck=stuck, seconds_left=seconds_left):
-        if done.error is not None:
-            location = done.copy.location
-            left.add(location.url)
-            log.warning("left behind in store %s: %s (%s)", location.store, location.url, done.error)
-    return [copy.location.url for copy in copies if copy.location.url in left]
+    removals = remove_all(copies, catalog, stores, ctx, stuck=stuck, seconds_left=seconds_left)
+    left = {done.copy.location.url for done in removals if done.error is not None}
+    return [copy.location for copy in copies if copy.location.url in left]
 
 
 def remove_hidden_copies(
@@ -80,12 +76,12 @@ def recover_dead_import(
     ctx: StepContexts,
     *,
     seconds_left: Callable[[], float] = lambda: math.inf,
-) -> list[str]:
-    """Roll back an import whose process died, from its task row alone, and return the copies that stay behind."""
+) -> None:
+    """Roll back an import whose process died, from its task row alone."""
     clear_staging(task, staging)
-    orphans = remove_copies(task.id, catalog, stores, ctx, seconds_left=seconds_left)
+    for location in remove_copies(task.id, catalog, stores, ctx, seconds_left=seconds_left):
+        log.warning("left behind in store %s: %s; run 'imageport gc'", location.store, location.url)
     catalog.recover(task)
-    return orphans
 
 
 def clear_staging(task: TaskRow, staging: Staging) -> None:

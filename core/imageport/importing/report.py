@@ -11,7 +11,7 @@ from imageport.events import CheckEvent, SourceEvent
 from imageport.redaction import redact
 from imageport.values import ImageRecord
 
-StoreStatus = Literal["published", "failed", "discarded", "skipped"]
+StoreStatus = Literal["published", "failed", "discarded", "abandoned", "skipped"]
 
 
 @dataclass

@@ -36,7 +36,8 @@ def roll_back(commit: Commit, error: ImageportError, targets: Targets, ctx: Host
     An image that users have stays. So does, without the lease, all that another import may use by now.
     """
     env, lease, report = commit.env, commit.lease, commit.report
-    commit.attempt("copies that wait", commit.copies.discard)
+    discard = partial(commit.copies.discard, patience=env.site.limits.store_patience)
+    commit.attempt("copies that wait", partial(discard, seconds_left=commit.seconds_left))
     failed = [copy for copy in commit.copies if copy.failed]
     for copy in failed:
         commit.attempt("the list of failed stores", partial(commit.report_failed, copy, ctx))

@@ -20,7 +20,8 @@ from imageport.dataplane.shared_file import SharedFile
 from imageport.errors import ImageportError, StepCrashed
 from imageport.events import ProgressEvent, StepEvent
 from imageport.importing.context_factory import STAGING, HostContext
-from imageport.importing.copies import Copy, CopySet
+from imageport.importing.copies import Copy
+from imageport.importing.copy_set import CopySet
 from imageport.importing.plan import Plan
 from imageport.importing.report import StageReport
 from imageport.importing.stores import new_copy, write_copy
@@ -247,7 +248,7 @@ class Stages:
 def _fail_refused(copies: Iterable[Copy], targets: Targets) -> None:
     for copy in copies:
         if not copy.failed and (reason := targets.refused.get(copy.label)) is not None:
-            copy.discard(reason)
+            copy.give_up(reason)
 
 
 def _slots(ctx: HostContext, targets: Targets) -> int:

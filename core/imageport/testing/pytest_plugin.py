@@ -55,7 +55,7 @@ def run_pipeline(tmp_path: Path) -> Callable[..., Finished]:
 @pytest.fixture
 def recorded_events(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
     """Return a list that gets every event of the imports that the test runs in its process, in their order."""
-    from imageport.importing.observers import Observers
+    from imageport.plugins.observers import Observers
 
     events: list[Event] = []
     emit = Observers.emit

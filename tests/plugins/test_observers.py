@@ -14,8 +14,8 @@ from tests.importing.desk import Bytes, Desk, Listener, Shelf
 
 from imageport import Context, Event, NoConfig, Plugin, hookimpl
 from imageport.events import ProgressEvent
-from imageport.importing.observers import BACKLOG, MAX_FAILURES, Observers
 from imageport.plugins.binding import BoundStep
+from imageport.plugins.observers import BACKLOG, MAX_FAILURES, Observers
 
 
 class Stuck(Plugin[NoConfig]):
