@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from imageport.limits import Limits
 from imageport.plugin import Plugin
-from imageport.watched_calls import LeftBehind
+from imageport.watched_calls import LeftBehind, side_by_side
 
 log = logging.getLogger(__name__)
 
@@ -78,15 +78,22 @@ class Lifetime:
 
 
 class Closable(Protocol):
-    """Something that has to be closed."""
+    """The plugin of one step, which has to be closed."""
 
-    def close(self) -> None:
-        """Close it."""
-        ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def lifetime(self) -> Lifetime: ...
+    def close(self) -> None: ...
 
 
 def close_all(steps: Iterable[Closable]) -> None:
-    """Close the plugins of *steps*, the last first, each of them even when the program is interrupted meanwhile."""
-    with ExitStack() as stack:
-        for step in steps:
-            stack.callback(step.close)
+    """Close the plugins of *steps* at the same time; those past their deadline are left behind."""
+    work = {number: [step] for number, step in enumerate(steps) if step.lifetime.is_open}
+    for done in side_by_side(work, _close, late_error=lambda _: TimeoutError()):
+        if done.error is not None:
+            log.warning("'%s' could not be closed: it is left behind", done.item.label)
+
+
+def _close(step: Closable) -> None:
+    step.close()
