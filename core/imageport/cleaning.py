@@ -6,6 +6,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from imageport.watched_calls import LeftBehind
+
 log = logging.getLogger(__name__)
 
 
@@ -13,11 +15,11 @@ log = logging.getLogger(__name__)
 def logged(action: str) -> Iterator[None]:
     """Log an error of the block, which is to *action*, instead of raising it: the cause was raised before.
 
-    ``KeyboardInterrupt`` passes.
+    ``KeyboardInterrupt`` passes, and ``LeftBehind``.
     """
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, LeftBehind):
         raise
     except BaseException:
         log.warning("could not %s", action, exc_info=True)

@@ -143,7 +143,7 @@ def test_a_stuck_store_leaves_its_place_to_the_next(desk: Desk) -> None:
         def after_the_first_piece(self) -> None:
             gate.wait()
 
-    _limits(desk, store_patience=0.5, max_parallel_stores=1)
+    _limits(desk, store_patience=3.0, max_parallel_stores=1)
     shelves = [Stuck("stuck"), Shelf("b"), Shelf("c")]
     report = desk.run(Bytes(*CONTENT[:12]), *shelves, must=False)
     gate.set()
