@@ -157,8 +157,9 @@ class Ceph:
         self.gateway.await_ready(lambda: answers(self.gateway_port))
 
     def start_manager(self) -> None:
-        """Start the manager, which collects how full pools are."""
+        """Start the manager, and wait until it has collected how full pools are."""
         self.manager.start()
+        self.manager.await_ready(lambda: "max_avail" in self("ceph", "df", "--format", "json"))
 
     def stop(self) -> None:
         """End all daemons of the cluster, whose data is not used again."""

@@ -249,6 +249,21 @@ def test_an_import_ends_when_the_osd_stops_before_it_is_published(site: Site, ce
 
 
 @ways
+def test_an_import_ends_when_the_osd_stops_before_it_is_discarded(site: Site, ceph: Ceph, osd: Fault) -> None:
+    with site.start_import({"use": "gate", "id": "gate"}) as process:
+        feed(process, NOISE).join()
+        close(process)
+        await_that((site.folder / "arrived").exists)
+        await_that(lambda: sealed(ceph))
+        osd.begin()
+        (site.folder / "fail").touch()
+        output = end_in_time(process, osd)
+    assert process.returncode == 6, output
+    assert "the gate is closed" in output
+    require_clean(site, ceph)
+
+
+@ways
 def test_a_deletion_ends_when_the_osd_has_stopped(site: Site, ceph: Ceph, osd: Fault) -> None:
     with site.start_import() as process:
         out, _ = process.communicate(NOISE)

@@ -184,8 +184,10 @@ def test_a_pool_without_room_is_reported(site: Site) -> None:
     ],
 )
 def test_wrong_options_are_reported(site: Site, wrong: dict[str, str], message: str, hint: str) -> None:
-    report = site.run(**wrong).report
+    done = site.run(**wrong)
+    report = done.report
     assert report["error"]["code"] == "store-failed"
+    assert "warning" not in done.stderr
     assert message in report["error"]["message"]
     assert hint in report["error"]["hint"]
 

@@ -54,8 +54,9 @@ class RbdStore(ExtentStore[RbdOptions]):
         self.in_flight = self.cluster.in_flight
 
     def close(self) -> None:
-        """Close the connection."""
-        self.cluster.close()
+        """Close the connection, if there is one."""
+        if hasattr(self, "cluster"):
+            self.cluster.close()
 
     def prefix(self) -> str:
         """Return ``rbd://<fsid>/<pool>/``, as in the locations of Glance."""
