@@ -18,6 +18,7 @@ from imageport.importing.lease_keeper import interrupted
 from imageport.plugins.binding import BoundStep
 from imageport.plugins.capabilities import Targets
 from imageport.redaction import redact
+from imageport.stores.remedies import reason, system_hint
 from imageport.values import Location
 
 log = logging.getLogger("imageport")
@@ -76,10 +77,14 @@ def explained(error: BaseException) -> ImageportError:
         return error
     if isinstance(error, ENDS_PROGRAM):
         return interrupted()
-    failed = ImportFailed(
-        f"internal error: {type(error).__name__}: {error}",
-        hint="this is a defect of Imageport: please report it with the log",
-    )
+    if isinstance(error, OSError):
+        place = error.filename if isinstance(error.filename, str) else "this machine"
+        failed = ImportFailed(f"cannot use {place}: {reason(error)}", hint=system_hint(error, place))
+    else:
+        failed = ImportFailed(
+            f"internal error: {type(error).__name__}: {error}",
+            hint="this is a defect of Imageport: please report it with the log",
+        )
     failed.__cause__ = error
     return failed
 

@@ -28,6 +28,7 @@ from imageport.plugins.binding import BoundStep, StepContexts
 from imageport.plugins.capabilities import capabilities_of, limited
 from imageport.plugins.lifetime import close_all
 from imageport.plugins.registry import PluginRegistry
+from imageport.plugins.translation import file_of
 from imageport.values import Image, Location, PendingCopy
 from imageport.watched_calls import side_by_side
 
@@ -96,7 +97,7 @@ class Stores:
         data = store.store_read(without_definition(location), ctx)
         limits = ctx.for_step(store.label).limits
         if data.path is not None:
-            return data
+            return file_of(store, data)
         return data.counted(lambda chunks: store.guard(chunks, "store_read", limits))
 
     def delete(self, location: Location, ctx: StepContexts) -> None:

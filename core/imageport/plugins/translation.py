@@ -6,6 +6,8 @@ import errno
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
+from imageport.data import ImageData
+from imageport.dataplane.buffers import Chunks
 from imageport.errors import ImageportError, LimitExceeded, SourceUnavailable, StepCrashed, TransformFailed
 from imageport.plugin import Plugin
 from imageport.redaction import redact
@@ -83,6 +85,22 @@ def translated(error: BaseException, hook: str, step: _Step) -> ImageportError:
         f"{type(error).__name__} in {hook}: {error}",
         hint=f"this looks like a defect of {step.distribution}: report it to its authors",
     )
+
+
+class _Blaming(Protocol):
+    def blamed(self, error: BaseException, hook: str) -> ImageportError: ...
+
+
+def file_of(store: _Blaming, data: ImageData) -> ImageData:
+    """Return *data*, a file of *store*, whose chunks raise errors of the system as failures of the store."""
+
+    def chunks() -> Chunks:
+        try:
+            yield from data.chunks()
+        except OSError as error:
+            raise store.blamed(error, "store_read") from error
+
+    return ImageData(chunks, size=data.size, path=data.path, verified=data.verified)
 
 
 def hide(error: ImageportError, secrets: Collection[str]) -> None:
