@@ -37,7 +37,7 @@ def test_an_export_names_the_store_and_not_the_target(
     assert not (command.folder / "back.raw").exists()
 
 
-def test_a_source_on_a_disk_that_fails_is_no_defect_of_imageport(
+def test_a_source_on_a_disk_that_fails_is_reported_without_an_internal_error(
     command: RunImageport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (command.folder / "other.raw").write_bytes(b"boot me" + bytes(100_000))
