@@ -47,7 +47,7 @@ def test_a_store_that_keeps_the_contract_is_certified(run_imageport: RunImagepor
     frozen = verdicts["a write to a frozen server fails"]
     assert (frozen["verdict"], frozen["reason"]) == (
         "not tried",
-        "there is no server to freeze (fixture 'server')",
+        "there is no server to freeze (--server-pid, or the fixture 'server')",
     )
     assert not any(clause["hint"] for clause in found["clauses"] if clause["verdict"] != "failed")
 

@@ -34,6 +34,8 @@ SINS = {
     "breaks-others": ("the import of the module does no work", "PluginRegistry.names"),
     "exits-at-import": ("", "cannot be imported: SystemExit: 0"),
     "interrupts-at-import": ("", "KeyboardInterrupt"),
+    "hangs-in-validate-source": ("a source is accepted", "validate_source did not return within 1 s"),
+    "hangs-in-setup": ("the size of a copy is right", "store_write did not return within 1 s"),
     "hangs-in-stage": ("the image is read whole", "stage did not return within 1 s"),
     "hangs-in-transform": ("an image passes", "transform did not return within 1 s"),
     "hangs-in-its-stream": ("an image passes", "its stream did not return within 1 s"),
@@ -70,7 +72,8 @@ def test_a_sin_is_named_by_a_verdict(beset: Desk, sin: str) -> None:
 
 def _is_store(sin: str) -> bool:
     return sin in {"forges-events", "never-announces", "leaks-a-secret", "eats-memory", "leaves-a-copy"} or (
-        "store" in sin or sin in {"hangs-in-publish", "hangs-in-discard", "hangs-in-diagnose"}
+        "store" in sin
+        or sin in {"hangs-in-setup", "hangs-in-publish", "hangs-in-discard", "hangs-in-diagnose"}
     )
 
 

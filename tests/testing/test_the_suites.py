@@ -109,13 +109,103 @@ STEP_DEFECTS = {
     ),
 }
 
+STEP_DEFECTS |= {
+    "a file that is treated in another way than a stream": (
+        "return image.evolve(name='file') if image.data.path else image",
+        "test_a_stream_and_a_file_give_the_same_bytes",
+    ),
+    "a stream that grows without end": (
+        "return image.evolve(data=ImageData.from_chunks(lambda: iter([bytes(1 << 20)] * 64)))"
+        " if image.data.peek(2) == b'BZ' else image.evolve(data=image.data.through(doubled))",
+        "test_a_small_file_does_not_become_larger_than_the_cap",
+    ),
+    "bytes that are changed by a step that changes none": (
+        "self.writes = 'nothing'; return image.evolve(data=image.data.through(doubled))",
+        "test_the_bytes_are_changed_as_declared",
+    ),
+    "a hint that is missing for an image that was cut off": (
+        "return image.evolve(data=image.data.through(whole))",
+        "test_an_image_that_was_cut_off_passes_or_is_refused_with_a_hint",
+    ),
+}
+
 QUIET = """
     def quiet(chunks):
         try:
             yield from chunks
         except Exception as error:
             raise SourceUnavailable("something happened") from error
+
+    def doubled(chunks):
+        for chunk in chunks:
+            yield chunk
+            yield chunk
+
+    def whole(chunks):
+        total = 0
+        for chunk in chunks:
+            total += len(chunk)
+            yield chunk
+        if total % 1000 != 512:
+            raise LookupError("the image is not whole")
 """
+
+METHOD = """
+    from imageport import ImageData, NoConfig, Plugin, hookimpl
+    from imageport.testing import MethodConformance
+
+    class Method(Plugin[NoConfig]):
+        '''Fetch images.'''
+
+        @hookimpl
+        def stage(self, source, ctx):
+            {body}
+
+    class TestMethod(MethodConformance):
+        plugin = Method
+        patience = 3
+"""
+
+METHOD_DEFECTS = {
+    "a connection without the rules of the site": (
+        "import urllib.request; body = urllib.request.urlopen(source.uri).read();"
+        " return ImageData.from_chunks(lambda: iter([body]))",
+        {
+            "test_a_network_that_the_site_refuses_is_not_used",
+            "test_a_step_can_refuse_the_source",
+            "test_a_redirect_is_followed_with_all_checks",
+        },
+    ),
+    "an image of other bytes": (
+        "return ImageData.from_chunks(lambda: iter([b'other']))",
+        {"test_the_image_is_read_whole", "test_an_image_that_ends_early_is_never_taken_for_whole"},
+    ),
+}
+
+OBSERVER = """
+    from imageport import NoConfig, Plugin, hookimpl
+    from imageport.testing import ObserverConformance
+
+    class Observer(Plugin[NoConfig]):
+        '''Watch imports.'''
+
+        @hookimpl
+        def on_progress(self, event, ctx):
+            {body}
+
+    class TestObserver(ObserverConformance):
+        plugin = Observer
+"""
+
+OBSERVER_DEFECTS = {
+    "a field that not all events have": ("event.step.upper()", {"test_every_kind_of_event_is_accepted"}),
+    "a kind that was expected": (
+        "{'task.create': 1}[event.kind] if event.kind.startswith('task.of') else 0",
+        {"test_a_kind_of_a_later_version_is_passed_over"},
+    ),
+    "an event of the observer": ("ctx.progress(1)", {"test_nothing_is_sent_by_an_observer"}),
+    "output that belongs to the report": ("print(event.kind)", {"test_standard_output_stays_free"}),
+}
 
 
 def test_a_store_without_a_defect_passes(pytester: pytest.Pytester) -> None:
@@ -135,6 +225,20 @@ def test_a_step_that_breaks_a_promise_is_found(pytester: pytest.Pytester, defect
     body, expected = STEP_DEFECTS[defect]
     pytester.makepyfile(dedent(STEP.format(body=body)) + dedent(QUIET))
     assert expected in _failed(pytester)
+
+
+@pytest.mark.parametrize("defect", METHOD_DEFECTS)
+def test_a_method_that_breaks_a_promise_is_found(pytester: pytest.Pytester, defect: str) -> None:
+    body, expected = METHOD_DEFECTS[defect]
+    pytester.makepyfile(dedent(METHOD.format(body=body)))
+    assert expected <= _failed(pytester)
+
+
+@pytest.mark.parametrize("defect", OBSERVER_DEFECTS)
+def test_an_observer_that_breaks_a_promise_is_found(pytester: pytest.Pytester, defect: str) -> None:
+    body, expected = OBSERVER_DEFECTS[defect]
+    pytester.makepyfile(dedent(OBSERVER.format(body=body)))
+    assert expected <= _failed(pytester)
 
 
 def _failed(pytester: pytest.Pytester) -> set[str]:

@@ -17,7 +17,7 @@ from imageport.events import Event
 from imageport.plugin import Plugin, PluginConfig
 from imageport.plugins.binding import BoundStep
 from imageport.plugins.registry import PluginRegistry
-from imageport.testing.clauses import PATIENCE, BrokenClause, within
+from imageport.testing.clauses import PATIENCE, BrokenClause, require, within
 from imageport.testing.contexts import make_host, make_transport
 from imageport.testing.streams import joined
 from imageport.values import (
@@ -38,6 +38,9 @@ IMAGE_ID = "8f6fc61c-5f0b-4a3e-9a39-0b9b8f1f5a01"
 
 #: Time-outs that are short, as the servers of tests are near.
 CLIENT = ClientSettings(connect_timeout=2.0, read_timeout=5.0)
+
+#: Streams of the suites are far shorter.
+_MOST_BYTES, _MOST_CHUNKS = 512 << 20, 200_000
 
 #: The digests of an image that a store gets.
 DIGESTS = ("md5", "sha256", "sha512")
@@ -128,7 +131,7 @@ class Bench:
 
     def bytes_of(self, data: ImageData) -> bytes:
         """Return all bytes of *data*, a stream of the plugin."""
-        return self._call("its stream", lambda: joined(self.chunks(data)))
+        return self._call("its stream", lambda: joined(_bounded(self.chunks(data))))
 
     def write(self, data: ImageData, record: ImageRecord | None = None) -> BenchCopy:
         """Return the copy that the store writes of *data*, which it gets as it declares."""
@@ -201,6 +204,15 @@ class Bench:
             if blamed is error:
                 raise
             raise blamed from error
+
+
+def _bounded(chunks: Chunks) -> Chunks:
+    """Pass *chunks* on; a stream without end breaks the clause before it takes all memory."""
+    total = 0
+    for count, chunk in enumerate(chunks):
+        total += len(chunk)
+        require(total <= _MOST_BYTES and count <= _MOST_CHUNKS, "its stream does not end")
+        yield chunk
 
 
 @contextmanager

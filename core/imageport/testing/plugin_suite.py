@@ -11,6 +11,7 @@ from typing import Any, ClassVar, get_origin
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from imageport.errors import Refused
 from imageport.plugin import Plugin
 from imageport.plugins.hooks import marked_methods
 from imageport.plugins.secret_options import secret_options
@@ -18,6 +19,16 @@ from imageport.redaction import MIN_SECRET_LENGTH
 from imageport.testing.benches import Bench, bench, configure, find_plugin
 from imageport.testing.clauses import PATIENCE, not_tried, require
 from imageport.testing.imports import examine_import, require_light
+from imageport.values import Source
+
+#: Sources that a plugin may be asked about.
+SOURCES: Mapping[str, str | None] = {
+    "a web server": "https://images.example.org/disk.qcow2?x=1",
+    "an address": "http://192.0.2.1:8080/disk.raw",
+    "a file": "/srv/images/disk.raw",
+    "nothing": None,
+    "no text of a url": "ht tp://\x00[",
+}
 
 
 class PluginConformance:
@@ -136,6 +147,16 @@ class PluginConformance:
         if any(isinstance(value, type) and name.startswith("Test") for name, value in vars(module).items()):
             not_tried("the plugin is defined in a module of tests")
         require_light(examine_import(module, self.patience))
+
+    @pytest.mark.parametrize("uri", SOURCES)
+    def test_a_source_is_accepted_or_refused(self, under_test: Bench, uri: str) -> None:
+        """Raise SourceRejected in validate_source for what the plugin refuses; open no connection there."""
+        if "validate_source" not in under_test.hooks:
+            not_tried("the plugin has no hook validate_source")
+        try:
+            under_test.validate(Source(method="web-source", uri=SOURCES[uri]))
+        except Refused as error:
+            require(error.message and error.hint, f"the source is refused without a hint: {error}")
 
     def test_findings_are_given_without_an_error(self, under_test: Bench) -> None:
         """Yield Finding("error", ...) in diagnose for what is wrong; raise nothing."""

@@ -235,8 +235,8 @@ class StepConformance(PluginConformance):
     @capability("writes")
     def test_the_bytes_are_changed_as_declared(self, step: Bench) -> None:
         """Declare writes = "nothing" only if the bytes stay as they are, and "file" or "disk" for files."""
-        declared = step.plugin.writes
         image, content = self.run(step, Stream(self.content).data())
+        declared = step.plugin.writes
         if declared == "nothing":
             require(
                 content == self.content, "the step declares that it writes nothing, and changes the bytes"

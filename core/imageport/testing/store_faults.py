@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -13,6 +15,7 @@ import pytest
 from imageport.data import ImageData
 from imageport.dataplane.buffers import ZERO_CHUNK, Chunks
 from imageport.errors import ImageportError, SourceUnavailable, StoreFailed
+from imageport.stores.store import Store
 from imageport.testing.apart import killed, peak_growth
 from imageport.testing.benches import Bench, bench
 from imageport.testing.clauses import not_tried, refused, require
@@ -80,11 +83,12 @@ class StoreFaults(StoreTest):
     ) -> None:
         """Keep the error that came first; log those of the clean-up."""
         error = SourceUnavailable("the cable was cut")
-        with _frozen(server) as freeze:
+        fault = _frozen(server) if server is not None else _failing_discard(store)
+        with fault as begin:
 
             def chunks() -> Chunks:
                 yield NOISE
-                freeze()
+                begin()
                 raise error
 
             caught = refused(
@@ -207,11 +211,30 @@ class StoreFaults(StoreTest):
 def _frozen(server: StoreServer | None) -> Iterator[Callable[[], None]]:
     """Yield the function that freezes *server*, which goes on at the end."""
     if server is None:
-        not_tried("there is no server to freeze (fixture 'server')")
+        not_tried("there is no server to freeze (--server-pid, or the fixture 'server')")
     try:
         yield server.freeze
     finally:
         server.thaw()
+
+
+@contextmanager
+def _failing_discard(store: Bench) -> Iterator[Callable[[], None]]:
+    """Let ``discard`` of a store on a base of Imageport fail, after it has done its work."""
+    if not isinstance(store.plugin, Store):
+        not_tried("there is no server to freeze (fixture 'server'), and the store is on no base")
+    plugin: Any = store.plugin
+    discard = plugin.discard
+
+    def failing(copy: object) -> None:
+        discard(copy)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    plugin.discard = failing
+    try:
+        yield lambda: None
+    finally:
+        del plugin.discard
 
 
 def _until(fault: Callable[[], None]) -> ImageData:

@@ -17,6 +17,23 @@ def hang() -> NoReturn:
         threading.Event().wait()
 
 
+class HangsInValidateSource(Plugin[NoConfig]):
+    """Wait in ``validate_source``."""
+
+    @hookimpl
+    def validate_source(self, source: Source) -> None:
+        """Wait."""
+        hang()
+
+
+class HangsInSetup(Plain):
+    """Wait in ``setup``."""
+
+    def setup(self, ctx: Context) -> None:
+        """Wait."""
+        hang()
+
+
 class HangsInStage(Plugin[NoConfig]):
     """Wait in ``stage``."""
 
