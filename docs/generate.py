@@ -11,6 +11,7 @@ from pathlib import Path
 
 from reference_pages.command import command_page, exit_code_page
 from reference_pages.contract import api_page, hooks_page
+from reference_pages.deadlines import deadlines_page
 from reference_pages.defects import defects_page
 from reference_pages.differences import differences_page
 from reference_pages.files import pipeline_page, site_page
@@ -57,6 +58,7 @@ def generated() -> Iterator[tuple[Path, str]]:
         "exit-codes.md": exit_code_page(),
         "for-glance-operators.md": glance_page(),
         "glance-defects.md": defects_page(),
+        "deadlines.md": deadlines_page(),
         "hooks.md": hooks_page(),
         "pipeline-file.md": pipeline_page(),
         "plan.md": plan_page(),
@@ -90,6 +92,7 @@ def index_page() -> Iterator[str]:
             "* [Differences from Glance](differences-from-glance.md)",
             "* [Known defects of Glance](glance-defects.md)",
             "* [Hooks](hooks.md)",
+            "* [Deadlines of hooks](deadlines.md)",
             "* [Names that plugins import](public-api.md)",
             "* [Stores on the bases](stores-on-bases.md)",
             "* [The import contract, test by test](import-contract.md)",

@@ -15,7 +15,8 @@ class Deadline:
     """How long one kind of call into a plugin may take, and the consequence of a longer one.
 
     ``key`` is the key under ``limits`` of the site file that has the seconds, of which *factor* times as many pass.
-    ``error`` is what the caller gets, ``advice`` the hint about it, and ``outcome`` the consequence, for the docs.
+    ``error`` is what the caller gets, ``advice`` the hint about it, and ``outcome`` the consequence, for the docs. The
+    command ``fails`` with the exit code of the error unless that is only logged.
     """
 
     key: str
@@ -24,6 +25,7 @@ class Deadline:
     advice: str
     counts: str = "until it returns"
     factor: float = 1.0
+    fails: bool = True
 
     @property
     def hint(self) -> str:
@@ -74,10 +76,12 @@ DEADLINES: Final[Mapping[str, Deadline]] = {
     "store_list": Deadline("store_patience", StoreFailed, "the store is reported as not examined", _STORE),
     "on_progress": Deadline(
         "observer_patience", ImportFailed, "a warning; the import ends without the observer", _PLUGIN,
-        "after the end of the import",
+        "after the end of the import", fails=False,
     ),
-    "diagnose": Deadline("diagnose_patience", ImportFailed, "an error in the list of findings", _PLUGIN),
-    "close": Deadline("plugin_patience", ImportFailed, "a warning", _PLUGIN),
+    "diagnose": Deadline(
+        "diagnose_patience", ImportFailed, "an error in the list of findings", _PLUGIN, fails=False
+    ),
+    "close": Deadline("plugin_patience", ImportFailed, "a warning", _PLUGIN, fails=False),
 }  # fmt: skip
 
 

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 def observed_context(site: Site, registry: PluginRegistry, caller: Caller) -> Iterator[HostContext]:
     """Give a maintenance context whose events reach the observers of *site*, before the block is left."""
     plugins = _observers(site, registry)
-    observers = Observers(plugins)
+    observers = Observers(plugins, patience=site.limits.observer_patience)
 
     def emit(event: Event) -> None:
         observers.emit(redacted(event, site.secrets), context)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import time
 from contextlib import closing
 from dataclasses import replace
@@ -77,7 +78,8 @@ class _Import:
         self.env = env
         self.started = time.monotonic()
         self.admission = Admission(env, request)
-        self.observers = Observers([*env.plan.observers, *env.plan.steps])
+        patience = env.site.limits.observer_patience
+        self.observers = Observers([*env.plan.observers, *env.plan.steps], patience=patience)
         self.report = Report(plan=env.plan.describe())
         self.report.source.uri = env.plan.shown_source
         self.progress: dict[str, Any] = {}
@@ -229,7 +231,8 @@ class _Import:
         report.hide(self.env.plan.secrets)
         if (ctx := self.admission.ctx) is not None:
             replace(ctx, task_id=report.task_id or "").send(ReportEvent(detail=report.as_dict()))
-            self.observers.close()
+            # After a signal the last events have to go out quickly.
+            self.observers.close(most=max(0.3, self.env.interruption.countdown(math.inf)()))
             ctx.http.close()
         return report
 

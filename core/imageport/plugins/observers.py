@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -44,13 +45,16 @@ class Observers:
             for listener in self._listeners:
                 listener.send(event, ctx)
 
-    def close(self) -> None:
-        """Wait until all observers have got all events, or patience is at its end; the log names those left behind."""
+    def close(self, *, most: float = math.inf) -> None:
+        """Wait until all observers have got all events, but no longer than patience and *most* seconds.
+
+        The log names those that are left behind.
+        """
         with self._one_order:
             self._closed = True
             for listener in self._listeners:
                 listener.end()
-        deadline = time.monotonic() + self._patience
+        deadline = time.monotonic() + min(self._patience, most)
         for listener in self._listeners:
             listener.wait(deadline)
 
