@@ -13,6 +13,8 @@ from imageport.configuration.site_file import load_site
 from imageport.errors import StoreFailed
 from imageport.importing.plan import make_plan
 from imageport.plugins.registry import PluginRegistry
+from imageport.testing.contexts import make_host
+from imageport.values import Location
 
 if TYPE_CHECKING:
     from tests.plugin_folder import PluginFolder
@@ -82,6 +84,22 @@ def test_options_that_the_store_does_not_take_any_more_are_named_without_their_v
         )
     assert "horse" not in caught.value.message
     assert caught.value.__suppress_context__
+
+
+def test_no_error_of_a_reopened_store_shows_a_value_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("STORE_FOLDER", "correct-horse")
+    options = {"directory": f"{tmp_path}/{{env.STORE_FOLDER}}", "mode": "0640"}
+    registry = PluginRegistry.installed(disabled=())
+    store = reopen_store("old", {"use": "file", "with": options, "folder": "/"}, registry)
+    copy = Location(
+        url=f"file://{tmp_path}/correct-horse/disk", metadata={"mark": "1000", "folder": "another"}
+    )
+    with pytest.raises(StoreFailed, match="is missing") as caught:
+        store.store_delete(copy, make_host(tmp_path))
+    assert "***" in caught.value.message
+    assert "horse" not in f"{caught.value.message} {caught.value.hint}"
 
 
 SAFE = """

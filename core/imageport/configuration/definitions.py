@@ -77,7 +77,8 @@ def reopen_store(label: str, definition: Definition, registry: PluginRegistry) -
             f"{redact(_reason(error), variables.secrets)}",
             hint="set the environment variables and files that its options refer to",
         ) from None
-    return BoundStep.bind(label, installed.distribution, plugin, is_store=True)
+    store = BoundStep.bind(label, installed.distribution, plugin, is_store=True)
+    return replace(store, secrets=store.secrets | variables.secrets)
 
 
 def store_for(
