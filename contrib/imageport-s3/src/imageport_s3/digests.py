@@ -16,10 +16,9 @@ _MD5 = re.compile(r"[0-9a-f]{32}")
 
 def of_part(part: bytearray, algorithm: str) -> dict[str, Any]:
     """Return the arguments of ``upload_part`` by which the server checks the bytes."""
-    digests = {"ContentMD5": b64encode(md5(part, usedforsecurity=False).digest()).decode()}
     if algorithm == "sha256":
-        digests["ChecksumSHA256"] = b64encode(sha256(part).digest()).decode()
-    return digests
+        return {"ChecksumSHA256": b64encode(sha256(part).digest()).decode()}
+    return {"ContentMD5": b64encode(md5(part, usedforsecurity=False).digest()).decode()}
 
 
 def receipt(answer: Mapping[str, Any], sent: Mapping[str, Any]) -> str:
@@ -28,17 +27,23 @@ def receipt(answer: Mapping[str, Any], sent: Mapping[str, Any]) -> str:
     Raises ``StoreFailed``.
     """
     etag = answer["ETag"].strip('"')
-    computed = {"ChecksumSHA256": answer.get("ChecksumSHA256")}
-    if _MD5.fullmatch(etag) and not _has_key(answer):
-        computed["ContentMD5"] = b64encode(bytes.fromhex(etag)).decode()
-    for name, digest in computed.items():
-        if digest is not None and digest != sent.get(name, digest):
-            raise StoreFailed(
-                f"the server has computed another {name.removeprefix('Content').removeprefix('Checksum')} of a part",
-                hint="check the memory of this machine and of the server, then import the image again",
-                retry=True,
-            )
-    return " ".join([etag, *([sent["ChecksumSHA256"]] if computed["ChecksumSHA256"] else [])])
+    if "ChecksumSHA256" in sent:
+        if "ChecksumSHA256" not in answer:
+            raise StoreFailed("the server computes no SHA-256 of parts", hint="set 'checksum: md5'")
+        computed, expected = answer["ChecksumSHA256"], sent["ChecksumSHA256"]
+        receipt = f"{etag} {computed}"
+    else:
+        is_md5 = _MD5.fullmatch(etag) and not _has_key(answer)
+        expected = sent["ContentMD5"]
+        computed = b64encode(bytes.fromhex(etag)).decode() if is_md5 else expected
+        receipt = etag
+    if computed != expected:
+        raise StoreFailed(
+            "the server has computed another digest of a part than this machine",
+            hint="check the memory of this machine and of the server, then import the image again",
+            retry=True,
+        )
+    return receipt
 
 
 def as_parts(receipts: Sequence[str]) -> list[Any]:

@@ -98,10 +98,16 @@ class S3StoreConfig(S3Access):
         default=4, ge=1, le=16,
         description="Parts that are sent at the same time; memory for one more is needed.",
     )  # fmt: skip
-    checksum: Literal["md5", "sha256"] = Field(
-        default="md5",
-        description="Digest of each part that the server compares: md5 works with every server, sha256 sends both.",
+    checksum: Literal["md5", "sha256"] | None = Field(
+        default=None,
+        description="Digest of each part that the server compares: md5 works with every server, sha256 is faster on "
+        "most processors. Without it sha256 for AWS, and md5 with endpoint.",
     )
+
+    @property
+    def algorithm(self) -> str:
+        """The digest of parts."""
+        return self.checksum or ("sha256" if self.endpoint is None else "md5")
 
     @property
     def of_objects(self) -> dict[str, str]:
@@ -110,7 +116,7 @@ class S3StoreConfig(S3Access):
             "StorageClass": self.storage_class,
             "ServerSideEncryption": self.server_side_encryption,
             "SSEKMSKeyId": self.kms_key_id,
-            "ChecksumAlgorithm": "SHA256" if self.checksum == "sha256" else None,
+            "ChecksumAlgorithm": "SHA256" if self.algorithm == "sha256" else None,
         }
         return {name: value for name, value in options.items() if value is not None}
 

@@ -47,7 +47,7 @@ class S3Store(PartStore[S3StoreConfig]):
         return self.client.create_multipart_upload(**self._at(key), **marked)["UploadId"]
 
     def put(self, key: str, upload: str, number: int, offset: int, part: bytearray) -> str:
-        sent = {"PartNumber": number, "Body": part, **digests.of_part(part, self.config.checksum)}
+        sent = {"PartNumber": number, "Body": part, **digests.of_part(part, self.config.algorithm)}
         return digests.receipt(self.client.upload_part(**self._at(key, upload), **sent), sent)
 
     def complete(self, key: str, upload: str, receipts: Sequence[str]) -> str:
