@@ -1,5 +1,5 @@
 """Servers for the tests of packages."""
 
-from tests.servers.fixtures import ceph, openstack
+from tests.servers.fixtures import ceph, openstack, seaweed
 
-__all__ = ["ceph", "openstack"]
+__all__ = ["ceph", "openstack", "seaweed"]
