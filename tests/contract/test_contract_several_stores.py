@@ -169,11 +169,9 @@ def _lists(site: Site, image: str) -> tuple[str, str]:
     return properties["os_glance_importing_to_stores"], properties["os_glance_failed_import"]
 
 
-def test_050_a_copy_that_cannot_be_taken_back_is_reported(
-    site: Site, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The roll back cannot delete from s1, which has become read-only: that is logged, the record does not list the
-    copy, the report names the orphan, and once s1 is repaired ``imageport gc`` removes it."""
+def test_050_a_copy_that_cannot_be_taken_back_is_reported(site: Site) -> None:
+    """The roll back cannot delete from s1, which has become read-only: the record does not list the copy, the report
+    names the orphan, and once s1 is repaired ``imageport gc`` removes it."""
     image = site.create()
     site.trouble("s1", "discard", "delete")
     site.trouble("s2", "publish")
@@ -182,7 +180,7 @@ def test_050_a_copy_that_cannot_be_taken_back_is_reported(
     assert done.error["store"] == "s2"
     assert done.report["orphans"] == [orphan]
     assert done.report["rolled_back"] is False
-    assert f"left behind in store s1: {orphan} (s1 broke: delete)" in caplog.text
+    assert done.report["stores"]["s1"]["status"] == "abandoned"
     assert done.image["status"] == "queued"
     assert done.image["locations"] == []
     assert done.lists == ("", "s2")

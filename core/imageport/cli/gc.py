@@ -81,6 +81,7 @@ def gc(
     else:
         print_line("nothing to clean up")
     if any(leftover.error for leftover in found):
+        typer.echo("check what is left behind, then run 'imageport gc' again", err=True)
         raise typer.Exit(ExitCode.STORE_FAILED)
 
 

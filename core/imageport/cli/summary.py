@@ -36,6 +36,7 @@ def show_success(report: Report, image: ImageRecord) -> None:
             "  took": _pace(report, image),
             "  slowest": _slowest(report),
             "  task": report.task_id,
+            "  left behind": list(_left_behind(report)),
         }
     )
 
@@ -54,14 +55,19 @@ def _aftermath(report: Report, retry: str | None) -> Iterator[str]:
     if report.task_id is None:
         return
     yield f"task: {report.task_id}"
-    if report.orphans:
-        yield f"left behind: {', '.join(report.orphans)} ('imageport gc' tries again to remove them)"
+    for line in _left_behind(report):
+        yield f"left behind: {line}"
     if report.rolled_back:
         yield "rolled back: no copy and no scratch data of this import is left"
     elif not report.orphans:
         yield "not everything could be rolled back: see the log, then run 'imageport gc'"
     if retry:
         yield f"retry: {retry}"
+
+
+def _left_behind(report: Report) -> Iterator[str]:
+    if report.orphans:
+        yield f"{', '.join(report.orphans)} ('imageport gc' tries again to remove them)"
 
 
 def _check(check: Mapping[str, str]) -> str:

@@ -51,8 +51,13 @@ def remove_copies(
     Their order is that of the rows. For the rest see ``remove_all``.
     """
     copies = pending_copies(task_id, "", catalog)
-    removals = remove_all(copies, catalog, stores, ctx, stuck=stuck, seconds_left=seconds_left)
-    left = {done.copy.location.url for done in removals if done.error is not None}
+    left = set()
+    for done in remove_all(copies, catalog, stores, ctx, stuck=stuck, seconds_left=seconds_left):
+        if done.error is not None:
+            location = done.copy.location
+            left.add(location.url)
+            # The caller reports it.
+            log.info("left behind in store %s: %s (%s)", location.store, location.url, done.error)
     return [copy.location for copy in copies if copy.location.url in left]
 
 
