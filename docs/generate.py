@@ -14,6 +14,7 @@ from reference_pages.contract import api_page, hooks_page
 from reference_pages.deadlines import deadlines_page
 from reference_pages.defects import defects_page
 from reference_pages.differences import differences_page
+from reference_pages.directory import directory_page
 from reference_pages.files import pipeline_page, site_page
 from reference_pages.glance import glance_page
 from reference_pages.plans import plan_page
@@ -62,6 +63,7 @@ def generated() -> Iterator[tuple[Path, str]]:
         "hooks.md": hooks_page(),
         "pipeline-file.md": pipeline_page(),
         "plan.md": plan_page(),
+        "plugin-directory.md": directory_page(),
         "plugins/README.md": plugin_index_page(plugins),
         "public-api.md": api_page(),
         "report.md": report_page(),
@@ -88,6 +90,7 @@ def index_page() -> Iterator[str]:
             "* [The plan](plan.md)",
             "* [The report and the events](report.md)",
             "* [Plugins that come with Imageport](plugins/README.md)",
+            "* [Directory of plugins](plugin-directory.md)",
             "* [For Glance operators](for-glance-operators.md)",
             "* [Differences from Glance](differences-from-glance.md)",
             "* [Known defects of Glance](glance-defects.md)",

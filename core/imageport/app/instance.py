@@ -114,6 +114,16 @@ class Imageport:
 
         return about(self._resources.registry.find(name))
 
+    def search_plugins(self, word: str, bundled: Path) -> list[dict[str, Any]]:
+        """Return the plugins of an index that have *word* in name, package, summary or role, as plain values.
+
+        The index is ``plugins.index`` of the site file, a path or a url, else the file *bundled*. Raises ``UsageError``
+        for an index that cannot be used, ``SourceUnavailable`` and ``SourceRejected`` for its url.
+        """
+        from imageport.app.plugin_index import search
+
+        return search(self._resources.site, word, bundled)
+
     def add_plugin_file(self, path: str | Path) -> str:
         """Make the plugin in the Python file *path* available to pipelines, for an experiment, and return its name.
 

@@ -40,6 +40,20 @@ class StagingRules(BaseModel):
     )
 
 
+class PluginRules(BaseModel):
+    """Settings for finding plugins."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    index: str | None = Field(
+        None,
+        description="Index of plugins for 'imageport plugins search': an absolute path, or an http or https url. "
+        "Default: the one that comes with Imageport.",
+        max_length=2000,
+        pattern="^(/|https?://)",
+    )
+
+
 class Site(BaseModel):
     """The settings that all pipelines of one machine share; every field has a default that works."""
 
@@ -90,6 +104,7 @@ class Site(BaseModel):
         default_factory=Quotas,
         description="How much each owner (a project, or a user without one) may have; without a value, no limit.",
     )
+    plugins: PluginRules = Field(default_factory=PluginRules, description="Where plugins are found.")
     disabled_plugins: list[str] = Field(
         default_factory=list, description="Installed plugins to treat as not installed."
     )
