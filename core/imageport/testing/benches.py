@@ -95,6 +95,7 @@ class Bench:
             **{"client": CLIENT, **services},
             emit=self.events.append,
             announce_location=lambda _label, location: self.announced.append(location),
+            known_digests=lambda: dict(self.digests),
         )
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -35,6 +35,12 @@ class MemoryCopy:
     url: str
     mark: str
     content: bytearray = field(default_factory=bytearray)
+    expected: Callable[[], Mapping[str, str]] = dict
+
+    @property
+    def sha256(self) -> str:
+        """The digest of the bytes that are here."""
+        return hashlib.sha256(self.content).hexdigest()
 
 
 class MemoryStore(Store[MemoryStoreConfig, MemoryCopy]):
@@ -65,7 +71,7 @@ class MemoryStore(Store[MemoryStoreConfig, MemoryCopy]):
     def open(self, location: Location, image: Image, ctx: Context) -> MemoryCopy:
         """Begin a hidden copy."""
         self._fail("open")
-        copy = MemoryCopy(location.url, location.metadata["mark"])
+        copy = MemoryCopy(location.url, location.metadata["mark"], expected=ctx.digests)
         self.hidden.append(copy)
         return copy
 
@@ -84,6 +90,8 @@ class MemoryStore(Store[MemoryStoreConfig, MemoryCopy]):
             self._fail("publish")
             if copy not in self.hidden or copy.url in self.published:
                 raise StoreFailed(f"{copy.url} was removed or taken", hint="import the image again")
+            if copy.expected().get("sha256", copy.sha256) != copy.sha256:
+                raise StoreFailed(f"{copy.url} has other bytes than were sent", hint="import the image again")
             self.published[copy.url] = copy
         finally:
             self._forget(copy.url, copy.mark)
@@ -133,5 +141,5 @@ def _stored(copy: MemoryCopy) -> StoredCopy:
     return StoredCopy(
         location=Location(url=copy.url, metadata={"mark": copy.mark}),
         size=len(copy.content),
-        digests={"sha256": hashlib.sha256(copy.content).hexdigest()},
+        digests={"sha256": copy.sha256},
     )
