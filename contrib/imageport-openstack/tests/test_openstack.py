@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import DISK, FORMATS, Site
-from imageport.testing import Stream, bench
+from imageport.testing import RunImageport, Stream, bench
 from imageport.testing.http_server import HttpServer
 from tests.markdown import blocks_of
 from tests.servers.openstack import OpenStack
@@ -151,7 +151,8 @@ def test_the_files_of_the_page_are_valid(site: Site) -> None:
         (site.folder / (block.file_name or "")).write_text(block.text)
     names = [block.file_name for block in blocks if block.file_name != "imageport.yaml"]
     assert names == ["golden.yaml", "fetched.yaml"]
-    site.imageport.environment["OS_APPLICATION_CREDENTIAL_SECRET"] = "secret"
+    secret = {"OS_APPLICATION_CREDENTIAL_SECRET": "secret"}
+    site.imageport = RunImageport(site.folder, {**site.imageport.environment, **secret})
     for name in names:
         validated = site.imageport.inside("validate", str(name))
         assert validated.exit_code == 0, validated.stderr
