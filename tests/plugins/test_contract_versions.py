@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -223,11 +224,10 @@ def test_the_page_about_compatibility_lists_what_is_deprecated(record: Deprecati
 
 
 def test_the_packages_of_this_repository_state_a_contract_that_fits() -> None:
-    import tomllib
-
     for file in [
         *REPOSITORY.glob("contrib/*/pyproject.toml"),
         *REPOSITORY.glob("docs/tutorial/*/pyproject.toml"),
     ]:
         stated = tomllib.loads(file.read_text())["project"]["entry-points"].get("imageport.contract", {})
+        assert stated, file
         assert misfit(tuple(stated), file.parent.name) is None, file
