@@ -39,7 +39,7 @@ DRIVERS = {
     "vdi": (),
 }
 #: What an import may fail with when the data is at fault; anything else is a defect.
-FAILURES = {"transform-failed", "limit-exceeded", "verification-failed"}
+FAILURES = {"transform-failed", "limit-exceeded", "verification-failed", "unsupported-format"}
 
 DISK = random.Random(3).randbytes(200_000) + bytes((1 << 20) - 200_000)
 
