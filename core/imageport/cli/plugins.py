@@ -78,16 +78,16 @@ def show_plugin(
         for line in _prose(described["details"]).splitlines():
             print_line(line)
     print_line()
-    facts: dict[str, Any] = {
+    facts = {
         "distribution": described["distribution"],
         "installed": _origin(described),
         "licence": described["licence"],
         "contract": described["contract"],
         **{name: described[name] for name in _FACTS},
     }
-    if described["capabilities"] is not None:
-        facts["capabilities"] = in_words(described["capabilities"])
-    print_fields({name: option_text(value) for name, value in facts.items()})
+    capabilities = {} if described["capabilities"] is None else in_words(described["capabilities"])
+    shown = {name: option_text(value) for name, value in facts.items()}
+    print_fields({**shown, "capabilities": [*capabilities]})
     print_line()
     if described["options"]:
         print_table(
