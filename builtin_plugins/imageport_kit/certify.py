@@ -107,7 +107,7 @@ def _as_text(candidate: Any) -> list[Clause]:
     print_line()
     verdict = "does not keep the contract" if counts["failed"] else "keeps the contract"
     print_line(
-        f"{candidate.name} {verdict}: {counts['passed']} clauses passed, {counts['failed']} failed, "
+        f"{candidate.name} {verdict}: {counts['passed']} passed, {counts['failed']} failed, "
         f"{counts['not tried']} not tried"
     )
     return found
