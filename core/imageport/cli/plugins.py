@@ -85,9 +85,9 @@ def show_plugin(
         "contract": described["contract"],
         **{name: described[name] for name in _FACTS},
     }
-    capabilities = {} if described["capabilities"] is None else in_words(described["capabilities"])
+    capabilities = [] if described["capabilities"] is None else in_words(described["capabilities"])
     shown = {name: option_text(value) for name, value in facts.items()}
-    print_fields({**shown, "capabilities": [*capabilities]})
+    print_fields({**shown, "capabilities": capabilities})
     print_line()
     if described["options"]:
         print_table(
