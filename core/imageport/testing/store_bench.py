@@ -6,17 +6,17 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
 from imageport.dataplane.buffers import Chunk
-from imageport.errors import StepCrashed, StoreFailed
+from imageport.errors import ImageportError, StepCrashed, StoreFailed
 from imageport.testing.benches import Bench, BenchCopy
-from imageport.testing.clauses import refused, require
+from imageport.testing.clauses import BrokenClause, refused, require
 from imageport.testing.plugin_suite import PluginConformance
 from imageport.testing.streams import Stream, files_below
 from imageport.values import Location
@@ -62,9 +62,12 @@ class StoreTest(PluginConformance):
     _is_store = True
 
     @pytest.fixture
-    def store(self, under_test: Bench) -> Bench:
-        """Return the store, as an import calls it."""
-        return under_test
+    def store(self, under_test: Bench) -> Iterator[Bench]:
+        """Return the store, as an import calls it; the copies of a test are removed after it."""
+        yield under_test
+        for location in under_test.announced:
+            with suppress(ImageportError, BrokenClause):
+                under_test.delete(location)
 
     @pytest.fixture
     def server(self) -> StoreServer | None:
