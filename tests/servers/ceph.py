@@ -156,6 +156,18 @@ class Ceph:
         self.gateway.start()
         self.gateway.await_ready(lambda: answers(self.gateway_port))
 
+    @contextmanager
+    def without_room(self) -> Iterator[None]:
+        """Let the user of the S3 gateway write nothing more, by a quota."""
+        quota = ("radosgw-admin", "-n", "client.rgw", "quota")
+        user = ("--quota-scope=user", "--uid=tests")
+        self(*quota, "set", *user, "--max-size=1")
+        self(*quota, "enable", *user)
+        try:
+            yield
+        finally:
+            self(*quota, "disable", *user)
+
     def start_manager(self) -> None:
         """Start the manager, and wait until it has collected how full pools are."""
         self.manager.start()

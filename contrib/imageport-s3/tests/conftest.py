@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,11 +102,12 @@ def bucket(shared: tuple[str, dict[str, str]]) -> Bucket:
 
 @dataclass
 class PrivateServer:
-    """A server that one test alone uses; ``daemon`` is the process that answers requests."""
+    """A server that one test alone uses; ``daemon`` is the process that answers requests, ``fill`` takes its room."""
 
     facts: dict[str, str]
     daemon: Daemon
-    restart: Any
+    restart: Callable[[], None]
+    fill: Callable[[], AbstractContextManager[object]] | None = None
 
     def freeze(self) -> None:
         self.daemon.freeze()
@@ -130,4 +131,4 @@ def private_server(name: str, folder: Path) -> Iterator[PrivateServer]:
     else:
         with running_ceph(folder / "ceph") as ceph:
             ceph.start_gateway()
-            yield PrivateServer(ceph.facts, ceph.gateway, ceph.restart_gateway)
+            yield PrivateServer(ceph.facts, ceph.gateway, ceph.restart_gateway, ceph.without_room)

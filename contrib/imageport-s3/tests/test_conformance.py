@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import ClassVar
 
@@ -35,6 +36,10 @@ class S3Conformance(StoreConformance):
     @pytest.fixture
     def server(self, own_server: PrivateServer) -> PrivateServer:
         return own_server
+
+    @pytest.fixture
+    def fill(self, own_server: PrivateServer) -> Callable[[], AbstractContextManager[object]] | None:
+        return own_server.fill
 
     def traces(self, folder: Path) -> list[str]:
         return self.bucket.traces()
