@@ -7,6 +7,7 @@ import random
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tests.stores.part_shelf import Busy, PartShelf, Refused, Server
 from imageport import Context, Image, ImageData, ImageRecord, Location, NoConfig, StoreFailed
 from imageport.errors import StepCrashed
 from imageport.events import ProgressEvent
-from imageport.stores import in_flight
+from imageport.stores import StoredObject, in_flight
 from imageport.stores.part_upload import sizes
 from imageport.testing import Bench, StoreConformance, Stream, bench, make_context
 from imageport.testing.benches import RECORD
@@ -246,6 +247,19 @@ def test_bytes_that_the_server_has_changed_are_not_published(store: Bench, shelf
     shelf.faults["head"] = lambda: _damage(shelf)
     with pytest.raises(StoreFailed, match="has other bytes"):
         copy.publish()
+    assert shelf.traces == []
+
+
+def test_a_digest_of_the_server_is_compared_with_that_of_the_image(tmp_path: Path, shelf: Server) -> None:
+    class Digesting(Plugin):
+        def head(self, key: str) -> StoredObject | None:
+            found = super().head(key)
+            return found and replace(found, digests={"md5": found.version, "sha1": "unknown to the import"})
+
+    ctx = make_context(tmp_path, known_digests=lambda: {"md5": "0" * 32})
+    data = ImageData.from_chunks(lambda: iter([NOISE]))
+    with pytest.raises(StoreFailed, match="has other bytes"):
+        Digesting(NoConfig()).store_write(Image(RECORD, data), ctx).publish()
     assert shelf.traces == []
 
 

@@ -49,6 +49,8 @@ class PartUpload:
         size: int | None,
     ) -> None:
         self.location = location
+        #: The digests of the image, complete once it was read.
+        self.digests = ctx.digests
         #: Bytes that were written.
         self.length = 0
         self._send = send

@@ -219,7 +219,9 @@ class PartStore(Store[ConfigT, PartUpload]):
             stored = self.head(key)
         if stored is None or stored.token != mark:
             raise StoreFailed(f"another process removed {copy.location.url}", hint="import the image again")
-        if stored.size != copy.length or (version and stored.version != version):
+        digests = copy.digests()
+        differs = any(digests.get(name, digest) != digest for name, digest in stored.digests.items())
+        if differs or stored.size != copy.length or (version and stored.version != version):
             raise StoreFailed(
                 f"the server has other bytes at {copy.location.url} than it was sent",
                 hint="check the server and its disks, then import the image again",
