@@ -50,7 +50,7 @@ def test_a_reference_is_followed_to_what_it_names_now(cli: CommandLine, tmp_path
     image_id = cli.imported()
     cli.environ["SUB"] = "other"
     error = cli("images", "export", image_id, "out.raw", code=6).err
-    assert f"is not in {tmp_path}/b{{a}}se/other" in error
+    assert f"is not in {tmp_path}/b{{a}}se/***" in error
     assert cli.files("b{a}se/below") == [image_id]
 
 

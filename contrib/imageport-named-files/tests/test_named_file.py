@@ -83,7 +83,7 @@ def test_a_folder_that_is_a_file_is_reported_with_a_hint(site: Site) -> None:
     (site.folder / "library").write_text("")
     report = site.run([], [STORE], site.disk())
     assert report["error"]["code"] == "store-failed"
-    assert report["error"]["message"] == f"cannot use {site.folder}/library/disk.raw: File exists"
+    assert report["error"]["message"] == f"{site.folder}/library cannot be written"
     assert "remove or rename" in report["error"]["hint"]
 
 

@@ -80,8 +80,10 @@ def gc(
         print_line(f"{format_size(freed)} of staging {'would be' if dry_run else 'were'} freed")
     else:
         print_line("nothing to clean up")
-    if any(leftover.error for leftover in found):
+    failed = [leftover for leftover in found if leftover.error]
+    if any(leftover.kind not in _REPORTS for leftover in failed):
         typer.echo("check what is left behind, then run 'imageport gc' again", err=True)
+    if failed:
         raise typer.Exit(ExitCode.STORE_FAILED)
 
 

@@ -49,11 +49,11 @@ def show_failure(report: Report, error: ImageportError, retry: str | None, secre
 
 
 def _aftermath(report: Report, retry: str | None) -> Iterator[str]:
+    if report.task_id is None:
+        return
     for label, store in report.stores.items():
         if store.status != "skipped":
             yield f"store {label}: {store.status}{f' ({store.error})' if store.error else ''}"
-    if report.task_id is None:
-        return
     yield f"task: {report.task_id}"
     for line in _left_behind(report):
         yield f"left behind: {line}"
