@@ -167,13 +167,19 @@ def test_doctor_reports_how_much_room_there_is(site: Site) -> None:
     assert f"the pool {POOL} has room for 9." in str(found)
 
 
-def test_a_pool_without_room_is_reported(site: Site) -> None:
+def test_a_pool_without_room_is_refused_before_it_is_written_to(site: Site) -> None:
     with full_pool(site.ceph):
         report = site.run().report
         assert images(site.ceph) == ["ballast"]
     assert report["error"]["code"] == "store-failed"
-    assert report["error"]["message"].endswith(": Disk quota exceeded")
-    assert report["error"]["hint"] == "free space in the pool, or raise its quota: ceph osd pool set-quota"
+    assert report["error"]["message"].startswith("the store has room for 0 B")
+
+
+def test_a_pool_that_fills_up_is_reported_with_its_quota(store: Bench, ceph: Ceph) -> None:
+    with full_pool(ceph), pytest.raises(StoreFailed) as caught:
+        store.write(Stream(NOISE).data())
+    assert str(caught.value).endswith("/snap: Disk quota exceeded")
+    assert caught.value.hint == "free space in the pool, or raise its quota: ceph osd pool set-quota"
 
 
 @pytest.mark.parametrize(
