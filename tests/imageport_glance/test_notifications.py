@@ -288,7 +288,8 @@ def test_an_import_into_two_stores_is_reported_from_beginning_to_end(path: Path,
 def test_a_store_that_fails_is_reported_with_its_reason(path: Path, tmp_path: Path) -> None:
     cli = CommandLine(tmp_path)
     _observe(cli, path)
-    image = cli.inside("images", "create", "--name", "disk", "--json").json["id"]
+    formats = ("--disk-format", "raw", "--container-format", "bare")
+    image = cli.inside("images", "create", "--name", "disk", *formats, "--json").json["id"]
     (cli.folder / "two").mkdir()
     (cli.folder / "two" / image).write_text("in the way")
     cli.inside("run", "p.yaml", str(cli.image), "--image", image, "-q", code=6)
