@@ -1,7 +1,7 @@
 """Base classes of stores. The author of a store writes the differences; the base keeps the promises of the hooks."""
 
 from imageport.stores.copy_file import CopyFile, has_time
-from imageport.stores.extents import ExtentStore
+from imageport.stores.extents import ExtentStore, VolumeCopy
 from imageport.stores.folder import FileMode, FolderStore, FolderStoreConfig
 from imageport.stores.part_upload import PartUpload
 from imageport.stores.parts import PartStore
@@ -24,6 +24,7 @@ __all__ = [
     "Store",
     "StoredObject",
     "Volume",
+    "VolumeCopy",
     "VolumeFacts",
     "has_time",
     "retry",

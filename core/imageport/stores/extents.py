@@ -34,7 +34,7 @@ class VolumeCopy:
 
     name: str
     mark: str
-    writer: VolumeWriter
+    _writer: VolumeWriter
 
     @property
     def hidden(self) -> str:
@@ -130,11 +130,11 @@ class ExtentStore(Store[ConfigT, "VolumeCopy"], Generic[ConfigT]):
 
     def write(self, copy: VolumeCopy, chunk: Chunk) -> None:
         """Write what is not zero as soon as there is room for another write in flight."""
-        copy.writer.write(chunk)
+        copy._writer.write(chunk)
 
     def finish(self, copy: VolumeCopy) -> None:
         """Wait for all writes, flush, close and seal."""
-        copy.writer.finish()
+        copy._writer.finish()
         self.seal(copy.hidden, copy.mark)
 
     def publish(self, copy: VolumeCopy) -> None:
@@ -149,7 +149,7 @@ class ExtentStore(Store[ConfigT, "VolumeCopy"], Generic[ConfigT]):
     def discard(self, copy: VolumeCopy) -> None:
         """Remove the hidden volume."""
         with logged(f"close {copy.hidden}"):
-            copy.writer.close()
+            copy._writer.close()
         self.remove(copy.hidden)
 
     def read(self, location: Location, ctx: Context) -> ImageData:
