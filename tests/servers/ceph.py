@@ -42,6 +42,8 @@ log_file =
 log_to_stderr = true
 err_to_stderr = true
 osd_pool_default_size = 1
+# An OSD that was frozen for longer than its read lease, 16 s by default, may refuse reads for good afterwards.
+osd_pool_default_read_lease_ratio = 100
 osd_pool_default_min_size = 1
 osd_pool_default_pg_num = 8
 osd_pool_default_pgp_num = 8
