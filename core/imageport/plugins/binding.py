@@ -41,9 +41,8 @@ log = logging.getLogger(__name__)
 _MAX_FINDINGS = 100
 
 
-def _check_of(ctx: Context | None) -> Callable[[], None]:
-    """Return the function that raises ``Cancelled`` once the import of *ctx* is cancelled, unless it is already."""
-    return ctx.check_cancelled if ctx is not None and not ctx.cancelled.is_set() else lambda: None
+def _go_on() -> None:
+    pass
 
 
 class StepContexts(Protocol):
@@ -169,10 +168,8 @@ class BoundStep:
 
     def on_progress(self, event: Event, ctx: StepContexts) -> None:
         """Show *event* to an observer; the caller guards it."""
-        made = ctx.for_step(self.label)
         with self.lifetime.at_work():
-            self._set_up(made)
-            self.hooks.on_progress(event=event, ctx=made)
+            self.hooks.on_progress(event=event, ctx=self._ready(ctx.for_step(self.label)))
 
     def diagnose(self, ctx: StepContexts) -> list[Finding]:
         """Return the findings of the plugin about its options on this machine, none when it examines nothing."""
@@ -181,8 +178,7 @@ class BoundStep:
         made = ctx.for_step(self.label)
 
         def examine() -> list[Finding]:
-            self._set_up(made)
-            return list(islice(self.hooks.diagnose(ctx=made) or (), _MAX_FINDINGS))
+            return list(islice(self.hooks.diagnose(ctx=self._ready(made)) or (), _MAX_FINDINGS))
 
         found = self._within("diagnose", examine, made.limits, made)
         return [self._checked(finding, Finding, "diagnose") for finding in found]
@@ -230,20 +226,22 @@ class BoundStep:
         except ImageportError as error:
             log.warning("'%s' could not be closed: %s", self.label, error, exc_info=True)
 
-    def _set_up(self, ctx: Context) -> None:
-        """Set the plugin up unless it is; that time does not count for the hook which comes next."""
+    def _ready(self, ctx: Context) -> Context:
+        """Set the plugin up unless it is, and return *ctx*."""
 
         def set_up() -> None:
-            action = partial(self._within, "setup", partial(self.plugin.setup, ctx), ctx.limits)
-            supervised(action, check=_check_of(ctx))
+            supervised(lambda: self._within("setup", partial(self.plugin.setup, ctx), ctx.limits))
 
         self.lifetime.begin(set_up, ctx.limits)
+        return ctx
 
     def _call(self, hook: str, ctx: StepContexts, **arguments: Any) -> Any:
         made = ctx.for_step(self.label)
-        if hook != "validate_source":
-            self._set_up(made)
-        call = partial(getattr(self.hooks, hook), ctx=made, **arguments)
+
+        def call() -> Any:
+            arguments["ctx"] = made if hook == "validate_source" else self._ready(made)
+            return getattr(self.hooks, hook)(**arguments)
+
         if hook == "store_write":
             # Its caller has a separate thread for it, which is left behind when the store takes no more bytes.
             return self._run(hook, call)
@@ -259,7 +257,8 @@ class BoundStep:
             return self.overdue(name, limits)
 
         call = Call(DEADLINES[name].seconds(limits), overdue)
-        return within(call, partial(self._run, name.rpartition(", ")[2], action), check=_check_of(ctx))
+        check = ctx.check_cancelled if ctx is not None and not ctx.cancelled.is_set() else _go_on
+        return within(call, partial(self._run, name.rpartition(", ")[2], action), check=check)
 
     def overdue(self, name: str, limits: Limits) -> ImageportError:
         """Return the error of a call of this step that takes longer than the deadline *name*."""
