@@ -26,7 +26,7 @@ coverage: ## run the quick folders of tests with coverage, which has a floor in 
 test-more: coverage packages corpora fuzz boot-proof ## what takes longer than "make test"
 
 QUICK = $(addprefix tests/,access app catalog cli configuration contract dataplane http imageport_builtin \
-	imageport_glance importing plugins stores testing)
+	imageport_glance imageport_kit importing plugins stores testing)
 
 test-elsewhere: ## all tests on other Pythons and on odd machines, in random order; takes root; RUNS=user
 	@.ci/elsewhere $(RUNS)

@@ -85,7 +85,7 @@ class GlanceServer(Service):
                 "worker_self_reference_url": self.url,
                 "log_file": f"{folder}/glance.log",
             },
-            "database": {"connection": f"sqlite:///{folder}/glance.db"},
+            "database": {"connection": f"sqlite:///{folder}/glance.db?timeout=60"},
             "glance_store": {"default_backend": STORES[0]},
             **{store: {"filesystem_store_datadir": f"{folder}/{store}"} for store in STORES},
             "os_glance_staging_store": {"filesystem_store_datadir": f"{folder}/staging"},

@@ -18,7 +18,7 @@ _CONFIGURATION = """\
 [DEFAULT]
 log_file = {folder}/keystone.log
 [database]
-connection = sqlite:///{folder}/keystone.db
+connection = sqlite:///{folder}/keystone.db?timeout=60
 [fernet_tokens]
 key_repository = {folder}/fernet
 [credential]
