@@ -23,7 +23,7 @@ coverage: ## run the quick folders of tests with coverage, which has a floor in 
 	@.venv/bin/coverage combine --quiet
 	@.venv/bin/coverage report
 
-test-more: coverage packages corpora fuzz boot-proof ## what takes longer than "make test"
+test-more: coverage corpora fuzz boot-proof ## what takes longer than "make test"
 
 QUICK = $(addprefix tests/,access app catalog cli configuration contract dataplane http imageport_builtin \
 	imageport_glance imageport_kit importing plugins stores testing)
