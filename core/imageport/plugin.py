@@ -130,8 +130,9 @@ class Plugin(Generic[ConfigT]):
     def close(self) -> None:
         """Give back what ``setup`` and the hooks have opened; called once, after the last hook.
 
-        Called whenever a hook or ``setup`` was, also after a failure and an interrupt, but not while a hook that was
-        left behind is still at work. An error is logged, and changes nothing about the result.
+        Called whenever a hook or ``setup`` was, also after a failure and an interrupt, but not after a ``setup`` that
+        has failed, nor while a hook that was left behind is still at work. An error is logged, and changes nothing
+        about the result.
         """
 
     @classmethod

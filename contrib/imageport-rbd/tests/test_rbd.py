@@ -186,7 +186,7 @@ def test_a_pool_that_fills_up_is_reported_with_its_quota(store: Bench, ceph: Cep
     ("wrong", "message", "hint"),
     [
         ({"pool": "missing"}, "the Ceph cluster has no pool missing", "ceph osd pool create missing"),
-        ({"conf": "missing.conf"}, "cannot connect to the Ceph cluster of ", "ceph --conf "),
+        ({"conf": "missing.conf"}, "missing.conf, is missing", "set conf in the options"),
     ],
 )
 def test_wrong_options_are_reported(site: Site, wrong: dict[str, str], message: str, hint: str) -> None:

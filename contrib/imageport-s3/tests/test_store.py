@@ -114,7 +114,10 @@ def test_a_server_that_is_not_there_is_reported(bucket: Bucket, tmp_path: Path) 
         ({"bucket": "missing-bucket"}, ("error", "NoSuchBucket", "make the bucket")),
         ({"secret_access_key": "not-the-secret"}, ("error", "SignatureDoesNotMatch", "check the access key")),
         ({"access_key_id": "unknown"}, ("error", "InvalidAccessKeyId", "check the access key")),
-        ({"endpoint": "http://127.0.0.1:1"}, ("error", "cannot be reached", "check that the server runs")),
+        (
+            {"endpoint": "http://127.0.0.1:1"},
+            ("error", "127.0.0.1:1 cannot be reached", "check that the server"),
+        ),
     ],
     ids=["good", "no bucket", "wrong secret", "unknown key", "no server"],
 )

@@ -1,4 +1,7 @@
-"""The life of a plugin: ``setup`` before its first hook, ``close`` after its last one, each once."""
+"""The life of a plugin: ``setup`` before its first hook, ``close`` after its last one, each once.
+
+A plugin whose ``setup`` has failed is not closed.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,8 @@ class Lifetime:
     @property
     def is_open(self) -> bool:
         """Whether ``close`` is to be called."""
-        return self._begun and not self._closed and type(self._plugin).close is not Plugin.close
+        is_set_up = self._begun and self._error is None
+        return is_set_up and not self._closed and type(self._plugin).close is not Plugin.close
 
     @contextmanager
     def at_work(self) -> Iterator[None]:

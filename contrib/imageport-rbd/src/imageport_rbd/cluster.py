@@ -78,6 +78,11 @@ class Cluster(Protocol):
 
 def connect(options: RbdOptions, client: ClientSettings) -> Cluster:
     """Connect by the driver of *options*. Raises ``StoreFailed``."""
+    if not options.conf.is_file():
+        raise StoreFailed(
+            f"the configuration of the Ceph cluster, {options.conf}, is missing",
+            hint="copy it from a monitor of the cluster, or set conf in the options of the store",
+        )
     has_bindings = find_spec("rados") is not None and find_spec("rbd") is not None
     if options.driver == "bindings" and not has_bindings:
         raise StoreFailed(

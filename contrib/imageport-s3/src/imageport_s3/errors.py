@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -111,8 +112,10 @@ def _refusal(error: ClientError) -> StoreFailed:
 
 
 def _unreachable(error: Exception) -> StoreFailed:
-    reason = "the server is silent" if isinstance(error, ReadTimeoutError) else "the server cannot be reached"
-    return StoreFailed(reason, hint=f"{_ANSWERS}, then import again", retry=True)
+    url = urlsplit(getattr(error, "kwargs", {}).get("endpoint_url") or "")
+    server = f"the server {url.netloc.rpartition('@')[2]}".rstrip()
+    reason = "is silent" if isinstance(error, ReadTimeoutError) else "cannot be reached"
+    return StoreFailed(f"{server} {reason}", hint=f"{_ANSWERS}, then import again", retry=True)
 
 
 def reason_of(error: Exception) -> tuple[str, str]:
