@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Callable
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from imageport.catalog import Catalog
     from imageport.configuration.pipeline import ConfiguredPipeline
     from imageport.configuration.site import Site
+    from imageport.importing.lease_keeper import Interruption
     from imageport.importing.stores import Stores
     from imageport.plugins.registry import InstalledPlugin, PluginRegistry
 
@@ -66,11 +68,13 @@ class Resources:
         with self._opening:
             self._pipelines[next(self._numbers)] = pipeline
 
-    def stores(self) -> Stores:
-        """Return a way to the stores of copies; close it after use."""
+    def stores(self, interruption: Interruption | None = None) -> Stores:
+        """Return a way to the stores of copies; close it after use, which takes no longer after an *interruption*."""
         from imageport.importing.stores import Stores
 
-        return Stores(self.registry, site=self.site)
+        if interruption is None:
+            return Stores(self.registry, site=self.site)
+        return Stores(self.registry, site=self.site, seconds_left=interruption.countdown(math.inf))
 
     def close(self) -> None:
         """Close the catalog, if it was opened."""

@@ -214,7 +214,9 @@ class Session:
                 interruption=interruption or Interruption(),
             )
 
-    def download(self, image: str, store: str | None = None) -> AbstractContextManager[Download]:
+    def download(
+        self, image: str, store: str | None = None, *, interruption: Interruption | None = None
+    ) -> AbstractContextManager[Download]:
         """Open the copy of an image in *store*, or the first one, for reading.
 
         The stream ends with ``VerificationFailed`` when the copy is damaged. Raises ``Conflict`` for an image without
@@ -224,7 +226,7 @@ class Session:
 
         record = self._access.find_image(image)
         self._access.require("download_image", record)
-        return open_download(self._resources, record, store)
+        return open_download(self._resources, record, store, interruption)
 
     def export(
         self,
@@ -242,8 +244,9 @@ class Session:
         from imageport.app.transfer import export
         from imageport.importing.lease_keeper import Interruption
 
-        with self.download(image, store) as download:
-            export(download, target, interruption=interruption or Interruption(), overwrite=overwrite)
+        interruption = interruption or Interruption()
+        with self.download(image, store, interruption=interruption) as download:
+            export(download, target, interruption=interruption, overwrite=overwrite)
         return download
 
     # -------------------------------------------------------------------------------------------------- tasks

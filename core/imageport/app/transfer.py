@@ -75,14 +75,11 @@ def stage(
             _report(ctx, catalog, image_id)
             with interruption.raising():
                 count = incoming.write(ctx.capped(upload.chunks), needed=upload.space)
+            demand = demand_to_bring(quotas, record, count)
             with catalog.changing_status(
-                image_id,
-                of=("uploading",),
-                to="uploading",
-                staging=staging.directory,
-                size=count,
-                demand=demand_to_bring(quotas, record, count),
-            ):
+                image_id, of=("uploading",), to="uploading",
+                staging=staging.directory, size=count, demand=demand,
+            ):  # fmt: skip
                 incoming.keep()
         except BaseException:
             _give_up(image_id, catalog, incoming)
@@ -137,13 +134,15 @@ class Download:
 
 
 @contextmanager
-def open_download(resources: Resources, record: ImageRecord, store: str | None) -> Iterator[Download]:
+def open_download(
+    resources: Resources, record: ImageRecord, store: str | None, interruption: Interruption | None = None
+) -> Iterator[Download]:
     """Open the copy of *record* in *store*, or the first one.
 
     Raises ``Conflict`` for an image without data, ``UsageError`` for a store without a copy, and ``StoreFailed``.
     """
     location = _copy(record, store)
-    with maintenance_context(resources.site) as context, resources.stores() as stores:
+    with maintenance_context(resources.site) as context, resources.stores(interruption) as stores:
         data = stores.read(location, context)
         yield Download(record, location.store, data)
 

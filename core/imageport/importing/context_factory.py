@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -52,7 +53,8 @@ class Environment:
     def close(self) -> None:
         """Close the plugins of the plan, after their last hook."""
         with self.stores:
-            close_all((*self.plan.observers, self.plan.method, *self.plan.steps))
+            steps = (*self.plan.observers, self.plan.method, *self.plan.steps)
+            close_all(steps, self.interruption.countdown(math.inf))
 
     def kept(self, location: Location, label: str) -> Location:
         """Return *location*, of the store *label*, as the catalog keeps it."""

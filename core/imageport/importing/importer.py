@@ -53,7 +53,13 @@ class Importer:
             site=self.site,
             catalog=self.catalog,
             plan=plan,
-            stores=Stores(self.registry, plan.stores, plan.terms.definitions, site=self.site),
+            stores=Stores(
+                self.registry,
+                plan.stores,
+                plan.terms.definitions,
+                site=self.site,
+                seconds_left=self.interruption.countdown(math.inf),
+            ),
             staging=Staging(self.site.staging.directory),
             interruption=self.interruption,
         )

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 class Stores:
-    """Opens the store behind a location; ``close`` closes its plugin again.
+    """Opens the store behind a location; ``close`` closes its plugin again, while *seconds_left* returns any.
 
     Stores that are *known* are open; *definitions* has by label how each of them was opened. The location of a copy
     has no definition when a secret stands in the YAML itself: then the store of that id in *site* is opened.
@@ -48,9 +48,10 @@ class Stores:
         known: Iterable[BoundStep] = (),
         definitions: Mapping[str, Definition | None] = MappingProxyType({}),
         site: Site | None = None,
+        seconds_left: Callable[[], float] = lambda: math.inf,
     ) -> None:
         self._registry = registry
-        self._site = site
+        self._site, self._seconds_left = site, seconds_left
         self._known = {store.label: store for store in known}
         self._definitions = definitions
         self._reopened: dict[tuple[str, str | None], BoundStep] = {}
@@ -67,7 +68,7 @@ class Stores:
         with self._one_at_a_time:
             reopened = list(self._reopened.values())
             self._reopened.clear()
-        close_all((*self._known.values(), *reopened))
+        close_all((*self._known.values(), *reopened), self._seconds_left)
 
     def holding(self, location: Location) -> BoundStep:
         """Return the store that holds *location*.
@@ -104,9 +105,8 @@ class Stores:
         """Remove a copy."""
         store = self.holding(location)
         if "store_delete" not in store.answers:
-            raise StoreFailed(
-                f"store '{location.store}' cannot delete", hint=f"remove {location.url} by its own means"
-            )
+            by_hand = f"remove {location.url} by its own means"
+            raise StoreFailed(f"store '{location.store}' cannot delete", hint=by_hand)
         store.store_delete(without_definition(location), ctx)
 
 

@@ -6,6 +6,7 @@ A plugin whose ``setup`` has failed is not closed.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -91,10 +92,13 @@ class Closable(Protocol):
     def close(self) -> None: ...
 
 
-def close_all(steps: Iterable[Closable]) -> None:
-    """Close the plugins of *steps* at the same time; those past their deadline are left behind."""
+def close_all(steps: Iterable[Closable], seconds_left: Callable[[], float] = lambda: math.inf) -> None:
+    """Close the plugins of *steps* at the same time.
+
+    Those past their deadline are left behind, and all of them once *seconds_left* returns no more seconds.
+    """
     work = {number: [step] for number, step in enumerate(steps) if step.lifetime.is_open}
-    for done in side_by_side(work, _close, late_error=lambda _: TimeoutError()):
+    for done in side_by_side(work, _close, late_error=lambda _: TimeoutError(), seconds_left=seconds_left):
         if done.error is not None:
             log.warning("'%s' could not be closed: it is left behind", done.item.label)
 
