@@ -88,8 +88,15 @@ PLUGINS = """
         @hookimpl
         def store_list(self):
             raise StoreFailed("the key is not valid")
+
+
+    class Mute(StatOnly):
+        @hookimpl
+        def store_stat(self, location):
+            self.calls.append("stat")
+            raise TimeoutError("no answer")
 """
-NAMES = ("Shelf", "StatOnly", "ListOnly", "Frozen", "Refusing")
+NAMES = ("Shelf", "StatOnly", "ListOnly", "Frozen", "Refusing", "Mute")
 
 
 class Yard:
@@ -281,6 +288,14 @@ def test_stores_that_fail_are_named_and_the_others_are_compared(yard: Yard) -> N
     shown = yard.run("gc", code=6)
     assert "store two was not examined: " in shown
     assert "store three was not examined: the key is not valid" in shown
+
+
+def test_nothing_more_is_asked_of_a_store_that_has_failed(yard: Yard) -> None:
+    for _ in range(3):
+        yard.imported("one", plugin="mute")
+    shelf().calls.clear()
+    assert yard.compared(6) == [("store", "one")]
+    assert shelf().calls == ["stat"]
 
 
 def test_a_store_that_cannot_be_reached_is_named_once(yard: Yard) -> None:

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 class _Place:
     """A store to examine: ``listed`` are the urls of its copies, None when it has no list.
 
-    After a failure nothing more is asked of it.
+    Once it has ``failed`` nothing more is asked of it.
     """
 
     label: str
@@ -161,13 +161,24 @@ class Comparison:
     def _each(
         self, work: Mapping[str, Sequence[T]], action: Callable[[_Place, T], None]
     ) -> Iterator[Leftover]:
-        """Do *action* for the items of each store, side by side; yield the stores that fail, each once."""
+        """Do *action* for the items of each store up to its first error, side by side; yield the stores that fail."""
+
+        def ask(pair: tuple[_Place, T]) -> None:
+            if not pair[0].failed:
+                try:
+                    action(*pair)
+                except BaseException:
+                    pair[0].failed = True
+                    raise
+
         pairs = {key: [(self._places[key], item) for item in items] for key, items in work.items()}
-        for done in side_by_side(pairs, lambda pair: action(*pair), late_error=self._late):
+        reported: set[_Place] = set()
+        for done in side_by_side(pairs, ask, late_error=self._late):
             place = done.item[0]
-            if done.error is not None and not place.failed:
+            if done.error is not None and place not in reported:
                 log.debug("could not examine store %s", place.label, exc_info=done.error)
                 place.failed = True
+                reported.add(place)
                 yield _not_examined(place, str(done.error))
 
     def _late(self, key: str) -> StoreFailed:
