@@ -182,6 +182,18 @@ def test_when_no_second_is_left_all_that_is_unfinished_is_left_behind(gate: thre
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("error", [LeftBehind, KeyboardInterrupt, SystemExit])
+def test_whatever_an_item_raises_is_its_error(error: type[BaseException]) -> None:
+    def action(item: str) -> None:
+        if item == "a1":
+            raise error
+
+    assert _ends(side_by_side({"a": ["a1", "a2"]}, action, late_error=_late_error)) == {
+        "a1": error,
+        "a2": None,
+    }
+
+
 def test_a_reader_that_stops_leaves_the_rest_behind(gate: threading.Event) -> None:
     done = []
     reached = threading.Event()

@@ -263,8 +263,6 @@ class _Line(Generic[T, ResultT]):
             try:
                 self.watch.require_wanted()
                 done = Done(item, self._action(item))
-            except LeftBehind:
-                return
             except BaseException as error:  # noqa: BLE001 - passed to the thread that waits
                 done = Done(item, error=error)
             self._done.put(done)

@@ -28,6 +28,7 @@ from imageport.testing.benches import RECORD
 from imageport.testing.contexts import make_host
 from imageport.testing.pipelines import _with
 from imageport.values import Finding
+from imageport.watched_calls import side_by_side
 
 
 class Recorder(Plugin[NoConfig]):
@@ -126,6 +127,36 @@ def test_hooks_in_several_threads_share_one_setup(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert plugin.calls == ["setup step", *["transform"] * 8]
+
+
+def test_no_hook_is_called_once_its_caller_has_left_a_stuck_setup_behind(tmp_path: Path) -> None:
+    stuck, gate, ended = threading.Event(), threading.Event(), threading.Event()
+
+    class Stuck(Recorder):
+        """Wait in ``setup``."""
+
+        def setup(self, ctx: Context) -> None:
+            stuck.set()
+            gate.wait()
+
+    step, plugin = bound(Stuck)
+    ctx = make_host(tmp_path)
+
+    def transform(image: Image) -> None:
+        try:
+            step.transform(image, ctx)
+        finally:
+            ended.set()
+
+    def seconds_left() -> float:
+        return 0.0 if stuck.is_set() else 1.0
+
+    work = {"step": [image(tmp_path)]}
+    done = [*side_by_side(work, transform, late_error=TimeoutError, seconds_left=seconds_left)]
+    assert [type(one.error) for one in done] == [TimeoutError]
+    gate.set()
+    assert ended.wait(60)
+    assert plugin.calls == []
 
 
 def test_all_are_closed_whatever_one_raises(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

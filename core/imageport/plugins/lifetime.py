@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from imageport.limits import Limits
 from imageport.plugin import Plugin
-from imageport.watched_calls import LeftBehind, side_by_side
+from imageport.watched_calls import current_watch, side_by_side
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,8 @@ class Lifetime:
     def begin(self, setup: Callable[[], None], limits: Limits) -> None:
         """Call *setup* unless it was called before; every call raises its error.
 
-        Other threads wait for the end of the first call. *limits* are those of the site.
+        Other threads wait for the end of the first call. *limits* are those of the site. Raises ``LeftBehind`` when the
+        work of this thread was left meanwhile, so that no hook begins late.
         """
         self.limits = limits
         with self._one_at_a_time:
@@ -61,13 +62,13 @@ class Lifetime:
                 if type(self._plugin).setup is not Plugin.setup:
                     try:
                         setup()
-                    except LeftBehind:
-                        raise
                     except BaseException as error:
                         self._error = error
                         raise
             if self._error is not None:
                 raise self._error
+        if (watch := current_watch()) is not None:
+            watch.require_wanted()
 
     def end(self, label: str) -> bool:
         """Return whether ``close`` is to be called now: once, after a hook was called.
