@@ -182,6 +182,18 @@ def test_when_no_second_is_left_all_that_is_unfinished_is_left_behind(gate: thre
     }  # fmt: skip
 
 
+def test_a_key_that_fails_again_and_again_is_left_behind_and_one_that_also_succeeds_is_not() -> None:
+    def action(item: str) -> None:
+        threading.Event().wait(SOON)
+        if item[0] == "a" or int(item[1:]) % 2:
+            raise ZeroDivisionError
+
+    work = {key: [f"{key}{number}" for number in range(1, 41)] for key in "ab"}
+    ends = _ends(side_by_side(work, action, late_error=_late_error, patience=10 * SOON))
+    assert {end for item, end in ends.items() if item[0] == "b"} == {None, ZeroDivisionError}
+    assert (ends["a1"], ends["a40"]) == (ZeroDivisionError, TooLate)
+
+
 @pytest.mark.parametrize("error", [LeftBehind, KeyboardInterrupt, SystemExit])
 def test_whatever_an_item_raises_is_its_error(error: type[BaseException]) -> None:
     def action(item: str) -> None:

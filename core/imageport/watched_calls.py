@@ -207,11 +207,13 @@ def side_by_side(
     *,
     late_error: Callable[[KeyT], BaseException],
     seconds_left: Callable[[], float] = lambda: math.inf,
+    patience: float = math.inf,
 ) -> Iterator[Done[T, ResultT]]:
     """Do *action* with each item, those of one key in their order and the keys at the same time, in separate threads.
 
-    Yields each item when it is done or has failed. When a call for one of a key is overdue, or no second is left, the
-    unfinished items of that key are left behind: all of them are yielded with the error *late_error*.
+    Yields each item when it is done or has failed. When a call for one of a key is overdue, none of them has succeeded
+    for *patience* seconds, or no second is left, the unfinished items of that key are left behind: all of them are
+    yielded with the error *late_error*.
     """
     lines = {key: _Line(items, action) for key, items in work.items() if items}
     try:
@@ -220,7 +222,7 @@ def side_by_side(
         while lines:
             for key, line in list(lines.items()):
                 yield from line.news(_GLANCE / len(lines))
-                if line.waiting and (seconds_left() <= 0 or line.watch.overdue() is not None):
+                if line.waiting and (seconds_left() <= 0 or line.is_overdue(patience)):
                     yield from (Done(item, error=late_error(key)) for item in line.leave())
                 if not line.waiting:
                     del lines[key]
@@ -230,7 +232,7 @@ def side_by_side(
 
 
 class _Line(Generic[T, ResultT]):
-    """Items that are dealt with one after the other in a separate thread; *waiting* are those without news."""
+    """Items that are dealt with one after the other in a separate thread; ``waiting`` are those without news."""
 
     def __init__(self, items: Sequence[T], action: Callable[[T], ResultT]) -> None:
         self.watch = CallWatch()
@@ -238,6 +240,7 @@ class _Line(Generic[T, ResultT]):
         self._items = tuple(items)
         self._action = action
         self._done: SimpleQueue[Done[T, ResultT]] = SimpleQueue()
+        self._succeeded = time.monotonic()
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="imageport clean-up", daemon=True).start()
@@ -249,7 +252,13 @@ class _Line(Generic[T, ResultT]):
                 done = self._done.get(timeout=timeout)
                 self.waiting.pop(0)
                 timeout = 0.0
+                if done.error is None:
+                    self._succeeded = time.monotonic()
                 yield done
+
+    def is_overdue(self, patience: float) -> bool:
+        """Return whether a call takes longer than it may, or *patience* seconds went by without a success."""
+        return self.watch.overdue() is not None or time.monotonic() - self._succeeded > patience
 
     def leave(self) -> Sequence[T]:
         """Leave the thread behind, and return the items that are not done."""

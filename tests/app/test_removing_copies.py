@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,8 +12,9 @@ from unittest.mock import patch
 
 import pytest
 from tests.catalog.conftest import ELSEWHERE
+from tests.plugin_folder import PluginFolder
 
-from imageport import Location, NoConfig, Plugin, hookimpl
+from imageport import Location, NoConfig, Plugin, StoreFailed, hookimpl
 from imageport.app.housekeeping import maintenance_context
 from imageport.catalog import Catalog, Lease, this_process
 from imageport.configuration.site import Site
@@ -26,17 +30,39 @@ SLOW = Location(url="shelf:slow", store="shelf")
 FAST = Location(url="shelf:fast", store="shelf")
 
 
-class Shelf(Plugin[NoConfig]):
-    """Note what is deleted; call ``meanwhile`` in the deletion of the slow copy."""
+SLOWLY_MADE = """
+    import threading
 
-    def __init__(self, meanwhile: Callable[[], object]) -> None:
+    from imageport import NoConfig, Plugin, hookimpl
+
+    gate = threading.Event()
+
+
+    class Slow(Plugin[NoConfig]):
+        def __init__(self, config):
+            super().__init__(config)
+            gate.wait()
+
+        @hookimpl
+        def store_delete(self, location): ...
+
+        @hookimpl
+        def store_read(self, location): ...
+"""
+
+
+class Shelf(Plugin[NoConfig]):
+    """Note what is deleted; call ``meanwhile`` in the deletion of *slow* copies."""
+
+    def __init__(self, meanwhile: Callable[[], object], *, slow: str = SLOW.url) -> None:
         super().__init__(NoConfig())
         self.meanwhile = meanwhile
+        self.slow = slow
         self.deleted: list[str] = []
 
     @hookimpl
     def store_delete(self, location: Location) -> None:
-        if location.url == SLOW.url:
+        if re.fullmatch(self.slow, location.url):
             self.meanwhile()
         self.deleted.append(location.url)
 
@@ -159,3 +185,54 @@ def test_a_dead_import_takes_from_staging_only_what_was_its_own(
     recover_dead_import(task, catalog, stores_with(Shelf(lambda: None)), staging, ctx)
     assert not own.exists()
     assert other.exists()
+
+
+def impatient(site: Site) -> Site:
+    patience = {"store_patience": 0.5, "plugin_patience": 0.5}
+    return site.model_copy(update={"limits": site.limits.model_copy(update=patience)})
+
+
+def test_a_store_that_fails_slowly_is_given_up_once_for_all_of_its_copies(
+    catalog: Catalog, site: Site, begin: Callable[[float], Lease]
+) -> None:
+    def time_out() -> None:
+        threading.Event().wait(0.1)
+        raise TimeoutError("no answer")
+
+    failed = begin(60)
+    for number in range(30):
+        failed.announce(Location(url=f"{SLOW.url}{number}", store="shelf"))
+    failed.fail(message="")
+    shelf = Shelf(time_out, slow=f"{SLOW.url}.*")
+    with maintenance_context(impatient(site)) as ctx:
+        errors = [
+            str(removal.error)
+            for removal in remove_all(catalog.hidden_copies(), catalog, stores_with(shelf), ctx)
+        ]
+    assert len(errors) == 30
+    assert (errors[0], errors[-1]) == ("cannot use store 'shelf': no answer", "store 'shelf' does not answer")
+    assert len(catalog.hidden_copies()) == 30
+
+
+def test_a_store_whose_plugin_is_never_made_holds_up_nothing(
+    catalog: Catalog, site: Site, begin: Callable[[float], Lease], plugin_folder: PluginFolder
+) -> None:
+    plugin_folder.install("acme", {"slow": "acme_slow:Slow"}, {"acme_slow": SLOWLY_MADE})
+    definition = json.dumps({"use": "slow", "with": {}, "folder": "/"})
+    kept = Location(url="slow:1", store="slow", metadata={"definition": definition})
+    failed = begin(60)
+    failed.announce(kept)
+    failed.announce(FAST)
+    failed.fail(message="")
+    shelf = Shelf(lambda: None)
+    stores = stores_with(shelf)
+    with maintenance_context(impatient(site)) as ctx:
+        assert remove_copies(failed.task_id, catalog, stores, ctx) == [kept]
+        with pytest.raises(StoreFailed, match=r"setup did not end within 0\.5 s") as caught:
+            stores.read(kept, ctx)
+    import acme_slow  # type: ignore[import-not-found]
+
+    acme_slow.gate.set()
+    assert caught.value.where() == "store 'slow'"
+    assert "limits.plugin_patience" in caught.value.hint
+    assert shelf.deleted == [FAST.url]

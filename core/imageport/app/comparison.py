@@ -15,16 +15,15 @@ from imageport.catalog import Catalog, StoredRow
 from imageport.configuration.configure import configure_stores
 from imageport.configuration.definitions import DEFINITION, definition_of, reopen_store, without_definition
 from imageport.configuration.site import Site
-from imageport.deadlines import error_after
 from imageport.errors import PipelineInvalid, StoreFailed
 from imageport.importing.context_factory import HostContext
 from imageport.importing.plan import bind
 from imageport.limits import Limits
 from imageport.plugins.binding import BoundStep
-from imageport.plugins.lifetime import close_all
+from imageport.plugins.lifetime import close_all, made_store
 from imageport.plugins.registry import PluginRegistry
 from imageport.values import StoredCopy
-from imageport.watched_calls import Call, side_by_side, within
+from imageport.watched_calls import side_by_side
 
 T = TypeVar("T")
 
@@ -51,8 +50,7 @@ class _Place:
     def open(self, limits: Limits) -> BoundStep:
         """Return the store; its plugin is made within the time of ``setup``."""
         if self.store is None:
-            call = Call(limits.plugin_patience, lambda: error_after("setup", limits, StoreFailed))
-            self.store = within(call, self.make)
+            self.store = made_store(self.label, self.make, limits)
         return self.store
 
 

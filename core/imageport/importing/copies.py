@@ -12,6 +12,7 @@ from typing import Final
 from imageport.dataplane.buffers import Chunks
 from imageport.dataplane.fanout import Consumer, stalled
 from imageport.importing.report import StoreReport
+from imageport.plugins.binding import BoundStep
 from imageport.values import PendingCopy
 from imageport.watched_calls import LeftBehind
 
@@ -192,6 +193,16 @@ class Copy(Consumer[PendingCopy]):
         elif self.state is CopyState.PUBLISHED:
             report.status, report.location = "published", self.pending.location.url
         return report
+
+
+def new_copy(store: BoundStep, write: Callable[..., PendingCopy], *, optional: bool) -> Copy:
+    """Return the copy in *store*, which *write*, ``write_copy`` with its first arguments, is to write."""
+
+    def work(chunks: Chunks) -> PendingCopy:
+        return write(store, chunks, is_wanted=lambda: copy.state is CopyState.WRITING)
+
+    copy = Copy(store.label, work, optional=optional)
+    return copy
 
 
 class _Finishing(threading.Thread):

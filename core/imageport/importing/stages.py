@@ -20,11 +20,11 @@ from imageport.dataplane.shared_file import SharedFile
 from imageport.errors import ImageportError, StepCrashed
 from imageport.events import ProgressEvent, StepEvent
 from imageport.importing.context_factory import STAGING, HostContext
-from imageport.importing.copies import Copy
+from imageport.importing.copies import Copy, new_copy
 from imageport.importing.copy_set import CopySet
 from imageport.importing.plan import Plan
 from imageport.importing.report import StageReport
-from imageport.importing.stores import new_copy, write_copy
+from imageport.importing.stores import write_copy
 from imageport.importing.verification import Checkers, Findings, Verification, look_first
 from imageport.limits import Limits
 from imageport.plugins.binding import BoundStep

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, Self
@@ -23,10 +24,11 @@ from imageport.data import ImageData
 from imageport.dataplane.buffers import Chunks
 from imageport.dataplane.shared_file import SharedFile
 from imageport.errors import ImageportError, ImportFailed, StoreFailed
-from imageport.importing.copies import Copy, CopyState, discard
+from imageport.importing.copies import discard
+from imageport.limits import Limits
 from imageport.plugins.binding import BoundStep, StepContexts
 from imageport.plugins.capabilities import capabilities_of, limited
-from imageport.plugins.lifetime import close_all
+from imageport.plugins.lifetime import close_all, made_store
 from imageport.plugins.registry import PluginRegistry
 from imageport.plugins.translation import file_of
 from imageport.values import Image, Location, PendingCopy
@@ -70,7 +72,7 @@ class Stores:
             self._reopened.clear()
         close_all((*self._known.values(), *reopened), self._seconds_left)
 
-    def holding(self, location: Location) -> BoundStep:
+    def holding(self, location: Location, limits: Limits) -> BoundStep:
         """Return the store that holds *location*.
 
         A known store whose definition differs from that of the location does not count: an id may mean another
@@ -84,7 +86,8 @@ class Stores:
         with self._one_at_a_time:
             opened = self._reopened.get((label, kept))
         # Without the lock: a plugin that is stuck while it is made must not hold up other stores.
-        if opened := opened or store_for(label, definition, self._site, self._registry):
+        make = partial(store_for, label, definition, self._site, self._registry)
+        if opened := opened or made_store(label, make, limits):
             with self._one_at_a_time:
                 return self._reopened.setdefault((label, kept), opened)
         raise StoreFailed(
@@ -94,16 +97,16 @@ class Stores:
 
     def read(self, location: Location, ctx: StepContexts) -> ImageData:
         """Return the bytes of a copy. Errors of its stream name the store."""
-        store = self.holding(location)
+        limits = ctx.for_step(location.store).limits
+        store = self.holding(location, limits)
         data = store.store_read(without_definition(location), ctx)
-        limits = ctx.for_step(store.label).limits
         if data.path is not None:
             return file_of(store, data)
         return data.counted(lambda chunks: store.guard(chunks, "store_read", limits))
 
     def delete(self, location: Location, ctx: StepContexts) -> None:
         """Remove a copy."""
-        store = self.holding(location)
+        store = self.holding(location, ctx.for_step(location.store).limits)
         if "store_delete" not in store.answers:
             by_hand = f"remove {location.url} by its own means"
             raise StoreFailed(f"store '{location.store}' cannot delete", hint=by_hand)
@@ -133,8 +136,9 @@ def remove_all(
 ) -> Iterator[Removal]:
     """Remove the bytes and the rows of hidden copies, those of different stores at the same time; yield each.
 
-    A store that does not answer in time holds up no other: all of its copies stay known, for a later ``gc``, as do
-    those of *stuck* stores, which are asked for nothing, and those for which no second is left.
+    A store that does not answer in time, or fails copy after copy for as long, holds up no other: all of its copies
+    stay known, for a later ``gc``, as do those of *stuck* stores, which are asked for nothing, and those for which no
+    second is left.
     """
     work: dict[str, list[HiddenCopy]] = {}
     for copy in copies:
@@ -154,7 +158,10 @@ def remove_all(
         return True
 
     try:
-        for done in side_by_side(work, remove, late_error=_stuck, seconds_left=seconds_left):
+        patience = ctx.for_step("").limits.store_patience
+        for done in side_by_side(
+            work, remove, late_error=_stuck, seconds_left=seconds_left, patience=patience
+        ):
             if done.error is not None:
                 log.debug("could not remove %s", done.item.location.url, exc_info=done.error)
                 _release(done.item, catalog, claimed)
@@ -287,14 +294,4 @@ def write_copy(
     except BaseException:
         discard(store.label, copy)
         raise
-    return copy
-
-
-def new_copy(store: BoundStep, write: Callable[..., PendingCopy], *, optional: bool) -> Copy:
-    """Return the copy in *store*, which *write*, ``write_copy`` with its first arguments, is to write."""
-
-    def work(chunks: Chunks) -> PendingCopy:
-        return write(store, chunks, is_wanted=lambda: copy.state is CopyState.WRITING)
-
-    copy = Copy(store.label, work, optional=optional)
     return copy

@@ -10,11 +10,15 @@ import math
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from imageport.deadlines import DEADLINES, error_after
+from imageport.errors import ImageportError, StoreFailed
 from imageport.limits import Limits
 from imageport.plugin import Plugin
-from imageport.watched_calls import current_watch, side_by_side
+from imageport.watched_calls import Call, current_watch, side_by_side, within
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -106,3 +110,17 @@ def close_all(steps: Iterable[Closable], seconds_left: Callable[[], float] = lam
 
 def _close(step: Closable) -> None:
     step.close()
+
+
+def made_store(label: str, make: Callable[[], T], limits: Limits) -> T:
+    """Return the store that *make* makes within the time of ``setup``.
+
+    Code of its plugin runs then, and that may wait for a server. Raises ``StoreFailed`` for the store *label*.
+    """
+
+    def late() -> ImageportError:
+        error = error_after("setup", limits, StoreFailed)
+        error.store = label
+        return error
+
+    return within(Call(DEADLINES["setup"].seconds(limits), late), make)
